@@ -1,0 +1,132 @@
+package longnames
+
+import (
+	"context"
+	"time"
+
+	"github.com/longnames/longnames/kubeapi"
+)
+
+// auditInterval is the least time between two audits, so that they cost little however
+// fast things change.
+const auditInterval = time.Second
+
+// auditLog is how many members that are left out get a line each in one audit.
+const auditLog = 10
+
+// audit tells the operator, in the log and in metrics, who is not served as they may
+// expect. It follows the table at its own pace, for nobody waits for it.
+type audit struct {
+	config *config
+	table  *table
+	known  map[*cluster]findings
+	counts map[problem]int
+}
+
+// finding is one member and what is wrong with it.
+type finding struct {
+	namespace, object, what string
+	problem                 problem
+}
+
+type findings map[finding]struct{}
+
+// undeclaredPort is found of a member that is served, but with the default port.
+const undeclaredPort problem = "port"
+
+func newAudit(c *config, t *table) *audit {
+	return &audit{config: c, table: t, known: make(map[*cluster]findings), counts: make(map[problem]int)}
+}
+
+func (a *audit) run(ctx context.Context) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-a.table.changed:
+		}
+		a.look()
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(auditInterval):
+		}
+	}
+}
+
+// look audits the clusters that have changed.
+func (a *audit) look() {
+	var fresh []finding
+	for _, c := range a.table.takeDirty() {
+		found := a.find(c)
+		for f := range found {
+			if _, ok := a.known[c][f]; !ok {
+				fresh = append(fresh, f)
+			}
+			a.counts[f.problem]++
+		}
+		for f := range a.known[c] {
+			a.counts[f.problem]--
+		}
+		if a.known[c] = found; len(found) == 0 {
+			delete(a.known, c)
+		}
+	}
+	for i, f := range fresh {
+		if i == auditLog {
+			log.Warningf("%d more members of %s are left out or have no port", len(fresh)-i, a.config.name())
+			break
+		}
+		a.log(f)
+	}
+	for p, n := range a.counts {
+		if p == undeclaredPort {
+			defaultPorts.WithLabelValues(a.config.name()).Set(float64(n))
+		} else {
+			leftOutMembers.WithLabelValues(a.config.name(), string(p)).Set(float64(n))
+		}
+	}
+}
+
+func (a *audit) find(c *cluster) findings {
+	objects := c.roster.Load().objects
+	found := make(findings)
+	note := func(o *kubeapi.Object, what string, p problem) {
+		found[finding{o.Namespace, o.Name, what, p}] = struct{}{}
+	}
+	for _, o := range objects {
+		for _, text := range o.Invalid {
+			note(o, text, invalidAddress)
+		}
+		if c == &a.table.misfits {
+			note(o, o.Labels[a.config.groupLabel].Value, invalidGroup)
+		}
+	}
+	if c == &a.table.misfits {
+		return found
+	}
+	nodes, left := a.config.nameAll(objects)
+	for _, l := range left {
+		note(l.object, l.what, l.problem)
+	}
+	for i := range nodes {
+		if _, ok := a.config.port.of(&nodes[i]); !ok {
+			found[finding{what: nodes[i].longname(), problem: undeclaredPort}] = struct{}{}
+		}
+	}
+	return found
+}
+
+func (a *audit) log(f finding) {
+	zone := a.config.name()
+	switch f.problem {
+	case undeclaredPort:
+		log.Warningf("%s in %s declares no port %q: SRV records give %d", f.what, zone, a.config.port.name, epmdPort)
+	case invalidAddress:
+		log.Warningf("%s/%s is left out of %s: %q is no address", f.namespace, f.object, zone, f.what)
+	case invalidGroup:
+		log.Warningf("%s/%s is left out of %s: its group %q is no DNS label", f.namespace, f.object, zone, f.what)
+	default:
+		log.Warningf("%s/%s: %s is left out of %s: %s", f.namespace, f.object, f.what, zone, a.config.naming.expects(f.problem))
+	}
+}

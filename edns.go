@@ -1,0 +1,34 @@
+package longnames
+
+import (
+	"github.com/coredns/coredns/request"
+	"github.com/miekg/dns"
+)
+
+// explain adds an extended error (RFC 8914) for a client that speaks EDNS.
+func explain(m, r *dns.Msg, code uint16, text string) {
+	asked := r.IsEdns0()
+	if asked == nil {
+		return
+	}
+	m.SetEdns0(asked.UDPSize(), asked.Do())
+	opt := m.IsEdns0()
+	opt.Option = append(opt.Option, &dns.EDNS0_EDE{InfoCode: code, ExtraText: text})
+}
+
+// ednsRoom is kept free for options that other plugins may add to the OPT record.
+const ednsRoom = 128
+
+// glueFits tells whether the client can take the message with its glue: left out it does
+// no harm, but a truncated message does. For signatures there is no telling.
+func glueFits(w dns.ResponseWriter, r *dns.Msg, reply *reply) bool {
+	if len(reply.glue) == 0 {
+		return false
+	}
+	state := request.Request{W: w, Req: r}
+	size := reply.size
+	if opt := r.IsEdns0(); opt != nil {
+		size += dns.Len(opt) + ednsRoom
+	}
+	return !state.Do() && size <= state.Size()
+}

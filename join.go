@@ -1,0 +1,116 @@
+package longnames
+
+import (
+	"cmp"
+	"net/netip"
+	"slices"
+
+	"github.com/longnames/longnames/kubeapi"
+)
+
+// candidate is one that could be a member, joined from all objects that tell of it.
+type candidate struct {
+	entries []entry
+	ports   []kubeapi.Port
+	passes  bool // include lets it in
+}
+
+// entry is where an object tells of a candidate.
+type entry struct {
+	object *kubeapi.Object
+	member *kubeapi.Member
+}
+
+// identity tells candidates apart: a node behind an address.
+type identity struct {
+	namespace string
+	id        string
+	address   netip.Addr
+}
+
+// join makes the candidates of one cluster, one for each identity, in the order in which
+// the objects tell of them. Ports are united; a candidate passes if any object lets it.
+func join(objects []*kubeapi.Object, include include, family kubeapi.Family) []candidate {
+	members := 0
+	for _, o := range objects {
+		members += len(o.Members)
+	}
+	candidates := make([]candidate, 0, members)
+	known := make(map[identity]int, members)
+	dual := dualStack(objects, family)
+	for _, o := range objects {
+		for i := range o.Members {
+			m := &o.Members[i]
+			who := whoIs(o, m)
+			if m.Address.Is6() && dual[identity{namespace: who.namespace, id: who.id}] {
+				continue
+			}
+			at, ok := known[who]
+			if !ok {
+				at = len(candidates)
+				known[who] = at
+				candidates = append(candidates, candidate{ports: o.Ports})
+			}
+			c := &candidates[at]
+			if ok {
+				c.ports = unite(c.ports, o.Ports)
+			}
+			c.entries = append(c.entries, entry{o, m})
+			c.passes = c.passes || include.passes(m)
+		}
+	}
+	return candidates
+}
+
+func whoIs(o *kubeapi.Object, m *kubeapi.Member) identity {
+	who := identity{namespace: o.Namespace, id: m.ID, address: m.Address}
+	if who.id == "" && m.Hostname != "" {
+		who.id = o.Service + "/" + m.Hostname // an endpoint made by hand
+	}
+	return who
+}
+
+// dualStack finds those that have an address of either family, as an endpoint has in two
+// slices. They are known by the IPv4 one: a node has one name.
+func dualStack(objects []*kubeapi.Object, family kubeapi.Family) map[identity]bool {
+	if family != kubeapi.AnyFamily {
+		return nil
+	}
+	var has4, has6 map[identity]bool
+	for _, o := range objects {
+		for i := range o.Members {
+			who := whoIs(o, &o.Members[i])
+			is4 := who.address.Is4()
+			who.address = netip.Addr{}
+			switch {
+			case who.id == "":
+				continue
+			case is4 && has4 == nil:
+				has4 = make(map[identity]bool)
+			case !is4 && has6 == nil:
+				has6 = make(map[identity]bool)
+			}
+			if is4 {
+				has4[who] = true
+			} else {
+				has6[who] = true
+			}
+		}
+	}
+	if len(has6) == 0 {
+		return nil
+	}
+	return has4
+}
+
+// unite joins two lists of ports without duplicates. It changes neither.
+func unite(a, b []kubeapi.Port) []kubeapi.Port {
+	if slices.Equal(a, b) {
+		return a
+	}
+	both := slices.Concat(a, b)
+	slices.SortFunc(both, func(p, q kubeapi.Port) int {
+		return cmp.Or(cmp.Compare(p.Name, q.Name), cmp.Compare(p.Protocol, q.Protocol), cmp.Compare(p.Number, q.Number))
+	})
+	return slices.Compact(both)
+}

@@ -1,0 +1,111 @@
+package kubeapi
+
+import (
+	"fmt"
+	"net/netip"
+
+	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/util/validation"
+)
+
+// Lookup is the kind of object that members are taken from.
+type Lookup string
+
+// What can be looked up.
+const (
+	Endpoints Lookup = "endpoints" // EndpointSlices of discovery.k8s.io/v1
+	Pods      Lookup = "pods"      // Pods of core/v1
+)
+
+// Family is an address family.
+type Family string
+
+// The families. AnyFamily is a pod's primary address and every address of an endpoint.
+const (
+	AnyFamily Family = ""
+	IPv4      Family = "ipv4"
+	IPv6      Family = "ipv6"
+)
+
+func (f Family) has(a netip.Addr) bool {
+	return f == AnyFamily || (f == IPv4) == a.Is4()
+}
+
+// AllNamespaces stands in Config.Namespaces for all of them.
+const AllNamespaces = "*"
+
+// Config says what to read, and from where.
+type Config struct {
+	Lookup Lookup
+	// Namespaces are names, or AllNamespaces alone. None means the one of the
+	// service account or of the kubeconfig's context; for manifests, all.
+	Namespaces []string
+	// Selector is a label selector as `kubectl get -l` takes it; empty is everything.
+	Selector string
+	// Labels are the keys of the labels whose values Objects shall carry.
+	Labels []string
+	Family Family
+
+	// Kubeconfig is a file, Context one of its contexts (default: the current one).
+	Kubeconfig string
+	Context    string
+	// Endpoint is the URL of an API server, by default that of the environment which
+	// Kubernetes gives to containers.
+	Endpoint string
+	// CertFile, KeyFile and CAFile are PEM files: a client certificate for Endpoint.
+	CertFile, KeyFile, CAFile string
+	// ServiceAccount is a directory with the files token, ca.crt and namespace, by
+	// default the one that Kubernetes mounts.
+	ServiceAccount string
+	// Cached lets the first list come from the API server's cache, which may be
+	// behind, but is cheap.
+	Cached bool
+	// UserAgent is sent to the API server.
+	UserAgent string
+
+	// Manifests are glob patterns of files to read instead of an API server.
+	Manifests []string
+
+	Log Logger
+}
+
+// ValidateNamespaces tells what is wrong with Namespaces.
+func (c *Config) ValidateNamespaces() error {
+	if len(c.Namespaces) == 1 && c.Namespaces[0] == AllNamespaces {
+		return nil
+	}
+	for _, ns := range c.Namespaces {
+		if ns == AllNamespaces {
+			return fmt.Errorf("expected either %s or names, got both", AllNamespaces)
+		}
+		if errs := validation.IsDNS1123Label(ns); len(errs) > 0 {
+			return fmt.Errorf("%q is no namespace: %s", ns, errs[0])
+		}
+	}
+	return nil
+}
+
+// CheckSelector tells whether text is a label selector, and if not, why.
+func CheckSelector(text string) error {
+	if _, err := labels.Parse(text); err != nil {
+		return fmt.Errorf("%q is no label selector: %w", text, err)
+	}
+	return nil
+}
+
+// CheckLabelKey tells whether text is the key of a label, and if not, why.
+func CheckLabelKey(text string) error {
+	if errs := validation.IsQualifiedName(text); len(errs) > 0 {
+		return fmt.Errorf("%q is no label key: %s", text, errs[0])
+	}
+	return nil
+}
+
+// CheckPortName tells whether text can be the name of a port of a container or an
+// endpoint, and if not, why.
+func CheckPortName(text string) error {
+	if errs := validation.IsDNS1123Label(text); len(errs) > 0 {
+		return fmt.Errorf("%q is no port name: %s", text, errs[0])
+	}
+	return nil
+}

@@ -1,0 +1,146 @@
+package kubeapi
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"k8s.io/client-go/rest"
+	"k8s.io/client-go/tools/clientcmd"
+)
+
+// ServiceAccountDir is where Kubernetes mounts a pod's service account.
+// https://kubernetes.io/docs/tasks/run-application/access-api-from-pod/
+const ServiceAccountDir = "/var/run/secrets/kubernetes.io/serviceaccount"
+
+// errNoNamespace asks for what nothing else says.
+var errNoNamespace = errors.New("nothing tells a default namespace: name it with namespaces, or all with namespaces *")
+
+// connection is how to reach an API server, and the namespaces to watch there.
+type connection struct {
+	config     *rest.Config
+	namespaces []string
+}
+
+// connect reads what the configuration names. It does not speak to the API server.
+func (c *Config) connect() (*connection, error) {
+	conn, err := c.locate()
+	if err != nil {
+		return nil, err
+	}
+	if len(c.Namespaces) > 0 {
+		conn.namespaces = c.Namespaces
+	}
+	if len(conn.namespaces) == 0 {
+		return nil, errNoNamespace
+	}
+	// All of this has to be said before a client is made, which copies it.
+	conn.config.UserAgent = c.UserAgent
+	conn.config.ContentType = "application/vnd.kubernetes.protobuf"
+	conn.config.AcceptContentTypes = "application/vnd.kubernetes.protobuf,application/json"
+	conn.config.QPS = -1 // a reflector has its own back-off, the API server its own fairness
+	conn.config.WarningHandler = warnings{c.Log}
+	return conn, nil
+}
+
+func (c *Config) locate() (*connection, error) {
+	if c.Kubeconfig != "" {
+		return c.fromKubeconfig()
+	}
+	return c.fromServiceAccount()
+}
+
+func (c *Config) fromKubeconfig() (*connection, error) {
+	loader := clientcmd.NewNonInteractiveDeferredLoadingClientConfig(
+		&clientcmd.ClientConfigLoadingRules{ExplicitPath: c.Kubeconfig},
+		&clientcmd.ConfigOverrides{CurrentContext: c.Context},
+	)
+	config, err := loader.ClientConfig()
+	if err != nil {
+		return nil, fmt.Errorf("kubeconfig %s: %w", c.Kubeconfig, err)
+	}
+	namespace, _, err := loader.Namespace()
+	if err != nil {
+		return nil, fmt.Errorf("kubeconfig %s: namespace: %w", c.Kubeconfig, err)
+	}
+	return &connection{config: config, namespaces: []string{namespace}}, nil
+}
+
+// fromServiceAccount is for a server that the environment or Endpoint names, with the
+// credentials of a client certificate or of a service account.
+func (c *Config) fromServiceAccount() (*connection, error) {
+	host, err := c.host()
+	if err != nil {
+		return nil, err
+	}
+	conn := &connection{config: &rest.Config{Host: host}}
+	dir := c.ServiceAccount
+	if dir == "" {
+		dir = ServiceAccountDir
+	}
+	if namespace, err := os.ReadFile(filepath.Join(dir, "namespace")); err == nil && len(namespace) > 0 { //nolint:gosec // named by the operator
+		conn.namespaces = []string{strings.TrimSpace(string(namespace))}
+	}
+	if c.CertFile != "" {
+		conn.config.TLSClientConfig = rest.TLSClientConfig{CertFile: c.CertFile, KeyFile: c.KeyFile, CAFile: c.CAFile}
+		return conn, readable(c.CertFile, c.KeyFile, c.CAFile)
+	}
+	token, ca := filepath.Join(dir, "token"), filepath.Join(dir, "ca.crt")
+	if c.Endpoint != "" && c.ServiceAccount == "" {
+		// Outside a cluster there may be no account; and a token is nothing to send in clear.
+		if strings.HasPrefix(host, "http://") || readable(token) != nil {
+			return conn, nil
+		}
+	}
+	if err := readable(token); err != nil {
+		return nil, fmt.Errorf("service account: %w", err)
+	}
+	conn.config.BearerTokenFile = token // read again when it rotates
+	if strings.HasPrefix(host, "https://") {
+		if err := readable(ca); err != nil {
+			return nil, fmt.Errorf("service account: %w", err)
+		}
+		conn.config.CAFile = ca
+	}
+	return conn, nil
+}
+
+// host is the URL of the API server.
+func (c *Config) host() (string, error) {
+	if c.Endpoint != "" {
+		u, err := url.Parse(c.Endpoint)
+		if err != nil || u.Host == "" || (u.Scheme != "http" && u.Scheme != "https") {
+			return "", fmt.Errorf("endpoint: expected a URL like https://10.0.0.1:6443, got %q", c.Endpoint)
+		}
+		return c.Endpoint, nil
+	}
+	host, port := os.Getenv("KUBERNETES_SERVICE_HOST"), os.Getenv("KUBERNETES_SERVICE_PORT")
+	if host == "" || port == "" {
+		return "", errors.New("not in a Kubernetes cluster (KUBERNETES_SERVICE_HOST and KUBERNETES_SERVICE_PORT are not set): " +
+			"name an API server with kubeconfig or endpoint, or files with manifests")
+	}
+	return "https://" + net.JoinHostPort(host, port), nil
+}
+
+// readable tells which of the files cannot be read, and why.
+func readable(files ...string) error {
+	for _, name := range files {
+		f, err := os.Open(name) //nolint:gosec // named by the operator
+		if err != nil {
+			return err
+		}
+		f.Close()
+	}
+	return nil
+}
+
+// warnings keeps the API server's warnings, which are for developers, out of the log.
+type warnings struct{ log Logger }
+
+func (w warnings) HandleWarningHeader(_ int, _, text string) {
+	w.log.Debugf("API server warns: %s", text)
+}

@@ -1,0 +1,167 @@
+package kubeapi
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+
+	corev1 "k8s.io/api/core/v1"
+	discoveryv1 "k8s.io/api/discovery/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/validation"
+	utilyaml "k8s.io/apimachinery/pkg/util/yaml"
+	kjson "sigs.k8s.io/json"
+	"sigs.k8s.io/yaml"
+)
+
+// decoded is what one file holds.
+type decoded struct {
+	// objects are *corev1.Pod or *discoveryv1.EndpointSlice, as looked up.
+	objects []metav1.Object
+	// others counts the objects of other kinds, which are not read any further.
+	others map[string]int
+	// broken has an error for each document or object that cannot be used; where
+	// says which one it is.
+	broken []error
+}
+
+// decode reads Kubernetes objects from YAML or JSON: any number of documents, each an
+// object or a list of them. What is broken never keeps the rest from being read.
+func decode(data []byte, lookup Lookup) *decoded {
+	d := &decoded{others: make(map[string]int)}
+	docs, err := documents(data)
+	for i, doc := range docs {
+		d.document(fmt.Sprintf("document %d", i+1), doc, lookup)
+	}
+	if err != nil {
+		d.broken = append(d.broken, fmt.Errorf("document %d: %w", len(docs)+1, err))
+	}
+	return d
+}
+
+// documents splits a file. JSON objects may follow each other, YAML documents stand
+// between lines of ---.
+func documents(data []byte) (docs [][]byte, err error) {
+	if utilyaml.IsJSONBuffer(data) {
+		decoder := json.NewDecoder(bytes.NewReader(data))
+		for {
+			var doc json.RawMessage
+			err := decoder.Decode(&doc)
+			if errors.Is(err, io.EOF) {
+				return docs, nil
+			}
+			if err != nil {
+				if len(docs) == 0 {
+					break // YAML may begin with a brace too
+				}
+				return docs, err
+			}
+			docs = append(docs, doc)
+		}
+	}
+	reader := utilyaml.NewYAMLReader(bufio.NewReader(bytes.NewReader(data)))
+	for {
+		doc, err := reader.Read()
+		if errors.Is(err, io.EOF) {
+			return docs, nil
+		}
+		if err != nil {
+			return docs, err
+		}
+		docs = append(docs, doc)
+	}
+}
+
+// header is what is needed of an object to know what it is.
+type header struct {
+	metav1.TypeMeta `json:",inline"`
+
+	Metadata struct {
+		Name      string `json:"name"`
+		Namespace string `json:"namespace"`
+	} `json:"metadata"`
+	Items []json.RawMessage `json:"items"`
+}
+
+func (d *decoded) document(where string, doc []byte, lookup Lookup) {
+	text, err := yaml.YAMLToJSONStrict(doc)
+	if err != nil {
+		d.fail(where, err)
+		return
+	}
+	if t := bytes.TrimSpace(text); len(t) == 0 || bytes.Equal(t, []byte("null")) {
+		return // nothing but comments
+	}
+	d.object(where, text, metav1.TypeMeta{}, lookup)
+}
+
+// object reads one object, or a list. Items of a typed list need not repeat their type.
+func (d *decoded) object(where string, text []byte, inherited metav1.TypeMeta, lookup Lookup) {
+	var h header
+	if err := unmarshal(text, &h); err != nil {
+		d.fail(where, err)
+		return
+	}
+	if h.Kind == "" && h.APIVersion == "" {
+		h.TypeMeta = inherited
+	}
+	if h.Kind == "" || h.APIVersion == "" {
+		d.fail(where, errors.New("expected a Kubernetes object, with apiVersion and kind"))
+		return
+	}
+	if item, isList := strings.CutSuffix(h.Kind, "List"); isList {
+		of := metav1.TypeMeta{APIVersion: h.APIVersion, Kind: item}
+		for i, text := range h.Items {
+			d.object(fmt.Sprintf("%s, item %d", where, i+1), text, of, lookup)
+		}
+		return
+	}
+	where = fmt.Sprintf("%s, %s %s/%s", where, h.Kind, h.Metadata.Namespace, h.Metadata.Name)
+	var obj metav1.Object
+	switch {
+	case lookup == Pods && h.APIVersion == "v1" && h.Kind == "Pod":
+		obj = &corev1.Pod{}
+	case lookup == Endpoints && h.APIVersion == discoveryv1.SchemeGroupVersion.String() && h.Kind == "EndpointSlice":
+		obj = &discoveryv1.EndpointSlice{}
+	default:
+		d.others[h.APIVersion+" "+h.Kind]++
+		return
+	}
+	if err := unmarshal(text, obj); err != nil {
+		d.fail(where, err)
+		return
+	}
+	if obj.GetNamespace() == "" {
+		obj.SetNamespace(metav1.NamespaceDefault)
+	}
+	if err := checkMeta(obj); err != nil {
+		d.fail(where, err)
+		return
+	}
+	d.objects = append(d.objects, obj)
+}
+
+func (d *decoded) fail(where string, err error) {
+	d.broken = append(d.broken, fmt.Errorf("%s: %w", where, err))
+}
+
+// unmarshal is as forgiving as the API server: unknown fields are ignored, the case of
+// known ones counts.
+func unmarshal(text []byte, into any) error {
+	return kjson.UnmarshalCaseSensitivePreserveInts(text, into)
+}
+
+// checkMeta asks what the API server would have asked.
+func checkMeta(obj metav1.Object) error {
+	if errs := validation.IsDNS1123Subdomain(obj.GetName()); len(errs) > 0 {
+		return fmt.Errorf("metadata.name %q: %s", obj.GetName(), errs[0])
+	}
+	if errs := validation.IsDNS1123Label(obj.GetNamespace()); len(errs) > 0 {
+		return fmt.Errorf("metadata.namespace %q: %s", obj.GetNamespace(), errs[0])
+	}
+	return nil
+}

@@ -1,0 +1,89 @@
+// Package kubeapi turns the Pods or EndpointSlices of a Kubernetes cluster, or of
+// manifest files, into Objects and keeps telling a Sink how they change.
+//
+// It knows nothing of DNS or Erlang, and it is the only importer of client-go.
+package kubeapi
+
+import (
+	"net/netip"
+	"slices"
+)
+
+// Object is what is kept of one Pod or one EndpointSlice. It is immutable once it
+// has been handed to a Sink.
+type Object struct {
+	Namespace string
+	Name      string
+	// Version is the resourceVersion as a number; 0 if it is none.
+	Version uint64
+	// Labels are the values of Config.Labels, in that order.
+	Labels []Label
+	// Service is a slice's kubernetes.io/service-name or a pod's spec.subdomain.
+	Service string
+	// Ports are the named ports, in their order in the object.
+	Ports []Port
+	// Members are the endpoints of a slice, one for each address, or the one pod;
+	// none for a pod without an address or in a terminal phase.
+	Members []Member
+	// Invalid are the texts that stand where an address should, but are none.
+	Invalid []string
+}
+
+// Label is the value of one label, and whether the object has it at all.
+type Label struct {
+	Value string
+	Set   bool
+}
+
+// Port is a named port of a container or of an endpoint.
+type Port struct {
+	Name string
+	// Protocol is TCP, UDP or SCTP.
+	Protocol string
+	Number   uint16
+}
+
+// Member is one address of an endpoint, or a pod.
+type Member struct {
+	// ID tells members of one namespace apart: the UID of an endpoint's target,
+	// the name of a pod; empty where nothing says who stands behind an address.
+	ID string
+	// Pod is the pod's name, empty for an endpoint that is no pod.
+	Pod      string
+	Hostname string
+	Address  netip.Addr
+	// Ready, Serving and Terminating are EndpointConditions of discovery.k8s.io/v1
+	// with its defaults. For a pod, Terminating is a deletionTimestamp, Ready and
+	// Serving are its Ready condition.
+	Ready, Serving, Terminating bool
+}
+
+// Change replaces Old by New. Old is nil for a new object, New for a removed one.
+type Change struct {
+	Old, New *Object
+}
+
+// Sink takes what a source sees.
+type Sink interface {
+	// Apply takes changes that belong together, in order, and the newest version
+	// among them. Calls may come from several goroutines, but never two at once
+	// for the same object.
+	Apply(changes []Change, version uint64)
+	// Synced says, once, that every object that there was has been applied.
+	Synced()
+}
+
+// Logger takes messages for the operator, printf style.
+type Logger interface {
+	Debugf(format string, v ...any)
+	Infof(format string, v ...any)
+	Warningf(format string, v ...any)
+	Errorf(format string, v ...any)
+}
+
+// same tells whether o and p differ in their version at most.
+func (o *Object) same(p *Object) bool {
+	return o.Namespace == p.Namespace && o.Name == p.Name && o.Service == p.Service &&
+		slices.Equal(o.Labels, p.Labels) && slices.Equal(o.Ports, p.Ports) &&
+		slices.Equal(o.Members, p.Members) && slices.Equal(o.Invalid, p.Invalid)
+}

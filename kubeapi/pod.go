@@ -1,0 +1,92 @@
+package kubeapi
+
+import (
+	"net/netip"
+
+	corev1 "k8s.io/api/core/v1"
+)
+
+// terminalPhases are the phases in which a pod has given its address back: it may
+// be another pod's by now.
+var terminalPhases = []corev1.PodPhase{corev1.PodSucceeded, corev1.PodFailed}
+
+func (s shrinker) pod(p *corev1.Pod) *Object {
+	o := s.meta(&p.ObjectMeta, p.Spec.Subdomain)
+	for _, phase := range terminalPhases {
+		if p.Status.Phase == phase {
+			return o
+		}
+	}
+	addr, ok := s.podAddress(o, &p.Status)
+	if !ok {
+		return o
+	}
+	ready := podReady(&p.Status)
+	o.Members = []Member{{
+		ID:          p.Name,
+		Pod:         p.Name,
+		Hostname:    p.Spec.Hostname,
+		Address:     addr,
+		Ready:       ready,
+		Serving:     ready,
+		Terminating: p.DeletionTimestamp != nil,
+	}}
+	o.Ports = containerPorts(&p.Spec)
+	return o
+}
+
+// podAddress picks the pod's first address of the wanted family. What is no address
+// is noted in o.
+func (s shrinker) podAddress(o *Object, status *corev1.PodStatus) (netip.Addr, bool) {
+	texts := make([]string, 0, 2)
+	for _, ip := range status.PodIPs {
+		texts = append(texts, ip.IP)
+	}
+	if len(texts) == 0 && status.PodIP != "" {
+		texts = append(texts, status.PodIP)
+	}
+	for _, text := range texts {
+		addr, ok := address(text)
+		if !ok {
+			o.Invalid = append(o.Invalid, text)
+			continue
+		}
+		if s.family.has(addr) {
+			return addr, true
+		}
+	}
+	return netip.Addr{}, false
+}
+
+func podReady(status *corev1.PodStatus) bool {
+	for _, c := range status.Conditions {
+		if c.Type == corev1.PodReady {
+			return c.Status == corev1.ConditionTrue
+		}
+	}
+	return false
+}
+
+// containerPorts are those of sidecars too, which are init containers to Kubernetes.
+func containerPorts(spec *corev1.PodSpec) []Port {
+	var ports []Port
+	for _, containers := range [][]corev1.Container{spec.Containers, spec.InitContainers} {
+		for i := range containers {
+			for _, p := range containers[i].Ports {
+				number, ok := portNumber(p.ContainerPort)
+				if p.Name == "" || !ok {
+					continue
+				}
+				ports = append(ports, Port{Name: p.Name, Protocol: protocol(p.Protocol), Number: number})
+			}
+		}
+	}
+	return ports
+}
+
+func protocol(p corev1.Protocol) string {
+	if p == "" {
+		return string(corev1.ProtocolTCP)
+	}
+	return string(p)
+}

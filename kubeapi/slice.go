@@ -1,0 +1,70 @@
+package kubeapi
+
+import (
+	discoveryv1 "k8s.io/api/discovery/v1"
+)
+
+func (s shrinker) slice(e *discoveryv1.EndpointSlice) *Object {
+	o := s.meta(&e.ObjectMeta, e.Labels[discoveryv1.LabelServiceName])
+	if e.AddressType == discoveryv1.AddressTypeFQDN {
+		return o
+	}
+	for _, p := range e.Ports {
+		if p.Name == nil || *p.Name == "" || p.Port == nil {
+			continue
+		}
+		number, ok := portNumber(*p.Port)
+		if !ok {
+			continue
+		}
+		port := Port{Name: *p.Name, Protocol: "TCP", Number: number}
+		if p.Protocol != nil {
+			port.Protocol = protocol(*p.Protocol)
+		}
+		o.Ports = append(o.Ports, port)
+	}
+	if len(e.Endpoints) > 0 {
+		o.Members = make([]Member, 0, len(e.Endpoints))
+	}
+	for i := range e.Endpoints {
+		s.endpoint(o, &e.Endpoints[i])
+	}
+	return o
+}
+
+func (s shrinker) endpoint(o *Object, e *discoveryv1.Endpoint) {
+	m := Member{
+		Ready:       isTrue(e.Conditions.Ready, true),
+		Serving:     isTrue(e.Conditions.Serving, true),
+		Terminating: isTrue(e.Conditions.Terminating, false),
+	}
+	if e.TargetRef != nil {
+		m.ID = string(e.TargetRef.UID)
+		if e.TargetRef.Kind == "Pod" {
+			m.Pod = e.TargetRef.Name
+		}
+	}
+	if e.Hostname != nil {
+		m.Hostname = *e.Hostname
+	}
+	for _, text := range e.Addresses {
+		addr, ok := address(text)
+		if !ok {
+			o.Invalid = append(o.Invalid, text)
+			continue
+		}
+		if !s.family.has(addr) {
+			continue
+		}
+		m.Address = addr
+		o.Members = append(o.Members, m)
+	}
+}
+
+// isTrue reads a condition of an endpoint, for which the API defines what unset means.
+func isTrue(condition *bool, unset bool) bool {
+	if condition == nil {
+		return unset
+	}
+	return *condition
+}

@@ -1,0 +1,151 @@
+package longnames
+
+import (
+	"net/netip"
+	"strings"
+
+	"github.com/longnames/longnames/kubeapi"
+)
+
+// mode is the form of a longname's host part.
+type mode string
+
+const (
+	modeIP       mode = "ip"       // 10.0.0.1
+	modeDNS      mode = "dns"      // 10-0-0-1.NAMESPACE.pod.DOMAIN
+	modeHostname mode = "hostname" // HOSTNAME.SERVICE.NAMESPACE.svc.DOMAIN
+)
+
+// maxLongname is the length of the longest atom, and a node's name is an atom.
+// https://www.erlang.org/doc/system/system_limits.html
+const maxLongname = 255
+
+// naming says how members are named. Names are never re-spelt: the BEAM compares them
+// byte for byte.
+type naming struct {
+	mode mode
+	// basename is every member's, unless basenameLabel, an index into Object.Labels,
+	// is not negative.
+	basename      string
+	basenameLabel int
+	// service replaces the one that the object tells, if it is not empty.
+	service string
+	domain  string // without a final dot
+}
+
+// problem is a reason for which a member has no longname, empty if it has one. It is
+// the value of a metric's label too.
+type problem string
+
+const (
+	noProblem        problem = ""
+	invalidAddress   problem = "address"
+	invalidGroup     problem = "group"
+	invalidBasename  problem = "basename"
+	invalidHostname  problem = "hostname"
+	invalidService   problem = "service"
+	invalidNamespace problem = "namespace"
+	tooLong          problem = "length"
+)
+
+// expects says what a member would need to have no such problem.
+func (n *naming) expects(p problem) string {
+	switch p {
+	case invalidBasename:
+		return "its basename must match [0-9A-Za-z_-]+"
+	case invalidHostname:
+		return "mode hostname needs a hostname that is a DNS label (a pod's spec.hostname, an endpoint's hostname)"
+	case invalidService:
+		return "mode hostname needs a service that is a DNS label"
+	case invalidNamespace:
+		return "its namespace is no DNS label"
+	case tooLong:
+		return "its longname would be longer than 255 characters"
+	}
+	return string(p)
+}
+
+// longname makes the longname of a member of o, and tells where its host part begins.
+func (n *naming) longname(o *kubeapi.Object, m *kubeapi.Member) (name string, host int, p problem) {
+	basename := n.basename
+	if n.basenameLabel >= 0 {
+		basename = o.Labels[n.basenameLabel].Value
+	}
+	if !isBasename(basename) {
+		return "", 0, invalidBasename
+	}
+	text, p := n.host(o, m)
+	if p != noProblem {
+		return "", 0, p
+	}
+	name = basename + "@" + text
+	if len(name) > maxLongname {
+		return "", 0, tooLong
+	}
+	return name, len(basename) + 1, noProblem
+}
+
+// host makes the host part of the longname of a member of o.
+func (n *naming) host(o *kubeapi.Object, m *kubeapi.Member) (string, problem) {
+	if n.mode == modeIP {
+		return m.Address.String(), noProblem
+	}
+	if !isLabel(o.Namespace) {
+		return "", invalidNamespace
+	}
+	if n.mode == modeDNS {
+		return dashed(m.Address) + "." + o.Namespace + ".pod." + n.domain, noProblem
+	}
+	service := n.service
+	if service == "" {
+		service = o.Service
+	}
+	switch {
+	case !isLabel(m.Hostname):
+		return "", invalidHostname
+	case !isLabel(service):
+		return "", invalidService
+	}
+	return m.Hostname + "." + service + "." + o.Namespace + ".svc." + n.domain, noProblem
+}
+
+// dashed writes an address as one label, as CoreDNS' kubernetes plugin does.
+// https://github.com/kubernetes/dns/blob/master/docs/specification.md
+func dashed(a netip.Addr) string {
+	if a.Is4() {
+		return strings.ReplaceAll(a.String(), ".", "-")
+	}
+	label := strings.ReplaceAll(a.String(), ":", "-")
+	if strings.HasSuffix(label, "-") {
+		label += "0"
+	}
+	return label
+}
+
+// isBasename tells whether text can stand before the @ of a longname.
+func isBasename(text string) bool {
+	for i := range len(text) {
+		if c := text[i]; !isAlphanumeric(c) && c != '_' && c != '-' {
+			return false
+		}
+	}
+	return text != ""
+}
+
+// isLabel tells whether text is a label of a host name (RFC 1123, section 2.1), in
+// which upper case is allowed.
+func isLabel(text string) bool {
+	if text == "" || len(text) > 63 || text[0] == '-' || text[len(text)-1] == '-' {
+		return false
+	}
+	for i := range len(text) {
+		if c := text[i]; !isAlphanumeric(c) && c != '-' {
+			return false
+		}
+	}
+	return true
+}
+
+func isAlphanumeric(c byte) bool {
+	return '0' <= c && c <= '9' || 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z'
+}

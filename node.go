@@ -1,0 +1,119 @@
+package longnames
+
+import (
+	"net/netip"
+	"slices"
+	"strings"
+
+	"github.com/longnames/longnames/kubeapi"
+)
+
+// node is a member, or a candidate that is not listed, with its name.
+type node struct {
+	text    string // the longname and a dot, so that all its parts are slices of it
+	at      int    // where the host part begins
+	address netip.Addr
+	pod     string
+	host    string // the hostname that Kubernetes gave it
+	ports   []kubeapi.Port
+	listed  bool
+}
+
+func (n *node) longname() string { return n.text[:len(n.text)-1] }
+func (n *node) hostPart() string { return n.text[n.at : len(n.text)-1] }
+func (n *node) target() string   { return n.text[n.at:] }
+
+// declares gives the numbers of the ports that n declares under a name.
+func (n *node) declares(name, protocol string) []uint16 {
+	var numbers []uint16
+	for _, p := range n.ports {
+		if strings.EqualFold(p.Name, name) && strings.EqualFold(p.Protocol, protocol) {
+			numbers = append(numbers, p.Number)
+		}
+	}
+	slices.Sort(numbers)
+	return slices.Compact(numbers)
+}
+
+// srvPort is the port of n's SRV record, and whether n declares it if it must.
+func (p port) of(n *node) (number uint16, declared bool) {
+	if p.name == "" {
+		return p.number, true
+	}
+	if numbers := n.declares(p.name, "TCP"); len(numbers) > 0 {
+		return numbers[0], true
+	}
+	return epmdPort, false
+}
+
+// epmd is the port of n's SRV record under _epmd._tcp.
+func (p port) epmd(n *node) uint16 {
+	if numbers := n.declares(epmdName, "TCP"); len(numbers) > 0 {
+		return numbers[0]
+	}
+	number, _ := p.of(n)
+	return number
+}
+
+// leftOut is a candidate that has no longname.
+type leftOut struct {
+	object  *kubeapi.Object
+	what    string
+	problem problem
+}
+
+// nameAll gives every candidate of a cluster its longname. If none passes, all are listed:
+// a cluster that boots, or whose probes all fail at once, must still find itself.
+func (c *config) nameAll(objects []*kubeapi.Object) (nodes []node, left []leftOut) {
+	candidates := join(objects, c.include, c.source.Family)
+	nodes = make([]node, 0, len(candidates))
+	nobody := true
+	for i := range candidates {
+		n, e, p := c.nameOf(&candidates[i])
+		if p != noProblem {
+			left = append(left, leftOut{e.object, describe(e), p})
+			continue
+		}
+		nobody = nobody && !n.listed
+		nodes = append(nodes, n)
+	}
+	if nobody {
+		for i := range nodes {
+			nodes[i].listed = true
+		}
+	}
+	slices.SortStableFunc(nodes, func(a, b node) int { return strings.Compare(a.text, b.text) })
+	return nodes, left
+}
+
+// nameOf tries what each object tells of a candidate until it makes a longname: only the
+// slices of one service may know a pod's hostname. If none does, it gives the first
+// problem.
+func (c *config) nameOf(cand *candidate) (node, entry, problem) {
+	first := noProblem
+	for _, e := range cand.entries {
+		name, at, p := c.naming.longname(e.object, e.member)
+		if p == noProblem {
+			return node{
+				text:    name + ".",
+				at:      at,
+				address: e.member.Address,
+				pod:     e.member.Pod,
+				host:    e.member.Hostname,
+				ports:   cand.ports,
+				listed:  cand.passes,
+			}, e, noProblem
+		}
+		if first == noProblem {
+			first = p
+		}
+	}
+	return node{}, cand.entries[0], first
+}
+
+func describe(e entry) string {
+	if e.member.Pod != "" {
+		return "pod " + e.member.Pod + " at " + e.member.Address.String()
+	}
+	return "address " + e.member.Address.String()
+}

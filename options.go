@@ -1,0 +1,216 @@
+package longnames
+
+import (
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/longnames/longnames/kubeapi"
+)
+
+// option is a word that may begin a line of a longnames block.
+type option struct {
+	args     string // as the README writes them
+	min, max int    // number of arguments; no maximum if it is negative
+	read     func(p *parser) error
+}
+
+// options are all of them.
+var options = map[string]option{
+	"namespaces":      {"NAMESPACE...", 1, -1, readNamespaces},
+	"selector":        {"EXPRESSION", 1, -1, readSelector},
+	"lookup":          {"endpoints|pods", 1, 1, readLookup},
+	"include":         {"ready|serving|all", 1, 1, readInclude},
+	"group_by":        {"LABEL", 1, 1, readGroupBy},
+	"basename":        {"NAME | label LABEL", 1, 2, readBasename},
+	"mode":            {"ip|dns|hostname", 1, 1, readMode},
+	"service":         {"NAME", 1, 1, readService},
+	"cluster_domain":  {"DOMAIN", 1, 1, readClusterDomain},
+	"family":          {"ipv4|ipv6", 1, 1, readFamily},
+	"port":            {"NUMBER | NAME", 1, 1, readPort},
+	"ttl":             {"SECONDS", 1, 1, readTTL},
+	"fallthrough":     {"[ZONES...]", 0, -1, readFallthrough},
+	"kubeconfig":      {"FILE [CONTEXT]", 1, 2, readKubeconfig},
+	"endpoint":        {"URL", 1, 1, readEndpoint},
+	"tls":             {"CERT KEY CACERT", 3, 3, readTLS},
+	"service_account": {"DIR", 1, 1, readServiceAccount},
+	"cached":          {"", 0, 0, readCached},
+	"manifests":       {"FILE...", 1, -1, readManifests},
+	"startup_timeout": {"DURATION", 1, 1, readStartupTimeout},
+}
+
+func readNamespaces(p *parser) error {
+	p.config.source.Namespaces = slices.Clone(p.args)
+	if err := p.config.source.ValidateNamespaces(); err != nil {
+		return p.Errf("option namespaces: %v", err)
+	}
+	return nil
+}
+
+func readSelector(p *parser) error {
+	text := strings.Join(p.args, " ")
+	if err := kubeapi.CheckSelector(text); err != nil {
+		return p.Errf("option selector: %v", err)
+	}
+	p.config.source.Selector = text
+	return nil
+}
+
+func readLookup(p *parser) error {
+	return choose(p, &p.config.source.Lookup, kubeapi.Endpoints, kubeapi.Pods)
+}
+
+func readInclude(p *parser) error {
+	return choose(p, &p.config.include, includeReady, includeServing, includeAll)
+}
+
+func readMode(p *parser) error {
+	return choose(p, &p.config.naming.mode, modeIP, modeDNS, modeHostname)
+}
+
+func readFamily(p *parser) error {
+	return choose(p, &p.config.source.Family, kubeapi.IPv4, kubeapi.IPv6)
+}
+
+// choose reads one of several words.
+func choose[T ~string](p *parser, into *T, words ...T) error {
+	if !slices.Contains(words, T(p.args[0])) {
+		texts := make([]string, 0, len(words))
+		for _, w := range words {
+			texts = append(texts, string(w))
+		}
+		return p.Errf("expected %s, got %q", strings.Join(texts, " or "), p.args[0])
+	}
+	*into = T(p.args[0])
+	return nil
+}
+
+func readGroupBy(p *parser) error {
+	p.groupBy = p.args[0]
+	if err := kubeapi.CheckLabelKey(p.groupBy); err != nil {
+		return p.Errf("option group_by: %v", err)
+	}
+	return nil
+}
+
+func readBasename(p *parser) error {
+	if len(p.args) == 2 {
+		if p.args[0] != "label" {
+			return p.Errf("option basename: expected %q, got %q", "NAME | label LABEL", strings.Join(p.args, " "))
+		}
+		p.basenameLabel = p.args[1]
+		if err := kubeapi.CheckLabelKey(p.basenameLabel); err != nil {
+			return p.Errf("option basename: %v", err)
+		}
+		return nil
+	}
+	if !isBasename(p.args[0]) {
+		return p.Errf("option basename: expected letters, digits, _ and -, got %q", p.args[0])
+	}
+	p.config.naming.basename = p.args[0]
+	return nil
+}
+
+func readService(p *parser) error {
+	if !isLabel(p.args[0]) {
+		return p.Errf("option service: expected the name of a Service, got %q", p.args[0])
+	}
+	p.config.naming.service = p.args[0]
+	return nil
+}
+
+func readClusterDomain(p *parser) error {
+	domain, ok := cleanDomain(p.args[0])
+	if !ok {
+		return p.Errf("option cluster_domain: expected a domain name, got %q", p.args[0])
+	}
+	p.config.naming.domain = domain
+	return nil
+}
+
+func readPort(p *parser) error {
+	if n, err := strconv.Atoi(p.args[0]); err == nil {
+		if n < 1 || n > 65535 {
+			return p.Errf("option port: expected a number from 1 to 65535, got %d", n)
+		}
+		p.config.port = port{number: uint16(n)}
+		return nil
+	}
+	if err := kubeapi.CheckPortName(p.args[0]); err != nil {
+		return p.Errf("option port: %v", err)
+	}
+	p.config.port = port{name: p.args[0]}
+	return nil
+}
+
+func readTTL(p *parser) error {
+	seconds, err := strconv.Atoi(p.args[0])
+	if err != nil || seconds < 0 || seconds > maxTTL {
+		return p.Errf("option ttl: expected seconds from 0 to %d, got %q", maxTTL, p.args[0])
+	}
+	p.config.ttl = uint32(seconds)
+	return nil
+}
+
+func readFallthrough(p *parser) error {
+	p.config.fall.SetZonesFromArgs(p.args)
+	if len(p.config.fall.Zones) < max(1, len(p.args)) {
+		return p.Errf("option fallthrough: expected zones, got %q", strings.Join(p.args, " "))
+	}
+	return nil
+}
+
+func readKubeconfig(p *parser) error {
+	p.config.source.Kubeconfig = p.path(p.args[0])
+	if len(p.args) == 2 {
+		p.config.source.Context = p.args[1]
+	}
+	return nil
+}
+
+func readEndpoint(p *parser) error {
+	p.config.source.Endpoint = p.args[0]
+	return nil
+}
+
+func readTLS(p *parser) error {
+	s := &p.config.source
+	s.CertFile, s.KeyFile, s.CAFile = p.path(p.args[0]), p.path(p.args[1]), p.path(p.args[2])
+	return nil
+}
+
+func readServiceAccount(p *parser) error {
+	p.config.source.ServiceAccount = p.path(p.args[0])
+	return nil
+}
+
+func readCached(p *parser) error {
+	p.config.source.Cached = true
+	return nil
+}
+
+func readManifests(p *parser) error {
+	for _, pattern := range p.args {
+		p.config.source.Manifests = append(p.config.source.Manifests, p.path(pattern))
+	}
+	return nil
+}
+
+func readStartupTimeout(p *parser) error {
+	d, err := time.ParseDuration(p.args[0])
+	if err != nil || d < 0 {
+		return p.Errf("option startup_timeout: expected a duration like 5s, got %q", p.args[0])
+	}
+	p.config.startupTimeout = d
+	return nil
+}
+
+// path is relative to the root of the server block, like a zone file's.
+func (p *parser) path(name string) string {
+	if root := p.root(); root != "" && !filepath.IsAbs(name) {
+		return filepath.Join(root, name)
+	}
+	return name
+}

@@ -1,0 +1,208 @@
+package longnames
+
+import (
+	"maps"
+	"os"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/coredns/caddy"
+	"github.com/coredns/coredns/core/dnsserver"
+	"github.com/coredns/coredns/plugin"
+	"github.com/miekg/dns"
+
+	"github.com/longnames/longnames/kubeapi"
+)
+
+const (
+	defaultTTL            = 5 // seconds
+	defaultStartupTimeout = 5 * time.Second
+	defaultDomain         = "cluster.local"
+	maxTTL                = 3600 // seconds
+)
+
+// parser reads one longnames block.
+type parser struct {
+	*caddy.Controller
+
+	config *config
+	args   []string       // of the option at hand
+	lines  map[string]int // of the options that have been read
+
+	groupBy       string
+	basenameLabel string
+}
+
+func parse(c *caddy.Controller) (*config, error) {
+	p := &parser{
+		Controller: c,
+		config: &config{
+			groupLabel: -1,
+			port:       port{number: epmdPort},
+			ttl:        defaultTTL,
+			naming:     naming{mode: modeIP, basenameLabel: -1},
+			source:     kubeapi.Config{Lookup: kubeapi.Endpoints, Log: log, UserAgent: userAgent()},
+
+			startupTimeout: defaultStartupTimeout,
+		},
+		lines: make(map[string]int),
+	}
+	if err := p.zones(c.RemainingArgs()); err != nil {
+		return nil, err
+	}
+	for c.NextBlock() {
+		if err := p.option(c.Val()); err != nil {
+			return nil, err
+		}
+	}
+	if err := p.contradictions(); err != nil {
+		return nil, err
+	}
+	return p.config, p.finish()
+}
+
+// zones reads the zones of the block, by default those of the server block.
+func (p *parser) zones(args []string) error {
+	for _, arg := range args {
+		if len(plugin.Host(arg).NormalizeExact()) == 0 {
+			return p.Errf("expected a zone, got %q", arg)
+		}
+	}
+	forward := false
+	for _, name := range plugin.OriginsFromArgsOrServerBlock(args, p.ServerBlockKeys) {
+		if slices.ContainsFunc(p.config.zones, func(z zone) bool { return z.name == name }) {
+			return p.Errf("expected each zone once, got %s twice", name)
+		}
+		z := newZone(name, len(p.config.zones))
+		p.config.zones = append(p.config.zones, z)
+		forward = forward || !z.reverse
+	}
+	if !forward {
+		return p.Errf("expected a zone that is not reverse, for members to have names in")
+	}
+	return nil
+}
+
+// option reads one line of the block.
+func (p *parser) option(name string) error {
+	o, ok := options[name]
+	if !ok {
+		return p.Errf("unknown option %q: expected one of %s", name, strings.Join(slices.Sorted(maps.Keys(options)), ", "))
+	}
+	if line, ok := p.lines[name]; ok {
+		return p.Errf("option %s: expected once, but line %d has it already", name, line)
+	}
+	p.lines[name] = p.Line()
+	p.args = p.RemainingArgs()
+	if len(p.args) < o.min || o.max >= 0 && len(p.args) > o.max {
+		return p.Errf("option %s: expected %q, got %d arguments", name, strings.TrimSpace(name+" "+o.args), len(p.args))
+	}
+	if slices.Contains(p.args, "") {
+		return p.Errf("option %s: expected %q, got an empty argument", name, strings.TrimSpace(name+" "+o.args))
+	}
+	return o.read(p)
+}
+
+// contradictions looks for options that exclude each other.
+func (p *parser) contradictions() error {
+	for _, pair := range []struct{ one, other, why string }{
+		{"manifests", "kubeconfig", "members come either from files or from an API server"},
+		{"manifests", "endpoint", "members come either from files or from an API server"},
+		{"manifests", "tls", "members come either from files or from an API server"},
+		{"manifests", "service_account", "members come either from files or from an API server"},
+		{"manifests", "cached", "members come either from files or from an API server"},
+		{"kubeconfig", "endpoint", "a kubeconfig names the API server itself"},
+		{"kubeconfig", "tls", "a kubeconfig has the credentials itself"},
+		{"kubeconfig", "service_account", "a kubeconfig has the credentials itself"},
+		{"tls", "service_account", "credentials are either a certificate or a token"},
+	} {
+		if p.has(pair.one) && p.has(pair.other) {
+			return p.Errf("expected either %s (line %d) or %s (line %d): %s",
+				pair.one, p.lines[pair.one], pair.other, p.lines[pair.other], pair.why)
+		}
+	}
+	if p.has("tls") && !p.has("endpoint") {
+		return p.Errf("option tls (line %d): expected option endpoint with it", p.lines["tls"])
+	}
+	if p.has("service") && p.config.naming.mode != modeHostname {
+		return p.Errf("option service (line %d): expected mode hostname with it, since mode %s has no service in its names",
+			p.lines["service"], p.config.naming.mode)
+	}
+	if !p.has("selector") && p.groupBy == "" {
+		return p.Errf("expected option selector or option group_by, to say who the members are")
+	}
+	if !p.has("basename") && p.groupBy == "" {
+		return p.Errf("expected option basename, to say what stands before the @")
+	}
+	return nil
+}
+
+func (p *parser) has(option string) bool {
+	_, ok := p.lines[option]
+	return ok
+}
+
+// finish fills in what follows from several options.
+func (p *parser) finish() error {
+	c := p.config
+	if c.include == "" {
+		c.include = includeReady
+		if c.source.Lookup == kubeapi.Pods {
+			c.include = includeAll
+		}
+	}
+	if c.naming.domain == "" {
+		domain, ok := cleanDomain(os.Getenv("CLUSTER_DOMAIN"))
+		if !ok {
+			return p.Errf("environment CLUSTER_DOMAIN: expected a domain name, got %q", os.Getenv("CLUSTER_DOMAIN"))
+		}
+		c.naming.domain = domain
+	}
+	if p.groupBy != "" {
+		c.groupLabel = p.label(p.groupBy)
+		if c.source.Selector != "" {
+			c.source.Selector += ","
+		}
+		c.source.Selector += p.groupBy // only what has the label
+		if !p.has("basename") {
+			p.basenameLabel = p.groupBy
+		}
+	}
+	if p.basenameLabel != "" {
+		c.naming.basenameLabel = p.label(p.basenameLabel)
+	}
+	return nil
+}
+
+// label asks for the value of a label with every object, and gives its index there.
+func (p *parser) label(key string) int {
+	labels := &p.config.source.Labels
+	if at := slices.Index(*labels, key); at >= 0 {
+		return at
+	}
+	*labels = append(*labels, key)
+	return len(*labels) - 1
+}
+
+// cleanDomain takes the final dot off a domain name. Empty is the default.
+func cleanDomain(text string) (string, bool) {
+	domain := strings.TrimSuffix(text, ".")
+	if domain == "" {
+		return defaultDomain, text == ""
+	}
+	if _, ok := dns.IsDomainName(domain); !ok {
+		return "", false
+	}
+	for label := range strings.SplitSeq(domain, ".") {
+		if !isLabel(label) {
+			return "", false
+		}
+	}
+	return domain, true
+}
+
+// root is the directory that relative paths start from.
+func (p *parser) root() string {
+	return dnsserver.GetConfig(p.Controller).Root
+}

@@ -1,0 +1,135 @@
+// Package longnames is a CoreDNS plugin that tells Erlang and Elixir nodes who their
+// cluster is. It watches the Pods or EndpointSlices of a Kubernetes cluster, gives every
+// member its longname, basename@host, and answers for it in a zone of its own.
+//
+// From a question backwards: plugin.go takes it from CoreDNS, resolver.go answers it from
+// the table in table.go, which package kubeapi fills. setup.go makes all that from a
+// Corefile.
+package longnames
+
+import (
+	"context"
+	"net"
+	"net/netip"
+	"strings"
+
+	"github.com/coredns/coredns/plugin"
+	"github.com/coredns/coredns/plugin/cache"
+	"github.com/coredns/coredns/plugin/ready"
+	"github.com/miekg/dns"
+)
+
+const pluginName = "longnames"
+
+// Longnames is the plugin.Handler of all longnames blocks of a server block.
+type Longnames struct {
+	Next plugin.Handler
+
+	blocks []*block
+	zones  map[string][]authority // by name, in the order of the Corefile
+	all    *instances
+}
+
+// authority is a zone, and the block that answers for it.
+type authority struct {
+	block *block
+	zone  *zone
+}
+
+var (
+	_ plugin.Handler     = (*Longnames)(nil)
+	_ ready.Readiness    = (*Longnames)(nil)
+	_ cache.ZoneBypasser = (*Longnames)(nil)
+)
+
+// Name implements plugin.Handler.
+func (*Longnames) Name() string { return pluginName }
+
+// ServeDNS implements plugin.Handler.
+func (l *Longnames) ServeDNS(ctx context.Context, w dns.ResponseWriter, r *dns.Msg) (int, error) {
+	asked := r.Question[0]
+	if asked.Qclass != dns.ClassINET {
+		return plugin.NextOrFailure(l.Name(), l.Next, ctx, w, r)
+	}
+	q := question{
+		name:   strings.ToLower(asked.Name),
+		qname:  asked.Name,
+		qtype:  asked.Qtype,
+		client: addressOf(w.RemoteAddr()),
+	}
+	// The longest zone first, and those of one name in the order of the Corefile.
+	for off, end := 0, false; ; {
+		name := q.name[off:]
+		if end {
+			name = "."
+		}
+		for _, a := range l.zones[name] {
+			if q.name == a.zone.server {
+				q.server = serverAddress(w)
+			}
+			reply := a.block.resolver.lookup(a.zone, &q)
+			if reply.result == nameError && a.block.config.fall.Through(q.name) {
+				continue
+			}
+			return write(w, r, &reply)
+		}
+		if end || q.name == "." {
+			return plugin.NextOrFailure(l.Name(), l.Next, ctx, w, r)
+		}
+		off, end = dns.NextLabel(q.name, off)
+	}
+}
+
+// write sends a reply. Those that CoreDNS makes for us are only returned.
+func write(w dns.ResponseWriter, r *dns.Msg, reply *reply) (int, error) {
+	m := new(dns.Msg)
+	m.SetReply(r)
+	m.Authoritative = true
+	switch reply.result {
+	case refused:
+		return dns.RcodeRefused, nil
+	case unavailable:
+		m.Authoritative = false
+		m.Rcode = dns.RcodeServerFailure
+		explain(m, r, dns.ExtendedErrorCodeNotReady, "members are not known yet")
+	case nameError:
+		m.Rcode = dns.RcodeNameError
+		m.Ns = []dns.RR{reply.soa}
+	case noData:
+		m.Ns = []dns.RR{reply.soa}
+	case success:
+		m.Answer = reply.answer[:len(reply.answer):len(reply.answer)]
+		if glueFits(w, r, reply) {
+			m.Extra = reply.glue[:len(reply.glue):len(reply.glue)]
+		}
+	}
+	if err := w.WriteMsg(m); err != nil {
+		return dns.RcodeSuccess, err
+	}
+	return dns.RcodeSuccess, nil // it is written, whatever the message's own code
+}
+
+// CacheBypassZones implements cache.ZoneBypasser: a change shall be seen at once.
+func (l *Longnames) CacheBypassZones() []string {
+	zones := make([]string, 0, len(l.zones))
+	for name := range l.zones {
+		zones = append(zones, name)
+	}
+	return zones
+}
+
+// addressOf gives the IP address of a client or of a socket.
+func addressOf(a net.Addr) netip.Addr {
+	if wrapped, ok := a.(interface{ Unwrap() net.Addr }); ok {
+		if inner := wrapped.Unwrap(); inner != nil {
+			a = inner
+		}
+	}
+	switch a := a.(type) {
+	case *net.UDPAddr:
+		return a.AddrPort().Addr().Unmap().WithZone("")
+	case *net.TCPAddr:
+		return a.AddrPort().Addr().Unmap().WithZone("")
+	}
+	return netip.Addr{}
+}

@@ -1,0 +1,85 @@
+package longnames
+
+import (
+	"slices"
+	"time"
+
+	"github.com/coredns/caddy"
+	"github.com/coredns/coredns/core/dnsserver"
+	"github.com/coredns/coredns/plugin"
+	clog "github.com/coredns/coredns/plugin/pkg/log"
+)
+
+var log = clog.NewWithPlugin(pluginName)
+
+func init() { plugin.Register(pluginName, setup) }
+
+// storageKey is where the instances of one process are kept between server blocks.
+type storageKey struct{}
+
+func setup(c *caddy.Controller) error {
+	l, err := newLongnames(c)
+	if err != nil {
+		return plugin.Error(pluginName, err)
+	}
+	// CoreDNS sets up one server block after the other.
+	all, _ := c.Get(storageKey{}).(*instances)
+	if all == nil {
+		all = &instances{}
+		c.Set(storageKey{}, all)
+	}
+	all.add(l.blocks)
+	l.all = all
+
+	c.OnStartup(func() error {
+		start := time.Now()
+		for _, b := range l.blocks {
+			b.start()
+		}
+		for _, b := range l.blocks {
+			b.wait(start)
+		}
+		return nil
+	})
+	c.OnShutdown(func() error {
+		for _, b := range l.blocks {
+			b.shutdown()
+		}
+		return nil
+	})
+	dnsserver.GetConfig(c).AddPlugin(func(next plugin.Handler) plugin.Handler {
+		l.Next = next
+		return l
+	})
+	return nil
+}
+
+// newLongnames makes the plugin from all longnames blocks of a server block.
+func newLongnames(c *caddy.Controller) (*Longnames, error) {
+	l := &Longnames{zones: make(map[string][]authority)}
+	lines := make(map[*block]int)
+	for c.Next() {
+		line := c.Line()
+		config, err := parse(c)
+		if err != nil {
+			return nil, err
+		}
+		b, err := newBlock(config)
+		if err != nil {
+			return nil, c.Errf("%v", err)
+		}
+		lines[b] = line
+		l.blocks = append(l.blocks, b)
+		for i := range config.zones {
+			z := &config.zones[i]
+			for _, other := range l.zones[z.name] {
+				if !slices.Contains(other.block.config.fall.Zones, z.name) && !other.block.config.fall.Through(z.name) {
+					return nil, c.Errf("zone %s: expected a zone of its own, or fallthrough in the longnames block of line %d, which has it already",
+						z.name, lines[other.block])
+				}
+			}
+			l.zones[z.name] = append(l.zones[z.name], authority{b, z})
+		}
+	}
+	return l, nil
+}

@@ -1,0 +1,70 @@
+package longnames
+
+import (
+	"strings"
+
+	"github.com/coredns/coredns/plugin/pkg/dnsutil"
+	"github.com/miekg/dns"
+)
+
+// zone is a zone of a block, and the names in it that are always there.
+type zone struct {
+	name    string // lower case, with a final dot
+	server  string // the name server's
+	parent  string // of server
+	contact string // of the SOA record
+	reverse bool
+	index   int // among the zones of the block
+}
+
+func newZone(name string, index int) zone {
+	below := "."
+	if name != "." {
+		below += name
+	}
+	return zone{
+		name:    name,
+		server:  "ns.dns" + below,
+		parent:  "dns" + below,
+		contact: "hostmaster" + below,
+		reverse: dnsutil.IsReverse("."+name) > 0,
+		index:   index,
+	}
+}
+
+// relative cuts the zone off a name that lies in it; the apex is empty.
+func (z *zone) relative(name string) string {
+	if z.name == "." {
+		return strings.TrimSuffix(name, ".")
+	}
+	return strings.TrimSuffix(strings.TrimSuffix(name, z.name), ".")
+}
+
+// absolute is the inverse of relative.
+func (z *zone) absolute(relative string) string {
+	switch {
+	case relative == "":
+		return z.name
+	case z.name == ".":
+		return relative + "."
+	}
+	return relative + "." + z.name
+}
+
+// soa is the SOA record, with owner as the zone is spelt in the question.
+func (z *zone) soa(owner string, ttl, serial uint32) dns.RR {
+	return &dns.SOA{
+		Hdr:     header(owner, dns.TypeSOA, ttl),
+		Ns:      z.server,
+		Mbox:    z.contact,
+		Serial:  serial,
+		Refresh: 7200,
+		Retry:   1800,
+		Expire:  86400,
+		Minttl:  ttl,
+	}
+}
+
+func (z *zone) ns(owner string, ttl uint32) dns.RR {
+	return &dns.NS{Hdr: header(owner, dns.TypeNS, ttl), Ns: z.server}
+}
