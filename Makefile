@@ -1,0 +1,63 @@
+# The version is linked in. Without git, or where git does not trust the checkout, it is empty and the binary says
+# "devel"; hence also -buildvcs=false, which would turn that into an error.
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null)
+
+# One set of flags for all that is compiled without the race detector: what is shipped is what is vetted, linted and
+# measured, and CoreDNS with all its plugins is compiled once, not once a target.
+GO   ?= go
+SHIP  = CGO_ENABLED=0 GOFLAGS="$(shell $(GO) env GOFLAGS) -trimpath -buildvcs=false"
+
+# RACE= tests without the race detector, which needs a C compiler.
+RACE    ?= -race
+TESTENV  = $(if $(RACE),CGO_ENABLED=1,$(SHIP))
+PKGS     = $(shell $(GO) list ./... | grep -v /cmd/)
+
+GOLANGCI_LINT_VERSION ?= v2.15.0
+GOLANGCI_LINT          = bin/golangci-lint-$(GOLANGCI_LINT_VERSION)
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z][a-z0-9-]*:.*## / { printf "make %-7s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+build: ## bin/coredns: CoreDNS with all its plugins and this one
+	$(SHIP) $(GO) build -ldflags "-s -w -X main.version=$(VERSION)" -o bin/coredns ./cmd/coredns
+
+run: build ## build, then serve Corefile.example on 127.0.0.1:1053; needs no cluster
+	bin/coredns -conf Corefile.example
+
+# The command is tested without the race detector: it starts nothing, and all of CoreDNS would be compiled again.
+test: ## go vet and all tests, with the race detector (RACE= without, TESTFLAGS=-v and the like)
+	$(SHIP) $(GO) vet ./...
+	@$(if $(RACE),command -v $(firstword $(shell $(GO) env CC)) >/dev/null || \
+		{ echo 'The race detector needs a C compiler (gcc). Without it: make test RACE='; exit 1; })
+	$(TESTENV) $(GO) test $(RACE) $(TESTFLAGS) $(PKGS)
+	$(SHIP) $(GO) test $(TESTFLAGS) ./cmd/...
+
+lint: $(GOLANGCI_LINT) ## gofmt and golangci-lint
+	@files=$$(find . -name '*.go' -not -path '*/.*' -exec gofmt -s -l {} +) && \
+		test -z "$$files" || { echo 'Not formatted, try gofmt -s -w:'; echo "$$files"; exit 1; }
+	$(SHIP) $(GOLANGCI_LINT) run
+
+# Compiled, not downloaded: the Go checksum database vouches for it, and it needs nothing but the module proxy.
+$(GOLANGCI_LINT):
+	GOBIN=$(CURDIR)/bin $(SHIP) $(GO) install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(GOLANGCI_LINT_VERSION)
+	mv bin/golangci-lint $@
+
+# What a run finds is kept in testdata/fuzz beside the test, to be committed: make test replays it ever after.
+TIME ?= 30s
+fuzz: ## every fuzz target, one after the other, TIME=30s each
+	@list=$$($(TESTENV) $(GO) test $(RACE) -list '^Fuzz' $(PKGS)) || { echo "$$list"; exit 1; }; \
+	echo "$$list" | awk '/^Fuzz/ { name[n++] = $$1 } /^ok/ { while (n) print $$2, name[--n] }' | \
+	while read -r pkg name; do \
+		echo "$$name ($$pkg)"; \
+		$(SHIP) $(GO) test -run '^$$' -fuzz "^$$name\$$" -fuzztime $(TIME) $$pkg </dev/null || exit 1; \
+	done
+
+BENCH ?= .
+bench: ## all benchmarks, or BENCH=regexp
+	$(SHIP) $(GO) test -run '^$$' -bench '$(BENCH)' -benchmem $(TESTFLAGS) $(PKGS)
+
+clean: ## remove what was built
+	rm -rf bin
+	find . \( -name '*.test' -o -name '*.out' -o -name '*.prof' \) -not -path '*/.*' -type f -delete
+
+.PHONY: help build run test lint fuzz bench clean
