@@ -98,7 +98,8 @@ func compareObjects(a, b *kubeapi.Object) int {
 }
 
 // directory finds single nodes of a cluster, listed or not: who is listed is a matter of
-// probes, but a name belongs to its node as long as it is there.
+// probes, but a name belongs to its node as long as that is there. Where several have the
+// same name, those that are most likely alive have it.
 type directory struct {
 	// byName has hostnames, pod names and dashed addresses, in lower case.
 	byName map[string][]*node
@@ -121,10 +122,10 @@ func newDirectory(nodes []node) *directory {
 		n := &nodes[i]
 		for _, name := range []string{n.host, n.pod, dashed(n.address)} {
 			name = strings.ToLower(name)
-			if known := d.byName[name]; name == "" || len(known) > 0 && known[len(known)-1] == n {
+			if name == "" {
 				continue
 			}
-			d.byName[name] = append(d.byName[name], n)
+			d.byName[name] = best(d.byName[name], n)
 			for parent := name; ; {
 				_, rest, ok := strings.Cut(parent, ".")
 				if !ok {
@@ -135,8 +136,19 @@ func newDirectory(nodes []node) *directory {
 			}
 		}
 		host := strings.ToLower(n.target())
-		d.byHost[host] = append(d.byHost[host], n)
-		d.byAddress[n.address] = append(d.byAddress[n.address], n)
+		d.byHost[host] = best(d.byHost[host], n)
+		d.byAddress[n.address] = best(d.byAddress[n.address], n)
 	}
 	return d
+}
+
+// best adds n to nodes of the same name, and keeps those of the highest rank.
+func best(nodes []*node, n *node) []*node {
+	switch {
+	case len(nodes) == 0 || n.rank() > nodes[0].rank():
+		return []*node{n}
+	case n.rank() < nodes[0].rank() || slices.Contains(nodes, n):
+		return nodes
+	}
+	return append(nodes, n)
 }

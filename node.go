@@ -17,6 +17,19 @@ type node struct {
 	host    string // the hostname that Kubernetes gave it
 	ports   []kubeapi.Port
 	listed  bool
+	leaving bool // it is terminating
+}
+
+// rank orders nodes that have the same name, as a pod of a StatefulSet and the one that
+// replaces it: the greater, the likelier it is alive.
+func (n *node) rank() int {
+	switch {
+	case n.listed && !n.leaving:
+		return 2
+	case n.listed:
+		return 1
+	}
+	return 0
 }
 
 func (n *node) longname() string { return n.text[:len(n.text)-1] }
@@ -83,7 +96,22 @@ func (c *config) nameAll(objects []*kubeapi.Object) (nodes []node, left []leftOu
 		}
 	}
 	slices.SortStableFunc(nodes, func(a, b node) int { return strings.Compare(a.text, b.text) })
+	unitePorts(nodes)
 	return nodes, left
+}
+
+// unitePorts lets nodes of one longname, which are next to each other, declare the same
+// ports: hostNetwork pods that share an address are one node to the BEAM.
+func unitePorts(nodes []node) {
+	for from, to := 0, 0; from < len(nodes); from = to {
+		ports := nodes[from].ports
+		for to = from + 1; to < len(nodes) && nodes[to].text == nodes[from].text; to++ {
+			ports = unite(ports, nodes[to].ports)
+		}
+		for i := from; i < to; i++ {
+			nodes[i].ports = ports
+		}
+	}
 }
 
 // nameOf tries what each object tells of a candidate until it makes a longname: only the
@@ -102,6 +130,7 @@ func (c *config) nameOf(cand *candidate) (node, entry, problem) {
 				host:    e.member.Hostname,
 				ports:   cand.ports,
 				listed:  cand.passes,
+				leaving: e.member.Terminating,
 			}, e, noProblem
 		}
 		if first == noProblem {

@@ -42,13 +42,22 @@ var (
 	_ cache.ZoneBypasser = (*Longnames)(nil)
 )
 
+// add lets a block answer for its zones, after those that have been added before.
+func (l *Longnames) add(b *block) {
+	l.blocks = append(l.blocks, b)
+	for i := range b.config.zones {
+		z := &b.config.zones[i]
+		l.zones[z.name] = append(l.zones[z.name], authority{b, z})
+	}
+}
+
 // Name implements plugin.Handler.
 func (*Longnames) Name() string { return pluginName }
 
 // ServeDNS implements plugin.Handler.
 func (l *Longnames) ServeDNS(ctx context.Context, w dns.ResponseWriter, r *dns.Msg) (int, error) {
 	asked := r.Question[0]
-	if asked.Qclass != dns.ClassINET {
+	if r.Opcode != dns.OpcodeQuery || asked.Qclass != dns.ClassINET {
 		return plugin.NextOrFailure(l.Name(), l.Next, ctx, w, r)
 	}
 	q := question{

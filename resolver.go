@@ -2,6 +2,7 @@ package longnames
 
 import (
 	"net/netip"
+	"slices"
 	"strings"
 
 	"github.com/miekg/dns"
@@ -183,7 +184,9 @@ func (r *resolver) host(q *question) *rrset {
 	var nodes []*node
 	for _, o := range r.table.hosts.in(q.name) {
 		d := o.cluster.roster.Load().members(r.config, o.cluster.name).directory()
-		nodes = append(nodes, d.byHost[q.name]...)
+		for _, n := range d.byHost[q.name] {
+			nodes = best(nodes, n)
+		}
 	}
 	if len(nodes) == 0 {
 		return nil
@@ -204,21 +207,20 @@ func (r *resolver) reverse(q *question) (set *rrset, exists bool) {
 	if !prefix.IsSingleIP() {
 		return nil, r.table.reverse.overlaps(prefix, &r.table.addresses)
 	}
-	target := ""
+	var nodes []*node
 	for _, o := range r.table.addresses.in(prefix.Addr()) {
 		d := o.cluster.roster.Load().members(r.config, o.cluster.name).directory()
 		for _, n := range d.byAddress[prefix.Addr()] {
-			if target == "" || n.target() < target {
-				target = n.target()
-			}
+			nodes = best(nodes, n)
 		}
 	}
-	if target == "" {
+	if len(nodes) == 0 {
 		return nil, false
 	}
 	if q.qtype != dns.TypePTR {
 		return nil, true
 	}
+	target := slices.MinFunc(nodes, func(a, b *node) int { return strings.Compare(a.target(), b.target()) }).target()
 	return &rrset{answer: []dns.RR{&dns.PTR{Hdr: header(q.qname, dns.TypePTR, r.config.ttl), Ptr: target}}}, true
 }
 

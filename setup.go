@@ -1,7 +1,6 @@
 package longnames
 
 import (
-	"slices"
 	"time"
 
 	"github.com/coredns/caddy"
@@ -59,27 +58,38 @@ func newLongnames(c *caddy.Controller) (*Longnames, error) {
 	l := &Longnames{zones: make(map[string][]authority)}
 	lines := make(map[*block]int)
 	for c.Next() {
+		if c.Val() != pluginName {
+			return nil, c.Errf("expected one option a line and the closing brace on a line of its own, got %q", c.Val())
+		}
 		line := c.Line()
 		config, err := parse(c)
 		if err != nil {
 			return nil, err
+		}
+		if name, other := l.taken(config); other != nil {
+			return nil, c.Errf("zone %s: expected a zone of its own, or fallthrough in the longnames block of line %d, which has it already",
+				name, lines[other])
 		}
 		b, err := newBlock(config)
 		if err != nil {
 			return nil, c.Errf("%v", err)
 		}
 		lines[b] = line
-		l.blocks = append(l.blocks, b)
-		for i := range config.zones {
-			z := &config.zones[i]
-			for _, other := range l.zones[z.name] {
-				if !slices.Contains(other.block.config.fall.Zones, z.name) && !other.block.config.fall.Through(z.name) {
-					return nil, c.Errf("zone %s: expected a zone of its own, or fallthrough in the longnames block of line %d, which has it already",
-						z.name, lines[other.block])
-				}
-			}
-			l.zones[z.name] = append(l.zones[z.name], authority{b, z})
-		}
+		l.add(b)
 	}
 	return l, nil
+}
+
+// taken gives a zone that another block has already, and that block, unless it lets
+// questions through.
+func (l *Longnames) taken(c *config) (zone string, by *block) {
+	for i := range c.zones {
+		name := c.zones[i].name
+		for _, other := range l.zones[name] {
+			if !other.block.config.fall.Through(name) {
+				return name, other.block
+			}
+		}
+	}
+	return "", nil
 }

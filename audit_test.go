@@ -1,0 +1,119 @@
+package longnames
+
+import (
+	"bytes"
+	"os"
+	"strings"
+	"testing"
+
+	clog "github.com/coredns/coredns/plugin/pkg/log"
+	"github.com/prometheus/client_golang/prometheus/testutil"
+
+	"github.com/longnames/longnames/kubeapi"
+)
+
+// logged gives what is logged while f runs.
+func logged(t testing.TB, f func()) string {
+	t.Helper()
+	var b bytes.Buffer
+	clog.SetOutput(&b)
+	defer clog.SetOutput(os.Stdout)
+	f()
+	return b.String()
+}
+
+func TestAuditSaysOnceWhoIsLeftOut(t *testing.T) {
+	const hostname = "longnames audit.internal {\n group_by app\n mode hostname\n port dist\n}"
+	set := labels{"app": "web"}
+	tests := []struct {
+		name   string
+		object func(c *config) *kubeapi.Object
+		reason problem
+		want   string // in the log
+	}{
+		{"no hostname", func(c *config) *kubeapi.Object {
+			return labelled(c, set, slice("web", endpoint("web-0", "10.0.0.1")))
+		}, invalidHostname, "prod/web-abcde: pod web-0 at 10.0.0.1 is left out"},
+		{"a service that is no label", func(c *config) *kubeapi.Object {
+			return labelled(c, set, slice("we b", hosted(endpoint("web-0", "10.0.0.1"))))
+		}, invalidService, "mode hostname needs a service"},
+		{"a namespace that is no label", func(c *config) *kubeapi.Object {
+			o := labelled(c, set, slice("web", hosted(endpoint("web-0", "10.0.0.1"))))
+			o.Namespace = "a.b"
+			return o
+		}, invalidNamespace, "its namespace is no DNS label"},
+		{"an address that is none", func(c *config) *kubeapi.Object {
+			o := labelled(c, set, slice("web"))
+			o.Invalid = []string{"10.0.0.300"}
+			return o
+		}, invalidAddress, `prod/web-abcde is left out of audit.internal.: "10.0.0.300" is no address`},
+		{"a group that is no label", func(c *config) *kubeapi.Object {
+			return labelled(c, labels{"app": "a.b"}, slice("web", hosted(endpoint("web-0", "10.0.0.1"))))
+		}, invalidGroup, `its group "a.b" is no DNS label`},
+		{"a longname that is too long", func(c *config) *kubeapi.Object {
+			c.naming.domain = strings.Repeat("a23456789.", 24) + "internal"
+			return labelled(c, set, slice("web", hosted(endpoint("web-0", "10.0.0.1"))))
+		}, tooLong, "longer than 255 characters"},
+	}
+	for _, tc := range tests {
+		t.Run(tc.name, func(t *testing.T) {
+			c := configOf(t, hostname)
+			table := tableOf(c)
+			a := newAudit(c, table)
+			count := func() float64 {
+				return testutil.ToFloat64(leftOutMembers.WithLabelValues("audit.internal.", string(tc.reason)))
+			}
+			bad := tc.object(c)
+			apply(table, bad)
+			log := logged(t, a.look)
+			if !strings.Contains(log, tc.want) || strings.Count(log, "\n") != 1 {
+				t.Errorf("log: got %q, want one line with %q", log, tc.want)
+			}
+			if got := count(); got != 1 {
+				t.Errorf("count: got %v, want 1", got)
+			}
+			again := *bad
+			again.Version++
+			table.Apply([]kubeapi.Change{{Old: bad, New: &again}}, 2)
+			if log := logged(t, a.look); log != "" {
+				t.Errorf("log at the second look: got %q, want none", log)
+			}
+			table.Apply([]kubeapi.Change{{Old: &again}}, 3)
+			a.look()
+			if got := count(); got != 0 {
+				t.Errorf("count afterwards: got %v, want 0", got)
+			}
+			if len(a.known) != 0 {
+				t.Errorf("known afterwards: got %v, want nothing", a.known)
+			}
+		})
+	}
+}
+
+func TestAuditCountsDefaultPorts(t *testing.T) {
+	c := configOf(t, "longnames port.internal {\n selector app=web\n basename app\n port dist\n}")
+	table := tableOf(c, slice("web", endpoint("p1", "10.0.0.1")),
+		ported(slice("api", endpoint("p2", "10.0.0.2")), kubeapi.Port{Name: "dist", Protocol: "TCP", Number: 9100}))
+	log := logged(t, newAudit(c, table).look)
+	if want := `app@10.0.0.1 in port.internal. declares no port "dist"`; !strings.Contains(log, want) || strings.Count(log, "\n") != 1 {
+		t.Errorf("log: got %q, want one line with %q", log, want)
+	}
+	if got := testutil.ToFloat64(defaultPorts.WithLabelValues("port.internal.")); got != 1 {
+		t.Errorf("count: got %v, want 1", got)
+	}
+}
+
+func TestAuditLogIsBounded(t *testing.T) {
+	c := configOf(t, "longnames many.internal {\n selector app=web\n basename app\n mode hostname\n}")
+	var members []kubeapi.Member
+	for _, address := range strings.Fields(strings.Repeat("10.0.0.1 ", 500)) {
+		members = append(members, endpoint(string(rune('a'+len(members)%26))+strings.Repeat("x", len(members)/26), address))
+	}
+	log := logged(t, newAudit(c, tableOf(c, slice("web", members...))).look)
+	if got := strings.Count(log, "\n"); got != auditLog+1 {
+		t.Errorf("lines: got %d, want %d", got, auditLog+1)
+	}
+	if want := "490 more members"; !strings.Contains(log, want) {
+		t.Errorf("log: got %q, want %q in it", log, want)
+	}
+}

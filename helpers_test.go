@@ -1,0 +1,171 @@
+package longnames
+
+import (
+	"context"
+	"net/netip"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/coredns/caddy"
+	"github.com/coredns/coredns/plugin/pkg/dnstest"
+	"github.com/coredns/coredns/plugin/test"
+	"github.com/coredns/coredns/request"
+	"github.com/miekg/dns"
+
+	"github.com/longnames/longnames/kubeapi"
+)
+
+// configOf parses one longnames block.
+func configOf(t testing.TB, block string) *config {
+	t.Helper()
+	c := caddy.NewTestController("dns", block)
+	c.Next()
+	config, err := parse(c)
+	if err != nil {
+		t.Fatalf("parse %q: %v", block, err)
+	}
+	return config
+}
+
+// labels are what an object is labelled with.
+type labels map[string]string
+
+// labelled gives an object the labels that the configuration asks for.
+func labelled(c *config, set labels, o *kubeapi.Object) *kubeapi.Object {
+	o.Labels = make([]kubeapi.Label, len(c.source.Labels))
+	for i, key := range c.source.Labels {
+		o.Labels[i].Value, o.Labels[i].Set = set[key]
+	}
+	return o
+}
+
+// slice is an EndpointSlice of a Service in namespace prod.
+func slice(service string, members ...kubeapi.Member) *kubeapi.Object {
+	return &kubeapi.Object{Namespace: "prod", Name: service + "-abcde", Service: service, Version: 1, Members: members}
+}
+
+// endpoint is a ready endpoint that is a pod.
+func endpoint(pod, address string) kubeapi.Member {
+	return kubeapi.Member{
+		ID: "uid-" + pod, Pod: pod, Address: netip.MustParseAddr(address), Ready: true, Serving: true,
+	}
+}
+
+// hosted gives an endpoint a hostname, as a StatefulSet does.
+func hosted(m kubeapi.Member) kubeapi.Member {
+	m.Hostname = m.Pod
+	return m
+}
+
+// unready is an endpoint whose probe fails.
+func unready(m kubeapi.Member) kubeapi.Member {
+	m.Ready, m.Serving = false, false
+	return m
+}
+
+// terminating is an endpoint that is going, but still serves.
+func terminating(m kubeapi.Member) kubeapi.Member {
+	m.Ready, m.Terminating = false, true
+	return m
+}
+
+// tableOf is a table that has seen objects and is synced.
+func tableOf(c *config, objects ...*kubeapi.Object) *table {
+	t := newTable(c)
+	apply(t, objects...)
+	t.Synced()
+	return t
+}
+
+// apply adds objects to a table.
+func apply(t *table, objects ...*kubeapi.Object) {
+	for _, o := range objects {
+		if o.Labels == nil {
+			labelled(t.config, nil, o)
+		}
+		t.Apply([]kubeapi.Change{{New: o}}, o.Version)
+	}
+}
+
+// serving is the plugin with one block per table.
+func serving(tables ...*table) *Longnames {
+	l := &Longnames{
+		zones: make(map[string][]authority),
+		Next: test.HandlerFunc(func(_ context.Context, w dns.ResponseWriter, r *dns.Msg) (int, error) {
+			m := new(dns.Msg).SetRcode(r, rcodeNext)
+			return rcodeNext, w.WriteMsg(m)
+		}),
+	}
+	for _, t := range tables {
+		l.add(&block{config: t.config, table: t, resolver: &resolver{config: t.config, table: t}})
+	}
+	return l
+}
+
+// rcodeNext is what the next plugin answers in tests.
+const rcodeNext = dns.RcodeYXDomain
+
+// client is who asks.
+type client struct {
+	address string // default: one that is nobody's
+	tcp     bool
+	edns    uint16 // size; none if zero
+	do      bool
+}
+
+// ask asks a question as CoreDNS would pass it on, and gives what the client receives.
+func ask(t testing.TB, l *Longnames, name, qtype string, c client) *dns.Msg {
+	t.Helper()
+	r := new(dns.Msg).SetQuestion(name, dns.StringToType[qtype])
+	if c.edns > 0 {
+		r.SetEdns0(c.edns, c.do)
+	}
+	rec := dnstest.NewRecorder(&test.ResponseWriter{RemoteIP: c.address, TCP: c.tcp})
+	rcode, err := l.ServeDNS(t.Context(), request.NewScrubWriter(r, rec), r)
+	if err != nil {
+		t.Fatalf("%s %s: %v", name, qtype, err)
+	}
+	if rec.Msg == nil {
+		return new(dns.Msg).SetRcode(r, rcode)
+	}
+	// What is not the same on the wire is no answer.
+	wire, err := rec.Msg.Pack()
+	if err != nil {
+		t.Fatalf("%s %s: pack: %v", name, qtype, err)
+	}
+	m := new(dns.Msg)
+	if err := m.Unpack(wire); err != nil {
+		t.Fatalf("%s %s: unpack: %v", name, qtype, err)
+	}
+	return m
+}
+
+// texts writes records as zone files do, with single spaces.
+func texts(rrs []dns.RR) []string {
+	out := make([]string, 0, len(rrs))
+	for _, rr := range rrs {
+		if rr.Header().Rrtype == dns.TypeOPT {
+			continue
+		}
+		out = append(out, strings.Join(strings.Fields(rr.String()), " "))
+	}
+	return out
+}
+
+// data is the last field of each record.
+func data(rrs []dns.RR) []string {
+	var out []string
+	for _, text := range texts(rrs) {
+		fields := strings.Fields(text)
+		out = append(out, strings.Trim(fields[len(fields)-1], `"`))
+	}
+	return out
+}
+
+func equal(t testing.TB, what string, got, want []string) {
+	t.Helper()
+	if !slices.Equal(got, want) {
+		t.Errorf("%s:\ngot  %q\nwant %q", what, got, want)
+	}
+}

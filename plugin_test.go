@@ -1,0 +1,285 @@
+package longnames
+
+import (
+	"fmt"
+	"net"
+	"net/netip"
+	"strings"
+	"testing"
+
+	"github.com/coredns/coredns/plugin/pkg/dnstest"
+	"github.com/coredns/coredns/plugin/test"
+	"github.com/miekg/dns"
+
+	"github.com/longnames/longnames/kubeapi"
+)
+
+func TestBeforeTheFirstSync(t *testing.T) {
+	c := configOf(t, "longnames erl.internal 10.in-addr.arpa {\n selector app=web\n basename app\n fallthrough\n}")
+	l := serving(newTable(c))
+	tests := []struct {
+		name, qtype string
+		edns        uint16
+	}{
+		{"erl.internal.", "SRV", 0},
+		{"erl.internal.", "SOA", 1232},
+		{"nobody.erl.internal.", "A", 1232},
+		{"1.0.0.10.in-addr.arpa.", "PTR", 0},
+	}
+	for _, tc := range tests {
+		t.Run(tc.name+" "+tc.qtype, func(t *testing.T) {
+			m := ask(t, l, tc.name, tc.qtype, client{edns: tc.edns})
+			if m.Rcode != dns.RcodeServerFailure {
+				t.Errorf("rcode: got %s, want SERVFAIL", dns.RcodeToString[m.Rcode])
+			}
+			opt := m.IsEdns0()
+			if tc.edns == 0 {
+				if opt != nil {
+					t.Error("got EDNS, want none for a client that does not speak it")
+				}
+				return
+			}
+			if opt == nil || len(opt.Option) != 1 {
+				t.Fatalf("got %v, want EDNS with one option", opt)
+			}
+			if ede, ok := opt.Option[0].(*dns.EDNS0_EDE); !ok || ede.InfoCode != dns.ExtendedErrorCodeNotReady {
+				t.Errorf("extended error: got %v, want 14", opt.Option[0])
+			}
+		})
+	}
+}
+
+func TestFallthrough(t *testing.T) {
+	members := func(c *config) *table { return tableOf(c, slice("web", endpoint("p1", "10.0.0.1"))) }
+	block := "longnames erl.internal 10.in-addr.arpa {\n selector app=web\n basename app\n %s\n}"
+	tests := []struct {
+		name, option, qname, qtype string
+		want                       int
+	}{
+		{"none", "", "nobody.erl.internal.", "A", dns.RcodeNameError},
+		{"all zones", "fallthrough", "nobody.erl.internal.", "A", rcodeNext},
+		{"one zone", "fallthrough 10.in-addr.arpa", "9.0.0.10.in-addr.arpa.", "PTR", rcodeNext},
+		{"not in another", "fallthrough 10.in-addr.arpa", "nobody.erl.internal.", "A", dns.RcodeNameError},
+		{"not if the name exists", "fallthrough", "p1.erl.internal.", "AAAA", dns.RcodeSuccess},
+		{"not at the apex", "fallthrough", "erl.internal.", "MX", dns.RcodeSuccess},
+	}
+	for _, tc := range tests {
+		t.Run(tc.name, func(t *testing.T) {
+			l := serving(members(configOf(t, fmt.Sprintf(block, tc.option))))
+			if got := ask(t, l, tc.qname, tc.qtype, client{}).Rcode; got != tc.want {
+				t.Errorf("rcode: got %s, want %s", dns.RcodeToString[got], dns.RcodeToString[tc.want])
+			}
+		})
+	}
+}
+
+func TestSeveralBlocks(t *testing.T) {
+	first := configOf(t, "longnames erl.internal 10.in-addr.arpa {\n selector app=web\n basename first\n fallthrough 10.in-addr.arpa\n}")
+	second := configOf(t, "longnames sub.erl.internal 10.in-addr.arpa {\n selector app=api\n basename second\n}")
+	l := serving(
+		tableOf(first, slice("web", endpoint("p1", "10.0.0.1"))),
+		tableOf(second, slice("api", endpoint("p2", "10.0.0.2"))),
+	)
+	tests := []struct{ name, qtype, want string }{
+		{"erl.internal.", "TXT", "first@10.0.0.1"},
+		{"sub.erl.internal.", "TXT", "second@10.0.0.2"},
+		{"1.0.0.10.in-addr.arpa.", "PTR", "10.0.0.1."},
+		{"2.0.0.10.in-addr.arpa.", "PTR", "10.0.0.2."},
+	}
+	for _, tc := range tests {
+		t.Run(tc.name, func(t *testing.T) {
+			equal(t, "answer", data(ask(t, l, tc.name, tc.qtype, client{}).Answer), []string{tc.want})
+		})
+	}
+	if got := ask(t, l, "p1.sub.erl.internal.", "A", client{}).Rcode; got != dns.RcodeNameError {
+		t.Errorf("a member of the outer zone in the inner one: got %s, want NXDOMAIN", dns.RcodeToString[got])
+	}
+}
+
+func TestNotOurs(t *testing.T) {
+	l := ipCluster(t)
+	chaos := new(dns.Msg).SetQuestion("erl.internal.", dns.TypeTXT)
+	chaos.Question[0].Qclass = dns.ClassCHAOS
+	notify := new(dns.Msg).SetNotify("erl.internal.")
+	for name, r := range map[string]*dns.Msg{"class CH": chaos, "NOTIFY": notify} {
+		t.Run(name, func(t *testing.T) {
+			rec := dnstest.NewRecorder(&test.ResponseWriter{})
+			if rcode, err := l.ServeDNS(t.Context(), rec, r); rcode != rcodeNext || err != nil {
+				t.Errorf("got %d, %v; want the next plugin's answer", rcode, err)
+			}
+		})
+	}
+}
+
+// manyMembers is a cluster of n members with addresses 10.0.x.y.
+func manyMembers(t testing.TB, block string, n int) *Longnames {
+	t.Helper()
+	var members []kubeapi.Member
+	for i := range n {
+		members = append(members, hosted(endpoint(fmt.Sprintf("web-%d", i), fmt.Sprintf("10.0.%d.%d", i/250, i%250+1))))
+	}
+	return serving(tableOf(configOf(t, block), slice("web", members...)))
+}
+
+func TestSizeOfAnswers(t *testing.T) {
+	tests := []struct {
+		name      string
+		members   int
+		qtype     string
+		client    client
+		truncated bool
+	}{
+		{"30 A fit into 512 bytes", 30, "A", client{}, false},
+		{"31 do not", 31, "A", client{}, true},
+		{"16 SRV fit into 512 bytes", 16, "SRV", client{}, false},
+		{"17 do not", 17, "SRV", client{}, true},
+		{"18 TXT fit into 512 bytes", 18, "TXT", client{}, false},
+		{"19 do not", 19, "TXT", client{}, true},
+		{"31 A fit with EDNS", 31, "A", client{edns: 1232}, false},
+		{"100 SRV do not", 100, "SRV", client{edns: 1232}, true},
+		{"1000 SRV fit over TCP", 1000, "SRV", client{tcp: true}, false},
+	}
+	for _, tc := range tests {
+		t.Run(tc.name, func(t *testing.T) {
+			m := ask(t, manyMembers(t, ipBlock, tc.members), "erl.internal.", tc.qtype, tc.client)
+			if m.Truncated != tc.truncated {
+				t.Errorf("truncated: got %t, want %t", m.Truncated, tc.truncated)
+			}
+			if !tc.truncated && len(m.Answer) != tc.members {
+				t.Errorf("records: got %d, want %d", len(m.Answer), tc.members)
+			}
+		})
+	}
+}
+
+func TestGlueOnlyIfAllFits(t *testing.T) {
+	tests := []struct {
+		name    string
+		block   string
+		members int
+		client  client
+		want    int // glue records
+	}{
+		{"all of it", hostnameBlock, 3, client{}, 3},
+		{"as many as fit into 512 bytes", hostnameBlock, 7, client{}, 7},
+		{"none rather than some", hostnameBlock, 8, client{}, 0},
+		{"more with EDNS", hostnameBlock, 8, client{edns: 1232}, 8},
+		{"none where signatures may come", hostnameBlock, 3, client{edns: 1232, do: true}, 0},
+		{"none outside the zones", "longnames erl.internal {\n selector app=web\n basename app\n mode hostname\n}", 3, client{}, 0},
+		{"none in ip mode", ipBlock, 3, client{}, 0},
+		{"all over TCP", hostnameBlock, 100, client{tcp: true}, 100},
+	}
+	for _, tc := range tests {
+		t.Run(tc.name, func(t *testing.T) {
+			m := ask(t, manyMembers(t, tc.block, tc.members), "erl.internal.", "SRV", tc.client)
+			if got := len(texts(m.Extra)); got != tc.want {
+				t.Errorf("glue: got %d records, want %d: %q", got, tc.want, texts(m.Extra))
+			}
+			if m.Truncated || len(m.Answer) != tc.members {
+				t.Errorf("answer: got %d records, truncated %t; want %d and all", len(m.Answer), m.Truncated, tc.members)
+			}
+		})
+	}
+}
+
+// TestGlueNeverTruncates asks with every number of members around the edge of 512 bytes.
+func TestGlueNeverTruncates(t *testing.T) {
+	for n := 1; n < 12; n++ {
+		l := manyMembers(t, hostnameBlock, n)
+		for _, size := range []uint16{0, 512, 700, 1232} {
+			m := ask(t, l, "erl.internal.", "SRV", client{edns: size})
+			without := ask(t, l, "erl.internal.", "TXT", client{edns: size})
+			if m.Truncated && !without.Truncated && len(texts(m.Extra)) > 0 {
+				t.Errorf("%d members, size %d: truncated with %d glue records", n, size, len(texts(m.Extra)))
+			}
+		}
+	}
+}
+
+func TestTTL(t *testing.T) {
+	for _, ttl := range []string{"0", "30", "3600"} {
+		t.Run(ttl, func(t *testing.T) {
+			c := configOf(t, "longnames erl.internal {\n selector app=web\n basename app\n ttl "+ttl+"\n}")
+			l := serving(tableOf(c, slice("web", endpoint("p1", "10.0.0.1"), endpoint("p2", "10.0.0.2"))))
+			for _, qtype := range []string{"SRV", "TXT", "A", "AAAA", "SOA", "NS"} {
+				m := ask(t, l, "erl.internal.", qtype, client{})
+				for _, rr := range append(m.Answer, m.Ns...) {
+					if got := fmt.Sprint(rr.Header().Ttl); got != ttl {
+						t.Errorf("%s: got %s, want %s", qtype, got, ttl)
+					}
+					if soa, ok := rr.(*dns.SOA); ok && fmt.Sprint(soa.Minttl) != ttl {
+						t.Errorf("SOA minimum: got %d, want %s", soa.Minttl, ttl)
+					}
+				}
+			}
+		})
+	}
+}
+
+func TestCacheBypassZones(t *testing.T) {
+	l := ipCluster(t)
+	got := l.CacheBypassZones()
+	if len(got) != 3 || !strings.Contains(strings.Join(got, " "), "erl.internal.") {
+		t.Errorf("got %q, want the three zones", got)
+	}
+}
+
+// TestSharedRecordsAreNotWrittenTo does to an answer what other plugins do.
+func TestSharedRecordsAreNotWrittenTo(t *testing.T) {
+	l := ipCluster(t)
+	want := texts(ask(t, l, "erl.internal.", "SRV", client{tcp: true}).Answer)
+	for _, name := range []string{"ERL.internal.", "erl.internal."} {
+		r := new(dns.Msg).SetQuestion(name, dns.TypeSRV)
+		rec := dnstest.NewRecorder(&test.ResponseWriter{})
+		if _, err := l.ServeDNS(t.Context(), rec, r); err != nil {
+			t.Fatal(err)
+		}
+		grown := append(rec.Msg.Answer, &dns.CNAME{Hdr: header("x.", dns.TypeCNAME, 1), Target: "y."})
+		grown[len(grown)-1] = nil
+		_ = append(rec.Msg.Extra, nil)
+	}
+	equal(t, "answer", texts(ask(t, l, "erl.internal.", "SRV", client{tcp: true}).Answer), want)
+}
+
+type addr struct{ net.Addr }
+
+func (a addr) Unwrap() net.Addr { return a.Addr }
+
+func TestAddressOf(t *testing.T) {
+	udp4 := &net.UDPAddr{IP: net.ParseIP("10.0.0.1"), Port: 53}
+	tests := []struct {
+		name string
+		addr net.Addr
+		want string
+	}{
+		{"UDP", udp4, "10.0.0.1"},
+		{"TCP", &net.TCPAddr{IP: net.ParseIP("fd00::1")}, "fd00::1"},
+		{"with a zone", &net.UDPAddr{IP: net.ParseIP("fe80::1"), Zone: "eth0"}, "fe80::1"},
+		{"behind a proxy", addr{udp4}, "10.0.0.1"},
+		{"another", &net.UnixAddr{Name: "/x"}, "invalid IP"},
+	}
+	for _, tc := range tests {
+		t.Run(tc.name, func(t *testing.T) {
+			if got := addressOf(tc.addr).String(); got != tc.want {
+				t.Errorf("got %s, want %s", got, tc.want)
+			}
+		})
+	}
+}
+
+// writerOn is a socket for all addresses.
+type writerOn struct {
+	test.ResponseWriter
+	local net.Addr
+}
+
+func (w *writerOn) LocalAddr() net.Addr { return w.local }
+
+func TestServerAddressOfASocketForAllAddresses(t *testing.T) {
+	for _, tc := range []struct{ client, want string }{{"127.0.0.1", "127.0.0.1"}, {"127.0.0.9", "127.0.0.1"}} {
+		w := &writerOn{test.ResponseWriter{RemoteIP: tc.client}, &net.UDPAddr{IP: net.IPv6unspecified, Port: 53}}
+		if got := serverAddress(w); got != netip.MustParseAddr(tc.want) {
+			t.Errorf("client %s: got %s, want %s", tc.client, got, tc.want)
+		}
+	}
+}

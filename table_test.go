@@ -1,0 +1,269 @@
+package longnames
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"net/netip"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/miekg/dns"
+
+	"github.com/longnames/longnames/kubeapi"
+)
+
+// txtOf asks for the longnames at a name.
+func txtOf(t testing.TB, l *Longnames, name string) []string {
+	t.Helper()
+	return data(ask(t, l, name, "TXT", client{tcp: true}).Answer)
+}
+
+func TestChangesAreSeenAtTheNextQuestion(t *testing.T) {
+	c := configOf(t, ipBlock)
+	table := tableOf(c)
+	l := serving(table)
+	first := slice("web", endpoint("p1", "10.0.0.1"))
+	second := slice("web", endpoint("p1", "10.0.0.1"), endpoint("p2", "10.0.0.2"))
+	third := slice("web", unready(endpoint("p1", "10.0.0.1")), endpoint("p2", "10.0.0.2"))
+	steps := []struct {
+		name   string
+		change kubeapi.Change
+		want   []string
+	}{
+		{"added", kubeapi.Change{New: first}, []string{"app@10.0.0.1"}},
+		{"grown", kubeapi.Change{Old: first, New: second}, []string{"app@10.0.0.1", "app@10.0.0.2"}},
+		{"made unready", kubeapi.Change{Old: second, New: third}, []string{"app@10.0.0.2"}},
+		{"removed", kubeapi.Change{Old: third}, nil},
+	}
+	for i, step := range steps {
+		table.Apply([]kubeapi.Change{step.change}, uint64(10+i))
+		equal(t, step.name, txtOf(t, l, "erl.internal."), step.want)
+		soa := ask(t, l, "erl.internal.", "SOA", client{}).Answer[0].(*dns.SOA)
+		if want := uint32(10 + i); soa.Serial != want {
+			t.Errorf("%s: serial: got %d, want %d", step.name, soa.Serial, want)
+		}
+	}
+}
+
+func TestAClusterEndsWithItsLastObject(t *testing.T) {
+	c := configOf(t, groupBlock)
+	shop := inService(c, slice("shop", endpoint("p1", "10.0.0.1")))
+	table := tableOf(c, shop)
+	l := serving(table)
+	table.Apply([]kubeapi.Change{{Old: shop}}, 2)
+	for _, name := range []string{"shop.prod.svc.erl.internal.", "prod.svc.erl.internal."} {
+		if got := ask(t, l, name, "TXT", client{}).Rcode; got != dns.RcodeNameError {
+			t.Errorf("%s: got %s, want NXDOMAIN", name, dns.RcodeToString[got])
+		}
+	}
+	apply(table, inService(c, slice("shop", endpoint("p2", "10.0.0.2"))))
+	equal(t, "afterwards", txtOf(t, l, "shop.prod.svc.erl.internal."), []string{"shop@10.0.0.2"})
+}
+
+func TestAnObjectThatChangesItsGroupMoves(t *testing.T) {
+	c := configOf(t, "longnames erl.internal {\n group_by app\n}")
+	before := labelled(c, labels{"app": "a"}, slice("x", endpoint("p1", "10.0.0.1")))
+	after := labelled(c, labels{"app": "b"}, slice("x", endpoint("p1", "10.0.0.1")))
+	table := tableOf(c, before)
+	l := serving(table)
+	table.Apply([]kubeapi.Change{{Old: before, New: after}}, 2)
+	if got := ask(t, l, "a.prod.erl.internal.", "TXT", client{}).Rcode; got != dns.RcodeNameError {
+		t.Errorf("the old group: got %s, want NXDOMAIN", dns.RcodeToString[got])
+	}
+	equal(t, "the new group", txtOf(t, l, "b.prod.erl.internal."), []string{"b@10.0.0.1"})
+}
+
+func TestGroupsThatAreNoLabel(t *testing.T) {
+	c := configOf(t, "longnames erl.internal {\n group_by app\n}")
+	bad := []string{"", "a.b", "a_b", "-", "ä", strings.Repeat("a", 64)}
+	table := tableOf(c, labelled(c, labels{"app": "good"}, slice("good", endpoint("p1", "10.0.0.1"))),
+		labelled(c, nil, slice("none", endpoint("p0", "10.0.0.9"))))
+	for i, group := range bad {
+		apply(table, labelled(c, labels{"app": group}, slice(fmt.Sprint("bad-", i), endpoint("p", "10.0.0.2"))))
+	}
+	l := serving(table)
+	equal(t, "the good one", txtOf(t, l, "good.prod.erl.internal."), []string{"good@10.0.0.1"})
+	if got := len(table.misfits.roster.Load().objects); got != len(bad) {
+		t.Errorf("misfits: got %d, want %d", got, len(bad))
+	}
+	if got := ask(t, l, "none.prod.erl.internal.", "TXT", client{}).Rcode; got != dns.RcodeNameError {
+		t.Errorf("an object without the label: got %s, want NXDOMAIN", dns.RcodeToString[got])
+	}
+}
+
+func TestGroupsThatDifferInCaseAreOneCluster(t *testing.T) {
+	c := configOf(t, "longnames erl.internal {\n group_by app\n}")
+	l := serving(tableOf(c, labelled(c, labels{"app": "Shop"}, slice("a", endpoint("p1", "10.0.0.1"))),
+		labelled(c, labels{"app": "shop"}, slice("b", endpoint("p2", "10.0.0.2")))))
+	equal(t, "members", txtOf(t, l, "shop.prod.erl.internal."), []string{"Shop@10.0.0.1", "shop@10.0.0.2"})
+}
+
+func TestNamesOfAReplacedPod(t *testing.T) {
+	old := terminating(hosted(endpoint("web-0", "10.0.0.1")))
+	fresh := hosted(endpoint("web-0", "10.0.0.2"))
+	fresh.ID = "another"
+	for _, include := range []string{"ready", "all"} {
+		t.Run(include, func(t *testing.T) {
+			c := configOf(t, strings.Replace(hostnameBlock, "mode", "include "+include+"\n mode", 1))
+			l := serving(tableOf(c, slice("web", old, fresh)))
+			for _, name := range []string{"web-0.web.prod.svc.erl.internal.", "web-0.erl.internal."} {
+				equal(t, name, data(ask(t, l, name, "A", client{}).Answer), []string{"10.0.0.2"})
+			}
+			equal(t, "longnames", txtOf(t, l, "erl.internal."), []string{"app@web-0.web.prod.svc.Erl.internal"})
+		})
+	}
+}
+
+func TestHostNetworkPodsThatShareAnAddressAreOneLongname(t *testing.T) {
+	c := configOf(t, "longnames erl.internal 10.in-addr.arpa {\n selector app=web\n basename app\n lookup pods\n}")
+	a, b := slice("a", endpoint("a", "10.0.0.1")), slice("b", endpoint("b", "10.0.0.1"))
+	l := serving(tableOf(c, a, b))
+	for _, qtype := range []string{"TXT", "SRV", "A"} {
+		if got := ask(t, l, "erl.internal.", qtype, client{}).Answer; len(got) != 1 {
+			t.Errorf("%s: got %q, want one record", qtype, texts(got))
+		}
+	}
+	if got := ask(t, l, "1.0.0.10.in-addr.arpa.", "PTR", client{}).Answer; len(got) != 1 {
+		t.Errorf("PTR: got %q, want one record", texts(got))
+	}
+	for _, pod := range []string{"a", "b"} {
+		equal(t, pod, data(ask(t, l, pod+".erl.internal.", "A", client{}).Answer), []string{"10.0.0.1"})
+	}
+}
+
+func TestPodNameWithDots(t *testing.T) {
+	l := serving(tableOf(configOf(t, ipBlock), slice("web", endpoint("a.b.c", "10.0.0.1"))))
+	equal(t, "its name", data(ask(t, l, "a.b.c.erl.internal.", "A", client{}).Answer), []string{"10.0.0.1"})
+	for _, name := range []string{"b.c.erl.internal.", "c.erl.internal."} {
+		if m := ask(t, l, name, "A", client{}); m.Rcode != dns.RcodeSuccess || len(m.Answer) != 0 {
+			t.Errorf("%s: got %s and %q, want NOERROR without records", name, dns.RcodeToString[m.Rcode], texts(m.Answer))
+		}
+	}
+}
+
+func TestSerialGrowsAsRFC1982WantsIt(t *testing.T) {
+	for _, tc := range []struct {
+		have uint32
+		take uint64
+		want uint32
+	}{
+		{0, 5, 5},
+		{5, 4, 5},
+		{5, 0, 5},
+		{5, 1<<32 + 6, 6},
+		{1<<32 - 2, 1<<32 + 1, 1},
+	} {
+		table := tableOf(configOf(t, ipBlock))
+		table.serial.Store(tc.have)
+		table.setSerial(tc.take)
+		if got := table.serial.Load(); got != tc.want {
+			t.Errorf("%d, then %d: got %d, want %d", tc.have, tc.take, got, tc.want)
+		}
+	}
+}
+
+// TestAnyOrderOfChangesGivesTheSame compares tables that were changed step by step with one
+// that was told the end at once.
+func TestAnyOrderOfChangesGivesTheSame(t *testing.T) {
+	for seed := range uint64(20) {
+		r := rand.New(rand.NewPCG(seed, 1))
+		c := configOf(t, "longnames erl.internal 10.in-addr.arpa {\n group_by app\n mode hostname\n cluster_domain erl.internal\n}")
+		stepwise := tableOf(c)
+		have := make(map[string]*kubeapi.Object)
+		for range 200 {
+			service := fmt.Sprint("s", r.IntN(10))
+			old := have[service]
+			var next *kubeapi.Object
+			if r.IntN(4) > 0 {
+				var members []kubeapi.Member
+				for i := range r.IntN(5) {
+					m := hosted(endpoint(fmt.Sprintf("%s-%d", service, i), fmt.Sprintf("10.0.%d.%d", r.IntN(3), r.IntN(9)+1)))
+					m.Ready = r.IntN(3) > 0
+					members = append(members, m)
+				}
+				next = labelled(c, labels{"app": fmt.Sprint("app", r.IntN(4))}, slice(service, members...))
+			}
+			if old == nil && next == nil {
+				continue
+			}
+			stepwise.Apply([]kubeapi.Change{{Old: old, New: next}}, 0)
+			if next == nil {
+				delete(have, service)
+			} else {
+				have[service] = next
+			}
+		}
+		atOnce := tableOf(c)
+		var changes []kubeapi.Change
+		for _, o := range have {
+			changes = append(changes, kubeapi.Change{New: o})
+		}
+		atOnce.Apply(changes, 0)
+		equal(t, fmt.Sprint("seed ", seed), dump(t, stepwise), dump(t, atOnce))
+	}
+}
+
+// dump is everything that can be asked of a table.
+func dump(t testing.TB, table *table) []string {
+	t.Helper()
+	l := serving(table)
+	out := []string{}
+	for name, qtype := range everyName(table) {
+		m := ask(t, l, name, qtype, client{tcp: true})
+		out = append(out, name+" "+qtype+" "+dns.RcodeToString[m.Rcode]+" "+strings.Join(texts(m.Answer), "; "))
+	}
+	slices.Sort(out)
+	return out
+}
+
+func everyName(table *table) map[string]string {
+	all := make(map[string]string)
+	table.clusters.Range(func(k, _ any) bool { all[k.(string)+".erl.internal."] = "SRV"; return true })
+	table.groups.m.Range(func(k, _ any) bool { all[k.(string)+".erl.internal."] = "TXT"; return true })
+	table.hosts.m.Range(func(k, _ any) bool { all[k.(string)] = "A"; return true })
+	table.hostNames.m.Range(func(k, _ any) bool { all[k.(string)] = "A"; return true })
+	table.addresses.m.Range(func(k, _ any) bool {
+		name, _ := dns.ReverseAddr(k.(netip.Addr).String())
+		all[name] = "PTR"
+		return true
+	})
+	return all
+}
+
+// TestQuestionsDuringChanges is for the race detector; and no answer may ever lack what
+// never changed.
+func TestQuestionsDuringChanges(t *testing.T) {
+	c := configOf(t, groupBlock)
+	table := tableOf(c, inService(c, slice("shop", endpoint("p0", "10.0.0.1"))))
+	l := serving(table)
+	var wg sync.WaitGroup
+	done := make(chan struct{})
+	wg.Go(func() {
+		defer close(done)
+		var old *kubeapi.Object
+		for i := range 300 {
+			o := inService(c, named("shop-b", slice("shop", endpoint("p1", fmt.Sprintf("10.0.1.%d", i%250+1)))))
+			table.Apply([]kubeapi.Change{{Old: old, New: o}}, uint64(i))
+			old = o
+		}
+	})
+	for range 2 {
+		wg.Go(func() {
+			for {
+				select {
+				case <-done:
+					return
+				default:
+				}
+				if got := txtOf(t, l, "shop.prod.svc.erl.internal."); len(got) == 0 || got[0] != "shop@10.0.0.1" {
+					t.Errorf("got %q, want shop@10.0.0.1 first", got)
+					return
+				}
+				ask(t, l, "p1.shop.prod.svc.erl.internal.", "A", client{})
+			}
+		})
+	}
+	wg.Wait()
+}

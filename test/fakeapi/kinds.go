@@ -1,0 +1,90 @@
+package fakeapi
+
+import (
+	corev1 "k8s.io/api/core/v1"
+	discoveryv1 "k8s.io/api/discovery/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/fields"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+)
+
+// object is what the store holds.
+type object interface {
+	runtime.Object
+	metav1.Object
+}
+
+// kind is what differs between the resources.
+type kind struct {
+	schema.GroupVersionKind
+	resource string
+	empty    func() object // for bookmarks
+	fields   func(object) fields.Set
+	list     func([]object, metav1.ListMeta) runtime.Object
+}
+
+var (
+	pods = &kind{
+		GroupVersionKind: corev1.SchemeGroupVersion.WithKind("Pod"),
+		resource:         "pods",
+		empty:            func() object { return &corev1.Pod{} },
+		fields: func(o object) fields.Set {
+			pod, set := o.(*corev1.Pod), nameFields(o)
+			set["spec.nodeName"] = pod.Spec.NodeName
+			set["status.phase"] = string(pod.Status.Phase)
+			set["status.podIP"] = pod.Status.PodIP
+			if len(pod.Status.PodIPs) > 0 { // the API server selects by the first of them
+				set["status.podIP"] = pod.Status.PodIPs[0].IP
+			}
+			return set
+		},
+		list: func(objects []object, meta metav1.ListMeta) runtime.Object {
+			list := &corev1.PodList{ListMeta: meta, Items: make([]corev1.Pod, len(objects))}
+			list.SetGroupVersionKind(corev1.SchemeGroupVersion.WithKind("PodList"))
+			for i, o := range objects {
+				list.Items[i] = *o.(*corev1.Pod)
+				list.Items[i].TypeMeta = metav1.TypeMeta{} // items of a typed list carry none
+			}
+			return list
+		},
+	}
+	endpointSlices = &kind{
+		GroupVersionKind: discoveryv1.SchemeGroupVersion.WithKind("EndpointSlice"),
+		resource:         "endpointslices",
+		empty:            func() object { return &discoveryv1.EndpointSlice{} },
+		fields:           nameFields,
+		list: func(objects []object, meta metav1.ListMeta) runtime.Object {
+			list := &discoveryv1.EndpointSliceList{ListMeta: meta, Items: make([]discoveryv1.EndpointSlice, len(objects))}
+			list.SetGroupVersionKind(discoveryv1.SchemeGroupVersion.WithKind("EndpointSliceList"))
+			for i, o := range objects {
+				list.Items[i] = *o.(*discoveryv1.EndpointSlice)
+				list.Items[i].TypeMeta = metav1.TypeMeta{}
+			}
+			return list
+		},
+	}
+)
+
+func nameFields(o object) fields.Set {
+	return fields.Set{"metadata.name": o.GetName(), "metadata.namespace": o.GetNamespace()}
+}
+
+// kindOf returns nil for what the store does not hold.
+func kindOf(obj runtime.Object) *kind {
+	switch obj.(type) {
+	case *corev1.Pod:
+		return pods
+	case *discoveryv1.EndpointSlice:
+		return endpointSlices
+	}
+	return nil
+}
+
+// bookmark is an object of the kind with nothing but a resource version.
+func (k *kind) bookmark(version uint64) object {
+	o := k.empty()
+	o.GetObjectKind().SetGroupVersionKind(k.GroupVersionKind)
+	o.SetResourceVersion(format(version))
+	return o
+}
