@@ -1,6 +1,7 @@
 package longnames
 
 import (
+	"errors"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -44,7 +45,7 @@ var options = map[string]option{
 func readNamespaces(p *parser) error {
 	p.config.source.Namespaces = slices.Clone(p.args)
 	if err := p.config.source.ValidateNamespaces(); err != nil {
-		return p.Errf("option namespaces: %v", err)
+		return p.wrong("%v", err)
 	}
 	return nil
 }
@@ -52,7 +53,7 @@ func readNamespaces(p *parser) error {
 func readSelector(p *parser) error {
 	text := strings.Join(p.args, " ")
 	if err := kubeapi.CheckSelector(text); err != nil {
-		return p.Errf("option selector: %v", err)
+		return p.wrong("%v", err)
 	}
 	p.config.source.Selector = text
 	return nil
@@ -81,7 +82,7 @@ func choose[T ~string](p *parser, into *T, words ...T) error {
 		for _, w := range words {
 			texts = append(texts, string(w))
 		}
-		return p.Errf("expected %s, got %q", strings.Join(texts, " or "), p.args[0])
+		return p.wrong("expected %s, got %q", strings.Join(texts, " or "), p.args[0])
 	}
 	*into = T(p.args[0])
 	return nil
@@ -90,7 +91,7 @@ func choose[T ~string](p *parser, into *T, words ...T) error {
 func readGroupBy(p *parser) error {
 	p.groupBy = p.args[0]
 	if err := kubeapi.CheckLabelKey(p.groupBy); err != nil {
-		return p.Errf("option group_by: %v", err)
+		return p.wrong("%v", err)
 	}
 	return nil
 }
@@ -98,16 +99,19 @@ func readGroupBy(p *parser) error {
 func readBasename(p *parser) error {
 	if len(p.args) == 2 {
 		if p.args[0] != "label" {
-			return p.Errf("option basename: expected %q, got %q", "NAME | label LABEL", strings.Join(p.args, " "))
+			return p.wrong("expected %q, got %q", "NAME | label LABEL", strings.Join(p.args, " "))
 		}
 		p.basenameLabel = p.args[1]
 		if err := kubeapi.CheckLabelKey(p.basenameLabel); err != nil {
-			return p.Errf("option basename: %v", err)
+			return p.wrong("%v", err)
 		}
 		return nil
 	}
+	if p.args[0] == "label" {
+		return p.wrong("expected the key of a label after the word label")
+	}
 	if !isBasename(p.args[0]) {
-		return p.Errf("option basename: expected letters, digits, _ and -, got %q", p.args[0])
+		return p.wrong("expected letters, digits, _ and -, got %q", p.args[0])
 	}
 	p.config.naming.basename = p.args[0]
 	return nil
@@ -115,7 +119,7 @@ func readBasename(p *parser) error {
 
 func readService(p *parser) error {
 	if !isLabel(p.args[0]) {
-		return p.Errf("option service: expected the name of a Service, got %q", p.args[0])
+		return p.wrong("expected the name of a Service, got %q", p.args[0])
 	}
 	p.config.naming.service = p.args[0]
 	return nil
@@ -124,22 +128,23 @@ func readService(p *parser) error {
 func readClusterDomain(p *parser) error {
 	domain, ok := cleanDomain(p.args[0])
 	if !ok {
-		return p.Errf("option cluster_domain: expected a domain name, got %q", p.args[0])
+		return p.wrong("expected a domain name, got %q", p.args[0])
 	}
 	p.config.naming.domain = domain
 	return nil
 }
 
 func readPort(p *parser) error {
-	if n, err := strconv.Atoi(p.args[0]); err == nil {
-		if n < 1 || n > 65535 {
-			return p.Errf("option port: expected a number from 1 to 65535, got %d", n)
-		}
+	n, err := strconv.Atoi(p.args[0])
+	if err == nil && n >= 1 && n <= 65535 {
 		p.config.port = port{number: uint16(n)}
 		return nil
 	}
+	if err == nil || errors.Is(err, strconv.ErrRange) {
+		return p.wrong("expected a number from 1 to 65535, got %s", p.args[0])
+	}
 	if err := kubeapi.CheckPortName(p.args[0]); err != nil {
-		return p.Errf("option port: %v", err)
+		return p.wrong("%v", err)
 	}
 	p.config.port = port{name: p.args[0]}
 	return nil
@@ -148,17 +153,19 @@ func readPort(p *parser) error {
 func readTTL(p *parser) error {
 	seconds, err := strconv.Atoi(p.args[0])
 	if err != nil || seconds < 0 || seconds > maxTTL {
-		return p.Errf("option ttl: expected seconds from 0 to %d, got %q", maxTTL, p.args[0])
+		return p.wrong("expected seconds from 0 to %d, got %q", maxTTL, p.args[0])
 	}
 	p.config.ttl = uint32(seconds)
 	return nil
 }
 
 func readFallthrough(p *parser) error {
-	p.config.fall.SetZonesFromArgs(p.args)
-	if len(p.config.fall.Zones) < max(1, len(p.args)) {
-		return p.Errf("option fallthrough: expected zones, got %q", strings.Join(p.args, " "))
+	for _, arg := range p.args {
+		if !isZone(arg) {
+			return p.wrong("expected a zone, got %q", arg)
+		}
 	}
+	p.config.fall.SetZonesFromArgs(p.args)
 	return nil
 }
 
@@ -171,6 +178,9 @@ func readKubeconfig(p *parser) error {
 }
 
 func readEndpoint(p *parser) error {
+	if err := kubeapi.CheckEndpoint(p.args[0]); err != nil {
+		return p.wrong("%v", err)
+	}
 	p.config.source.Endpoint = p.args[0]
 	return nil
 }
@@ -201,7 +211,7 @@ func readManifests(p *parser) error {
 func readStartupTimeout(p *parser) error {
 	d, err := time.ParseDuration(p.args[0])
 	if err != nil || d < 0 {
-		return p.Errf("option startup_timeout: expected a duration like 5s, got %q", p.args[0])
+		return p.wrong("expected a duration like 5s, got %q", p.args[0])
 	}
 	p.config.startupTimeout = d
 	return nil

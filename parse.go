@@ -1,6 +1,7 @@
 package longnames
 
 import (
+	"fmt"
 	"maps"
 	"os"
 	"slices"
@@ -27,7 +28,8 @@ type parser struct {
 	*caddy.Controller
 
 	config *config
-	args   []string       // of the option at hand
+	name   string         // of the option at hand
+	args   []string       // likewise
 	lines  map[string]int // of the options that have been read
 
 	groupBy       string
@@ -42,7 +44,7 @@ func parse(c *caddy.Controller) (*config, error) {
 			port:       port{number: epmdPort},
 			ttl:        defaultTTL,
 			naming:     naming{mode: modeIP, basenameLabel: -1},
-			source:     kubeapi.Config{Lookup: kubeapi.Endpoints, Log: log, UserAgent: userAgent()},
+			source:     kubeapi.Config{Lookup: kubeapi.Endpoints, UserAgent: userAgent()},
 
 			startupTimeout: defaultStartupTimeout,
 		},
@@ -51,6 +53,7 @@ func parse(c *caddy.Controller) (*config, error) {
 	if err := p.zones(c.RemainingArgs()); err != nil {
 		return nil, err
 	}
+	p.config.source.Log = zoneLog{p.config.name()}
 	for c.NextBlock() {
 		if err := p.option(c.Val()); err != nil {
 			return nil, err
@@ -65,7 +68,7 @@ func parse(c *caddy.Controller) (*config, error) {
 // zones reads the zones of the block, by default those of the server block.
 func (p *parser) zones(args []string) error {
 	for _, arg := range args {
-		if len(plugin.Host(arg).NormalizeExact()) == 0 {
+		if !isZone(arg) {
 			return p.Errf("expected a zone, got %q", arg)
 		}
 	}
@@ -75,6 +78,9 @@ func (p *parser) zones(args []string) error {
 			return p.Errf("expected each zone once, got %s twice", name)
 		}
 		z := newZone(name, len(p.config.zones))
+		if _, ok := dns.IsDomainName(z.contact); !ok {
+			return p.Errf("zone %s: expected a shorter one, with room for names below it", name)
+		}
 		p.config.zones = append(p.config.zones, z)
 		forward = forward || !z.reverse
 	}
@@ -93,15 +99,24 @@ func (p *parser) option(name string) error {
 	if line, ok := p.lines[name]; ok {
 		return p.Errf("option %s: expected once, but line %d has it already", name, line)
 	}
-	p.lines[name] = p.Line()
+	p.name, p.lines[name] = name, p.Line()
 	p.args = p.RemainingArgs()
+	expected := strings.TrimSpace(name + " " + o.args)
+	if p.NextArg() { // only a brace is left over
+		return p.wrong("expected %q, got a block", expected)
+	}
 	if len(p.args) < o.min || o.max >= 0 && len(p.args) > o.max {
-		return p.Errf("option %s: expected %q, got %d arguments", name, strings.TrimSpace(name+" "+o.args), len(p.args))
+		return p.wrong("expected %q, got %d arguments", expected, len(p.args))
 	}
 	if slices.Contains(p.args, "") {
-		return p.Errf("option %s: expected %q, got an empty argument", name, strings.TrimSpace(name+" "+o.args))
+		return p.wrong("expected %q, got an empty argument", expected)
 	}
 	return o.read(p)
+}
+
+// wrong is an error about the option at hand.
+func (p *parser) wrong(format string, args ...any) error {
+	return p.Errf("option %s: %s", p.name, fmt.Sprintf(format, args...))
 }
 
 // contradictions looks for options that exclude each other.
@@ -122,8 +137,8 @@ func (p *parser) contradictions() error {
 				pair.one, p.lines[pair.one], pair.other, p.lines[pair.other], pair.why)
 		}
 	}
-	if p.has("tls") && !p.has("endpoint") {
-		return p.Errf("option tls (line %d): expected option endpoint with it", p.lines["tls"])
+	if p.has("tls") && !strings.HasPrefix(p.config.source.Endpoint, "https:") {
+		return p.Errf("option tls (line %d): expected option endpoint with it, with an https URL", p.lines["tls"])
 	}
 	if p.has("service") && p.config.naming.mode != modeHostname {
 		return p.Errf("option service (line %d): expected mode hostname with it, since mode %s has no service in its names",
@@ -152,7 +167,7 @@ func (p *parser) finish() error {
 			c.include = includeAll
 		}
 	}
-	if c.naming.domain == "" {
+	if c.naming.domain == "" && c.naming.mode != modeIP {
 		domain, ok := cleanDomain(os.Getenv("CLUSTER_DOMAIN"))
 		if !ok {
 			return p.Errf("environment CLUSTER_DOMAIN: expected a domain name, got %q", os.Getenv("CLUSTER_DOMAIN"))
@@ -183,6 +198,11 @@ func (p *parser) label(key string) int {
 	}
 	*labels = append(*labels, key)
 	return len(*labels) - 1
+}
+
+// isZone tells whether text names a zone, or several as an address prefix can.
+func isZone(text string) bool {
+	return len(plugin.Host(text).NormalizeExact()) > 0
 }
 
 // cleanDomain takes the final dot off a domain name. Empty is the default.

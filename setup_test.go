@@ -1,0 +1,283 @@
+package longnames
+
+import (
+	"net"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/coredns/caddy"
+	"github.com/coredns/caddy/caddyfile"
+	"github.com/coredns/coredns/core/dnsserver"
+	_ "github.com/coredns/coredns/plugin/bind" // to listen where only tests do
+	"github.com/coredns/coredns/plugin/test"
+	"github.com/miekg/dns"
+	"go.uber.org/goleak"
+)
+
+// shop has two ready endpoints.
+const shop = "examples/deployment.yaml"
+
+// files makes files in a new directory, and gives that.
+func files(t *testing.T, content map[string]string) string {
+	t.Helper()
+	dir := t.TempDir()
+	for name, text := range content {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return dir
+}
+
+// A block that can be read may still name what is not there.
+func TestSourceRefused(t *testing.T) {
+	dir := files(t, map[string]string{
+		"token":     "secret",
+		"bad.yaml":  "kind: [",
+		"bad.conf":  "kind: [",
+		"some.conf": "{apiVersion: v1, kind: Config, contexts: [{name: a, context: {cluster: a}}], clusters: [{name: a, cluster: {server: 'https://a'}}]}",
+	})
+	for _, tc := range []struct {
+		name  string
+		lines []string
+		line  string
+		want  string
+	}{
+		{"not in a cluster", []string{"mode ip"}, "5", "not in a Kubernetes cluster (KUBERNETES_SERVICE_HOST and KUBERNETES_SERVICE_PORT are not set)"},
+		{"kubeconfig missing", []string{"kubeconfig none.conf"}, "5", "kubeconfig " + dir + "/none.conf: "},
+		{"kubeconfig broken", []string{"kubeconfig bad.conf"}, "5", "kubeconfig " + dir + "/bad.conf: "},
+		{"kubeconfig without the context", []string{"kubeconfig some.conf b"}, "5", "kubeconfig " + dir + "/some.conf: "},
+		{"manifests missing", []string{"manifests none.yaml"}, "5", `manifests: no file matches "` + dir + `/none.yaml"`},
+		{"manifests missing, one of two", []string{"manifests bad.yaml *.json"}, "5", `manifests: no file matches "` + dir + `/*.json"`},
+		{"manifests with a bad pattern", []string{"manifests [a"}, "5", `manifests: pattern "` + dir + `/[a"`},
+		{"manifests broken", []string{"manifests bad.yaml"}, "5", "manifests: " + dir + "/bad.yaml: document 1: "},
+		{"certificate missing", []string{"tls a.crt a.key ca.crt", "endpoint https://a", "namespaces a"}, "7", dir + "/a.crt: no such file"},
+		{"token missing", []string{"service_account none", "endpoint https://a", "namespaces a"}, "7", "service account: open " + dir + "/none/token"},
+		{"CA missing", []string{"service_account .", "endpoint https://a", "namespaces a"}, "7", "service account: open " + dir + "/ca.crt"},
+		{"namespace missing", []string{"service_account .", "endpoint http://a"}, "6", "name it with namespaces, or all with namespaces *"},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			t.Setenv("KUBERNETES_SERVICE_HOST", "")
+			t.Setenv("KUBERNETES_SERVICE_PORT", "")
+			c := caddy.NewTestController("dns", blockOf(tc.lines...))
+			dnsserver.GetConfig(c).Root = dir
+			wantError(t, setup(c), "plugin/longnames: Testfile:"+tc.line+" - ", tc.want)
+			if got := dnsserver.GetConfig(c).Plugin; len(got) > 0 {
+				t.Errorf("got %d plugins after an error, want none", len(got))
+			}
+		})
+	}
+}
+
+func TestBlocksOfOneServerBlock(t *testing.T) {
+	lines := func(zones string, more ...string) string {
+		more = append(more, "manifests "+shop)
+		return strings.Replace(blockOf(more...), "erl.internal", zones, 1) + "\n"
+	}
+	for _, tc := range []struct {
+		name string
+		text string
+		want []string // zones, sorted
+		err  string
+	}{
+		{"zones of their own", lines("a.internal") + lines("b.internal"), []string{"a.internal.", "b.internal."}, ""},
+		{"a zone inside the other", lines("internal") + lines("b.internal"), []string{"b.internal.", "internal."}, ""},
+		{"the same zone with fallthrough", lines("a.internal 10.in-addr.arpa", "fallthrough in-addr.arpa") + lines("b.internal 10.in-addr.arpa"),
+			[]string{"10.in-addr.arpa.", "a.internal.", "b.internal."}, ""},
+		{"the same zone without fallthrough", lines("a.internal 10.in-addr.arpa") + lines("b.internal 10.in-addr.arpa"), nil,
+			"Testfile:10 - Error during parsing: zone 10.in-addr.arpa.: expected a zone of its own, or fallthrough in the longnames block of line 1"},
+		{"the same zone with fallthrough of the last", lines("a.internal") + lines("a.internal", "fallthrough"), nil, "Testfile:11 - "},
+		{"the same zone with fallthrough of another zone", lines("a.internal", "fallthrough b.internal") + lines("a.internal"), nil, "Testfile:11 - "},
+		{"three, of which the second keeps it", lines("a.internal", "fallthrough") + lines("a.internal") + lines("a.internal"), nil,
+			"the longnames block of line 7"},
+		{"a bad one after a good one", lines("a.internal") + lines("b.internal", "ttl x"), nil, "Testfile:7 - "},
+		{"options on one line", "longnames a.internal { selector app=shop }", nil, "Testfile:1 - "},
+		{"a brace on its own", "longnames a.internal {\n selector app=shop\n basename shop\n manifests " + shop + "\n {\n ttl 5\n }\n}", nil,
+			"Testfile:5 - Error during parsing: expected one option a line"},
+		{"a brace too late", "longnames a.internal\n{\n selector app=shop\n}", nil, "Testfile:1 - "},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			l, err := newLongnames(caddy.NewTestController("dns", tc.text))
+			if tc.err != "" {
+				wantError(t, err, tc.err)
+				return
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			got := l.CacheBypassZones()
+			slices.Sort(got)
+			equal(t, "zones", got, tc.want)
+		})
+	}
+}
+
+// setupAll sets up server blocks of one process, and gives their plugins.
+func setupAll(t *testing.T, texts ...string) []*Longnames {
+	t.Helper()
+	c := caddy.NewTestController("dns", "")
+	all := make([]*Longnames, 0, len(texts))
+	for i, text := range texts {
+		c.ServerBlockIndex = i
+		c.Dispenser = caddyfile.NewDispenser("Testfile", strings.NewReader(text))
+		if err := setup(c); err != nil {
+			t.Fatal(err)
+		}
+		plugins := dnsserver.GetConfig(c).Plugin
+		if len(plugins) != 1 {
+			t.Fatalf("server block %d: got %d plugins, want 1", i, len(plugins))
+		}
+		next := test.ErrorHandler()
+		l, ok := plugins[0](next).(*Longnames)
+		if !ok || l.Next == nil {
+			t.Fatalf("server block %d: got %T with next %v, want *Longnames with one", i, l, l.Next)
+		}
+		all = append(all, l)
+	}
+	return all
+}
+
+func TestReadyOnceAllBlocksOfAllServerBlocksAre(t *testing.T) {
+	inZone := func(zone string) string {
+		return strings.Replace(blockOf("manifests "+shop), "erl.internal", zone, 1) + "\n"
+	}
+	all := setupAll(t, inZone("a.internal")+inZone("b.internal"), inZone("c.internal"))
+	var blocks []*block
+	for _, l := range all {
+		blocks = append(blocks, l.blocks...)
+	}
+	if got, want := len(blocks), 3; got != want {
+		t.Fatalf("got %d blocks, want %d", got, want)
+	}
+	check := func(want bool) {
+		t.Helper()
+		for i, l := range all {
+			if got := l.Ready(); got != want {
+				t.Errorf("server block %d: got ready %t, want %t", i, got, want)
+			}
+		}
+	}
+	check(false)
+	for i, b := range slices.Backward(blocks) {
+		b.table.Synced()
+		check(i == 0)
+	}
+}
+
+func TestInstancesOfOtherProcessesDoNotCount(t *testing.T) {
+	waiting := setupAll(t, blockOf("manifests "+shop))[0]
+	synced := setupAll(t, blockOf("manifests "+shop))[0]
+	synced.blocks[0].table.Synced()
+	if !synced.Ready() || waiting.Ready() {
+		t.Errorf("got ready %t and %t, want true and false", synced.Ready(), waiting.Ready())
+	}
+}
+
+// startServer starts CoreDNS, as far as it needs no other plugin.
+func startServer(t *testing.T, blocks string) *caddy.Instance {
+	t.Helper()
+	directives := dnsserver.Directives
+	if !slices.Contains(directives, pluginName) {
+		t.Cleanup(func() { dnsserver.Directives = directives })
+		dnsserver.Directives = append(slices.Clone(directives), pluginName)
+	}
+	caddy.Quiet, dnsserver.Quiet = true, true
+	server, err := caddy.Start(corefile(blocks))
+	if err != nil {
+		t.Fatal(err)
+	}
+	query(t, server, "erl.internal.", dns.TypeSOA)
+	return server
+}
+
+func corefile(blocks string) caddy.Input {
+	return caddy.CaddyfileInput{
+		Filepath:       "Testfile",
+		Contents:       []byte(".:0 {\nbind 127.0.0.1\n" + blocks + "\n}\n"),
+		ServerTypeName: "dns",
+	}
+}
+
+// stop does what CoreDNS does at its end.
+func stop(t *testing.T, server *caddy.Instance) {
+	t.Helper()
+	for _, err := range server.ShutdownCallbacks() {
+		t.Errorf("shutdown: %v", err)
+	}
+	if err := server.Stop(); err != nil {
+		t.Errorf("stop: %v", err)
+	}
+}
+
+// query asks over UDP, then over TCP. A server that has answered over both can be stopped:
+// CoreDNS does not stop a listener that it is about to serve.
+func query(t *testing.T, server *caddy.Instance, name string, qtype uint16) *dns.Msg {
+	t.Helper()
+	listener := server.Servers()[0]
+	var reply *dns.Msg
+	for _, at := range []net.Addr{listener.LocalAddr(), listener.Addr()} {
+		client := &dns.Client{Net: at.Network(), Timeout: 10 * time.Second}
+		r, _, err := client.Exchange(new(dns.Msg).SetQuestion(name, qtype), at.String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		reply = r
+	}
+	return reply
+}
+
+func TestServerStartsAndEndsWithNothingLeftBehind(t *testing.T) {
+	before := goleak.IgnoreCurrent()
+	server := startServer(t, blockOf("manifests "+shop))
+	equal(t, "members", data(query(t, server, "erl.internal.", dns.TypeTXT).Answer), []string{"shop@10.1.0.11", "shop@10.1.0.12"})
+	stop(t, server)
+	goleak.VerifyNone(t, before)
+}
+
+func TestReloadLeavesNothingBehind(t *testing.T) {
+	before := goleak.IgnoreCurrent()
+	server := startServer(t, blockOf("manifests "+shop))
+	next, err := server.Restart(corefile(blockOf("manifests "+shop, "basename store")))
+	if err != nil {
+		t.Fatal(err)
+	}
+	equal(t, "members", data(query(t, next, "erl.internal.", dns.TypeTXT).Answer), []string{"store@10.1.0.11", "store@10.1.0.12"})
+	stop(t, next)
+	goleak.VerifyNone(t, before)
+}
+
+func TestReloadThatFailsLeavesTheOldOneServing(t *testing.T) {
+	before := goleak.IgnoreCurrent()
+	server := startServer(t, blockOf("manifests "+shop))
+	_, err := server.Restart(corefile(blockOf("manifests "+shop) + "\n" + blockOf("ttl x")))
+	wantError(t, err, "Testfile:9 - ", "option ttl: ")
+	equal(t, "members", data(query(t, server, "erl.internal.", dns.TypeTXT).Answer), []string{"shop@10.1.0.11", "shop@10.1.0.12"})
+	stop(t, server)
+	goleak.VerifyNone(t, before)
+}
+
+// CoreDNS has other zones to serve: it does not wait for an API server any longer than
+// startup_timeout.
+func TestServerStartsWithoutAPIServer(t *testing.T) {
+	before := goleak.IgnoreCurrent()
+	account := files(t, map[string]string{"token": "secret", "namespace": "prod"})
+	server := startServer(t, blockOf("endpoint http://127.0.0.1:1", "service_account "+account, "startup_timeout 1ms"))
+	if got, want := query(t, server, "erl.internal.", dns.TypeSRV).Rcode, dns.RcodeServerFailure; got != want {
+		t.Errorf("got %s, want %s", dns.RcodeToString[got], dns.RcodeToString[want])
+	}
+	stop(t, server)
+	goleak.VerifyNone(t, before)
+}
+
+func TestShutdownTwiceOrWithoutStart(t *testing.T) {
+	l := setupAll(t, blockOf("manifests "+shop))[0]
+	l.blocks[0].shutdown()
+	l.blocks[0].start()
+	<-l.blocks[0].table.done
+	l.blocks[0].shutdown()
+	l.blocks[0].shutdown()
+}
