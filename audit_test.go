@@ -106,7 +106,7 @@ func TestAuditCountsDefaultPorts(t *testing.T) {
 func TestAuditLogIsBounded(t *testing.T) {
 	c := configOf(t, "longnames many.internal {\n selector app=web\n basename app\n mode hostname\n}")
 	var members []kubeapi.Member
-	for _, address := range strings.Fields(strings.Repeat("10.0.0.1 ", 500)) {
+	for address := range strings.FieldsSeq(strings.Repeat("10.0.0.1 ", 500)) {
 		members = append(members, endpoint(string(rune('a'+len(members)%26))+strings.Repeat("x", len(members)/26), address))
 	}
 	log := logged(t, newAudit(c, tableOf(c, slice("web", members...))).look)

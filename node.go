@@ -33,7 +33,6 @@ func (n *node) rank() int {
 }
 
 func (n *node) longname() string { return n.text[:len(n.text)-1] }
-func (n *node) hostPart() string { return n.text[n.at : len(n.text)-1] }
 func (n *node) target() string   { return n.text[n.at:] }
 
 // declares gives the numbers of the ports that n declares under a name.
@@ -103,14 +102,15 @@ func (c *config) nameAll(objects []*kubeapi.Object) (nodes []node, left []leftOu
 // unitePorts lets nodes of one longname, which are next to each other, declare the same
 // ports: hostNetwork pods that share an address are one node to the BEAM.
 func unitePorts(nodes []node) {
-	for from, to := 0, 0; from < len(nodes); from = to {
-		ports := nodes[from].ports
-		for to = from + 1; to < len(nodes) && nodes[to].text == nodes[from].text; to++ {
-			ports = unite(ports, nodes[to].ports)
+	for len(nodes) > 0 {
+		ports, same := nodes[0].ports, 1
+		for ; same < len(nodes) && nodes[same].text == nodes[0].text; same++ {
+			ports = unite(ports, nodes[same].ports)
 		}
-		for i := from; i < to; i++ {
+		for i := range same {
 			nodes[i].ports = ports
 		}
+		nodes = nodes[same:]
 	}
 }
 

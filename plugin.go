@@ -11,6 +11,7 @@ import (
 	"context"
 	"net"
 	"net/netip"
+	"slices"
 	"strings"
 
 	"github.com/coredns/coredns/plugin"
@@ -107,9 +108,9 @@ func write(w dns.ResponseWriter, r *dns.Msg, reply *reply) (int, error) {
 	case noData:
 		m.Ns = []dns.RR{reply.soa}
 	case success:
-		m.Answer = reply.answer[:len(reply.answer):len(reply.answer)]
+		m.Answer = slices.Clip(reply.answer)
 		if glueFits(w, r, reply) {
-			m.Extra = reply.glue[:len(reply.glue):len(reply.glue)]
+			m.Extra = slices.Clip(reply.glue)
 		}
 	}
 	if err := w.WriteMsg(m); err != nil {

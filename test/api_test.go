@@ -80,7 +80,7 @@ func TestTheLastKnownMembersStay(t *testing.T) {
 		"hanging":   func() { api.Hang() },
 	}
 	for name, fault := range faults {
-		t.Run(name, func(t *testing.T) {
+		t.Run(name, func(_ *testing.T) {
 			fault()
 			for range 50 {
 				s.wants("erl.internal.", "TXT", "app@10.0.0.1")
