@@ -98,11 +98,16 @@ func (a *audit) find(c *cluster) findings {
 		for _, text := range o.Invalid {
 			note(o, text, invalidAddress)
 		}
-		if c == &a.table.misfits {
-			note(o, o.Labels[a.config.groupLabel].Value, invalidGroup)
+		if c != a.table.misfits {
+			continue
+		}
+		if group := o.Labels[a.config.groupLabel].Value; !isLabel(group) {
+			note(o, group, invalidGroup)
+		} else {
+			note(o, o.Name, invalidNamespace)
 		}
 	}
-	if c == &a.table.misfits {
+	if c == a.table.misfits {
 		return found
 	}
 	nodes, left := a.config.nameAll(objects)

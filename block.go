@@ -19,8 +19,8 @@ type block struct {
 	table    *table
 	resolver *resolver
 
-	mu   sync.Mutex // protects following
-	stop func()
+	cancel context.CancelFunc // nil before the start
+	wg     sync.WaitGroup
 }
 
 func newBlock(c *config) (*block, error) {
@@ -34,23 +34,10 @@ func newBlock(c *config) (*block, error) {
 
 // start begins to read the source.
 func (b *block) start() {
-	ctx, cancel := context.WithCancel(context.Background())
-	var wg sync.WaitGroup
-	wg.Go(func() { b.source.Run(ctx, b.table) })
-	wg.Go(func() { newAudit(b.config, b.table).run(ctx) })
-
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	b.stop = func() {
-		cancel()
-		done := make(chan struct{})
-		go func() { wg.Wait(); close(done) }()
-		select {
-		case <-done:
-		case <-time.After(shutdownTimeout):
-			log.Warningf("Watch of %s did not end within %s", b.config.name(), shutdownTimeout)
-		}
-	}
+	var ctx context.Context
+	ctx, b.cancel = context.WithCancel(context.Background())
+	b.wg.Go(func() { b.source.Run(ctx, b.table) })
+	b.wg.Go(func() { newAudit(b.config, b.table).run(ctx) })
 }
 
 // wait returns when all members are known, or the startup timeout has passed since the
@@ -61,18 +48,25 @@ func (b *block) wait(start time.Time) {
 	select {
 	case <-b.table.done:
 	case <-timer.C:
-		log.Warningf("Members of %s are not known after %s: questions get SERVFAIL until they are",
+		log.Warningf("%s Members are not known after %s: questions get SERVFAIL until they are",
 			b.config.name(), b.config.startupTimeout)
 	}
 }
 
-// shutdown ends what start began. Calling it again does nothing.
-func (b *block) shutdown() {
-	b.mu.Lock()
-	stop := b.stop
-	b.stop = nil
-	b.mu.Unlock()
-	if stop != nil {
-		stop()
+// stop ends what start began, if anything. Calling it again does nothing.
+func (b *block) stop() {
+	if b.cancel == nil {
+		return
+	}
+	b.cancel()
+	done := make(chan struct{})
+	go func() {
+		b.wg.Wait()
+		close(done)
+	}()
+	select {
+	case <-done:
+	case <-time.After(shutdownTimeout):
+		log.Warningf("%s The watch did not end within %s", b.config.name(), shutdownTimeout)
 	}
 }

@@ -18,60 +18,25 @@ type cluster struct {
 	roster atomic.Pointer[roster]
 }
 
+func newCluster(name string) *cluster {
+	c := &cluster{name: name}
+	c.roster.Store(&roster{})
+	return c
+}
+
+// members gives the named members as of now.
+func (c *cluster) members(conf *config) *members {
+	r := c.roster.Load()
+	r.once.Do(func() { r.built = newMembers(conf, c.name, r.objects) })
+	return r.built
+}
+
 // roster is what a cluster was made of at one time. It never changes; what follows from
 // it is worked out at the first question.
 type roster struct {
 	objects []*kubeapi.Object // ordered by namespace and name
 	once    sync.Once
 	built   *members
-}
-
-// members are the named candidates of a roster, and records made of them.
-type members struct {
-	nodes []node // ordered by longname
-	// waiting are those that are not listed, by address.
-	waiting map[netip.Addr][]*node
-	zones   []zoneRecords
-
-	directory func() *directory
-}
-
-func (r *roster) members(c *config, cluster string) *members {
-	r.once.Do(func() {
-		nodes, _ := c.nameAll(r.objects)
-		m := &members{nodes: nodes, zones: make([]zoneRecords, len(c.zones))}
-		for i := range nodes {
-			if n := &nodes[i]; !n.listed {
-				if m.waiting == nil {
-					m.waiting = make(map[netip.Addr][]*node)
-				}
-				m.waiting[n.address] = append(m.waiting[n.address], n)
-			}
-		}
-		for i := range m.zones {
-			m.zones[i] = newZoneRecords(c, m, c.zones[i].absolute(cluster))
-		}
-		m.directory = sync.OnceValue(func() *directory { return newDirectory(m.nodes) })
-		r.built = m
-	})
-	return r.built
-}
-
-// listed are the nodes that a question from this address is answered with: the members,
-// and the asker itself even if it is not one of them.
-func (m *members) listed(client netip.Addr) []*node {
-	nodes := make([]*node, 0, len(m.nodes))
-	for i := range m.nodes {
-		if n := &m.nodes[i]; n.listed || n.address == client {
-			nodes = append(nodes, n)
-		}
-	}
-	return nodes
-}
-
-// isWaiting tells whether the members alone would leave out the asker.
-func (m *members) isWaiting(client netip.Addr) bool {
-	return m.waiting != nil && len(m.waiting[client]) > 0
 }
 
 // with gives a roster without some objects and with others, which may be newer states of
@@ -97,58 +62,49 @@ func compareObjects(a, b *kubeapi.Object) int {
 	return cmp.Or(strings.Compare(a.Namespace, b.Namespace), strings.Compare(a.Name, b.Name))
 }
 
-// directory finds single nodes of a cluster, listed or not: who is listed is a matter of
-// probes, but a name belongs to its node as long as that is there. Where several have the
-// same name, those that are most likely alive have it.
-type directory struct {
-	// byName has hostnames, pod names and dashed addresses, in lower case.
-	byName map[string][]*node
-	// below has the names that only exist because there are names below them, since a
-	// pod's name may have dots.
-	below map[string]bool
-	// byHost has host parts, in lower case with a final dot.
-	byHost    map[string][]*node
-	byAddress map[netip.Addr][]*node
+// members are the named candidates of a roster, and the records made of them.
+type members struct {
+	nodes []node // ordered by longname
+	// waiting are those that are not listed, by address; nil if there are none.
+	waiting map[netip.Addr][]*node
+	records []records // by zone.index
+
+	once  sync.Once
+	found *directory
 }
 
-func newDirectory(nodes []node) *directory {
-	d := &directory{
-		byName:    make(map[string][]*node, 2*len(nodes)),
-		below:     make(map[string]bool),
-		byHost:    make(map[string][]*node, len(nodes)),
-		byAddress: make(map[netip.Addr][]*node, len(nodes)),
-	}
-	for i := range nodes {
-		n := &nodes[i]
-		for _, name := range []string{n.host, n.pod, dashed(n.address)} {
-			name = strings.ToLower(name)
-			if name == "" {
-				continue
+func newMembers(c *config, cluster string, objects []*kubeapi.Object) *members {
+	m := &members{}
+	m.nodes, _ = c.nameAll(objects)
+	for i := range m.nodes {
+		if n := &m.nodes[i]; !n.listed {
+			if m.waiting == nil {
+				m.waiting = make(map[netip.Addr][]*node)
 			}
-			d.byName[name] = best(d.byName[name], n)
-			for parent := name; ; {
-				_, rest, ok := strings.Cut(parent, ".")
-				if !ok {
-					break
-				}
-				parent = rest
-				d.below[parent] = true
-			}
+			m.waiting[n.address()] = append(m.waiting[n.address()], n)
 		}
-		host := strings.ToLower(n.target())
-		d.byHost[host] = best(d.byHost[host], n)
-		d.byAddress[n.address] = best(d.byAddress[n.address], n)
 	}
-	return d
+	for i := range c.zones {
+		if z := &c.zones[i]; !z.reverse {
+			m.records = append(m.records, records{config: c, members: m, owner: z.absolute(cluster)})
+		}
+	}
+	return m
 }
 
-// best adds n to nodes of the same name, and keeps those of the highest rank.
-func best(nodes []*node, n *node) []*node {
-	switch {
-	case len(nodes) == 0 || n.rank() > nodes[0].rank():
-		return []*node{n}
-	case n.rank() < nodes[0].rank() || slices.Contains(nodes, n):
-		return nodes
+// listed are the nodes that every question is answered with.
+func (m *members) listed() []*node {
+	nodes := make([]*node, 0, len(m.nodes))
+	for i := range m.nodes {
+		if n := &m.nodes[i]; n.listed {
+			nodes = append(nodes, n)
+		}
 	}
-	return append(nodes, n)
+	return nodes
+}
+
+// directory is for finding single nodes.
+func (m *members) directory(c *config) *directory {
+	m.once.Do(func() { m.found = newDirectory(m.nodes, c.hosts != outside) })
+	return m.found
 }

@@ -22,28 +22,52 @@ type config struct {
 	ttl        uint32 // seconds
 	fall       fall.F
 
+	hosts   placement // of host parts
+	reverse bool      // there is a zone for PTR records
+
 	startupTimeout time.Duration
 }
 
-// name is what the block is called in logs and metrics: its first zone.
-func (c *config) name() string { return c.zones[0].name }
-
-// hasZone tells whether a name, in any case, lies in one of the zones.
-func (c *config) hasZone(name string) bool {
-	return slices.ContainsFunc(c.zones, func(z zone) bool { return dns.IsSubDomain(z.name, name) })
+// name is what the block is called in logs and metrics: its first zone that is not
+// reverse.
+func (c *config) name() string {
+	at := slices.IndexFunc(c.zones, func(z zone) bool { return !z.reverse })
+	return c.zones[at].name
 }
 
-// hasReverse tells whether there is a zone for PTR records.
-func (c *config) hasReverse() bool {
-	return slices.ContainsFunc(c.zones, func(z zone) bool { return z.reverse })
+// placement tells whether host parts lie in zones of the block.
+type placement uint8
+
+const (
+	outside placement = iota
+	inside
+	mixed // it depends on the namespace, say
+)
+
+// place finds out where host parts lie, and whether addresses have names.
+func (c *config) place() {
+	c.reverse = slices.ContainsFunc(c.zones, func(z zone) bool { return z.reverse })
+	if c.naming.mode == modeIP {
+		return
+	}
+	domain := c.naming.suffix()
+	for i := range c.zones {
+		switch z := &c.zones[i]; {
+		case dns.IsSubDomain(z.name, domain):
+			c.hosts = inside
+			return
+		case dns.IsSubDomain(domain, z.name):
+			c.hosts = mixed
+		}
+	}
 }
 
-// hasHosts tells whether host parts may lie in one of the zones.
-func (c *config) hasHosts() bool {
-	domain := c.naming.domain + "."
-	return c.naming.mode != modeIP && slices.ContainsFunc(c.zones, func(z zone) bool {
-		return dns.IsSubDomain(z.name, domain) || dns.IsSubDomain(domain, z.name)
-	})
+// hasHost tells whether a host part, with a final dot, lies in one of the zones.
+func (c *config) hasHost(host string) bool {
+	if c.hosts != mixed {
+		return c.hosts == inside
+	}
+	return slices.ContainsFunc(c.zones, func(z zone) bool { return dns.IsSubDomain(z.name, host) })
 }
 
 // include says which candidates are listed as members.

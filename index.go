@@ -1,11 +1,8 @@
 package longnames
 
 import (
-	"net/netip"
 	"slices"
-	"strings"
 	"sync"
-	"sync/atomic"
 )
 
 // index tells in which clusters something occurs. Readers need no lock; writers have the
@@ -41,48 +38,7 @@ func (x *index[K]) add(k K, c *cluster, delta int) {
 	x.m.Store(k, next)
 }
 
-// names counts the names that lie at or below a name: one that has any below it exists,
-// though it may have no records (RFC 8020).
-type names struct{ m sync.Map } // string → int
-
-func (n *names) has(name string) bool {
-	_, ok := n.m.Load(name)
-	return ok
-}
-
-// add counts name and all its ancestors.
-func (n *names) add(name string, delta int) {
-	for more := true; more && name != ""; _, name, more = strings.Cut(name, ".") {
-		count := delta
-		if v, ok := n.m.Load(name); ok {
-			count += v.(int)
-		}
-		if count > 0 {
-			n.m.Store(name, count)
-		} else {
-			n.m.Delete(name)
-		}
-	}
-}
-
-// addressSet answers whether there is an address in a prefix. It is ordered anew at the
-// first question after a change, for such questions are rare.
-type addressSet struct{ sorted atomic.Pointer[[]netip.Addr] }
-
-func (s *addressSet) reset() { s.sorted.Store(nil) }
-
-func (s *addressSet) overlaps(prefix netip.Prefix, all *index[netip.Addr]) bool {
-	sorted := s.sorted.Load()
-	if sorted == nil {
-		var fresh []netip.Addr
-		all.m.Range(func(k, _ any) bool {
-			fresh = append(fresh, k.(netip.Addr))
-			return true
-		})
-		slices.SortFunc(fresh, netip.Addr.Compare)
-		sorted = &fresh
-		s.sorted.Store(sorted)
-	}
-	at, _ := slices.BinarySearchFunc(*sorted, prefix.Addr(), netip.Addr.Compare)
-	return at < len(*sorted) && prefix.Contains((*sorted)[at])
+// all gives every key there is.
+func (x *index[K]) all(yield func(K) bool) {
+	x.m.Range(func(k, _ any) bool { return yield(k.(K)) })
 }

@@ -102,6 +102,11 @@ func TestJoin(t *testing.T) {
 			objects: []*kubeapi.Object{slice("api", unready(endpoint("p1", "10.0.0.1"))), slice("web", endpoint("p1", "10.0.0.1"))},
 			want:    []string{"10.0.0.1+"},
 		},
+		{
+			name:    "so it does if that slice comes first",
+			objects: []*kubeapi.Object{slice("api", endpoint("p1", "10.0.0.1")), slice("web", unready(endpoint("p1", "10.0.0.1")))},
+			want:    []string{"10.0.0.1+"},
+		},
 	}
 	for _, tc := range tests {
 		t.Run(tc.name, func(t *testing.T) {

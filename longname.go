@@ -109,6 +109,14 @@ func (n *naming) host(o *kubeapi.Object, m *kubeapi.Member) (string, problem) {
 	return m.Hostname + "." + service + "." + o.Namespace + ".svc." + n.domain, noProblem
 }
 
+// suffix is the domain that all host parts are in, with a final dot; not for mode ip.
+func (n *naming) suffix() string {
+	if n.mode == modeDNS {
+		return "pod." + n.domain + "."
+	}
+	return "svc." + n.domain + "."
+}
+
 // dashed writes an address as one label, as CoreDNS' kubernetes plugin does.
 // https://github.com/kubernetes/dns/blob/master/docs/specification.md
 func dashed(a netip.Addr) string {

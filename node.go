@@ -10,30 +10,28 @@ import (
 
 // node is a member, or a candidate that is not listed, with its name.
 type node struct {
-	text    string // the longname and a dot, so that all its parts are slices of it
-	at      int    // where the host part begins
-	address netip.Addr
-	pod     string
-	host    string // the hostname that Kubernetes gave it
-	ports   []kubeapi.Port
-	listed  bool
-	leaving bool // it is terminating
+	text   string // the longname and a dot, so that all its parts are slices of it
+	at     int    // where the host part begins
+	member *kubeapi.Member
+	ports  []kubeapi.Port
+	listed bool
 }
+
+func (n *node) longname() string    { return n.text[:len(n.text)-1] }
+func (n *node) target() string      { return n.text[n.at:] }
+func (n *node) address() netip.Addr { return n.member.Address }
 
 // rank orders nodes that have the same name, as a pod of a StatefulSet and the one that
 // replaces it: the greater, the likelier it is alive.
 func (n *node) rank() int {
 	switch {
-	case n.listed && !n.leaving:
+	case n.listed && !n.member.Terminating:
 		return 2
 	case n.listed:
 		return 1
 	}
 	return 0
 }
-
-func (n *node) longname() string { return n.text[:len(n.text)-1] }
-func (n *node) target() string   { return n.text[n.at:] }
 
 // declares gives the numbers of the ports that n declares under a name.
 func (n *node) declares(name, protocol string) []uint16 {
@@ -47,7 +45,7 @@ func (n *node) declares(name, protocol string) []uint16 {
 	return slices.Compact(numbers)
 }
 
-// srvPort is the port of n's SRV record, and whether n declares it if it must.
+// of is the port of n's SRV record, and whether n declares it if it must.
 func (p port) of(n *node) (number uint16, declared bool) {
 	if p.name == "" {
 		return p.number, true
@@ -123,14 +121,11 @@ func (c *config) nameOf(cand *candidate) (node, entry, problem) {
 		name, at, p := c.naming.longname(e.object, e.member)
 		if p == noProblem {
 			return node{
-				text:    name + ".",
-				at:      at,
-				address: e.member.Address,
-				pod:     e.member.Pod,
-				host:    e.member.Hostname,
-				ports:   cand.ports,
-				listed:  cand.passes,
-				leaving: e.member.Terminating,
+				text:   name + ".",
+				at:     at,
+				member: e.member,
+				ports:  cand.ports,
+				listed: cand.passes,
 			}, e, noProblem
 		}
 		if first == noProblem {

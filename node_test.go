@@ -3,6 +3,8 @@ package longnames
 import (
 	"testing"
 
+	"github.com/miekg/dns"
+
 	"github.com/longnames/longnames/kubeapi"
 )
 
@@ -116,10 +118,10 @@ func TestNodesOfOneLongnameDeclareTheSamePorts(t *testing.T) {
 	nodes, _ := c.nameAll(objects)
 	for i := range nodes {
 		if got, _ := c.port.of(&nodes[i]); got != 9100 {
-			t.Errorf("port of %s: got %d, want 9100", nodes[i].pod, got)
+			t.Errorf("port of %s: got %d, want 9100", nodes[i].member.Pod, got)
 		}
 	}
-	equal(t, "SRV", texts(c.records(33, "erl.internal.", pointers(nodes)).answer),
+	equal(t, "SRV", texts(c.rrset(dns.TypeSRV, "erl.internal.", pointers(nodes)).answer),
 		[]string{"erl.internal. 5 IN SRV 0 0 9100 10.0.0.1."})
 }
 

@@ -72,19 +72,21 @@ func (p *parser) zones(args []string) error {
 			return p.Errf("expected a zone, got %q", arg)
 		}
 	}
-	forward := false
+	forward := 0
 	for _, name := range plugin.OriginsFromArgsOrServerBlock(args, p.ServerBlockKeys) {
 		if slices.ContainsFunc(p.config.zones, func(z zone) bool { return z.name == name }) {
 			return p.Errf("expected each zone once, got %s twice", name)
 		}
-		z := newZone(name, len(p.config.zones))
+		z := newZone(name, forward)
 		if _, ok := dns.IsDomainName(z.contact); !ok {
 			return p.Errf("zone %s: expected a shorter one, with room for names below it", name)
 		}
 		p.config.zones = append(p.config.zones, z)
-		forward = forward || !z.reverse
+		if !z.reverse {
+			forward++
+		}
 	}
-	if !forward {
+	if forward == 0 {
 		return p.Errf("expected a zone that is not reverse, for members to have names in")
 	}
 	return nil
@@ -187,6 +189,7 @@ func (p *parser) finish() error {
 	if p.basenameLabel != "" {
 		c.naming.basenameLabel = p.label(p.basenameLabel)
 	}
+	c.place()
 	return nil
 }
 

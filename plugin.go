@@ -9,9 +9,6 @@ package longnames
 
 import (
 	"context"
-	"net"
-	"net/netip"
-	"slices"
 	"strings"
 
 	"github.com/coredns/coredns/plugin"
@@ -28,7 +25,7 @@ type Longnames struct {
 
 	blocks []*block
 	zones  map[string][]authority // by name, in the order of the Corefile
-	all    *instances
+	all    *process
 }
 
 // authority is a zone, and the block that answers for it.
@@ -49,6 +46,13 @@ func (l *Longnames) add(b *block) {
 	for i := range b.config.zones {
 		z := &b.config.zones[i]
 		l.zones[z.name] = append(l.zones[z.name], authority{b, z})
+	}
+	for _, others := range l.zones {
+		for _, outer := range others {
+			for inner := range l.zones {
+				outer.zone.contain(inner)
+			}
+		}
 	}
 }
 
@@ -90,35 +94,6 @@ func (l *Longnames) ServeDNS(ctx context.Context, w dns.ResponseWriter, r *dns.M
 	}
 }
 
-// write sends a reply. Those that CoreDNS makes for us are only returned.
-func write(w dns.ResponseWriter, r *dns.Msg, reply *reply) (int, error) {
-	m := new(dns.Msg)
-	m.SetReply(r)
-	m.Authoritative = true
-	switch reply.result {
-	case refused:
-		return dns.RcodeRefused, nil
-	case unavailable:
-		m.Authoritative = false
-		m.Rcode = dns.RcodeServerFailure
-		explain(m, r, dns.ExtendedErrorCodeNotReady, "members are not known yet")
-	case nameError:
-		m.Rcode = dns.RcodeNameError
-		m.Ns = []dns.RR{reply.soa}
-	case noData:
-		m.Ns = []dns.RR{reply.soa}
-	case success:
-		m.Answer = slices.Clip(reply.answer)
-		if glueFits(w, r, reply) {
-			m.Extra = slices.Clip(reply.glue)
-		}
-	}
-	if err := w.WriteMsg(m); err != nil {
-		return dns.RcodeSuccess, err
-	}
-	return dns.RcodeSuccess, nil // it is written, whatever the message's own code
-}
-
 // CacheBypassZones implements cache.ZoneBypasser: a change shall be seen at once.
 func (l *Longnames) CacheBypassZones() []string {
 	zones := make([]string, 0, len(l.zones))
@@ -126,20 +101,4 @@ func (l *Longnames) CacheBypassZones() []string {
 		zones = append(zones, name)
 	}
 	return zones
-}
-
-// addressOf gives the IP address of a client or of a socket.
-func addressOf(a net.Addr) netip.Addr {
-	if wrapped, ok := a.(interface{ Unwrap() net.Addr }); ok {
-		if inner := wrapped.Unwrap(); inner != nil {
-			a = inner
-		}
-	}
-	switch a := a.(type) {
-	case *net.UDPAddr:
-		return a.AddrPort().Addr().Unmap().WithZone("")
-	case *net.TCPAddr:
-		return a.AddrPort().Addr().Unmap().WithZone("")
-	}
-	return netip.Addr{}
 }

@@ -182,16 +182,44 @@ func TestGlueOnlyIfAllFits(t *testing.T) {
 	}
 }
 
-// TestGlueNeverTruncates asks with every number of members around the edge of 512 bytes.
+// TestGlueNeverTruncates asks with every number of members and with sizes around the edges:
+// an answer that fits without glue is never truncated for it, and always whole.
 func TestGlueNeverTruncates(t *testing.T) {
 	for n := 1; n < 12; n++ {
 		l := manyMembers(t, hostnameBlock, n)
-		for _, size := range []uint16{0, 512, 700, 1232} {
+		for size := uint16(0); size < 1300; size += 7 {
 			m := ask(t, l, "erl.internal.", "SRV", client{edns: size})
-			without := ask(t, l, "erl.internal.", "TXT", client{edns: size})
-			if m.Truncated && !without.Truncated && len(texts(m.Extra)) > 0 {
-				t.Errorf("%d members, size %d: truncated with %d glue records", n, size, len(texts(m.Extra)))
+			bare := m.Copy()
+			bare.Extra, bare.Compress = nil, true
+			if opt := m.IsEdns0(); opt != nil {
+				bare.Extra = []dns.RR{opt}
 			}
+			if len(m.Answer) == n {
+				if m.Truncated {
+					t.Errorf("%d members, size %d: truncated, though all are there", n, size)
+				}
+				continue
+			}
+			whole := ask(t, l, "erl.internal.", "SRV", client{tcp: true, edns: size})
+			whole.Extra, whole.Compress = bare.Extra, true
+			if limit := max(int(size), dns.MinMsgSize); whole.Len() <= limit {
+				t.Errorf("%d members, size %d: got %d records, though %d bytes would hold all", n, size, len(m.Answer), whole.Len())
+			}
+		}
+	}
+}
+
+// TestGlueLeavesRoomForOptions adds what the nsid plugin would.
+func TestGlueLeavesRoomForOptions(t *testing.T) {
+	for size := uint16(512); size < 1232; size += 3 {
+		m := ask(t, manyMembers(t, hostnameBlock, 8), "erl.internal.", "SRV", client{edns: size})
+		if len(texts(m.Extra)) == 0 {
+			continue
+		}
+		opt := m.IsEdns0()
+		opt.Option = append(opt.Option, &dns.EDNS0_NSID{Code: dns.EDNS0NSID, Nsid: strings.Repeat("61", 63)})
+		if m.Compress = true; m.Len() > int(size) {
+			t.Errorf("size %d: got %d bytes with a name server identifier", size, m.Len())
 		}
 	}
 }
@@ -224,20 +252,38 @@ func TestCacheBypassZones(t *testing.T) {
 	}
 }
 
-// TestSharedRecordsAreNotWrittenTo does to an answer what other plugins do.
+// TestSharedRecordsAreNotWrittenTo does to an answer what other plugins do: they append.
 func TestSharedRecordsAreNotWrittenTo(t *testing.T) {
-	l := ipCluster(t)
-	want := texts(ask(t, l, "erl.internal.", "SRV", client{tcp: true}).Answer)
-	for _, name := range []string{"ERL.internal.", "erl.internal."} {
-		r := new(dns.Msg).SetQuestion(name, dns.TypeSRV)
-		rec := dnstest.NewRecorder(&test.ResponseWriter{})
-		if _, err := l.ServeDNS(t.Context(), rec, r); err != nil {
-			t.Fatal(err)
+	// Two pods of one longname leave room behind the records.
+	c := configOf(t, hostnameBlock)
+	twin := hosted(endpoint("web-0", "10.0.0.2"))
+	twin.ID = "twin"
+	l := serving(tableOf(c, slice("web", hosted(endpoint("web-0", "10.0.0.1")), twin, hosted(endpoint("web-1", "10.0.0.3")))))
+	for _, qtype := range []string{"SRV", "TXT", "A"} {
+		for _, name := range []string{"ERL.internal.", "erl.internal."} {
+			take := func() *dns.Msg {
+				r := new(dns.Msg).SetQuestion(name, dns.StringToType[qtype])
+				rec := dnstest.NewRecorder(&test.ResponseWriter{TCP: true})
+				if _, err := l.ServeDNS(t.Context(), rec, r); err != nil {
+					t.Fatal(err)
+				}
+				return rec.Msg
+			}
+			one, two := take(), take()
+			mark := func(text string) dns.RR {
+				return &dns.TXT{Hdr: header(text, dns.TypeTXT, 1), Txt: []string{text}}
+			}
+			one.Answer = append(one.Answer, mark("one."))
+			two.Answer = append(two.Answer, mark("two."))
+			one.Extra = append(one.Extra, mark("one."))
+			two.Extra = append(two.Extra, mark("two."))
+			for _, section := range [][]dns.RR{one.Answer, one.Extra} {
+				if got := section[len(section)-1].Header().Name; got != "one." {
+					t.Errorf("%s %s: got %q at the end of the first answer, want its own record", name, qtype, got)
+				}
+			}
 		}
-		rec.Msg.Answer = append(rec.Msg.Answer, &dns.CNAME{Hdr: header("x.", dns.TypeCNAME, 1), Target: "y."})
-		rec.Msg.Answer[0] = nil
 	}
-	equal(t, "answer", texts(ask(t, l, "erl.internal.", "SRV", client{tcp: true}).Answer), want)
 }
 
 type addr struct{ net.Addr }

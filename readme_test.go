@@ -81,8 +81,8 @@ func TestReadmeCorefilesAreAccepted(t *testing.T) {
 					if err != nil {
 						t.Fatal(err)
 					}
-					if zone, other := l.taken(config); other != nil {
-						t.Errorf("got zone %s in two blocks, want it in one", zone)
+					if other, why := l.taken(config); other != nil {
+						t.Error(why)
 					}
 					l.add(&block{config: config})
 				}
@@ -144,7 +144,7 @@ func example(t *testing.T) *Longnames {
 	}
 	for _, b := range l.blocks {
 		b.start()
-		t.Cleanup(b.shutdown)
+		t.Cleanup(b.stop)
 		<-b.table.done
 	}
 	return l

@@ -1,7 +1,7 @@
 package longnames
 
 import (
-	"net/netip"
+	"slices"
 	"strings"
 	"sync"
 
@@ -18,46 +18,62 @@ type rrset struct {
 	size int
 }
 
-// zoneRecords are the RRsets of one cluster in one zone, each made when first asked for.
-type zoneRecords struct {
-	srv, txt, a, aaaa func() *rrset
-	// ports has the SRV sets of named ports, as _name._protocol in lower case.
-	ports func() map[string]*rrset
+// with gives a set with more records. Neither of the two changes.
+func (s *rrset) with(more *rrset) *rrset {
+	both := &rrset{answer: slices.Clone(s.answer), glue: slices.Concat(s.glue, more.glue), size: s.size + more.size}
+	for _, rr := range more.answer {
+		if !slices.ContainsFunc(s.answer, func(known dns.RR) bool { return dns.IsDuplicate(rr, known) }) {
+			both.answer = append(both.answer, rr)
+		}
+	}
+	return both
 }
 
-func newZoneRecords(c *config, m *members, owner string) zoneRecords {
-	nodes := sync.OnceValue(func() []*node { return m.listed(netip.Addr{}) })
-	lazy := func(qtype uint16) func() *rrset {
-		return sync.OnceValue(func() *rrset { return c.records(qtype, owner, nodes()) })
-	}
-	return zoneRecords{
-		srv:  lazy(dns.TypeSRV),
-		txt:  lazy(dns.TypeTXT),
-		a:    lazy(dns.TypeA),
-		aaaa: lazy(dns.TypeAAAA),
-		ports: sync.OnceValue(func() map[string]*rrset {
-			return c.portRecords(owner, nodes())
-		}),
-	}
+// lazy is an RRset that is made when it is first asked for.
+type lazy struct {
+	once sync.Once
+	set  *rrset
+}
+
+// records are the RRsets of one cluster in one zone.
+type records struct {
+	config  *config
+	members *members
+	owner   string
+
+	srv, txt, a, aaaa lazy
+
+	once  sync.Once
+	ports map[string]*rrset
 }
 
 // of gives the set for a type, nil for one that clusters have no records of.
-func (z *zoneRecords) of(qtype uint16) *rrset {
+func (r *records) of(qtype uint16) *rrset {
+	var l *lazy
 	switch qtype {
 	case dns.TypeSRV:
-		return z.srv()
+		l = &r.srv
 	case dns.TypeTXT:
-		return z.txt()
+		l = &r.txt
 	case dns.TypeA:
-		return z.a()
+		l = &r.a
 	case dns.TypeAAAA:
-		return z.aaaa()
+		l = &r.aaaa
+	default:
+		return nil
 	}
-	return nil
+	l.once.Do(func() { l.set = r.config.rrset(qtype, r.owner, r.members.listed()) })
+	return l.set
 }
 
-// records makes the RRset of one type for some nodes.
-func (c *config) records(qtype uint16, owner string, nodes []*node) *rrset {
+// ofPorts gives the SRV sets of named ports, as _name._protocol in lower case.
+func (r *records) ofPorts() map[string]*rrset {
+	r.once.Do(func() { r.ports = r.config.portSets(r.owner, r.members.listed()) })
+	return r.ports
+}
+
+// rrset makes the RRset of one type for some nodes; nil for a type that nodes have none of.
+func (c *config) rrset(qtype uint16, owner string, nodes []*node) *rrset {
 	switch qtype {
 	case dns.TypeSRV:
 		return c.srv(owner, nodes, func(n *node) []uint16 {
@@ -72,8 +88,8 @@ func (c *config) records(qtype uint16, owner string, nodes []*node) *rrset {
 	return nil
 }
 
-// portRecords makes the SRV sets of all ports that nodes declare, and of epmd's.
-func (c *config) portRecords(owner string, nodes []*node) map[string]*rrset {
+// portSets makes the SRV sets of all ports that nodes declare, and of epmd's.
+func (c *config) portSets(owner string, nodes []*node) map[string]*rrset {
 	sets := make(map[string]*rrset)
 	sets["_epmd._tcp"] = c.srv("_epmd._tcp."+owner, nodes, func(n *node) []uint16 {
 		return []uint16{c.port.epmd(n)}
@@ -89,101 +105,4 @@ func (c *config) portRecords(owner string, nodes []*node) map[string]*rrset {
 		}
 	}
 	return sets
-}
-
-// srv makes SRV records (RFC 2782), one for each target and port.
-func (c *config) srv(owner string, nodes []*node, ports func(*node) []uint16) *rrset {
-	type end struct {
-		target string
-		port   uint16
-	}
-	set := &rrset{answer: make([]dns.RR, 0, len(nodes))}
-	seen := make(map[end]bool, len(nodes))
-	var inZone []*node
-	for _, n := range nodes {
-		inside := false
-		for _, port := range ports(n) {
-			e := end{n.target(), port}
-			if seen[e] {
-				continue
-			}
-			seen[e] = true
-			set.answer = append(set.answer, &dns.SRV{
-				Hdr: header(owner, dns.TypeSRV, c.ttl), Port: port, Target: e.target,
-			})
-			inside = c.hasZone(e.target)
-		}
-		if inside {
-			inZone = append(inZone, n)
-		}
-	}
-	for _, n := range inZone {
-		set.glue = append(set.glue, c.addresses(family(n.address), n.target(), []*node{n})...)
-	}
-	if len(set.glue) > 0 {
-		whole := dns.Msg{Compress: true, Answer: set.answer, Extra: set.glue}
-		whole.Question = []dns.Question{{Name: owner, Qtype: dns.TypeSRV, Qclass: dns.ClassINET}}
-		set.size = whole.Len()
-	}
-	return set
-}
-
-// txt makes TXT records, each of one string: the longname.
-func (c *config) txt(owner string, nodes []*node) []dns.RR {
-	rrs := make([]dns.RR, 0, len(nodes))
-	for i, n := range nodes {
-		if i > 0 && nodes[i-1].text == n.text {
-			continue // nodes are ordered by it
-		}
-		rrs = append(rrs, &dns.TXT{Hdr: header(owner, dns.TypeTXT, c.ttl), Txt: []string{n.longname()}})
-	}
-	return rrs
-}
-
-// addresses makes the A or AAAA records of those nodes that have an address of that type.
-func (c *config) addresses(qtype uint16, owner string, nodes []*node) []dns.RR {
-	rrs := make([]dns.RR, 0, len(nodes))
-	seen := make(map[netip.Addr]bool, len(nodes))
-	for _, n := range nodes {
-		if family(n.address) != qtype || seen[n.address] {
-			continue
-		}
-		seen[n.address] = true
-		rrs = append(rrs, addressRecord(owner, n.address, c.ttl))
-	}
-	return rrs
-}
-
-// addressRecord makes an A or an AAAA record.
-func addressRecord(owner string, a netip.Addr, ttl uint32) dns.RR {
-	if a.Is4() {
-		return &dns.A{Hdr: header(owner, dns.TypeA, ttl), A: a.AsSlice()}
-	}
-	return &dns.AAAA{Hdr: header(owner, dns.TypeAAAA, ttl), AAAA: a.AsSlice()}
-}
-
-// family is the type of the record that holds an address.
-func family(a netip.Addr) uint16 {
-	if a.Is4() {
-		return dns.TypeA
-	}
-	return dns.TypeAAAA
-}
-
-func header(owner string, rrtype uint16, ttl uint32) dns.RR_Header {
-	return dns.RR_Header{Name: owner, Rrtype: rrtype, Class: dns.ClassINET, Ttl: ttl}
-}
-
-// withOwner gives the records the owner's spelling of the question, since older OTP
-// compares it with regard to case. The records themselves stay as they are.
-func withOwner(rrs []dns.RR, owner string) []dns.RR {
-	if len(rrs) == 0 || rrs[0].Header().Name == owner {
-		return rrs
-	}
-	own := make([]dns.RR, len(rrs))
-	for i, rr := range rrs {
-		own[i] = dns.Copy(rr)
-		own[i].Header().Name = owner
-	}
-	return own
 }

@@ -72,20 +72,15 @@ func (r *resolver) find(z *zone, q *question) (set *rrset, exists bool) {
 			return set, true
 		}
 	}
+	if q.name == z.server && q.server.IsValid() && addressType(q.server) == q.qtype {
+		return &rrset{answer: []dns.RR{addressRecord(q.qname, q.server, r.config.ttl)}}, true
+	}
 	if z.reverse {
-		if set, ok := r.reverse(q); ok {
-			return set, true
-		}
-	} else if set, ok := r.forward(z, q, relative); ok {
-		return set, true
+		set, exists = r.reverse(q)
+	} else {
+		set, exists = r.forward(z, q, relative)
 	}
-	switch q.name {
-	case z.name, z.parent:
-		return nil, true
-	case z.server:
-		return r.nameServer(q), true
-	}
-	return nil, false
+	return set, exists || q.name == z.name || q.name == z.parent || q.name == z.server || z.below[q.name]
 }
 
 // apex has the records that every zone has.
@@ -105,28 +100,23 @@ func (r *resolver) soa(z *zone, q *question) dns.RR {
 	return z.soa(owner, r.config.ttl, r.table.serial.Load())
 }
 
-func (r *resolver) nameServer(q *question) *rrset {
-	if !q.server.IsValid() || family(q.server) != q.qtype {
-		return nil
-	}
-	return &rrset{answer: []dns.RR{addressRecord(q.qname, q.server, r.config.ttl)}}
-}
-
 // forward looks among clusters, then among host parts.
 func (r *resolver) forward(z *zone, q *question, relative string) (set *rrset, exists bool) {
-	if c, below := r.cluster(relative); c != nil {
+	if c, below := r.locate(relative); c != nil {
 		if set, ok := r.inCluster(c, z, q, below); ok {
 			return set, true
 		}
 	}
-	if set := r.host(q); set != nil {
-		return set, true
+	if r.config.hosts != outside {
+		if set, ok := r.host(q); ok {
+			return set, true
+		}
 	}
-	return nil, r.table.groups.has(relative) || r.table.hostNames.has(q.name)
+	return nil, r.table.spaces.has(relative)
 }
 
-// cluster finds the cluster that a name is in, and what of the name lies below it.
-func (r *resolver) cluster(relative string) (c *cluster, below string) {
+// locate finds the cluster that a name is in, and what of the name lies below it.
+func (r *resolver) locate(relative string) (c *cluster, below string) {
 	if r.config.groupLabel < 0 {
 		return r.table.cluster(""), relative
 	}
@@ -141,26 +131,38 @@ func (r *resolver) cluster(relative string) (c *cluster, below string) {
 	return r.table.cluster(relative[at:]), strings.TrimSuffix(relative[:at], ".")
 }
 
-// inCluster looks for what lies at a cluster's name or below it.
+// inCluster looks for what lies at a cluster's name or below it. An asker that is not
+// listed finds itself added.
 func (r *resolver) inCluster(c *cluster, z *zone, q *question, below string) (set *rrset, exists bool) {
-	m := c.roster.Load().members(r.config, c.name)
+	m := c.members(r.config)
+	records := &m.records[z.index]
+	asker := m.waiting[q.client]
 	switch {
-	case below == "" && m.isWaiting(q.client):
-		return r.config.records(q.qtype, q.name, m.listed(q.client)), true
 	case below == "":
-		return m.zones[z.index].of(q.qtype), true
-	case below[0] == '_':
-		sets := m.zones[z.index].ports()
-		if m.isWaiting(q.client) {
-			sets = r.config.portRecords(z.absolute(c.name), m.listed(q.client))
+		set := records.of(q.qtype)
+		if len(asker) > 0 && set != nil {
+			set = set.with(r.config.rrset(q.qtype, records.owner, asker))
 		}
-		return findPort(sets, q, below)
+		return set, true
+	case below[0] == '_':
+		set, exists := findPort(records.ofPorts(), q, below)
+		if len(asker) > 0 {
+			own, ok := findPort(r.config.portSets(records.owner, asker), q, below)
+			switch {
+			case set == nil:
+				set = own
+			case own != nil:
+				set = set.with(own)
+			}
+			exists = exists || ok
+		}
+		return set, exists
 	}
-	d := m.directory()
+	d := m.directory(r.config)
 	if nodes := d.byName[below]; len(nodes) > 0 {
-		return r.config.records(q.qtype, q.name, nodes), true
+		return r.config.rrset(q.qtype, q.name, nodes), true
 	}
-	return nil, d.below[below]
+	return nil, d.above[below]
 }
 
 // findPort looks for _PORT._PROTOCOL, and for _PROTOCOL alone, which has no records.
@@ -179,22 +181,27 @@ func findPort(sets map[string]*rrset, q *question, below string) (set *rrset, ex
 	return nil, false
 }
 
-// host looks for a host part of any cluster.
-func (r *resolver) host(q *question) *rrset {
+// host looks for a host part, of any cluster.
+func (r *resolver) host(q *question) (set *rrset, exists bool) {
+	if !r.table.indexed() {
+		d := r.table.cluster("").members(r.config).directory(r.config)
+		return r.hostSet(q, d.byHost[q.name]), len(d.byHost[q.name]) > 0 || d.above[q.name]
+	}
 	var nodes []*node
 	for _, o := range r.table.hosts.in(q.name) {
-		d := o.cluster.roster.Load().members(r.config, o.cluster.name).directory()
-		for _, n := range d.byHost[q.name] {
+		for _, n := range o.cluster.members(r.config).directory(r.config).byHost[q.name] {
 			nodes = best(nodes, n)
 		}
 	}
-	if len(nodes) == 0 {
+	return r.hostSet(q, nodes), len(nodes) > 0 || r.table.hostNames.has(q.name)
+}
+
+// hostSet has the addresses of a host part, which has no other records.
+func (r *resolver) hostSet(q *question, nodes []*node) *rrset {
+	if len(nodes) == 0 || q.qtype != dns.TypeA && q.qtype != dns.TypeAAAA {
 		return nil
 	}
-	if q.qtype != dns.TypeA && q.qtype != dns.TypeAAAA {
-		return &rrset{}
-	}
-	return r.config.records(q.qtype, q.name, nodes)
+	return r.config.rrset(q.qtype, q.name, nodes)
 }
 
 // reverse looks for an address: it has one PTR record, for inet_res:gethostbyaddr takes
@@ -204,21 +211,25 @@ func (r *resolver) reverse(q *question) (set *rrset, exists bool) {
 	if !ok {
 		return nil, false
 	}
-	if !prefix.IsSingleIP() {
-		return nil, r.table.reverse.overlaps(prefix, &r.table.addresses)
-	}
 	var nodes []*node
-	for _, o := range r.table.addresses.in(prefix.Addr()) {
-		d := o.cluster.roster.Load().members(r.config, o.cluster.name).directory()
-		for _, n := range d.byAddress[prefix.Addr()] {
-			nodes = best(nodes, n)
+	switch {
+	case !r.table.indexed():
+		d := r.table.cluster("").members(r.config).directory(r.config)
+		if !prefix.IsSingleIP() {
+			return nil, d.addresses.overlaps(prefix)
+		}
+		nodes = d.byAddress[prefix.Addr()]
+	case !prefix.IsSingleIP():
+		return nil, r.table.ordered.Load().overlaps(prefix)
+	default:
+		for _, o := range r.table.addresses.in(prefix.Addr()) {
+			for _, n := range o.cluster.members(r.config).directory(r.config).byAddress[prefix.Addr()] {
+				nodes = best(nodes, n)
+			}
 		}
 	}
-	if len(nodes) == 0 {
-		return nil, false
-	}
-	if q.qtype != dns.TypePTR {
-		return nil, true
+	if len(nodes) == 0 || q.qtype != dns.TypePTR {
+		return nil, len(nodes) > 0
 	}
 	target := slices.MinFunc(nodes, func(a, b *node) int { return strings.Compare(a.target(), b.target()) }).target()
 	return &rrset{answer: []dns.RR{&dns.PTR{Hdr: header(q.qname, dns.TypePTR, r.config.ttl), Ptr: target}}}, true

@@ -284,3 +284,82 @@ func trimName(text string) string {
 	}
 	return text
 }
+
+func TestZoneInsideAnother(t *testing.T) {
+	outer := configOf(t, "longnames erl.internal {\n selector app=web\n basename outer\n}")
+	inner := configOf(t, "longnames x.a.b.erl.internal {\n selector app=web\n basename inner\n}")
+	for name, tables := range map[string][]*table{
+		"outer first": {tableOf(outer), tableOf(inner)},
+		"inner first": {tableOf(inner), tableOf(outer)},
+	} {
+		t.Run(name, func(t *testing.T) {
+			l := serving(tables...)
+			for qname, want := range map[string]int{
+				"b.erl.internal.":   dns.RcodeSuccess,
+				"a.b.erl.internal.": dns.RcodeSuccess,
+				"c.erl.internal.":   dns.RcodeNameError,
+				"c.b.erl.internal.": dns.RcodeNameError,
+			} {
+				if got := ask(t, l, qname, "A", client{}).Rcode; got != want {
+					t.Errorf("%s: got %s, want %s", qname, dns.RcodeToString[got], dns.RcodeToString[want])
+				}
+			}
+		})
+	}
+}
+
+func TestTheRootAsZone(t *testing.T) {
+	statefulset := "longnames . {\n selector app=web\n basename app\n mode hostname\n}"
+	l := serving(tableOf(configOf(t, statefulset), slice("web", hosted(endpoint("web-0", "10.0.0.1")))))
+	tests := []struct {
+		qname, qtype string
+		rcode        int
+		want         []string
+	}{
+		{".", "TXT", dns.RcodeSuccess, []string{"app@web-0.web.prod.svc.cluster.local"}},
+		{".", "NS", dns.RcodeSuccess, []string{"ns.dns."}},
+		{"web-0.", "A", dns.RcodeSuccess, []string{"10.0.0.1"}},
+		{"_epmd._tcp.", "SRV", dns.RcodeSuccess, []string{"web-0.web.prod.svc.cluster.local."}},
+		{"web-0.web.prod.svc.cluster.local.", "A", dns.RcodeSuccess, []string{"10.0.0.1"}},
+		{"cluster.local.", "A", dns.RcodeSuccess, nil},
+		{"ns.dns.", "A", dns.RcodeSuccess, []string{"127.0.0.1"}},
+		{"nobody.", "A", dns.RcodeNameError, nil},
+	}
+	for _, tc := range tests {
+		t.Run(tc.qname+" "+tc.qtype, func(t *testing.T) {
+			m := ask(t, l, tc.qname, tc.qtype, client{})
+			equal(t, "answer", data(m.Answer), tc.want)
+			if m.Rcode != tc.rcode {
+				t.Errorf("rcode: got %s, want %s", dns.RcodeToString[m.Rcode], dns.RcodeToString[tc.rcode])
+			}
+		})
+	}
+	grouped := configOf(t, "longnames . {\n group_by app\n}")
+	l = serving(tableOf(grouped, labelled(grouped, labels{"app": "web"}, slice("web", endpoint("p1", "10.0.0.1")))))
+	m := ask(t, l, "web.prod.", "SRV", client{})
+	equal(t, "a group", data(m.Answer), []string{"10.0.0.1."})
+	equal(t, "its glue, whose names would not be ours", texts(m.Extra), []string{})
+	if got := ask(t, l, "prod.", "A", client{}).Rcode; got != dns.RcodeSuccess {
+		t.Errorf("a namespace: got %s, want NOERROR", dns.RcodeToString[got])
+	}
+}
+
+func TestZoneInsideTheClusterDomain(t *testing.T) {
+	c := configOf(t, "longnames prod.svc.erl.internal {\n selector app=web\n basename app\n mode hostname\n cluster_domain erl.internal\n}")
+	other := slice("web", hosted(endpoint("web-1", "10.0.0.2")))
+	other.Namespace = "test"
+	l := serving(tableOf(c, slice("web", hosted(endpoint("web-0", "10.0.0.1"))), other))
+	equal(t, "a host part inside", data(ask(t, l, "web-0.web.prod.svc.erl.internal.", "A", client{}).Answer), []string{"10.0.0.1"})
+	m := ask(t, l, "prod.svc.erl.internal.", "SRV", client{})
+	equal(t, "targets", data(m.Answer), []string{"web-0.web.prod.svc.erl.internal.", "web-1.web.test.svc.erl.internal."})
+	equal(t, "glue", texts(m.Extra), []string{"web-0.web.prod.svc.erl.internal. 5 IN A 10.0.0.1"})
+}
+
+func TestAGroupOfTheNameServersName(t *testing.T) {
+	c := configOf(t, "longnames erl.internal {\n group_by app\n}")
+	o := labelled(c, labels{"app": "ns"}, slice("ns", endpoint("p1", "10.0.0.1")))
+	o.Namespace = "dns"
+	l := serving(tableOf(c, o))
+	equal(t, "its members", data(ask(t, l, "ns.dns.erl.internal.", "TXT", client{}).Answer), []string{"ns@10.0.0.1"})
+	equal(t, "the server", data(ask(t, l, "ns.dns.erl.internal.", "A", client{}).Answer), []string{"127.0.0.1"})
+}

@@ -1,8 +1,6 @@
 package longnames
 
 import (
-	"time"
-
 	"github.com/coredns/caddy"
 	"github.com/coredns/coredns/core/dnsserver"
 	"github.com/coredns/coredns/plugin"
@@ -10,39 +8,13 @@ import (
 
 func init() { plugin.Register(pluginName, setup) }
 
-// storageKey is where the instances of one process are kept between server blocks.
-type storageKey struct{}
-
 func setup(c *caddy.Controller) error {
 	l, err := newLongnames(c)
 	if err != nil {
 		return plugin.Error(pluginName, err)
 	}
-	// CoreDNS sets up one server block after the other.
-	all, _ := c.Get(storageKey{}).(*instances)
-	if all == nil {
-		all = &instances{}
-		c.Set(storageKey{}, all)
-	}
-	all.add(l.blocks)
-	l.all = all
-
-	c.OnStartup(func() error {
-		start := time.Now()
-		for _, b := range l.blocks {
-			b.start()
-		}
-		for _, b := range l.blocks {
-			b.wait(start)
-		}
-		return nil
-	})
-	c.OnShutdown(func() error {
-		for _, b := range l.blocks {
-			b.shutdown()
-		}
-		return nil
-	})
+	l.all = processOf(c)
+	l.all.blocks = append(l.all.blocks, l.blocks...)
 	dnsserver.GetConfig(c).AddPlugin(func(next plugin.Handler) plugin.Handler {
 		l.Next = next
 		return l
@@ -63,9 +35,8 @@ func newLongnames(c *caddy.Controller) (*Longnames, error) {
 		if err != nil {
 			return nil, err
 		}
-		if name, other := l.taken(config); other != nil {
-			return nil, c.Errf("zone %s: expected a zone of its own, or fallthrough in the longnames block of line %d, which has it already",
-				name, lines[other])
+		if other, why := l.taken(config); other != nil {
+			return nil, c.Errf("%s; the longnames block of line %d has it already", why, lines[other])
 		}
 		b, err := newBlock(config)
 		if err != nil {
@@ -77,16 +48,21 @@ func newLongnames(c *caddy.Controller) (*Longnames, error) {
 	return l, nil
 }
 
-// taken gives a zone that another block has already, and that block, unless it lets
-// questions through.
-func (l *Longnames) taken(c *config) (zone string, by *block) {
+// taken gives another block that keeps c from being asked in one of its zones, and what c
+// would need.
+func (l *Longnames) taken(c *config) (by *block, why string) {
 	for i := range c.zones {
-		name := c.zones[i].name
-		for _, other := range l.zones[name] {
-			if !other.block.config.fall.Through(name) {
-				return name, other.block
+		z := &c.zones[i]
+		for _, other := range l.zones[z.name] {
+			o := other.block.config
+			switch {
+			case !o.fall.Through(z.name):
+				return other.block, "zone " + z.name + ": expected a zone of its own, or fallthrough in all blocks before the last"
+			case !z.reverse && (o.groupLabel < 0 || c.groupLabel < 0):
+				// The first block has an answer at the apex, so that the other's is never asked.
+				return other.block, "zone " + z.name + ": expected a zone of its own, or group_by in both blocks"
 			}
 		}
 	}
-	return "", nil
+	return nil, ""
 }

@@ -1,12 +1,14 @@
 package longnames
 
 import (
+	"context"
 	"net"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/coredns/caddy"
@@ -16,6 +18,8 @@ import (
 	"github.com/coredns/coredns/plugin/test"
 	"github.com/miekg/dns"
 	"go.uber.org/goleak"
+
+	"github.com/longnames/longnames/kubeapi"
 )
 
 // shop has two ready endpoints.
@@ -89,11 +93,16 @@ func TestBlocksOfOneServerBlock(t *testing.T) {
 		{"the same zone with fallthrough", lines("a.internal 10.in-addr.arpa", "fallthrough in-addr.arpa") + lines("b.internal 10.in-addr.arpa"),
 			[]string{"10.in-addr.arpa.", "a.internal.", "b.internal."}, ""},
 		{"the same zone without fallthrough", lines("a.internal 10.in-addr.arpa") + lines("b.internal 10.in-addr.arpa"), nil,
-			"Testfile:10 - Error during parsing: zone 10.in-addr.arpa.: expected a zone of its own, or fallthrough in the longnames block of line 1"},
+			"Testfile:10 - Error during parsing: zone 10.in-addr.arpa.: expected a zone of its own, or fallthrough in all blocks before the last; " +
+				"the longnames block of line 1 has it already"},
 		{"the same zone with fallthrough of the last", lines("a.internal") + lines("a.internal", "fallthrough"), nil, "Testfile:11 - "},
 		{"the same zone with fallthrough of another zone", lines("a.internal", "fallthrough b.internal") + lines("a.internal"), nil, "Testfile:11 - "},
-		{"three, of which the second keeps it", lines("a.internal", "fallthrough") + lines("a.internal") + lines("a.internal"), nil,
-			"the longnames block of line 7"},
+		{"the same zone that is not reverse, one cluster at its apex", lines("a.internal", "fallthrough") + lines("a.internal"), nil,
+			"Testfile:11 - Error during parsing: zone a.internal.: expected a zone of its own, or group_by in both blocks; the longnames block of line 1"},
+		{"the same zone that is not reverse, many clusters", lines("a.internal", "fallthrough", "group_by app") + lines("a.internal", "group_by tier"),
+			[]string{"a.internal."}, ""},
+		{"three, of which the second keeps it", lines("a.internal", "fallthrough", "group_by a") + lines("a.internal", "group_by b") + lines("a.internal", "group_by c"), nil,
+			"the longnames block of line 8"},
 		{"a bad one after a good one", lines("a.internal") + lines("b.internal", "ttl x"), nil, "Testfile:7 - "},
 		{"options on one line", "longnames a.internal { selector app=shop }", nil, "Testfile:1 - "},
 		{"a brace on its own", "longnames a.internal {\n selector app=shop\n basename shop\n manifests " + shop + "\n {\n ttl 5\n }\n}", nil,
@@ -260,6 +269,54 @@ func TestReloadThatFailsLeavesTheOldOneServing(t *testing.T) {
 	goleak.VerifyNone(t, before)
 }
 
+// An address that is not ours cannot be listened on, which CoreDNS finds out only after
+// the start of all plugins.
+func TestReloadThatFailsLateLeavesNothingBehind(t *testing.T) {
+	before := goleak.IgnoreCurrent()
+	server := startServer(t, blockOf("manifests "+shop))
+	during := goleak.IgnoreCurrent()
+	for range 3 {
+		bad := caddy.CaddyfileInput{
+			Filepath:       "Testfile",
+			Contents:       []byte(".:0 {\nbind 192.0.2.1\n" + blockOf("manifests "+shop) + "\n}\n"),
+			ServerTypeName: "dns",
+		}
+		if _, err := server.Restart(bad); err == nil {
+			t.Fatal("got no error")
+		}
+	}
+	goleak.VerifyNone(t, during)
+	equal(t, "members", data(query(t, server, "erl.internal.", dns.TypeTXT).Answer), []string{"shop@10.1.0.11", "shop@10.1.0.12"})
+	next, err := server.Restart(corefile(blockOf("manifests "+shop, "basename store")))
+	if err != nil {
+		t.Fatal(err)
+	}
+	equal(t, "members", data(query(t, next, "erl.internal.", dns.TypeTXT).Answer), []string{"store@10.1.0.11", "store@10.1.0.12"})
+	stop(t, next)
+	goleak.VerifyNone(t, before)
+}
+
+// never is a source that nothing comes from.
+type never struct{}
+
+func (never) Run(ctx context.Context, _ kubeapi.Sink) { <-ctx.Done() }
+
+func TestStartupTimeoutsDoNotAddUp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := &process{}
+		for _, timeout := range []string{"3s", "5s", "1s", "5s"} {
+			c := configOf(t, blockOf("startup_timeout "+timeout))
+			p.blocks = append(p.blocks, &block{config: c, source: never{}, table: newTable(c)})
+		}
+		start := time.Now()
+		p.start()
+		if got, want := time.Since(start), 5*time.Second; got != want {
+			t.Errorf("got %s, want %s", got, want)
+		}
+		p.stop()
+	})
+}
+
 // CoreDNS has other zones to serve: it does not wait for an API server any longer than
 // startup_timeout.
 func TestServerStartsWithoutAPIServer(t *testing.T) {
@@ -275,9 +332,9 @@ func TestServerStartsWithoutAPIServer(t *testing.T) {
 
 func TestShutdownTwiceOrWithoutStart(t *testing.T) {
 	l := setupAll(t, blockOf("manifests "+shop))[0]
-	l.blocks[0].shutdown()
+	l.blocks[0].stop()
 	l.blocks[0].start()
 	<-l.blocks[0].table.done
-	l.blocks[0].shutdown()
-	l.blocks[0].shutdown()
+	l.blocks[0].stop()
+	l.blocks[0].stop()
 }

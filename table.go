@@ -16,18 +16,20 @@ import (
 type table struct {
 	config *config
 
-	clusters  sync.Map // name → *cluster
-	groups    names    // that lie between the zone and a cluster
-	hosts     index[string]
-	hostNames names
+	clusters sync.Map // name → *cluster
+	spaces   names    // namespaces that have clusters, relative to the zone
+	serial   atomic.Uint32
+	synced   atomic.Bool   // all is known that there was at the start
+	done     chan struct{} // closed when synced becomes true
+
+	// With many clusters, these tell which one to look in. A single one needs none.
+	hosts     index[string] // host parts, in lower case with a final dot
+	hostNames names         // the same, and what lies above them
 	addresses index[netip.Addr]
-	reverse   addressSet
-	serial    atomic.Uint32
-	synced    atomic.Bool   // all is known that there was at the start
-	done      chan struct{} // closed when synced becomes true
+	ordered   atomic.Pointer[addresses]
 
 	mu      sync.Mutex // protects following; held by writers only
-	misfits cluster    // has the objects that belong to no cluster
+	misfits *cluster   // has the objects that belong to no cluster
 	dirty   map[*cluster]struct{}
 	changed chan struct{} // has an element if dirty is not empty
 }
@@ -37,21 +39,16 @@ var _ kubeapi.Sink = (*table)(nil)
 func newTable(c *config) *table {
 	t := &table{
 		config:  c,
+		misfits: newCluster(""),
 		dirty:   make(map[*cluster]struct{}),
 		changed: make(chan struct{}, 1),
 		done:    make(chan struct{}),
 	}
-	t.misfits.roster.Store(&roster{})
+	t.ordered.Store(&addresses{all: t.addresses.all})
 	if c.groupLabel < 0 {
 		t.clusters.Store("", newCluster("")) // a zone's apex always exists
 	}
 	return t
-}
-
-func newCluster(name string) *cluster {
-	c := &cluster{name: name}
-	c.roster.Store(&roster{})
-	return c
 }
 
 // cluster gives the cluster of that name, nil if there is none.
@@ -76,34 +73,50 @@ func (t *table) takeDirty() []*cluster {
 	return clusters
 }
 
-// Apply implements kubeapi.Sink. A change costs what its own clusters cost.
+// edit collects what changes in one cluster.
+type edit struct{ removed, added []*kubeapi.Object }
+
+// Apply implements kubeapi.Sink. A change costs what its own clusters cost. What stays can
+// be found all the while: the new is indexed before the old is taken out.
 func (t *table) Apply(changes []kubeapi.Change, version uint64) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	edits := make(map[*cluster]*edit)
-	for _, change := range changes {
-		if o := change.Old; o != nil {
-			if home := t.home(o); home != nil {
-				t.reindex(o, home, -1)
-				e := editOf(edits, home)
-				e.removed = append(e.removed, o)
-			}
+	of := func(o *kubeapi.Object) *edit {
+		home := t.home(o)
+		if home == nil {
+			return &edit{} // of an object that belongs nowhere
 		}
-		if o := change.New; o != nil {
-			if home := t.home(o); home != nil {
-				t.reindex(o, home, +1)
-				e := editOf(edits, home)
-				e.added = append(e.added, o)
-			}
+		if edits[home] == nil {
+			edits[home] = &edit{}
+		}
+		return edits[home]
+	}
+	for _, change := range changes {
+		if change.Old != nil {
+			e := of(change.Old)
+			e.removed = append(e.removed, change.Old)
+		}
+		if change.New != nil {
+			e := of(change.New)
+			e.added = append(e.added, change.New)
 		}
 	}
 	for home, e := range edits {
-		next := home.roster.Load().with(e.removed, e.added)
-		home.roster.Store(next)
+		t.index(home, e.added, +1)
+	}
+	for home, e := range edits {
+		home.roster.Store(home.roster.Load().with(e.removed, e.added))
 		t.dirty[home] = struct{}{}
-		if len(next.objects) == 0 {
+	}
+	for home, e := range edits {
+		t.index(home, e.removed, -1)
+		if len(home.roster.Load().objects) == 0 {
 			t.remove(home)
 		}
+	}
+	if t.indexed() && t.config.reverse {
+		t.ordered.Store(&addresses{all: t.addresses.all})
 	}
 	t.setSerial(version)
 	select {
@@ -112,18 +125,8 @@ func (t *table) Apply(changes []kubeapi.Change, version uint64) {
 	}
 }
 
-// edit collects what changes in one cluster.
-type edit struct{ removed, added []*kubeapi.Object }
-
-func editOf(edits map[*cluster]*edit, c *cluster) *edit {
-	if edits[c] == nil {
-		edits[c] = &edit{}
-	}
-	return edits[c]
-}
-
 // home gives the cluster that o belongs to, and makes it if there is none; nil for an
-// object that belongs to no group.
+// object without the group's label.
 func (t *table) home(o *kubeapi.Object) *cluster {
 	if t.config.groupLabel < 0 {
 		return t.cluster("")
@@ -132,17 +135,16 @@ func (t *table) home(o *kubeapi.Object) *cluster {
 	if !group.Set {
 		return nil
 	}
-	label := strings.ToLower(group.Value)
-	if !isLabel(label) {
-		return &t.misfits
+	if !isLabel(group.Value) || !isLabel(o.Namespace) {
+		return t.misfits
 	}
-	name := label + "." + o.Namespace
+	name := strings.ToLower(group.Value + "." + o.Namespace)
 	if c := t.cluster(name); c != nil {
 		return c
 	}
 	c := newCluster(name)
 	t.clusters.Store(name, c)
-	t.groups.add(name, +1)
+	t.spaces.add(strings.ToLower(o.Namespace), +1)
 	return c
 }
 
@@ -152,26 +154,34 @@ func (t *table) remove(c *cluster) {
 		return
 	}
 	t.clusters.Delete(c.name)
-	t.groups.add(c.name, -1)
+	_, namespace, _ := strings.Cut(c.name, ".")
+	t.spaces.add(namespace, -1)
 }
 
-// reindex counts the members of o in or out of the indexes over all clusters, as far as
-// the zones ask for such.
-func (t *table) reindex(o *kubeapi.Object, home *cluster, delta int) {
+// indexed tells whether there can be many clusters.
+func (t *table) indexed() bool { return t.config.groupLabel >= 0 }
+
+// index counts the members of objects in or out of the indexes, as far as the zones ask
+// for such.
+func (t *table) index(home *cluster, objects []*kubeapi.Object, delta int) {
 	c := t.config
-	for i := range o.Members {
-		m := &o.Members[i]
-		if c.hasReverse() {
-			t.addresses.add(m.Address, home, delta)
-			t.reverse.reset()
-		}
-		if !c.hasHosts() {
-			continue
-		}
-		if text, p := c.naming.host(o, m); p == noProblem {
-			host := strings.ToLower(text) + "."
-			t.hosts.add(host, home, delta)
-			t.hostNames.add(host, delta)
+	if !t.indexed() || !c.reverse && c.hosts == outside {
+		return
+	}
+	for _, o := range objects {
+		for i := range o.Members {
+			m := &o.Members[i]
+			if c.reverse {
+				t.addresses.add(m.Address, home, delta)
+			}
+			if c.hosts == outside {
+				continue
+			}
+			if text, p := c.naming.host(o, m); p == noProblem {
+				host := strings.ToLower(text) + "."
+				t.hosts.add(host, home, delta)
+				t.hostNames.add(host, delta)
+			}
 		}
 	}
 }
@@ -179,7 +189,8 @@ func (t *table) reindex(o *kubeapi.Object, home *cluster, delta int) {
 // setSerial makes the SOA's serial from the version of the newest change, so that it is
 // the same on all replicas and grows as RFC 1982 wants it.
 func (t *table) setSerial(version uint64) {
-	if serial := uint32(version); version != 0 && int32(serial-t.serial.Load()) > 0 { //nolint:gosec // serial arithmetic
+	serial, known := uint32(version), t.serial.Load()            //nolint:gosec // the low bits are what serials are made of
+	if version != 0 && (known == 0 || int32(serial-known) > 0) { //nolint:gosec // serial arithmetic
 		t.serial.Store(serial)
 	}
 }

@@ -154,6 +154,8 @@ func TestSerialGrowsAsRFC1982WantsIt(t *testing.T) {
 		{5, 0, 5},
 		{5, 1<<32 + 6, 6},
 		{1<<32 - 2, 1<<32 + 1, 1},
+		{0, 3_000_000_000, 3_000_000_000},
+		{3_000_000_000, 3_000_000_001, 3_000_000_001},
 	} {
 		table := tableOf(configOf(t, ipBlock))
 		table.serial.Store(tc.have)
@@ -221,7 +223,7 @@ func dump(t testing.TB, table *table) []string {
 func everyName(table *table) map[string]string {
 	all := make(map[string]string)
 	table.clusters.Range(func(k, _ any) bool { all[k.(string)+".erl.internal."] = "SRV"; return true })
-	table.groups.m.Range(func(k, _ any) bool { all[k.(string)+".erl.internal."] = "TXT"; return true })
+	table.spaces.m.Range(func(k, _ any) bool { all[k.(string)+".erl.internal."] = "TXT"; return true })
 	table.hosts.m.Range(func(k, _ any) bool { all[k.(string)] = "A"; return true })
 	table.hostNames.m.Range(func(k, _ any) bool { all[k.(string)] = "A"; return true })
 	table.addresses.m.Range(func(k, _ any) bool {
@@ -232,38 +234,100 @@ func everyName(table *table) map[string]string {
 	return all
 }
 
-// TestQuestionsDuringChanges is for the race detector; and no answer may ever lack what
+// TestQuestionsDuringChanges is for the race detector too; and no answer may ever lack what
 // never changed.
 func TestQuestionsDuringChanges(t *testing.T) {
-	c := configOf(t, groupBlock)
-	table := tableOf(c, inService(c, slice("shop", endpoint("p0", "10.0.0.1"))))
-	l := serving(table)
-	var wg sync.WaitGroup
-	done := make(chan struct{})
-	wg.Go(func() {
-		defer close(done)
-		var old *kubeapi.Object
-		for i := range 300 {
-			o := inService(c, named("shop-b", slice("shop", endpoint("p1", fmt.Sprintf("10.0.1.%d", i%250+1)))))
-			table.Apply([]kubeapi.Change{{Old: old, New: o}}, uint64(i))
-			old = o
-		}
-	})
-	for range 2 {
-		wg.Go(func() {
-			for {
-				select {
-				case <-done:
-					return
-				default:
+	zones := "longnames svc.erl.internal 10.in-addr.arpa {\n mode hostname\n cluster_domain erl.internal\n"
+	for name, block := range map[string]string{
+		"many clusters": zones + " group_by kubernetes.io/service-name\n}",
+		"one cluster":   zones + " selector app=shop\n basename shop\n}",
+	} {
+		t.Run(name, func(t *testing.T) {
+			c := configOf(t, block)
+			state := func(ready bool) *kubeapi.Object {
+				members := []kubeapi.Member{hosted(endpoint("p0", "10.0.0.1"))}
+				for i := range 50 {
+					m := hosted(endpoint(fmt.Sprint("other", i), fmt.Sprintf("10.0.1.%d", i+1)))
+					m.Ready = ready
+					members = append(members, m)
 				}
-				if got := txtOf(t, l, "shop.prod.svc.erl.internal."); len(got) == 0 || got[0] != "shop@10.0.0.1" {
-					t.Errorf("got %q, want shop@10.0.0.1 first", got)
-					return
+				return inService(c, slice("shop", members...))
+			}
+			states := []*kubeapi.Object{state(true), state(false)}
+			table := tableOf(c, states[0])
+			l := serving(table)
+			done := make(chan struct{})
+			var wg sync.WaitGroup
+			wg.Go(func() {
+				defer close(done)
+				for i := range 300 {
+					table.Apply([]kubeapi.Change{{Old: states[i%2], New: states[(i+1)%2]}}, uint64(i))
 				}
-				ask(t, l, "p1.shop.prod.svc.erl.internal.", "A", client{})
+			})
+			for _, q := range []struct{ name, qtype, want string }{
+				{"1.0.0.10.in-addr.arpa.", "PTR", "p0.shop.prod.svc.erl.internal."},
+				{"p0.shop.prod.svc.erl.internal.", "A", "10.0.0.1"},
+			} {
+				wg.Go(func() {
+					for {
+						select {
+						case <-done:
+							return
+						default:
+						}
+						if m := ask(t, l, q.name, q.qtype, client{}); !slices.Contains(data(m.Answer), q.want) {
+							t.Errorf("%s: got %s and %q, want %q", q.name, dns.RcodeToString[m.Rcode], texts(m.Answer), q.want)
+							return
+						}
+						if m := ask(t, l, "0.0.10.in-addr.arpa.", "PTR", client{}); m.Rcode != dns.RcodeSuccess {
+							t.Errorf("an ancestor: got %s, want NOERROR", dns.RcodeToString[m.Rcode])
+							return
+						}
+					}
+				})
+			}
+			wg.Wait()
+		})
+	}
+}
+
+func TestAncestorsOfAddressesFollowChanges(t *testing.T) {
+	for name, option := range map[string]string{"many clusters": "group_by app", "one cluster": "selector app\n basename web"} {
+		t.Run(name, func(t *testing.T) {
+			c := configOf(t, "longnames erl.internal 10.in-addr.arpa {\n "+option+"\n}")
+			table := tableOf(c)
+			l := serving(table)
+			rcode := func() string {
+				return dns.RcodeToString[ask(t, l, "2.1.10.in-addr.arpa.", "PTR", client{}).Rcode]
+			}
+			if got := rcode(); got != "NXDOMAIN" {
+				t.Errorf("before: got %s, want NXDOMAIN", got)
+			}
+			web := labelled(c, labels{"app": "web"}, slice("web", endpoint("p1", "10.1.2.3")))
+			apply(table, web)
+			if got := rcode(); got != "NOERROR" {
+				t.Errorf("with an address below: got %s, want NOERROR", got)
+			}
+			table.Apply([]kubeapi.Change{{Old: web}}, 2)
+			if got := rcode(); got != "NXDOMAIN" {
+				t.Errorf("afterwards: got %s, want NXDOMAIN", got)
 			}
 		})
 	}
-	wg.Wait()
+}
+
+func TestNamespacesThatAreNoLabel(t *testing.T) {
+	c := configOf(t, "longnames erl.internal {\n group_by app\n}")
+	table := tableOf(c)
+	for _, namespace := range []string{"", "a.b", "a_b", "-"} {
+		o := labelled(c, labels{"app": "web"}, slice("web", endpoint("p1", "10.0.0.1")))
+		o.Namespace = namespace
+		apply(table, o)
+	}
+	if got := len(table.misfits.roster.Load().objects); got != 4 {
+		t.Errorf("misfits: got %d, want 4", got)
+	}
+	if got := ask(t, serving(table), "web.a.b.erl.internal.", "TXT", client{}).Rcode; got != dns.RcodeNameError {
+		t.Errorf("got %s, want NXDOMAIN", dns.RcodeToString[got])
+	}
 }

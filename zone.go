@@ -14,7 +14,10 @@ type zone struct {
 	parent  string // of server
 	contact string // of the SOA record
 	reverse bool
-	index   int // among the zones of the block
+	index   int // among the zones of the block that are not reverse, if it is none
+	// below has the names that exist because a zone lies below them: in lower case, with
+	// a final dot.
+	below map[string]bool
 }
 
 func newZone(name string, index int) zone {
@@ -29,6 +32,19 @@ func newZone(name string, index int) zone {
 		contact: "hostmaster" + below,
 		reverse: dnsutil.IsReverse("."+name) > 0,
 		index:   index,
+	}
+}
+
+// contain notes that another zone lies in this one, if it does.
+func (z *zone) contain(inner string) {
+	if inner == z.name || !dns.IsSubDomain(z.name, inner) {
+		return
+	}
+	for at, end := dns.NextLabel(inner, 0); !end && inner[at:] != z.name; at, end = dns.NextLabel(inner, at) {
+		if z.below == nil {
+			z.below = make(map[string]bool)
+		}
+		z.below[inner[at:]] = true
 	}
 }
 

@@ -3,6 +3,9 @@ package kubeapi
 import (
 	"fmt"
 	"net/netip"
+	"net/url"
+	"slices"
+	"strings"
 
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/util/validation"
@@ -74,7 +77,10 @@ func (c *Config) ValidateNamespaces() error {
 	if len(c.Namespaces) == 1 && c.Namespaces[0] == AllNamespaces {
 		return nil
 	}
-	for _, ns := range c.Namespaces {
+	for i, ns := range c.Namespaces {
+		if slices.Contains(c.Namespaces[:i], ns) {
+			return fmt.Errorf("expected each namespace once, got %s twice", ns)
+		}
 		if ns == AllNamespaces {
 			return fmt.Errorf("expected either %s or names, got both", AllNamespaces)
 		}
@@ -106,6 +112,15 @@ func CheckLabelKey(text string) error {
 func CheckPortName(text string) error {
 	if errs := validation.IsDNS1123Label(text); len(errs) > 0 {
 		return fmt.Errorf("%q is no port name: %s", text, errs[0])
+	}
+	return nil
+}
+
+// CheckEndpoint tells whether text is the URL of an API server.
+func CheckEndpoint(text string) error {
+	u, err := url.Parse(text)
+	if err != nil || u.Host == "" || !strings.HasPrefix(text, "http://") && !strings.HasPrefix(text, "https://") {
+		return fmt.Errorf("expected a URL like https://10.0.0.1:6443, got %q", text)
 	}
 	return nil
 }

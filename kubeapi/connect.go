@@ -4,13 +4,13 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
 
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
+	"k8s.io/client-go/transport"
 )
 
 // ServiceAccountDir is where Kubernetes mounts a pod's service account.
@@ -55,11 +55,17 @@ func (c *Config) locate() (*connection, error) {
 }
 
 func (c *Config) fromKubeconfig() (*connection, error) {
-	loader := clientcmd.NewNonInteractiveDeferredLoadingClientConfig(
-		&clientcmd.ClientConfigLoadingRules{ExplicitPath: c.Kubeconfig},
-		&clientcmd.ConfigOverrides{CurrentContext: c.Context},
-	)
+	// The loader that is usual would take a pod's service account for an empty file.
+	rules := &clientcmd.ClientConfigLoadingRules{ExplicitPath: c.Kubeconfig}
+	file, err := rules.Load()
+	if err != nil {
+		return nil, fmt.Errorf("kubeconfig %s: %w", c.Kubeconfig, err)
+	}
+	loader := clientcmd.NewNonInteractiveClientConfig(*file, c.Context, &clientcmd.ConfigOverrides{}, rules)
 	config, err := loader.ClientConfig()
+	if clientcmd.IsEmptyConfig(err) {
+		return nil, fmt.Errorf("kubeconfig %s: expected a context with a cluster that has a server, found none", c.Kubeconfig)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("kubeconfig %s: %w", c.Kubeconfig, err)
 	}
@@ -82,8 +88,10 @@ func (c *Config) fromServiceAccount() (*connection, error) {
 	if dir == "" {
 		dir = ServiceAccountDir
 	}
-	if namespace, err := os.ReadFile(filepath.Join(dir, "namespace")); err == nil && len(namespace) > 0 { //nolint:gosec // named by the operator
-		conn.namespaces = []string{strings.TrimSpace(string(namespace))}
+	if text, err := os.ReadFile(filepath.Join(dir, "namespace")); err == nil {
+		if namespace := strings.TrimSpace(string(text)); namespace != "" {
+			conn.namespaces = []string{namespace}
+		}
 	}
 	if c.CertFile != "" {
 		conn.config.TLSClientConfig = rest.TLSClientConfig{CertFile: c.CertFile, KeyFile: c.KeyFile, CAFile: c.CAFile}
@@ -92,14 +100,16 @@ func (c *Config) fromServiceAccount() (*connection, error) {
 	token, ca := filepath.Join(dir, "token"), filepath.Join(dir, "ca.crt")
 	if c.Endpoint != "" && c.ServiceAccount == "" {
 		// Outside a cluster there may be no account; and a token is nothing to send in clear.
-		if strings.HasPrefix(host, "http://") || readable(token) != nil {
+		if strings.HasPrefix(host, "http://") || !exists(token) {
 			return conn, nil
 		}
 	}
 	if err := readable(token); err != nil {
 		return nil, fmt.Errorf("service account: %w", err)
 	}
-	conn.config.BearerTokenFile = token // read again when it rotates
+	// Not BearerTokenFile: that sends a token which was revoked for up to a minute more,
+	// where this one reads the file again after a 401 too.
+	conn.config.Wrap(transport.ResettableTokenSourceWrapTransport(transport.NewCachedFileTokenSource(token)))
 	if strings.HasPrefix(host, "https://") {
 		if err := readable(ca); err != nil {
 			return nil, fmt.Errorf("service account: %w", err)
@@ -112,9 +122,8 @@ func (c *Config) fromServiceAccount() (*connection, error) {
 // host is the URL of the API server.
 func (c *Config) host() (string, error) {
 	if c.Endpoint != "" {
-		u, err := url.Parse(c.Endpoint)
-		if err != nil || u.Host == "" || (u.Scheme != "http" && u.Scheme != "https") {
-			return "", fmt.Errorf("endpoint: expected a URL like https://10.0.0.1:6443, got %q", c.Endpoint)
+		if err := CheckEndpoint(c.Endpoint); err != nil {
+			return "", fmt.Errorf("endpoint: %w", err)
 		}
 		return c.Endpoint, nil
 	}
@@ -126,10 +135,12 @@ func (c *Config) host() (string, error) {
 	return "https://" + net.JoinHostPort(host, port), nil
 }
 
+func exists(name string) bool { return readable(name) == nil }
+
 // readable tells which of the files cannot be read, and why.
 func readable(files ...string) error {
 	for _, name := range files {
-		f, err := os.Open(name) //nolint:gosec // named by the operator
+		f, err := os.Open(name)
 		if err != nil {
 			return err
 		}

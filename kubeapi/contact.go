@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"strconv"
 	"sync"
 	"time"
 
@@ -20,15 +21,16 @@ type contact struct {
 	now      func() time.Time
 
 	mu      sync.Mutex // protects following
-	failing map[request]string
-	since   time.Time
+	failing map[request]bool
+	since   time.Time       // when the first of them failed
+	said    map[string]bool // reasons that were logged since then
 }
 
 // request is what can fail by itself: each namespace and each verb has its own right.
 type request struct{ verb, namespace string }
 
 func newContact(log Logger, resource string) *contact {
-	return &contact{log: log, resource: resource, now: time.Now, failing: make(map[request]string)}
+	return &contact{log: log, resource: resource, now: time.Now, failing: make(map[request]bool)}
 }
 
 // unreachable is the reason of all requests that got no answer from an API server.
@@ -54,13 +56,11 @@ func (c *contact) failed(r request, err error) {
 	defer c.mu.Unlock()
 	if len(c.failing) == 0 {
 		c.since = c.now()
+		c.said = make(map[string]bool)
 	}
-	known := false
-	for _, other := range c.failing {
-		known = known || other == reason
-	}
-	c.failing[r] = reason
-	if !known {
+	c.failing[r] = true
+	if !c.said[reason] {
+		c.said[reason] = true
 		c.log.Errorf("%s; what is known stays in use", message)
 	}
 }
@@ -77,7 +77,7 @@ func (c *contact) explain(r request, err error) (reason, message string) {
 			"grant the verb %q on the resource %q%s with a Role or ClusterRole: %v",
 			r.verb, c.resource, in(r.namespace), r.verb, c.resource, in(r.namespace), err)
 	}
-	return fmt.Sprint(code), fmt.Sprintf("API server answers %d %s: cannot %s %s%s: %v",
+	return strconv.Itoa(code), fmt.Sprintf("API server answers %d %s: cannot %s %s%s: %v",
 		code, http.StatusText(code), r.verb, c.resource, in(r.namespace), err)
 }
 
@@ -88,10 +88,9 @@ func (c *contact) heard(r request) {
 		return
 	}
 	delete(c.failing, r)
-	for other, reason := range c.failing {
-		if reason == unreachable {
-			delete(c.failing, other)
-		}
+	if r.verb == "watch" {
+		// Once a watch is open, nothing needs to be listed, and nobody tries.
+		delete(c.failing, request{"list", r.namespace})
 	}
 	if len(c.failing) == 0 {
 		c.log.Infof("API server answers again after %s", c.now().Sub(c.since).Round(time.Second))

@@ -1,13 +1,12 @@
 package kubeapi
 
 import (
-	"bufio"
 	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"strings"
+	"unicode"
 
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
@@ -27,53 +26,55 @@ type decoded struct {
 	// broken has an error for each document or object that cannot be used; where
 	// says which one it is.
 	broken []error
+	// blank is a file that says nothing, not even that there is nothing.
+	blank bool
 }
 
 // decode reads Kubernetes objects from YAML or JSON: any number of documents, each an
 // object or a list of them. What is broken never keeps the rest from being read.
 func decode(data []byte, lookup Lookup) *decoded {
-	d := &decoded{others: make(map[string]int)}
-	docs, err := documents(data)
-	for i, doc := range docs {
+	d := &decoded{others: make(map[string]int), blank: true}
+	for i, doc := range documents(data) {
 		d.document(fmt.Sprintf("document %d", i+1), doc, lookup)
-	}
-	if err != nil {
-		d.broken = append(d.broken, fmt.Errorf("document %d: %w", len(docs)+1, err))
 	}
 	return d
 }
 
 // documents splits a file. JSON objects may follow each other, YAML documents stand
 // between lines of ---.
-func documents(data []byte) (docs [][]byte, err error) {
+func documents(data []byte) (docs [][]byte) {
+	data = bytes.TrimPrefix(data, []byte("\ufeff"))
 	if utilyaml.IsJSONBuffer(data) {
 		decoder := json.NewDecoder(bytes.NewReader(data))
+		end := int64(0)
 		for {
 			var doc json.RawMessage
-			err := decoder.Decode(&doc)
-			if errors.Is(err, io.EOF) {
-				return docs, nil
-			}
-			if err != nil {
-				if len(docs) == 0 {
-					break // YAML may begin with a brace too
-				}
-				return docs, err
+			if decoder.Decode(&doc) != nil {
+				break // the end, or YAML: that may begin with a brace too
 			}
 			docs = append(docs, doc)
+			end = decoder.InputOffset()
 		}
+		data = data[end:]
 	}
-	reader := utilyaml.NewYAMLReader(bufio.NewReader(bytes.NewReader(data)))
-	for {
-		doc, err := reader.Read()
-		if errors.Is(err, io.EOF) {
-			return docs, nil
+	var doc []byte
+	for line := range bytes.Lines(data) {
+		rest, begins := bytes.CutPrefix(line, []byte("---"))
+		if !begins || (len(rest) > 0 && !unicode.IsSpace(rune(rest[0]))) {
+			doc = append(doc, line...)
+			continue
 		}
-		if err != nil {
-			return docs, err
-		}
-		docs = append(docs, doc)
+		docs = appendDocument(docs, doc)
+		doc = bytes.Clone(rest) // a comment, or already content
 	}
+	return appendDocument(docs, doc)
+}
+
+func appendDocument(docs [][]byte, doc []byte) [][]byte {
+	if len(bytes.TrimSpace(doc)) == 0 {
+		return docs
+	}
+	return append(docs, doc)
 }
 
 // header is what is needed of an object to know what it is.
@@ -88,14 +89,19 @@ type header struct {
 }
 
 func (d *decoded) document(where string, doc []byte, lookup Lookup) {
-	text, err := yaml.YAMLToJSONStrict(doc)
-	if err != nil {
-		d.fail(where, err)
-		return
+	text := doc
+	if !json.Valid(doc) { // not all JSON is YAML to its parser: neither tabs nor \ud83d\ude00
+		var err error
+		if text, err = yaml.YAMLToJSONStrict(doc); err != nil {
+			d.blank = false
+			d.fail(where, err)
+			return
+		}
 	}
-	if t := bytes.TrimSpace(text); len(t) == 0 || bytes.Equal(t, []byte("null")) {
+	if bytes.Equal(bytes.TrimSpace(text), []byte("null")) {
 		return // nothing but comments
 	}
+	d.blank = false
 	d.object(where, text, metav1.TypeMeta{}, lookup)
 }
 
@@ -149,10 +155,13 @@ func (d *decoded) fail(where string, err error) {
 	d.broken = append(d.broken, fmt.Errorf("%s: %w", where, err))
 }
 
-// unmarshal is as forgiving as the API server: unknown fields are ignored, the case of
-// known ones counts.
+// unmarshal ignores unknown fields. The case of known ones counts, and none may stand twice.
 func unmarshal(text []byte, into any) error {
-	return kjson.UnmarshalCaseSensitivePreserveInts(text, into)
+	twice, err := kjson.UnmarshalStrict(text, into, kjson.DisallowDuplicateFields)
+	if err == nil && len(twice) > 0 {
+		return twice[0]
+	}
+	return err
 }
 
 // checkMeta asks what the API server would have asked.

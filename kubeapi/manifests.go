@@ -43,7 +43,7 @@ type manifest struct {
 func newManifests(c *Config) (*manifests, error) {
 	selector, err := labels.Parse(c.Selector)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("selector: %w", err)
 	}
 	m := &manifests{
 		config:   c,
@@ -62,9 +62,11 @@ func newManifests(c *Config) (*manifests, error) {
 		}
 		f := &manifest{}
 		m.files[path] = f
-		if err := m.read(path, f, info); err != nil && len(f.objects) == 0 {
-			return nil, fmt.Errorf("manifests: %w", err)
+		err = m.read(path, f, info)
+		if err != nil && len(f.objects) == 0 {
+			return nil, err
 		}
+		f.problem = m.report(f.problem, err)
 	}
 	return m, nil
 }
@@ -87,35 +89,49 @@ func (m *manifests) Run(ctx context.Context, sink Sink) {
 	}
 }
 
-// paths expands the patterns. Each must name something.
+// paths expands the patterns. Each must name something; one that does not is no reason
+// to leave out what the others name.
 func (m *manifests) paths() ([]string, error) {
 	var paths []string
+	var errs []error
 	for _, pattern := range m.config.Manifests {
 		matches, err := filepath.Glob(pattern)
 		if err != nil {
-			return nil, fmt.Errorf("manifests: pattern %q: %w", pattern, err)
+			errs = append(errs, fmt.Errorf("pattern %q: %w", pattern, err))
+			continue
 		}
-		if len(matches) == 0 {
-			return nil, fmt.Errorf("manifests: no file matches %q", pattern)
+		files := slices.DeleteFunc(matches, func(path string) bool { return path != pattern && isDir(path) })
+		if len(files) == 0 {
+			errs = append(errs, fmt.Errorf("no file matches %q", pattern))
 		}
-		paths = append(paths, matches...)
+		paths = append(paths, files...)
 	}
 	slices.Sort(paths)
-	return slices.Compact(paths), nil
+	return slices.Compact(paths), join("manifests", errs)
+}
+
+// isDir is true of what a pattern can match besides files: a mounted ConfigMap is full
+// of directories.
+func isDir(path string) bool {
+	info, err := os.Stat(path)
+	return err == nil && info.IsDir()
 }
 
 // look takes in what has changed since the last look, and tells whether anything has.
 func (m *manifests) look() bool {
 	paths, err := m.paths()
 	m.problem = m.report(m.problem, err)
-	if err != nil {
-		return false
-	}
 	changed := false
-	for path := range m.files {
-		if !slices.Contains(paths, path) {
+	for path, f := range m.files {
+		switch {
+		case err != nil, slices.Contains(paths, path):
+			// It is there, or perhaps what is missing from a pattern that matches nothing.
+		case f.seen != nil:
+			f.seen = nil // gone if it is still so at the next look: some editors write like this
+		default:
 			m.config.Log.Infof("manifests: %s is gone, and its members with it", path)
 			delete(m.files, path)
+			m.version++
 			changed = true
 		}
 	}
@@ -135,7 +151,7 @@ func (m *manifests) look() bool {
 		if !stable || unchanged(f.info, info) {
 			continue
 		}
-		_ = m.read(path, f, info) // has been logged
+		f.problem = m.report(f.problem, m.read(path, f, info))
 		changed = true
 	}
 	return changed
@@ -144,10 +160,14 @@ func (m *manifests) look() bool {
 // read reads one file. As long as anything in it is broken, nothing that it held
 // before is given up.
 func (m *manifests) read(path string, f *manifest, info fs.FileInfo) error {
-	f.info, f.seen = info, info
-	m.version = max(m.version+1, uint64(max(0, info.ModTime().Unix()))) //nolint:gosec // not negative
-	objects, err := m.parse(path)
-	f.problem = m.report(f.problem, err)
+	f.seen = info
+	data, err := contents(path, info)
+	if err != nil {
+		return err // to be tried again at every look
+	}
+	f.info = info
+	m.version = max(m.version+1, uint64(max(0, info.ModTime().Unix())))
+	objects, err := m.parse(path, data, len(f.objects) > 0)
 	if err != nil {
 		kept := maps.Clone(f.objects)
 		maps.Copy(objects, without(kept, objects))
@@ -162,12 +182,21 @@ func without(m, other map[key]*Object) map[key]*Object {
 	return m
 }
 
-func (m *manifests) parse(path string) (map[key]*Object, error) {
-	objects := make(map[key]*Object)
-	data, err := os.ReadFile(path) //nolint:gosec // named by the operator
-	if err != nil {
-		return objects, fmt.Errorf("manifests: %w", err)
+func contents(path string, info fs.FileInfo) ([]byte, error) {
+	if !info.Mode().IsRegular() {
+		return nil, fmt.Errorf("manifests: %s is no regular file", path) // it may never end
 	}
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return nil, fmt.Errorf("manifests: %w", err)
+	}
+	return data, nil
+}
+
+// parse takes the wanted objects. A file that had some and now is blank has been hit by
+// an accident, such as a failed `kubectl get >file`: a List without items is how to say none.
+func (m *manifests) parse(path string, data []byte, had bool) (map[key]*Object, error) {
+	objects := make(map[key]*Object)
 	d := decode(data, m.config.Lookup)
 	for _, obj := range d.objects {
 		if !m.wanted(obj.GetNamespace(), obj.GetLabels()) {
@@ -182,14 +211,30 @@ func (m *manifests) parse(path string) (map[key]*Object, error) {
 	if len(d.objects) == 0 && len(d.others) > 0 {
 		m.config.Log.Warningf("manifests: %s has nothing for lookup %s, but %s", path, m.config.Lookup, kinds(d.others))
 	}
-	if len(d.broken) > 0 {
-		return objects, fmt.Errorf("manifests: %s: %w", path, errors.Join(d.broken...))
+	if had && d.blank {
+		return objects, fmt.Errorf("manifests: %s is empty", path)
 	}
-	return objects, nil
+	return objects, join("manifests: "+path, d.broken)
+}
+
+// join makes one line of some errors.
+func join(what string, errs []error) error {
+	const most = 5
+	if len(errs) == 0 {
+		return nil
+	}
+	texts := make([]string, 0, most+1)
+	for _, err := range errs[:min(len(errs), most)] {
+		texts = append(texts, strings.ReplaceAll(err.Error(), "\n", " "))
+	}
+	if more := len(errs) - most; more > 0 {
+		texts = append(texts, fmt.Sprintf("and %d more", more))
+	}
+	return errors.New(what + ": " + strings.Join(texts, "; "))
 }
 
 func kinds(count map[string]int) string {
-	var texts []string
+	texts := make([]string, 0, len(count))
 	for _, kind := range slices.Sorted(maps.Keys(count)) {
 		texts = append(texts, fmt.Sprintf("%d of %s", count[kind], kind))
 	}
@@ -210,7 +255,7 @@ func (m *manifests) report(known string, err error) string {
 	case err != nil && err.Error() != known:
 		m.config.Log.Errorf("%v; what is known of it stays in use", err)
 	case err == nil && known != "":
-		m.config.Log.Infof("manifests: good again, after: %s", known)
+		m.config.Log.Infof("manifests: good again, after: %s", strings.TrimPrefix(known, "manifests: "))
 	}
 	if err == nil {
 		return ""

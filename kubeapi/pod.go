@@ -2,6 +2,7 @@ package kubeapi
 
 import (
 	"net/netip"
+	"slices"
 
 	corev1 "k8s.io/api/core/v1"
 )
@@ -12,10 +13,8 @@ var terminalPhases = []corev1.PodPhase{corev1.PodSucceeded, corev1.PodFailed}
 
 func (s shrinker) pod(p *corev1.Pod) *Object {
 	o := s.meta(&p.ObjectMeta, p.Spec.Subdomain)
-	for _, phase := range terminalPhases {
-		if p.Status.Phase == phase {
-			return o
-		}
+	if slices.Contains(terminalPhases, p.Status.Phase) {
+		return o
 	}
 	addr, ok := s.podAddress(o, &p.Status)
 	if !ok {
@@ -67,18 +66,26 @@ func podReady(status *corev1.PodStatus) bool {
 	return false
 }
 
-// containerPorts are those of sidecars too, which are init containers to Kubernetes.
+// containerPorts are those of sidecars too, which to Kubernetes are init containers that
+// stay. The ports of others are nobody's by the time that the pod runs.
 func containerPorts(spec *corev1.PodSpec) []Port {
 	var ports []Port
-	for _, containers := range [][]corev1.Container{spec.Containers, spec.InitContainers} {
-		for i := range containers {
-			for _, p := range containers[i].Ports {
-				number, ok := portNumber(p.ContainerPort)
-				if p.Name == "" || !ok {
-					continue
-				}
-				ports = append(ports, Port{Name: p.Name, Protocol: protocol(p.Protocol), Number: number})
-			}
+	for i := range spec.Containers {
+		ports = appendPorts(ports, &spec.Containers[i])
+	}
+	for i := range spec.InitContainers {
+		c := &spec.InitContainers[i]
+		if c.RestartPolicy != nil && *c.RestartPolicy == corev1.ContainerRestartPolicyAlways {
+			ports = appendPorts(ports, c)
+		}
+	}
+	return ports
+}
+
+func appendPorts(ports []Port, c *corev1.Container) []Port {
+	for _, p := range c.Ports {
+		if number, ok := portNumber(p.ContainerPort); ok && p.Name != "" {
+			ports = append(ports, Port{Name: p.Name, Protocol: protocol(p.Protocol), Number: number})
 		}
 	}
 	return ports

@@ -121,7 +121,9 @@ func diff(before, after map[key]*Object) (changes []Change, newest uint64) {
 	}
 	for k, o := range after {
 		old := before[k]
-		if old != nil && old.same(o) {
+		// A version that went back, as after an etcd was restored, has to be known: by the
+		// old one, what follows would look out of order.
+		if old != nil && old.same(o) && o.Version >= old.Version {
 			after[k] = old
 			continue
 		}

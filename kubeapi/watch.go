@@ -10,6 +10,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -43,7 +44,7 @@ type watcher struct {
 	config     *Config
 	resource   resource
 	client     rest.Interface
-	http       *http.Client
+	dialer     *dialer
 	namespaces []string
 	contact    *contact
 }
@@ -61,12 +62,13 @@ func newWatcher(c *Config) (*watcher, error) {
 	if err != nil {
 		return nil, err
 	}
-	w := &watcher{config: c, namespaces: conn.namespaces}
-	w.http, err = rest.HTTPClientFor(conn.config)
+	w := &watcher{config: c, namespaces: conn.namespaces, dialer: newDialer()}
+	conn.config.Dial = w.dialer.DialContext
+	client, err := rest.HTTPClientFor(conn.config)
 	if err != nil {
 		return nil, fmt.Errorf("client: %w", err)
 	}
-	w.resource, w.client, err = c.resource(conn.config, w.http)
+	w.resource, w.client, err = c.resource(conn.config, client)
 	if err != nil {
 		return nil, fmt.Errorf("client: %w", err)
 	}
@@ -105,7 +107,7 @@ func livePods() fields.Selector {
 
 // Run implements Source.
 func (w *watcher) Run(ctx context.Context, sink Sink) {
-	defer w.http.CloseIdleConnections()
+	defer w.dialer.close()
 	logger := klog.New(&clientLog{log: w.config.Log})
 	ctx = klog.NewContext(ctx, logger)
 
@@ -146,17 +148,22 @@ func (w *watcher) listWatch(namespace string) *cache.ListWatch {
 		o.FieldSelector = w.resource.fields.String()
 	})
 	var read atomic.Bool // one list or watch has succeeded
+	observe := func(ctx context.Context, verb string, err error) {
+		if ctx.Err() == nil { // else it was us who ended the request
+			w.contact.observe(request{verb, namespace}, err)
+		}
+		if err == nil {
+			read.Store(true)
+		}
+	}
 	return &cache.ListWatch{
 		ListWithContextFunc: func(ctx context.Context, o metav1.ListOptions) (runtime.Object, error) {
-			// A reflector would always take its first list from the cache.
-			if !read.Load() && o.ResourceVersion == "0" && !w.config.Cached {
+			// A reflector takes its lists from the cache until one has come to its end.
+			if o.ResourceVersion == "0" && !w.config.Cached {
 				o.ResourceVersion = ""
 			}
 			list, err := inner.ListWithContext(ctx, o)
-			w.contact.observe(request{"list", namespace}, err)
-			if err == nil {
-				read.Store(true)
-			}
+			observe(ctx, "list", err)
 			return list, err
 		},
 		WatchFuncWithContext: func(ctx context.Context, o metav1.ListOptions) (watch.Interface, error) {
@@ -164,10 +171,10 @@ func (w *watcher) listWatch(namespace string) *cache.ListWatch {
 				o.ResourceVersion = "0"
 			}
 			stream, err := inner.WatchWithContext(ctx, o)
-			w.contact.observe(request{"watch", namespace}, err)
-			if err == nil {
-				read.Store(true)
+			if o.SendInitialEvents != nil && apierrors.IsInvalid(err) {
+				return stream, err // an API server without WatchList: the reflector lists instead
 			}
+			observe(ctx, "watch", err)
 			return stream, err
 		},
 	}

@@ -1,9 +1,41 @@
 package longnames
 
 import (
+	"slices"
+
 	"github.com/coredns/coredns/request"
 	"github.com/miekg/dns"
 )
+
+// write sends a reply. Those that CoreDNS makes for us are only returned.
+func write(w dns.ResponseWriter, r *dns.Msg, reply *reply) (int, error) {
+	m := new(dns.Msg)
+	m.SetReply(r)
+	m.Authoritative = true
+	switch reply.result {
+	case refused:
+		return dns.RcodeRefused, nil
+	case unavailable:
+		m.Authoritative = false
+		m.Rcode = dns.RcodeServerFailure
+		explain(m, r, dns.ExtendedErrorCodeNotReady, "members are not known yet")
+	case nameError:
+		m.Rcode = dns.RcodeNameError
+		m.Ns = []dns.RR{reply.soa}
+	case noData:
+		m.Ns = []dns.RR{reply.soa}
+	case success:
+		// Clipped, since other plugins append to it.
+		m.Answer = slices.Clip(reply.answer)
+		if glueFits(w, r, reply) {
+			m.Extra = slices.Clip(reply.glue)
+		}
+	}
+	if err := w.WriteMsg(m); err != nil {
+		return dns.RcodeSuccess, err
+	}
+	return dns.RcodeSuccess, nil // it is written, whatever the message's own code
+}
 
 // explain adds an extended error (RFC 8914) for a client that speaks EDNS.
 func explain(m, r *dns.Msg, code uint16, text string) {

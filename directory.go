@@ -1,0 +1,65 @@
+package longnames
+
+import (
+	"maps"
+	"net/netip"
+	"slices"
+	"strings"
+)
+
+// directory finds single nodes of a cluster, listed or not: who is listed is a matter of
+// probes, but a name belongs to its node as long as that is there. Where several have the
+// same name, those that are most likely alive have it.
+type directory struct {
+	// byName has hostnames, pod names and dashed addresses, in lower case, relative to the
+	// cluster.
+	byName map[string][]*node
+	// byHost has host parts, in lower case with a final dot; none if they lie outside our zones.
+	byHost    map[string][]*node
+	byAddress map[netip.Addr][]*node
+	addresses addresses
+	// above has what exists only because something in byName or byHost lies below it.
+	above map[string]bool
+}
+
+func newDirectory(nodes []node, hosts bool) *directory {
+	d := &directory{
+		byName:    make(map[string][]*node, 2*len(nodes)),
+		byHost:    make(map[string][]*node),
+		byAddress: make(map[netip.Addr][]*node, len(nodes)),
+		above:     make(map[string]bool),
+	}
+	for i := range nodes {
+		n := &nodes[i]
+		for _, name := range []string{n.member.Hostname, n.member.Pod, dashed(n.address())} {
+			if name != "" {
+				d.add(d.byName, name, n)
+			}
+		}
+		if hosts {
+			d.add(d.byHost, n.target(), n)
+		}
+		d.byAddress[n.address()] = best(d.byAddress[n.address()], n)
+	}
+	d.addresses.all = maps.Keys(d.byAddress)
+	return d
+}
+
+func (d *directory) add(names map[string][]*node, name string, n *node) {
+	name = strings.ToLower(name)
+	names[name] = best(names[name], n)
+	for _, parent, more := strings.Cut(name, "."); more && !d.above[parent]; _, parent, more = strings.Cut(parent, ".") {
+		d.above[parent] = true
+	}
+}
+
+// best adds n to nodes of the same name, and keeps those of the highest rank.
+func best(nodes []*node, n *node) []*node {
+	switch {
+	case len(nodes) == 0 || n.rank() > nodes[0].rank():
+		return []*node{n}
+	case n.rank() < nodes[0].rank() || slices.Contains(nodes, n):
+		return nodes
+	}
+	return append(nodes, n)
+}

@@ -1,0 +1,66 @@
+package kubeapi
+
+import (
+	"strings"
+	"testing"
+)
+
+func TestValidateNamespaces(t *testing.T) {
+	for _, tc := range []struct {
+		name       string
+		namespaces []string
+		want       string // in the error, empty for none
+	}{
+		{"none", nil, ""},
+		{"names", []string{"prod", "staging-2"}, ""},
+		{"all", []string{"*"}, ""},
+		{"all and one", []string{"prod", "*"}, "expected either * or names, got both"},
+		{"all twice", []string{"*", "*"}, "expected either * or names, got both"},
+		{"upper case", []string{"Prod"}, `"Prod" is no namespace`},
+		{"dot", []string{"a.b"}, `"a.b" is no namespace`},
+		{"empty", []string{""}, `"" is no namespace`},
+		{"long", []string{strings.Repeat("a", 64)}, "is no namespace"},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			c := &Config{Namespaces: tc.namespaces}
+			wantError(t, c.ValidateNamespaces(), tc.want)
+		})
+	}
+}
+
+func TestChecks(t *testing.T) {
+	for _, tc := range []struct {
+		name  string
+		check func(string) error
+		text  string
+		want  string // in the error, empty for none
+	}{
+		{"selector, equality", CheckSelector, "app=shop,tier!=db", ""},
+		{"selector, sets", CheckSelector, "app in (shop, chat), !canary, tier notin (db)", ""},
+		{"selector, existence", CheckSelector, "app", ""},
+		{"selector, nothing", CheckSelector, "", ""},
+		{"selector, broken", CheckSelector, "app in (shop", `"app in (shop" is no label selector`},
+		{"selector, bad value", CheckSelector, "app=a b", "is no label selector"},
+		{"label", CheckLabelKey, "app", ""},
+		{"label with prefix", CheckLabelKey, "app.kubernetes.io/name", ""},
+		{"label, empty", CheckLabelKey, "", `"" is no label key`},
+		{"label, blank", CheckLabelKey, "a b", `"a b" is no label key`},
+		{"label, two prefixes", CheckLabelKey, "a/b/c", "is no label key"},
+		{"port", CheckPortName, "epmd", ""},
+		{"port with a dot", CheckPortName, "epmd.tcp", `"epmd.tcp" is no port name`},
+		{"port, empty", CheckPortName, "", `"" is no port name`},
+	} {
+		t.Run(tc.name, func(t *testing.T) { wantError(t, tc.check(tc.text), tc.want) })
+	}
+}
+
+// wantError wants an error that holds the text, or none if that is empty.
+func wantError(t *testing.T, err error, want string) {
+	t.Helper()
+	switch {
+	case want == "" && err != nil:
+		t.Errorf("want no error, got %v", err)
+	case want != "" && (err == nil || !strings.Contains(err.Error(), want)):
+		t.Errorf("want an error with %q, got %v", want, err)
+	}
+}

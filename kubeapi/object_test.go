@@ -1,0 +1,43 @@
+package kubeapi
+
+import (
+	"reflect"
+	"testing"
+)
+
+// A field that same does not look at is one whose changes get lost.
+func TestSameLooksAtEverythingButTheVersion(t *testing.T) {
+	full := func() *Object {
+		return &Object{
+			Namespace: "prod", Name: "a", Version: 5, Service: "shop",
+			Labels:  []Label{{"shop", true}},
+			Ports:   []Port{{"epmd", "TCP", 4369}},
+			Members: []Member{{ID: "u", Pod: "a", Hostname: "a", Address: addr("10.0.0.1"), Ready: true, Serving: true}},
+			Invalid: []string{"x"},
+		}
+	}
+	if !full().same(full()) {
+		t.Fatal("want an object the same as its equal")
+	}
+	for _, field := range reflect.VisibleFields(reflect.TypeFor[Object]()) {
+		t.Run(field.Name, func(t *testing.T) {
+			o := full()
+			reflect.ValueOf(o).Elem().FieldByIndex(field.Index).SetZero()
+			if got, want := o.same(full()), field.Name == "Version"; got != want {
+				t.Errorf("want %v, got %v", want, got)
+			}
+		})
+	}
+	for _, field := range reflect.VisibleFields(reflect.TypeFor[Member]()) {
+		if field.Name == "Terminating" {
+			continue
+		}
+		t.Run("Member."+field.Name, func(t *testing.T) {
+			o := full()
+			reflect.ValueOf(&o.Members[0]).Elem().FieldByIndex(field.Index).SetZero()
+			if o.same(full()) {
+				t.Error("want a difference")
+			}
+		})
+	}
+}

@@ -1,0 +1,144 @@
+package kubeapi
+
+import (
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+
+	corev1 "k8s.io/api/core/v1"
+	discoveryv1 "k8s.io/api/discovery/v1"
+)
+
+func TestSliceHasMembers(t *testing.T) {
+	e := newSlice("prod/shop-x7k2p")
+	e.ResourceVersion = "4711"
+	e.Labels[discoveryv1.LabelServiceName] = "shop"
+	e.Ports = []discoveryv1.EndpointPort{{Name: new("epmd"), Port: new(int32(4369))}}
+	e.Endpoints = []discoveryv1.Endpoint{{
+		Addresses:  []string{"10.0.0.1"},
+		Hostname:   new("shop-0"),
+		Conditions: discoveryv1.EndpointConditions{Ready: new(true), Serving: new(true), Terminating: new(false)},
+		TargetRef:  &corev1.ObjectReference{Kind: "Pod", Name: "shop-0", UID: "u-0"},
+	}}
+	got := shrinker{}.slice(e)
+	want := &Object{
+		Namespace: "prod", Name: "shop-x7k2p", Version: 4711, Service: "shop",
+		Ports:   []Port{{Name: "epmd", Protocol: "TCP", Number: 4369}},
+		Members: []Member{{ID: "u-0", Pod: "shop-0", Hostname: "shop-0", Address: addr("10.0.0.1"), Ready: true, Serving: true}},
+	}
+	if !reflect.DeepEqual(got, want) {
+		t.Errorf("\nwant %+v\n got %+v", want, got)
+	}
+}
+
+func TestEndpointConditions(t *testing.T) {
+	for _, tc := range []struct {
+		name                        string
+		ready, serving, terminating *bool
+		want                        Member
+	}{
+		{"all unset", nil, nil, nil, Member{Ready: true, Serving: true}},
+		{"ready", new(true), new(true), new(false), Member{Ready: true, Serving: true}},
+		{"not ready", new(false), new(false), new(false), Member{}},
+		{"not ready, the rest unset", new(false), nil, nil, Member{Serving: true}},
+		{"terminating and serving", new(false), new(true), new(true), Member{Serving: true, Terminating: true}},
+		{"terminating", new(false), new(false), new(true), Member{Terminating: true}},
+		{"ready though terminating, of publishNotReadyAddresses", new(true), new(true), new(true), Member{Ready: true, Serving: true, Terminating: true}},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			e := newSlice("prod/shop", "10.0.0.1")
+			e.Endpoints[0].Conditions = discoveryv1.EndpointConditions{Ready: tc.ready, Serving: tc.serving, Terminating: tc.terminating}
+			tc.want.Address = addr("10.0.0.1")
+			if got := (shrinker{}).slice(e).Members; !slices.Equal(got, []Member{tc.want}) {
+				t.Errorf("\nwant %+v\n got %+v", tc.want, got)
+			}
+		})
+	}
+}
+
+func TestEndpointTargets(t *testing.T) {
+	for _, tc := range []struct {
+		name   string
+		target *corev1.ObjectReference
+		want   Member
+	}{
+		{"none", nil, Member{}},
+		{"pod", &corev1.ObjectReference{Kind: "Pod", Name: "shop-0", UID: "u-0"}, Member{ID: "u-0", Pod: "shop-0"}},
+		{"pod without UID", &corev1.ObjectReference{Kind: "Pod", Name: "shop-0"}, Member{Pod: "shop-0"}},
+		{"node", &corev1.ObjectReference{Kind: "Node", Name: "node-a", UID: "u-a"}, Member{ID: "u-a"}},
+		{"no kind", &corev1.ObjectReference{Name: "shop-0", UID: "u-0"}, Member{ID: "u-0"}},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			e := newSlice("prod/shop", "10.0.0.1")
+			e.Endpoints[0].TargetRef = tc.target
+			tc.want.Address, tc.want.Ready, tc.want.Serving = addr("10.0.0.1"), true, true
+			if got := (shrinker{}).slice(e).Members; !slices.Equal(got, []Member{tc.want}) {
+				t.Errorf("\nwant %+v\n got %+v", tc.want, got)
+			}
+		})
+	}
+}
+
+func TestEndpointAddresses(t *testing.T) {
+	long := strings.Repeat("a", 300)
+	for _, tc := range []struct {
+		name    string
+		kind    discoveryv1.AddressType
+		family  Family
+		of      [][]string // addresses of each endpoint
+		want    []string
+		invalid []string
+	}{
+		{name: "no endpoints"},
+		{name: "endpoint without any", of: [][]string{{}, {"10.0.0.1"}}, want: []string{"10.0.0.1"}},
+		{name: "every address of every endpoint", of: [][]string{{"10.0.0.1", "10.0.0.2"}, {"10.0.0.3"}}, want: []string{"10.0.0.1", "10.0.0.2", "10.0.0.3"}},
+		{name: "IPv6", kind: discoveryv1.AddressTypeIPv6, of: [][]string{{"fd00:0::1"}}, want: []string{"fd00::1"}},
+		{name: "only IPv4", family: IPv4, of: [][]string{{"10.0.0.1"}, {"fd00::1"}}, want: []string{"10.0.0.1"}},
+		{name: "only IPv6", family: IPv6, of: [][]string{{"10.0.0.1"}, {"fd00::1"}}, want: []string{"fd00::1"}},
+		{name: "names of FQDN slices", kind: discoveryv1.AddressTypeFQDN, of: [][]string{{"node.example.org"}, {"10.0.0.1"}}},
+		{name: "what is none harms no other", of: [][]string{{"10.0.0.1", "x", "10.0.0.2"}, {long}, {"10.0.0.3"}}, want: []string{"10.0.0.1", "10.0.0.2", "10.0.0.3"}, invalid: []string{"x", long}},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			e := newSlice("prod/shop")
+			e.AddressType = tc.kind
+			for _, addresses := range tc.of {
+				e.Endpoints = append(e.Endpoints, discoveryv1.Endpoint{Addresses: addresses, TargetRef: &corev1.ObjectReference{UID: "u"}})
+			}
+			o := shrinker{family: tc.family}.slice(e)
+			var got []string
+			for _, m := range o.Members {
+				got = append(got, m.Address.String())
+				if m.ID != "u" {
+					t.Errorf("%v: want the endpoint's other fields, got %+v", m.Address, m)
+				}
+			}
+			if !slices.Equal(got, tc.want) {
+				t.Errorf("addresses: want %q, got %q", tc.want, got)
+			}
+			if !slices.Equal(o.Invalid, tc.invalid) {
+				t.Errorf("invalid: want %q, got %q", tc.invalid, o.Invalid)
+			}
+		})
+	}
+}
+
+func TestEndpointPorts(t *testing.T) {
+	e := newSlice("prod/shop", "10.0.0.1")
+	e.Ports = []discoveryv1.EndpointPort{
+		{Name: new("epmd"), Port: new(int32(4369))},
+		{Name: new("dns"), Port: new(int32(53)), Protocol: new(corev1.ProtocolUDP)},
+		{Name: new("plain"), Port: new(int32(1)), Protocol: new(corev1.Protocol(""))},
+		{Port: new(int32(80))},
+		{Name: new(""), Port: new(int32(81))},
+		{Name: new("any")},
+		{Name: new("zero"), Port: new(int32(0))},
+		{Name: new("negative"), Port: new(int32(-4369))},
+		{Name: new("high"), Port: new(int32(69905))},
+		{Name: new("highest"), Port: new(int32(65535))},
+	}
+	want := []Port{{"epmd", "TCP", 4369}, {"dns", "UDP", 53}, {"plain", "TCP", 1}, {"highest", "TCP", 65535}}
+	if got := (shrinker{}).slice(e).Ports; !slices.Equal(got, want) {
+		t.Errorf("\nwant %v\n got %v", want, got)
+	}
+}

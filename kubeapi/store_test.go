@@ -1,0 +1,196 @@
+package kubeapi
+
+import (
+	"slices"
+	"testing"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+)
+
+// at sets the resourceVersion.
+func at(version string, p *corev1.Pod) *corev1.Pod {
+	p.ResourceVersion = version
+	return p
+}
+
+func TestStoreTellsChanges(t *testing.T) {
+	type step struct {
+		do  func(*store) error
+		obj any
+	}
+	add, update, remove := func(obj any) step { return step{obj: obj, do: func(s *store) error { return s.Add(obj) }} },
+		func(obj any) step { return step{obj: obj, do: func(s *store) error { return s.Update(obj) }} },
+		func(obj any) step { return step{obj: obj, do: func(s *store) error { return s.Delete(obj) }} }
+	busy := at("7", newPod("prod/a", "10.0.0.1"))
+	busy.Annotations = map[string]string{"heartbeat": "7"}
+	busy.Labels = map[string]string{"unasked": "x"}
+	busy.Status.Conditions = []corev1.PodCondition{{Type: corev1.PodScheduled, LastTransitionTime: metav1.NewTime(time.Unix(7, 0))}}
+	first := at("5", newPod("prod/a", "10.0.0.1"))
+
+	for _, tc := range []struct {
+		name    string
+		steps   []step
+		want    []string // of the last step; none for no call
+		version uint64
+	}{
+		{"new", []step{add(first)}, []string{"+prod/a"}, 5},
+		{"other address", []step{add(first), update(at("6", newPod("prod/a", "10.0.0.2")))}, []string{"prod/a"}, 6},
+		{"only another version", []step{add(first), update(at("6", newPod("prod/a", "10.0.0.1")))}, nil, 0},
+		{"only fields that do not count", []step{add(first), update(busy)}, nil, 0},
+		{"out of order", []step{add(first), update(at("4", newPod("prod/a", "10.0.0.9")))}, nil, 0},
+		{"no version", []step{add(first), update(at("", newPod("prod/a", "10.0.0.9")))}, []string{"prod/a"}, 0},
+		{"update of the unknown", []step{update(first)}, []string{"+prod/a"}, 5},
+		{"deleted", []step{add(first), remove(at("9", newPod("prod/a", "10.0.0.1")))}, []string{"-prod/a"}, 9},
+		{"deletion of the unknown", []step{remove(first)}, nil, 0},
+		{"deleted twice", []step{add(first), remove(first), remove(first)}, nil, 0},
+		{"back again with an older version", []step{add(first), remove(first), add(at("3", newPod("prod/a", "10.0.0.1")))}, []string{"+prod/a"}, 3},
+		{"same name elsewhere", []step{add(first), add(at("6", newPod("dev/a", "10.0.0.1")))}, []string{"+dev/a"}, 6},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			sink := newSink(t)
+			s := newStore(shrinker{}, sink, nil)
+			for _, st := range tc.steps {
+				sink.reset()
+				if err := st.do(s); err != nil {
+					t.Fatal(err)
+				}
+			}
+			got := sink.calls()
+			if tc.want == nil {
+				if len(got) > 0 {
+					t.Errorf("want no call, got %+v", got)
+				}
+				return
+			}
+			if len(got) != 1 || !slices.Equal(describe(got[0].changes), tc.want) || got[0].version != tc.version {
+				t.Errorf("want %q at %d, got %+v", tc.want, tc.version, got)
+			}
+		})
+	}
+}
+
+func TestStoreRefusesStrangers(t *testing.T) {
+	sink := newSink(t)
+	s := newStore(shrinker{}, sink, func() { t.Error("want no sync with a list that cannot be used") })
+	service := &corev1.Service{}
+	for name, err := range map[string]error{
+		"Add": s.Add(service), "Update": s.Update(service), "Delete": s.Delete(service),
+		"Replace": s.Replace([]any{newPod("prod/a", "10.0.0.1"), service}, "1"),
+	} {
+		if err == nil {
+			t.Errorf("%s: want an error, got none", name)
+		}
+	}
+	if _, err := s.Transformer()(service); err == nil {
+		t.Error("Transformer: want an error, got none")
+	}
+	sink.want(t)
+}
+
+func TestReplaceTellsTheDifference(t *testing.T) {
+	for _, tc := range []struct {
+		name          string
+		before, after []any
+		want          []string // none for no call
+		version       uint64
+	}{
+		{name: "nothing at first"},
+		{name: "first", after: []any{at("5", newPod("prod/a", "10.0.0.1")), at("9", newPod("prod/b", "10.0.0.2"))}, want: []string{"+prod/a", "+prod/b"}, version: 9},
+		{
+			name:   "the same",
+			before: []any{at("5", newPod("prod/a", "10.0.0.1"))},
+			after:  []any{at("6", newPod("prod/a", "10.0.0.1"))},
+		},
+		{
+			name:   "some of each",
+			before: []any{at("5", newPod("prod/a", "10.0.0.1")), at("6", newPod("prod/b", "10.0.0.2")), at("7", newPod("prod/c", "10.0.0.3"))},
+			after:  []any{at("5", newPod("prod/a", "10.0.0.1")), at("8", newPod("prod/b", "10.0.0.9")), at("9", newPod("prod/d", "10.0.0.4"))},
+			want:   []string{"+prod/d", "-prod/c", "prod/b"}, version: 9,
+		},
+		{name: "all gone", before: []any{at("5", newPod("prod/a", "10.0.0.1"))}, want: []string{"-prod/a"}},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			sink := newSink(t)
+			s := newStore(shrinker{}, sink, nil)
+			if err := s.Replace(tc.before, "10"); err != nil {
+				t.Fatal(err)
+			}
+			sink.reset()
+			if err := s.Replace(tc.after, "11"); err != nil {
+				t.Fatal(err)
+			}
+			got := sink.calls()
+			switch {
+			case tc.want == nil && len(got) > 0:
+				t.Errorf("want no call, got %+v", got)
+			case tc.want != nil && (len(got) != 1 || !slices.Equal(describe(got[0].changes), tc.want) || got[0].version != tc.version):
+				t.Errorf("want %q at %d in one call, got %+v", tc.want, tc.version, got)
+			}
+			if len(s.objects) != len(tc.after) {
+				t.Errorf("want %d objects, got %v", len(tc.after), s.objects)
+			}
+		})
+	}
+}
+
+func TestReplaceKeepsWhatDidNotChange(t *testing.T) {
+	sink := newSink(t)
+	s := newStore(shrinker{}, sink, nil)
+	a := key{"prod", "a"}
+	_ = s.Add(at("5", newPod("prod/a", "10.0.0.1")))
+	before := s.objects[a]
+	_ = s.Replace([]any{at("6", newPod("prod/a", "10.0.0.1"))}, "6")
+	if s.objects[a] != before || sink.objects[a] != before {
+		t.Errorf("want the same pointer %p everywhere, got %p and %p", before, s.objects[a], sink.objects[a])
+	}
+}
+
+// An etcd that was restored from a backup starts from an older version again.
+func TestReplaceGoesBackInTime(t *testing.T) {
+	sink := newSink(t)
+	s := newStore(shrinker{}, sink, nil)
+	_ = s.Add(at("5000", newPod("prod/a", "10.0.0.1")))
+	_ = s.Replace([]any{at("3000", newPod("prod/a", "10.0.0.1"))}, "3000")
+	_ = s.Update(at("3001", newPod("prod/a", "10.0.0.2")))
+	sink.want(t, "prod/a 10.0.0.2")
+}
+
+func TestStoreIsSyncedOnce(t *testing.T) {
+	synced := 0
+	s := newStore(shrinker{}, newSink(t), func() { synced++ })
+	_ = s.Add(newPod("prod/a", "10.0.0.1"))
+	if synced != 0 {
+		t.Errorf("after an event: want 0, got %d", synced)
+	}
+	for range 2 {
+		_ = s.Replace(nil, "1")
+		if synced != 1 {
+			t.Errorf("after a list: want 1, got %d", synced)
+		}
+	}
+	if err := s.Resync(); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestTransformerShrinks(t *testing.T) {
+	sink := newSink(t)
+	s := newStore(shrinker{labels: []string{"app"}}, sink, nil)
+	obj, err := s.Transformer()(newPod("prod/a", "10.0.0.1", "app=shop"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	m, ok := obj.(metav1.ObjectMetaAccessor)
+	if !ok || m.GetObjectMeta().GetNamespace() != "prod" || m.GetObjectMeta().GetName() != "a" {
+		t.Fatalf("want something called prod/a, got %+v", obj)
+	}
+	if err := s.Replace([]any{obj}, "1"); err != nil {
+		t.Fatal(err)
+	}
+	sink.want(t, "prod/a 10.0.0.1")
+	if got := sink.objects[key{"prod", "a"}].Labels; !slices.Equal(got, []Label{{"shop", true}}) {
+		t.Errorf("want the label, got %+v", got)
+	}
+}

@@ -1,0 +1,258 @@
+package kubeapi
+
+import (
+	"fmt"
+	"slices"
+	"testing"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/watch"
+
+	"github.com/longnames/longnames/test/fakeapi"
+)
+
+const (
+	lostLine     = "ERROR|API server cannot be reached|what is known stays in use"
+	regainedLine = "INFO API server answers again after"
+)
+
+func TestWatchGoesOnAfterACut(t *testing.T) {
+	t.Parallel()
+	for _, tc := range []struct {
+		name string
+		end  func(*fakeapi.Server)
+	}{
+		{"in the middle of the stream", func(api *fakeapi.Server) { api.Cut() }},
+		{"in good order", func(api *fakeapi.Server) { api.EndWatches() }},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			t.Parallel()
+			api := fakeapi.New(t)
+			api.Put(newPod("prod/a", "10.0.0.1"))
+			w := watchAPI(t, api, nil)
+			w.synced(t, api, 1, "prod/a 10.0.0.1")
+			api.Put(newPod("prod/b", "10.0.0.2"))
+			w.eventually(t, "prod/a 10.0.0.1", "prod/b 10.0.0.2")
+			w.reset()
+
+			tc.end(api)
+			api.Put(newPod("prod/c", "10.0.0.3"))
+			api.Delete(newPod("prod/a", ""))
+			w.eventually(t, "prod/b 10.0.0.2", "prod/c 10.0.0.3")
+			if got := len(w.calls()); got != 2 {
+				t.Errorf("want two calls, got %d", got)
+			}
+			if got := api.Requests(fakeapi.Verb("list")); len(got) > 0 {
+				t.Errorf("want no list, got %v", got)
+			}
+			w.log.want(t)
+		})
+	}
+}
+
+// What has been missed comes as one difference: at no time are there fewer members.
+func TestRelistHasNoMomentOfEmptiness(t *testing.T) {
+	t.Parallel()
+	for _, tc := range []struct {
+		name string
+		opts []fakeapi.Option
+		lose func(*fakeapi.Server) // what the watch has
+	}{
+		{"expired", nil, func(api *fakeapi.Server) { api.Cut() }},
+		{"expired, without WatchList", []fakeapi.Option{fakeapi.WithoutWatchList()}, func(api *fakeapi.Server) { api.Cut() }},
+		{"expired in the middle of the stream", nil, func(api *fakeapi.Server) {
+			api.Send(watch.Error, &metav1.Status{Status: "Failure", Code: 410, Reason: metav1.StatusReasonExpired})
+			api.EndWatches()
+		}},
+		{"restored from a backup", nil, func(api *fakeapi.Server) { api.Rewind(1); api.Cut() }},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			t.Parallel()
+			api := fakeapi.New(t, tc.opts...)
+			w := watchAPI(t, api, nil)
+			api.WaitForWatches(1)
+			api.Put(newPod("prod/a", "10.0.0.1"), newPod("prod/b", "10.0.0.2"), newPod("prod/c", "10.0.0.3"))
+			w.synced(t, api, 1, "prod/a 10.0.0.1", "prod/b 10.0.0.2", "prod/c 10.0.0.3")
+
+			api.Hang()
+			tc.lose(api) // from here on the client sees nothing
+			api.Put(newPod("prod/b", "10.0.0.9"), newPod("prod/d", "10.0.0.4"))
+			api.Delete(newPod("prod/c", ""))
+			api.Compact()
+			api.Resume()
+			w.eventually(t, "prod/a 10.0.0.1", "prod/b 10.0.0.9", "prod/d 10.0.0.4")
+			changed := []string{"+prod/d", "-prod/c", "prod/b"}
+			if tc.name == "restored from a backup" {
+				changed = append(changed, "prod/a") // its version went back
+			}
+			slices.Sort(changed)
+			if got := w.calls(); len(got) != 1 || !slices.Equal(describe(got[0].changes), changed) {
+				t.Errorf("want the one call %q, got %+v", changed, got)
+			}
+			if w.fewest < 3 {
+				t.Errorf("want 3 objects at least at any time, got %d", w.fewest)
+			}
+			w.wantSynced(t, 1)
+		})
+	}
+}
+
+func TestAnExpiredVersionIsNoOutage(t *testing.T) {
+	t.Parallel()
+	api := fakeapi.New(t)
+	w := watchAPI(t, api, nil)
+	api.WaitForWatches(1)
+	api.Put(newPod("prod/a", "10.0.0.1"))
+	w.synced(t, api, 1, "prod/a 10.0.0.1")
+	api.Inject(fakeapi.Fault{Status: 410, Reason: metav1.StatusReasonExpired, Times: 1})
+	api.Cut()
+	api.WaitForOpened(2)
+	w.log.want(t)
+	w.want(t, "prod/a 10.0.0.1")
+}
+
+func TestForbidden(t *testing.T) {
+	t.Parallel()
+	const (
+		mayNot = `ERROR API server forbids to %s pods in namespace "%s"|grant the verb "%s" on the resource "pods" in namespace "%s" with a Role`
+	)
+	line := func(verb, namespace string) string { return fmt.Sprintf(mayNot, verb, namespace, verb, namespace) }
+	t.Run("from the start", func(t *testing.T) {
+		t.Parallel()
+		api := fakeapi.New(t)
+		api.Put(newPod("a/p", "10.0.0.1"))
+		api.Fail(403, metav1.StatusReasonForbidden, "")
+		w := watchAPI(t, api, func(c *Config) { c.Namespaces = []string{"a"} })
+		api.WaitForRequests(4) // two of each verb
+		w.log.eventually(t, line("watch", "a"), line("list", "a"))
+		w.wantSynced(t, 0)
+		api.Recover()
+		w.eventually(t, "a/p 10.0.0.1")
+		w.log.eventually(t, line("watch", "a"), line("list", "a"), regainedLine)
+	})
+	t.Run("later, in one namespace", func(t *testing.T) {
+		t.Parallel()
+		api := fakeapi.New(t)
+		api.Put(newPod("a/p", "10.0.0.1"), newPod("b/p", "10.0.0.2"))
+		w := watchAPI(t, api, func(c *Config) { c.Namespaces = []string{"a", "b"} })
+		w.synced(t, api, 2, "a/p 10.0.0.1", "b/p 10.0.0.2")
+		api.Fail(403, metav1.StatusReasonForbidden, "", fakeapi.Namespace("b"))
+		api.Cut()
+		w.log.eventually(t, line("watch", "b"), line("list", "b"))
+		api.Put(newPod("a/q", "10.0.0.3"), newPod("b/q", "10.0.0.4"))
+		w.eventually(t, "a/p 10.0.0.1", "a/q 10.0.0.3", "b/p 10.0.0.2")
+		api.Recover()
+		w.eventually(t, "a/p 10.0.0.1", "a/q 10.0.0.3", "b/p 10.0.0.2", "b/q 10.0.0.4")
+		w.log.eventually(t, line("watch", "b"), line("list", "b"), regainedLine)
+	})
+	t.Run("only to watch", func(t *testing.T) {
+		t.Parallel()
+		api := fakeapi.New(t)
+		api.Put(newPod("a/p", "10.0.0.1"))
+		api.Fail(403, metav1.StatusReasonForbidden, "", fakeapi.Verb("watch"))
+		w := watchAPI(t, api, func(c *Config) { c.Namespaces = []string{"a"} })
+		w.eventually(t, "a/p 10.0.0.1") // from the list
+		api.WaitForRequests(2, fakeapi.Verb("list"))
+		w.log.want(t, line("watch", "a"))
+	})
+	t.Run("slices, with their group", func(t *testing.T) {
+		t.Parallel()
+		api := fakeapi.New(t)
+		api.Inject(fakeapi.Fault{Status: 403, Reason: metav1.StatusReasonForbidden, Times: 1})
+		w := watchAPI(t, api, func(c *Config) { c.Lookup = Endpoints })
+		api.WaitForWatches(1)
+		w.log.eventually(t, `forbids to watch endpointslices.discovery.k8s.io in all namespaces|grant the verb "watch" on the resource "endpointslices.discovery.k8s.io"|User "fake" cannot watch`, regainedLine)
+	})
+}
+
+func TestAPIServerDownAndUp(t *testing.T) {
+	t.Parallel()
+	api := fakeapi.New(t)
+	api.Put(newPod("prod/a", "10.0.0.1"))
+	w := watchAPI(t, api, nil)
+	w.synced(t, api, 1, "prod/a 10.0.0.1")
+	api.Stop()
+	w.log.eventually(t, lostLine)
+	w.want(t, "prod/a 10.0.0.1")
+	api.Put(newPod("prod/b", "10.0.0.2"))
+	api.Start()
+	w.eventually(t, "prod/a 10.0.0.1", "prod/b 10.0.0.2")
+	w.log.eventually(t, lostLine, regainedLine)
+	if got := len(w.calls()); got != 1 {
+		t.Errorf("want one call, got %d", got)
+	}
+}
+
+func TestAPIServerDownAtTheStart(t *testing.T) {
+	t.Parallel()
+	api := fakeapi.New(t)
+	api.Put(newPod("prod/a", "10.0.0.1"))
+	api.Stop()
+	w := watchAPI(t, api, nil)
+	w.log.eventually(t, lostLine)
+	w.wantSynced(t, 0)
+	api.Start()
+	w.eventually(t, "prod/a 10.0.0.1")
+	w.log.eventually(t, lostLine, regainedLine)
+}
+
+func TestServerErrors(t *testing.T) {
+	t.Parallel()
+	for _, tc := range []struct {
+		name  string
+		fault fakeapi.Fault
+		want  string
+	}{
+		{"500", fakeapi.Fault{Status: 500, Reason: metav1.StatusReasonInternalError}, "ERROR API server answers 500 Internal Server Error: cannot watch pods in all namespaces"},
+		{"429", fakeapi.Fault{Status: 429, Reason: metav1.StatusReasonTooManyRequests}, "ERROR API server answers 429 Too Many Requests"},
+		{"a proxy's page", fakeapi.Fault{Status: 502, Body: "<html>Bad Gateway</html>"}, "ERROR API server answers 502 Bad Gateway"},
+		{"a login page", fakeapi.Fault{Status: 200, Body: "<html>Who are you?</html>"}, lostLine},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			t.Parallel()
+			api := fakeapi.New(t)
+			api.Put(newPod("prod/a", "10.0.0.1"))
+			w := watchAPI(t, api, nil)
+			w.synced(t, api, 1, "prod/a 10.0.0.1")
+			api.Inject(tc.fault)
+			api.Cut()
+			w.log.eventually(t, tc.want)
+			w.want(t, "prod/a 10.0.0.1")
+			api.Put(newPod("prod/a", "10.0.0.2"))
+			api.Recover()
+			w.eventually(t, "prod/a 10.0.0.2")
+			w.log.eventually(t, tc.want, regainedLine)
+		})
+	}
+}
+
+func TestWatchSurvivesWhatIsSent(t *testing.T) {
+	t.Parallel()
+	odd := &unstructured.Unstructured{Object: map[string]any{"apiVersion": "example.org/v1", "kind": "Odd", "metadata": map[string]any{"name": "odd"}}}
+	for _, tc := range []struct {
+		name string
+		send func(*fakeapi.Server)
+		log  []string
+	}{
+		{"an object of another type", func(api *fakeapi.Server) { api.Send(watch.Added, newSlice("prod/odd", "10.0.0.7")) }, []string{"WARNING Unexpected watch event object type"}},
+		{"an unknown event", func(api *fakeapi.Server) { api.Send("SIDEWAYS", newPod("prod/odd", "10.0.0.7")) }, nil},
+		{"an object of an unknown kind", func(api *fakeapi.Server) { api.Send(watch.Added, odd) }, nil},
+		{"an error", func(api *fakeapi.Server) { api.Send(watch.Error, &metav1.Status{Status: "Failure", Code: 500}) }, nil},
+		{"junk", func(api *fakeapi.Server) { api.SendRaw([]byte("\x00\x00\x00\x04junk")) }, nil},
+		{"half a frame", func(api *fakeapi.Server) { api.SendRaw([]byte("\x00\x00\xff\xff")); api.Cut() }, nil},
+		{"a frame without end", func(api *fakeapi.Server) { api.SendRaw([]byte("\xff\xff\xff\xff")); api.EndWatches() }, nil},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			t.Parallel()
+			api := fakeapi.New(t)
+			api.Put(newPod("prod/a", "10.0.0.1"))
+			w := watchAPI(t, api, nil)
+			w.synced(t, api, 1, "prod/a 10.0.0.1")
+			tc.send(api)
+			api.Put(newPod("prod/b", "10.0.0.2"))
+			w.eventually(t, "prod/a 10.0.0.1", "prod/b 10.0.0.2")
+			w.log.want(t, tc.log...)
+		})
+	}
+}

@@ -1,0 +1,122 @@
+package longnames
+
+import (
+	"net/netip"
+
+	"github.com/miekg/dns"
+)
+
+// srv makes SRV records (RFC 2782), one for each target and port.
+func (c *config) srv(owner string, nodes []*node, ports func(*node) []uint16) *rrset {
+	type end struct {
+		target string
+		port   uint16
+	}
+	set := &rrset{answer: make([]dns.RR, 0, len(nodes))}
+	seen := make(map[end]bool, len(nodes))
+	for _, n := range nodes {
+		hasGlue := false
+		for _, port := range ports(n) {
+			e := end{n.target(), port}
+			if !seen[e] {
+				seen[e] = true
+				set.answer = append(set.answer, &dns.SRV{Hdr: header(owner, dns.TypeSRV, c.ttl), Port: port, Target: e.target})
+				hasGlue = c.hasHost(e.target)
+			}
+		}
+		if hasGlue {
+			set.glue = append(set.glue, addressRecord(n.target(), n.address(), c.ttl))
+		}
+	}
+	if len(set.glue) > 0 {
+		whole := dns.Msg{Compress: true, Answer: set.answer, Extra: set.glue}
+		whole.Question = []dns.Question{{Name: owner, Qtype: dns.TypeSRV, Qclass: dns.ClassINET}}
+		set.size = whole.Len()
+	}
+	return set
+}
+
+// txt makes TXT records, each of one string: the longname.
+func (c *config) txt(owner string, nodes []*node) []dns.RR {
+	rrs := make([]dns.RR, 0, len(nodes))
+	for i, n := range nodes {
+		if i > 0 && nodes[i-1].text == n.text {
+			continue // nodes are ordered by it
+		}
+		rrs = append(rrs, &dns.TXT{Hdr: header(owner, dns.TypeTXT, c.ttl), Txt: []string{n.longname()}})
+	}
+	return rrs
+}
+
+// addresses makes the A or AAAA records of those nodes that have an address of that type.
+func (c *config) addresses(qtype uint16, owner string, nodes []*node) []dns.RR {
+	rrs := make([]dns.RR, 0, len(nodes))
+	seen := make(map[netip.Addr]bool, len(nodes))
+	for _, n := range nodes {
+		if a := n.address(); addressType(a) == qtype && !seen[a] {
+			seen[a] = true
+			rrs = append(rrs, addressRecord(owner, a, c.ttl))
+		}
+	}
+	return rrs
+}
+
+// addressRecord makes an A or an AAAA record.
+func addressRecord(owner string, a netip.Addr, ttl uint32) dns.RR {
+	if a.Is4() {
+		return &dns.A{Hdr: header(owner, dns.TypeA, ttl), A: a.AsSlice()}
+	}
+	return &dns.AAAA{Hdr: header(owner, dns.TypeAAAA, ttl), AAAA: a.AsSlice()}
+}
+
+// addressType is the type of the record that holds an address.
+func addressType(a netip.Addr) uint16 {
+	if a.Is4() {
+		return dns.TypeA
+	}
+	return dns.TypeAAAA
+}
+
+func header(owner string, rrtype uint16, ttl uint32) dns.RR_Header {
+	return dns.RR_Header{Name: owner, Rrtype: rrtype, Class: dns.ClassINET, Ttl: ttl}
+}
+
+// withOwner gives the records the owner's spelling of the question, since older OTP
+// compares it with regard to case. The records themselves stay as they are.
+func withOwner(rrs []dns.RR, owner string) []dns.RR {
+	if len(rrs) == 0 || rrs[0].Header().Name == owner {
+		return rrs
+	}
+	switch rrs[0].(type) {
+	case *dns.SRV:
+		return respelt[dns.SRV](rrs, owner)
+	case *dns.TXT:
+		return respelt[dns.TXT](rrs, owner)
+	case *dns.A:
+		return respelt[dns.A](rrs, owner)
+	case *dns.AAAA:
+		return respelt[dns.AAAA](rrs, owner)
+	}
+	own := make([]dns.RR, len(rrs))
+	for i, rr := range rrs {
+		own[i] = dns.Copy(rr)
+		own[i].Header().Name = owner
+	}
+	return own
+}
+
+// respelt copies records of one type, all at once, with another owner.
+func respelt[T any, P interface {
+	*T
+	dns.RR
+}](rrs []dns.RR, owner string) []dns.RR {
+	copies := make([]T, len(rrs))
+	own := make([]dns.RR, len(rrs))
+	for i, rr := range rrs {
+		copies[i] = *rr.(P)
+		p := P(&copies[i])
+		p.Header().Name = owner
+		own[i] = p
+	}
+	return own
+}
