@@ -58,6 +58,6 @@ bench: ## all benchmarks, or BENCH=regexp
 
 clean: ## remove what was built
 	rm -rf bin
-	find . \( -name '*.test' -o -name '*.out' -o -name '*.prof' \) -not -path '*/.*' -type f -delete
+	find . \( -name '*.test' -o -name '*.out' -o -name '*.prof' \) -not -path '*/.*' -not -path '*/testdata/*' -type f -delete
 
 .PHONY: help build run test lint fuzz bench clean

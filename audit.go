@@ -4,6 +4,8 @@ import (
 	"context"
 	"time"
 
+	"github.com/miekg/dns"
+
 	"github.com/longnames/longnames/kubeapi"
 )
 
@@ -31,11 +33,22 @@ type finding struct {
 
 type findings map[finding]struct{}
 
-// undeclaredPort is found of a member that is served, but with the default port.
-const undeclaredPort problem = "port"
+const (
+	// undeclaredPort is found of a member that is served, but with the default port.
+	undeclaredPort problem = "port"
+	// tooMany is found of a cluster whose SRV records no DNS message can hold.
+	tooMany problem = "size"
+)
 
+// newAudit begins with nothing found, and says so in the metrics: what another audit of
+// the same zone has found is gone.
 func newAudit(c *config, t *table) *audit {
-	return &audit{config: c, table: t, known: make(map[*cluster]findings), counts: make(map[problem]int)}
+	a := &audit{config: c, table: t, known: make(map[*cluster]findings), counts: make(map[problem]int)}
+	for _, p := range leftOutProblems {
+		a.counts[p] = 0
+	}
+	a.export()
+	return a
 }
 
 func (a *audit) run(ctx context.Context) {
@@ -74,18 +87,19 @@ func (a *audit) look() {
 	}
 	for i, f := range fresh {
 		if i == auditLog {
-			log.Warningf("%d more members of %s are left out or have no port", len(fresh)-i, a.config.name())
+			log.Warningf("%d more such findings in %s", len(fresh)-i, a.config.name())
 			break
 		}
 		a.log(f)
 	}
-	for p, n := range a.counts {
-		if p == undeclaredPort {
-			defaultPorts.WithLabelValues(a.config.name()).Set(float64(n))
-		} else {
-			leftOutMembers.WithLabelValues(a.config.name(), string(p)).Set(float64(n))
-		}
+	a.export()
+}
+
+func (a *audit) export() {
+	for _, p := range leftOutProblems {
+		leftOutMembers.WithLabelValues(a.config.name(), string(p)).Set(float64(a.counts[p]))
 	}
+	defaultPorts.WithLabelValues(a.config.name()).Set(float64(a.counts[undeclaredPort]))
 }
 
 func (a *audit) find(c *cluster) findings {
@@ -111,6 +125,9 @@ func (a *audit) find(c *cluster) findings {
 		return found
 	}
 	nodes, left := a.config.nameAll(objects)
+	if srvSize(nodes) > dns.MaxMsgSize {
+		found[finding{what: c.name, problem: tooMany}] = struct{}{}
+	}
 	for _, l := range left {
 		note(l.object, l.what, l.problem)
 	}
@@ -122,11 +139,26 @@ func (a *audit) find(c *cluster) findings {
 	return found
 }
 
+// srvSize is about the size of a message with the SRV records of the listed nodes, whose
+// targets cannot be compressed.
+func srvSize(nodes []node) int {
+	const fixed = 2 + 10 + 6 // a pointer to the owner, type to length, priority to port
+	size := 0
+	for i := range nodes {
+		if n := &nodes[i]; n.listed {
+			size += fixed + len(n.target()) + 1
+		}
+	}
+	return size
+}
+
 func (a *audit) log(f finding) {
 	zone := a.config.name()
 	switch f.problem {
 	case undeclaredPort:
 		log.Warningf("%s in %s declares no port %q: SRV records give %d", f.what, zone, a.config.port.name, epmdPort)
+	case tooMany:
+		log.Warningf("Cluster %q in %s has more members than the 64 KiB of a DNS message hold as SRV records: answers are truncated", f.what, zone)
 	case invalidAddress:
 		log.Warningf("%s/%s is left out of %s: %q is no address", f.namespace, f.object, zone, f.what)
 	case invalidGroup:

@@ -113,7 +113,37 @@ func TestAuditLogIsBounded(t *testing.T) {
 	if got := strings.Count(log, "\n"); got != auditLog+1 {
 		t.Errorf("lines: got %d, want %d", got, auditLog+1)
 	}
-	if want := "490 more members"; !strings.Contains(log, want) {
+	if want := "490 more such findings"; !strings.Contains(log, want) {
 		t.Errorf("log: got %q, want %q in it", log, want)
+	}
+}
+
+func TestAuditBeginsWithNothingFound(t *testing.T) {
+	c := configOf(t, "longnames begin.internal {\n selector app=web\n basename app\n}")
+	leftOutMembers.WithLabelValues("begin.internal.", string(invalidHostname)).Set(1)
+	defaultPorts.WithLabelValues("begin.internal.").Set(1)
+	newAudit(c, newTable(c))
+	for _, p := range leftOutProblems {
+		if got := testutil.ToFloat64(leftOutMembers.WithLabelValues("begin.internal.", string(p))); got != 0 {
+			t.Errorf("reason %s: got %v, want 0", p, got)
+		}
+	}
+	if got := testutil.ToFloat64(defaultPorts.WithLabelValues("begin.internal.")); got != 0 {
+		t.Errorf("without port: got %v, want 0", got)
+	}
+}
+
+func TestAuditSaysWhatNoMessageCanHold(t *testing.T) {
+	for members, want := range map[int]int{1000: 0, 2500: 1} {
+		l := manyMembers(t, ipBlock, members)
+		m := ask(t, l, "erl.internal.", "SRV", client{tcp: true})
+		if got := m.Truncated; got != (want == 1) {
+			t.Errorf("%d members: got truncated %t, want %t", members, got, want == 1)
+		}
+		b := l.blocks[0]
+		log := logged(t, newAudit(b.config, b.table).look)
+		if got := strings.Count(log, "64 KiB"); got != want {
+			t.Errorf("%d members: got %d lines, want %d: %q", members, got, want, log)
+		}
 	}
 }

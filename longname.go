@@ -48,6 +48,11 @@ const (
 	tooLong          problem = "length"
 )
 
+// leftOutProblems are all of them.
+var leftOutProblems = []problem{
+	invalidAddress, invalidGroup, invalidBasename, invalidHostname, invalidService, invalidNamespace, tooLong,
+}
+
 // expects says what a member would need to have no such problem.
 func (n *naming) expects(p problem) string {
 	switch p {
@@ -62,7 +67,7 @@ func (n *naming) expects(p problem) string {
 	case tooLong:
 		return "its longname would be longer than 255 characters"
 	}
-	return string(p)
+	return string(p) // of others, the log says more
 }
 
 // longname makes the longname of a member of o, and tells where its host part begins.

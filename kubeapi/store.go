@@ -3,6 +3,7 @@ package kubeapi
 import (
 	"errors"
 	"fmt"
+	"slices"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/tools/cache"
@@ -86,7 +87,7 @@ func (s *store) Delete(obj any) error {
 }
 
 // Replace takes the complete set. What is in it as before is no change.
-func (s *store) Replace(list []any, _ string) error {
+func (s *store) Replace(list []any, at string) error {
 	objects := make(map[key]*Object, len(list))
 	var errs []error
 	for _, obj := range list {
@@ -101,6 +102,9 @@ func (s *store) Replace(list []any, _ string) error {
 		return fmt.Errorf("list: %w", errors.Join(errs...))
 	}
 	if changes, newest := diff(s.objects, objects); len(changes) > 0 {
+		if slices.ContainsFunc(changes, func(c Change) bool { return c.New == nil }) {
+			newest = max(newest, version(at)) // there is no telling when something was deleted
+		}
 		s.sink.Apply(changes, newest)
 	}
 	s.objects = objects

@@ -107,9 +107,9 @@ func TestReplaceTellsTheDifference(t *testing.T) {
 			name:   "some of each",
 			before: []any{at("5", newPod("prod/a", "10.0.0.1")), at("6", newPod("prod/b", "10.0.0.2")), at("7", newPod("prod/c", "10.0.0.3"))},
 			after:  []any{at("5", newPod("prod/a", "10.0.0.1")), at("8", newPod("prod/b", "10.0.0.9")), at("9", newPod("prod/d", "10.0.0.4"))},
-			want:   []string{"+prod/d", "-prod/c", "prod/b"}, version: 9,
+			want:   []string{"+prod/d", "-prod/c", "prod/b"}, version: 11, // that of the list: of a deletion it is not known
 		},
-		{name: "all gone", before: []any{at("5", newPod("prod/a", "10.0.0.1"))}, want: []string{"-prod/a"}},
+		{name: "all gone", before: []any{at("5", newPod("prod/a", "10.0.0.1"))}, want: []string{"-prod/a"}, version: 11},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			sink := newSink(t)
