@@ -19,6 +19,7 @@ type block struct {
 	table    *table
 	resolver *resolver
 
+	ctx    context.Context    // from start to stop
 	cancel context.CancelFunc // nil before the start
 	wg     sync.WaitGroup
 }
@@ -34,10 +35,9 @@ func newBlock(c *config) (*block, error) {
 
 // start begins to read the source.
 func (b *block) start() {
-	var ctx context.Context
-	ctx, b.cancel = context.WithCancel(context.Background())
-	b.wg.Go(func() { b.source.Run(ctx, b.table) })
-	b.wg.Go(func() { newAudit(b.config, b.table).run(ctx) })
+	b.ctx, b.cancel = context.WithCancel(context.Background())
+	b.wg.Go(func() { b.source.Run(b.ctx, b.table) })
+	b.wg.Go(func() { newAudit(b.config, b.table).run(b.ctx) })
 }
 
 // wait returns when all members are known, or the startup timeout has passed since the

@@ -15,6 +15,8 @@ type process struct {
 	blocks []*block
 	// next is made from the Corefile of a reload, until that has succeeded or failed.
 	next atomic.Pointer[process]
+	// serving is true once a question has come.
+	serving atomic.Bool
 }
 
 // reloading is the process that a reload is about to replace. CoreDNS tells neither the
@@ -44,9 +46,7 @@ func processOf(c *caddy.Controller) *process {
 	})
 	c.OnRestartFailed(func() error {
 		reloading.CompareAndSwap(p, nil)
-		if next := p.next.Swap(nil); next != nil {
-			next.stop()
-		}
+		p.keep()
 		return nil
 	})
 	c.OnShutdown(func() error {
@@ -66,6 +66,19 @@ func (p *process) start() {
 	}
 	for _, b := range p.blocks {
 		b.wait(start)
+	}
+}
+
+// keep stops what a failed reload has started. It also fails if CoreDNS could not end the old
+// servers in time; then the new ones serve, and it is p that is no longer asked.
+func (p *process) keep() {
+	next := p.next.Swap(nil)
+	switch {
+	case next == nil:
+	case next.serving.Load():
+		p.stop()
+	default:
+		next.stop()
 	}
 }
 

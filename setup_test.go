@@ -296,6 +296,36 @@ func TestReloadThatFailsLateLeavesNothingBehind(t *testing.T) {
 	goleak.VerifyNone(t, before)
 }
 
+// CoreDNS fails a reload too if it cannot end the old servers in time, with the new ones
+// serving already: it is these that need their members.
+func TestReloadThatFailsAfterTheNewOneServes(t *testing.T) {
+	for name, asked := range map[string]bool{"asked": true, "not asked": false} {
+		t.Run(name, func(t *testing.T) {
+			running := func() *process {
+				c := configOf(t, blockOf())
+				p := &process{blocks: []*block{{config: c, source: never{}, table: newTable(c)}}}
+				p.blocks[0].start()
+				t.Cleanup(p.stop)
+				return p
+			}
+			old, fresh := running(), running()
+			old.next.Store(fresh)
+			if asked {
+				l := serving(tableOf(configOf(t, ipBlock)))
+				l.all = fresh
+				ask(t, l, "erl.internal.", "TXT", client{})
+			}
+			old.keep()
+			if got := fresh.blocks[0].ctx.Err() == nil; got != asked {
+				t.Errorf("the new one: got running %t, want %t", got, asked)
+			}
+			if got := old.blocks[0].ctx.Err() == nil; got == asked {
+				t.Errorf("the old one: got running %t, want %t", got, !asked)
+			}
+		})
+	}
+}
+
 // never is a source that nothing comes from.
 type never struct{}
 
