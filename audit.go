@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/miekg/dns"
+	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/longnames/longnames/kubeapi"
 )
@@ -40,18 +41,39 @@ const (
 	tooMany problem = "size"
 )
 
-// newAudit begins with nothing found, and says so in the metrics: what another audit of
-// the same zone has found is gone.
 func newAudit(c *config, t *table) *audit {
 	a := &audit{config: c, table: t, known: make(map[*cluster]findings), counts: make(map[problem]int)}
-	for _, p := range leftOutProblems {
-		a.counts[p] = 0
+	for _, p := range append(leftOutProblems, undeclaredPort) {
+		a.gauge(p).Add(0) // so that it is there
 	}
-	a.export()
 	return a
 }
 
+// gauge is where findings of a kind are counted, together with those of other blocks of the
+// same zone, and of the same block before a reload.
+func (a *audit) gauge(p problem) prometheus.Gauge {
+	if p == undeclaredPort {
+		return defaultPorts.WithLabelValues(a.config.name())
+	}
+	return leftOutMembers.WithLabelValues(a.config.name(), string(p))
+}
+
+func (a *audit) count(p problem, delta int) {
+	if p != tooMany { // that is no member
+		a.counts[p] += delta
+		a.gauge(p).Add(float64(delta))
+	}
+}
+
+// close takes back what has been counted.
+func (a *audit) close() {
+	for p, n := range a.counts {
+		a.count(p, -n)
+	}
+}
+
 func (a *audit) run(ctx context.Context) {
+	defer a.close()
 	for {
 		select {
 		case <-ctx.Done():
@@ -76,10 +98,10 @@ func (a *audit) look() {
 			if _, ok := a.known[c][f]; !ok {
 				fresh = append(fresh, f)
 			}
-			a.counts[f.problem]++
+			a.count(f.problem, +1)
 		}
 		for f := range a.known[c] {
-			a.counts[f.problem]--
+			a.count(f.problem, -1)
 		}
 		if a.known[c] = found; len(found) == 0 {
 			delete(a.known, c)
@@ -92,14 +114,6 @@ func (a *audit) look() {
 		}
 		a.log(f)
 	}
-	a.export()
-}
-
-func (a *audit) export() {
-	for _, p := range leftOutProblems {
-		leftOutMembers.WithLabelValues(a.config.name(), string(p)).Set(float64(a.counts[p]))
-	}
-	defaultPorts.WithLabelValues(a.config.name()).Set(float64(a.counts[undeclaredPort]))
 }
 
 func (a *audit) find(c *cluster) findings {

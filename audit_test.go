@@ -118,18 +118,24 @@ func TestAuditLogIsBounded(t *testing.T) {
 	}
 }
 
-func TestAuditBeginsWithNothingFound(t *testing.T) {
-	c := configOf(t, "longnames begin.internal {\n selector app=web\n basename app\n}")
-	leftOutMembers.WithLabelValues("begin.internal.", string(invalidHostname)).Set(1)
-	defaultPorts.WithLabelValues("begin.internal.").Set(1)
-	newAudit(c, newTable(c))
-	for _, p := range leftOutProblems {
-		if got := testutil.ToFloat64(leftOutMembers.WithLabelValues("begin.internal.", string(p))); got != 0 {
-			t.Errorf("reason %s: got %v, want 0", p, got)
-		}
+func TestAuditsOfOneZoneCountTogether(t *testing.T) {
+	c := configOf(t, "longnames together.internal {\n selector app=web\n basename app\n mode hostname\n}")
+	count := func(p problem) float64 {
+		return testutil.ToFloat64(leftOutMembers.WithLabelValues("together.internal.", string(p)))
 	}
-	if got := testutil.ToFloat64(defaultPorts.WithLabelValues("begin.internal.")); got != 0 {
-		t.Errorf("without port: got %v, want 0", got)
+	bad := slice("web", endpoint("p1", "10.0.0.1"))
+	first, second := newAudit(c, tableOf(c, bad)), newAudit(c, tableOf(c, bad))
+	if got := testutil.CollectAndCount(leftOutMembers); got < len(leftOutProblems) {
+		t.Errorf("metrics of a healthy zone: got %d, want all %d", got, len(leftOutProblems))
+	}
+	for _, step := range []struct {
+		do   func()
+		want float64
+	}{{first.look, 1}, {second.look, 2}, {first.close, 1}, {second.close, 0}} {
+		logged(t, step.do)
+		if got := count(invalidHostname); got != step.want {
+			t.Errorf("got %v, want %v", got, step.want)
+		}
 	}
 }
 

@@ -3,7 +3,6 @@ package longnames
 import (
 	"maps"
 	"net/netip"
-	"slices"
 	"strings"
 )
 
@@ -53,12 +52,13 @@ func (d *directory) add(names map[string][]*node, name string, n *node) {
 	}
 }
 
-// best adds n to nodes of the same name, and keeps those of the highest rank.
+// best adds n to nodes of the same name, and keeps those of the highest rank. Names of one
+// node come one after the other.
 func best(nodes []*node, n *node) []*node {
 	switch {
 	case len(nodes) == 0 || n.rank() > nodes[0].rank():
 		return []*node{n}
-	case n.rank() < nodes[0].rank() || slices.Contains(nodes, n):
+	case n.rank() < nodes[0].rank() || nodes[len(nodes)-1] == n:
 		return nodes
 	}
 	return append(nodes, n)

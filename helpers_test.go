@@ -91,7 +91,6 @@ func apply(t *table, objects ...*kubeapi.Object) {
 // serving is the plugin with one block per table.
 func serving(tables ...*table) *Longnames {
 	l := &Longnames{
-		all:   &process{},
 		zones: make(map[string][]authority),
 		Next: test.HandlerFunc(func(_ context.Context, w dns.ResponseWriter, r *dns.Msg) (int, error) {
 			m := new(dns.Msg).SetRcode(r, rcodeNext)

@@ -61,9 +61,6 @@ func (*Longnames) Name() string { return pluginName }
 
 // ServeDNS implements plugin.Handler.
 func (l *Longnames) ServeDNS(ctx context.Context, w dns.ResponseWriter, r *dns.Msg) (int, error) {
-	if !l.all.serving.Load() {
-		l.all.serving.Store(true)
-	}
 	asked := r.Question[0]
 	if r.Opcode != dns.OpcodeQuery || asked.Qclass != dns.ClassINET {
 		return plugin.NextOrFailure(l.Name(), l.Next, ctx, w, r)

@@ -1,6 +1,7 @@
 package longnames
 
 import (
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -15,8 +16,6 @@ type process struct {
 	blocks []*block
 	// next is made from the Corefile of a reload, until that has succeeded or failed.
 	next atomic.Pointer[process]
-	// serving is true once a question has come.
-	serving atomic.Bool
 }
 
 // reloading is the process that a reload is about to replace. CoreDNS tells neither the
@@ -69,17 +68,26 @@ func (p *process) start() {
 	}
 }
 
-// keep stops what a failed reload has started. It also fails if CoreDNS could not end the old
-// servers in time; then the new ones serve, and it is p that is no longer asked.
+// keep stops what a failed reload has started. A reload also fails if some plugin fails to
+// end, with the new servers serving already: then it is p that is no longer asked.
 func (p *process) keep() {
 	next := p.next.Swap(nil)
 	switch {
 	case next == nil:
-	case next.serving.Load():
-		p.stop()
-	default:
+	case p.isCurrent():
 		next.stop()
+	default:
+		p.stop()
 	}
+}
+
+// isCurrent tells whether CoreDNS has p's servers still among those that are running.
+func (p *process) isCurrent() bool {
+	return slices.ContainsFunc(caddy.Instances(), func(i *caddy.Instance) bool {
+		i.StorageMu.RLock()
+		defer i.StorageMu.RUnlock()
+		return i.Storage[storageKey{}] == p
+	})
 }
 
 // stop ends what start began. Calling it again does nothing.

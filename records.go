@@ -13,7 +13,7 @@ import (
 type rrset struct {
 	answer []dns.RR
 	// glue are addresses of SRV targets that lie in the block's zones, size the bytes
-	// of a whole message with it.
+	// of a whole message with it, if there can be any.
 	glue []dns.RR
 	size int
 }
@@ -76,8 +76,8 @@ func (r *records) ofPorts() map[string]*rrset {
 func (c *config) rrset(qtype uint16, owner string, nodes []*node) *rrset {
 	switch qtype {
 	case dns.TypeSRV:
-		return c.srv(owner, nodes, func(n *node) []uint16 {
-			number, _ := c.port.of(n)
+		return c.srv(owner, nodes, func(i int) []uint16 {
+			number, _ := c.port.of(nodes[i])
 			return []uint16{number}
 		})
 	case dns.TypeTXT:
@@ -90,19 +90,37 @@ func (c *config) rrset(qtype uint16, owner string, nodes []*node) *rrset {
 
 // portSets makes the SRV sets of all ports that nodes declare, and of epmd's.
 func (c *config) portSets(owner string, nodes []*node) map[string]*rrset {
-	sets := make(map[string]*rrset)
-	sets["_epmd._tcp"] = c.srv("_epmd._tcp."+owner, nodes, func(n *node) []uint16 {
-		return []uint16{c.port.epmd(n)}
-	})
+	declared := make(map[string]*declaration)
 	for _, n := range nodes {
 		for _, p := range n.ports {
 			service := "_" + strings.ToLower(p.Name) + "._" + strings.ToLower(p.Protocol)
-			if sets[service] == nil {
-				sets[service] = c.srv(service+"."+owner, nodes, func(n *node) []uint16 {
-					return n.declares(p.Name, p.Protocol)
-				})
+			if declared[service] == nil {
+				declared[service] = &declaration{}
 			}
+			declared[service].add(n, p.Number)
 		}
 	}
+	sets := make(map[string]*rrset, len(declared)+1)
+	for service, d := range declared {
+		sets[service] = c.srv(service+"."+owner, d.nodes, func(i int) []uint16 { return d.ports[i] })
+	}
+	sets["_epmd._tcp"] = c.srv("_epmd._tcp."+owner, nodes, func(i int) []uint16 {
+		return []uint16{c.port.epmd(nodes[i])}
+	})
 	return sets
+}
+
+// declaration is which nodes declare a port, and with which numbers.
+type declaration struct {
+	nodes []*node
+	ports [][]uint16
+}
+
+func (d *declaration) add(n *node, port uint16) {
+	if last := len(d.nodes) - 1; last >= 0 && d.nodes[last] == n {
+		d.ports[last] = append(d.ports[last], port)
+		return
+	}
+	d.nodes = append(d.nodes, n)
+	d.ports = append(d.ports, []uint16{port})
 }

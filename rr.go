@@ -6,17 +6,18 @@ import (
 	"github.com/miekg/dns"
 )
 
-// srv makes SRV records (RFC 2782), one for each target and port.
-func (c *config) srv(owner string, nodes []*node, ports func(*node) []uint16) *rrset {
+// srv makes SRV records (RFC 2782), one for each target and port; ports gives those of the
+// node of that index.
+func (c *config) srv(owner string, nodes []*node, ports func(i int) []uint16) *rrset {
 	type end struct {
 		target string
 		port   uint16
 	}
 	set := &rrset{answer: make([]dns.RR, 0, len(nodes))}
 	seen := make(map[end]bool, len(nodes))
-	for _, n := range nodes {
+	for i, n := range nodes {
 		hasGlue := false
-		for _, port := range ports(n) {
+		for _, port := range ports(i) {
 			e := end{n.target(), port}
 			if !seen[e] {
 				seen[e] = true
@@ -28,7 +29,7 @@ func (c *config) srv(owner string, nodes []*node, ports func(*node) []uint16) *r
 			set.glue = append(set.glue, addressRecord(n.target(), n.address(), c.ttl))
 		}
 	}
-	if len(set.glue) > 0 {
+	if c.hosts != outside {
 		whole := dns.Msg{Compress: true, Answer: set.answer, Extra: set.glue}
 		whole.Question = []dns.Question{{Name: owner, Qtype: dns.TypeSRV, Qclass: dns.ClassINET}}
 		set.size = whole.Len()

@@ -24,7 +24,7 @@ func setup(c *caddy.Controller) error {
 
 // newLongnames makes the plugin from all longnames blocks of a server block.
 func newLongnames(c *caddy.Controller) (*Longnames, error) {
-	l := &Longnames{zones: make(map[string][]authority), all: &process{}}
+	l := &Longnames{zones: make(map[string][]authority)}
 	lines := make(map[*block]int)
 	for c.Next() {
 		if c.Val() != pluginName {

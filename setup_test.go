@@ -2,6 +2,7 @@ package longnames
 
 import (
 	"context"
+	"errors"
 	"net"
 	"os"
 	"path/filepath"
@@ -14,6 +15,7 @@ import (
 	"github.com/coredns/caddy"
 	"github.com/coredns/caddy/caddyfile"
 	"github.com/coredns/coredns/core/dnsserver"
+	"github.com/coredns/coredns/plugin"
 	_ "github.com/coredns/coredns/plugin/bind" // to listen where only tests do
 	"github.com/coredns/coredns/plugin/test"
 	"github.com/miekg/dns"
@@ -296,33 +298,56 @@ func TestReloadThatFailsLateLeavesNothingBehind(t *testing.T) {
 	goleak.VerifyNone(t, before)
 }
 
-// CoreDNS fails a reload too if it cannot end the old servers in time, with the new ones
-// serving already: it is these that need their members.
+// failing is a plugin that cannot end.
+const failing = "failing"
+
+func init() {
+	plugin.Register(failing, func(c *caddy.Controller) error {
+		c.OnShutdown(func() error { return errors.New("cannot") })
+		return nil
+	})
+}
+
+// A reload also fails if a plugin of the old one fails to end, with the new one serving
+// already: it is that which needs its members.
 func TestReloadThatFailsAfterTheNewOneServes(t *testing.T) {
-	for name, asked := range map[string]bool{"asked": true, "not asked": false} {
-		t.Run(name, func(t *testing.T) {
-			running := func() *process {
-				c := configOf(t, blockOf())
-				p := &process{blocks: []*block{{config: c, source: never{}, table: newTable(c)}}}
-				p.blocks[0].start()
-				t.Cleanup(p.stop)
-				return p
-			}
-			old, fresh := running(), running()
-			old.next.Store(fresh)
-			if asked {
-				l := serving(tableOf(configOf(t, ipBlock)))
-				l.all = fresh
-				ask(t, l, "erl.internal.", "TXT", client{})
-			}
-			old.keep()
-			if got := fresh.blocks[0].ctx.Err() == nil; got != asked {
-				t.Errorf("the new one: got running %t, want %t", got, asked)
-			}
-			if got := old.blocks[0].ctx.Err() == nil; got == asked {
-				t.Errorf("the old one: got running %t, want %t", got, !asked)
-			}
-		})
+	directives := dnsserver.Directives
+	t.Cleanup(func() { dnsserver.Directives = directives })
+	dnsserver.Directives = append(slices.Clone(directives), failing)
+	before := goleak.IgnoreCurrent()
+	dir := t.TempDir()
+	manifest := filepath.Join(dir, "slices.yaml")
+	copyFile(t, shop, manifest)
+	server := startServer(t, failing+"\n"+blockOf("manifests "+manifest))
+	var fresh *caddy.Instance
+	if _, err := server.Restart(corefile(blockOf("manifests "+manifest, "basename store"))); err == nil {
+		t.Fatal("got no error")
+	}
+	for _, i := range caddy.Instances() {
+		fresh = i
+	}
+	equal(t, "members", data(query(t, fresh, "erl.internal.", dns.TypeTXT).Answer), []string{"store@10.1.0.11", "store@10.1.0.12"})
+	text := strings.ReplaceAll(read(t, manifest), "10.1.0.12", "10.1.0.99")
+	if err := os.WriteFile(manifest, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(20 * time.Millisecond) {
+		got := data(query(t, fresh, "erl.internal.", dns.TypeTXT).Answer)
+		if slices.Contains(got, "store@10.1.0.99") {
+			break
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("got %q, want the member that has changed", got)
+		}
+	}
+	stop(t, fresh)
+	goleak.VerifyNone(t, before)
+}
+
+func copyFile(t *testing.T, from, to string) {
+	t.Helper()
+	if err := os.WriteFile(to, []byte(read(t, from)), 0o600); err != nil {
+		t.Fatal(err)
 	}
 }
 

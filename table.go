@@ -76,8 +76,8 @@ func (t *table) takeDirty() []*cluster {
 // edit collects what changes in one cluster.
 type edit struct{ removed, added []*kubeapi.Object }
 
-// Apply implements kubeapi.Sink. A change costs what its own clusters cost. What stays can
-// be found all the while: the new is indexed before the old is taken out.
+// Apply implements kubeapi.Sink. A change costs what its own clusters cost. What stays in
+// its cluster can be found all the while: the new is indexed before the old is taken out.
 func (t *table) Apply(changes []kubeapi.Change, version uint64) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -165,7 +165,7 @@ func (t *table) indexed() bool { return t.config.groupLabel >= 0 }
 // for such.
 func (t *table) index(home *cluster, objects []*kubeapi.Object, delta int) {
 	c := t.config
-	if !t.indexed() || !c.reverse && c.hosts == outside {
+	if !t.indexed() || home == t.misfits || !c.reverse && c.hosts == outside {
 		return
 	}
 	for _, o := range objects {

@@ -3,6 +3,7 @@ package kubeapi
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"net"
 	"os"
 	"path/filepath"
@@ -135,7 +136,11 @@ func (c *Config) host() (string, error) {
 	return "https://" + net.JoinHostPort(host, port), nil
 }
 
-func exists(name string) bool { return readable(name) == nil }
+// exists tells whether there is a file at all, be it readable or not.
+func exists(name string) bool {
+	_, err := os.Stat(name)
+	return !errors.Is(err, fs.ErrNotExist)
+}
 
 // readable tells which of the files cannot be read, and why.
 func readable(files ...string) error {

@@ -20,80 +20,91 @@ type contact struct {
 	resource string // with its group, for messages
 	now      func() time.Time
 
-	mu      sync.Mutex // protects following
+	mu sync.Mutex // protects following
+	// outage is about requests that got no answer, or one that tells of a fault; refusal
+	// about those that have no right. One may last while the other comes and goes.
+	outage, refusal trouble
+}
+
+// trouble goes from the first request that fails until none does any more.
+type trouble struct {
+	end     string // what to say then
+	since   time.Time
 	failing map[request]bool
-	since   time.Time       // when the first of them failed
-	said    map[string]bool // reasons that were logged since then
+	said    map[string]bool // reasons that have been logged
 }
 
 // request is what can fail by itself: each namespace and each verb has its own right.
 type request struct{ verb, namespace string }
 
 func newContact(log Logger, resource string) *contact {
-	return &contact{log: log, resource: resource, now: time.Now, failing: make(map[request]bool)}
+	return &contact{
+		log: log, resource: resource, now: time.Now,
+		outage:  trouble{end: "API server answers again after %s"},
+		refusal: trouble{end: "API server grants access again after %s"},
+	}
 }
-
-// unreachable is the reason of all requests that got no answer from an API server.
-const unreachable = "unreachable"
 
 // observe takes the outcome of one request.
 func (c *contact) observe(r request, err error) {
-	if err == nil {
-		c.heard(r)
-		return
-	}
-	// A version that is too old is an answer, and the reflector knows what to do.
-	if errors.Is(err, context.Canceled) || apierrors.IsResourceExpired(err) || apierrors.IsGone(err) {
-		return
-	}
-	c.failed(r, err)
-}
-
-func (c *contact) failed(r request, err error) {
-	reason, message := c.explain(r, err)
-
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if len(c.failing) == 0 {
-		c.since = c.now()
-		c.said = make(map[string]bool)
+	switch {
+	case err == nil:
+		c.over(&c.outage, r)
+		c.over(&c.refusal, r)
+	case errors.Is(err, context.Canceled), isVersionUnavailable(err):
+	case apierrors.IsForbidden(err):
+		c.over(&c.outage, r) // it is an answer
+		c.begin(&c.refusal, r, fmt.Sprint(r), fmt.Sprintf("API server forbids to %s %s%s: "+
+			"grant the verb %q on the resource %q there with a Role or ClusterRole: %v",
+			r.verb, c.resource, in(r.namespace), r.verb, c.resource, err))
+	default:
+		reason, message := c.explain(r, err)
+		c.begin(&c.outage, r, reason, message)
 	}
-	c.failing[r] = true
-	if !c.said[reason] {
-		c.said[reason] = true
-		c.log.Errorf("%s; what is known stays in use", message)
-	}
+}
+
+// isVersionUnavailable tells of answers about a resourceVersion that is too old, or too
+// new for a server that is behind: the reflector knows what to do.
+func isVersionUnavailable(err error) bool {
+	return apierrors.IsResourceExpired(err) || apierrors.IsGone(err) ||
+		apierrors.HasStatusCause(err, metav1.CauseTypeResourceVersionTooLarge)
 }
 
 // explain gives the reason, by which failures count as the same, and a message.
 func (c *contact) explain(r request, err error) (reason, message string) {
 	var status apierrors.APIStatus
 	if !errors.As(err, &status) || status.Status().Code == 0 {
-		return unreachable, fmt.Sprintf("API server cannot be reached: cannot %s %s%s: %v", r.verb, c.resource, in(r.namespace), err)
+		return "unreachable", fmt.Sprintf("API server cannot be reached: cannot %s %s%s: %v", r.verb, c.resource, in(r.namespace), err)
 	}
 	code := int(status.Status().Code)
-	if code == http.StatusForbidden {
-		return fmt.Sprint(code, r), fmt.Sprintf("API server forbids to %s %s%s: "+
-			"grant the verb %q on the resource %q%s with a Role or ClusterRole: %v",
-			r.verb, c.resource, in(r.namespace), r.verb, c.resource, in(r.namespace), err)
-	}
 	return strconv.Itoa(code), fmt.Sprintf("API server answers %d %s: cannot %s %s%s: %v",
 		code, http.StatusText(code), r.verb, c.resource, in(r.namespace), err)
 }
 
-func (c *contact) heard(r request) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if len(c.failing) == 0 {
+func (c *contact) begin(t *trouble, r request, reason, message string) {
+	if len(t.failing) == 0 {
+		t.since, t.failing, t.said = c.now(), make(map[request]bool), make(map[string]bool)
+	}
+	t.failing[r] = true
+	if !t.said[reason] {
+		t.said[reason] = true
+		c.log.Errorf("%s; what is known stays in use", message)
+	}
+}
+
+func (c *contact) over(t *trouble, r request) {
+	if len(t.failing) == 0 {
 		return
 	}
-	delete(c.failing, r)
+	delete(t.failing, r)
 	if r.verb == "watch" {
 		// Once a watch is open, nothing needs to be listed, and nobody tries.
-		delete(c.failing, request{"list", r.namespace})
+		delete(t.failing, request{"list", r.namespace})
 	}
-	if len(c.failing) == 0 {
-		c.log.Infof("API server answers again after %s", c.now().Sub(c.since).Round(time.Second))
+	if len(t.failing) == 0 {
+		c.log.Infof(t.end, c.now().Sub(t.since).Round(time.Second))
 	}
 }
 

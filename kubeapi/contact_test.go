@@ -11,6 +11,7 @@ import (
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 )
 
@@ -21,7 +22,9 @@ var (
 	overloaded  = apierrors.NewTooManyRequestsError("slow down")
 	broken      = apierrors.NewInternalError(errors.New("etcd"))
 	expired     = apierrors.NewResourceExpired("too old")
-	gone        = apierrors.NewGenericServerResponse(http.StatusGone, "get", podResource, "", "", 0, true)
+	behind      = &apierrors.StatusError{ErrStatus: metav1.Status{Code: http.StatusGatewayTimeout, Reason: metav1.StatusReasonTimeout,
+		Details: &metav1.StatusDetails{Causes: []metav1.StatusCause{{Type: metav1.CauseTypeResourceVersionTooLarge}}}}}
+	gone = apierrors.NewGenericServerResponse(http.StatusGone, "get", podResource, "", "", 0, true)
 )
 
 func TestContact(t *testing.T) {
@@ -33,9 +36,10 @@ func TestContact(t *testing.T) {
 	const (
 		lost      = "ERROR|cannot be reached|what is known stays in use"
 		regained  = "INFO|answers again after"
+		granted   = "INFO|grants access again after"
 		no500     = "ERROR|answers 500 Internal Server Error"
-		mayNotSee = `ERROR|forbids to watch pods in namespace "a"|grant the verb "watch" on the resource "pods" in namespace "a"`
-		mayNotAsk = `ERROR|forbids to list pods in namespace "a"|grant the verb "list" on the resource "pods" in namespace "a"`
+		mayNotSee = `ERROR|forbids to watch pods in namespace "a"|grant the verb "watch" on the resource "pods" there`
+		mayNotAsk = `ERROR|forbids to list pods in namespace "a"|grant the verb "list" on the resource "pods" there`
 	)
 	for _, tc := range []struct {
 		name     string
@@ -46,11 +50,11 @@ func TestContact(t *testing.T) {
 		{"an outage is one line, and so is its end", []outcome{watch(nil), watch(refused), list(refused), watch(refused), list(refused), watch(nil), watch(nil)}, []string{lost, regained}},
 		{"two outages", []outcome{watch(refused), watch(nil), watch(refused), watch(nil)}, []string{lost, regained, lost, regained}},
 		{"no contact from the start", []outcome{watch(refused), list(refused)}, []string{lost}},
-		{"all verbs that are missing are named", []outcome{watch(forbidden), list(forbidden), watch(forbidden), list(forbidden), watch(nil)}, []string{mayNotSee, mayNotAsk, regained}},
+		{"all verbs that are missing are named", []outcome{watch(forbidden), list(forbidden), watch(forbidden), list(forbidden), watch(nil)}, []string{mayNotSee, mayNotAsk, granted}},
 		{"list does not help a forbidden watch", []outcome{watch(forbidden), list(nil), watch(forbidden), list(nil), watch(forbidden), list(nil)}, []string{mayNotSee}},
 		{"list does not help a watch that a proxy breaks", []outcome{watch(refused), list(nil), watch(refused), list(nil), watch(nil)}, []string{lost, regained}},
 		{"a watch makes lists needless", []outcome{watch(refused), list(refused), watch(nil)}, []string{lost, regained}},
-		{"another reason is another line", []outcome{watch(refused), watch(broken), watch(forbidden), watch(nil)}, []string{lost, no500, mayNotSee, regained}},
+		{"another reason is another line", []outcome{watch(refused), watch(broken), watch(forbidden), watch(nil)}, []string{lost, no500, regained, mayNotSee, granted}},
 		{"reasons that alternate are told once", []outcome{watch(refused), watch(broken), watch(refused), watch(broken), watch(nil)}, []string{lost, no500, regained}},
 		{"too many requests", []outcome{watch(overloaded), watch(overloaded), watch(nil)}, []string{"ERROR|answers 429 Too Many Requests", regained}},
 		{"an old version is no outage", []outcome{watch(expired), watch(gone), list(expired), watch(nil)}, nil},
@@ -59,11 +63,17 @@ func TestContact(t *testing.T) {
 		{"running out of time is one", []outcome{watch(&url.Error{Err: context.DeadlineExceeded})}, []string{lost}},
 		{"namespaces have their own rights", []outcome{
 			{"watch", "a", forbidden}, {"watch", "b", forbidden}, {"watch", "a", nil}, {"watch", "a", nil}, {"watch", "b", nil},
-		}, []string{mayNotSee, `forbids to watch pods in namespace "b"`, regained}},
+		}, []string{mayNotSee, `forbids to watch pods in namespace "b"`, granted}},
+		{"one that is forbidden for good hides no outage", []outcome{
+			{"watch", "b", forbidden},
+			{"watch", "a", refused}, {"watch", "b", refused}, {"watch", "a", nil}, {"watch", "b", forbidden},
+			{"watch", "b", refused}, {"watch", "a", refused}, {"watch", "b", forbidden}, {"watch", "a", nil},
+		}, []string{`forbids to watch pods in namespace "b"`, lost, regained, lost, regained}},
+		{"a server that is behind is no outage", []outcome{list(behind)}, nil},
 		{"an outage is over when all namespaces are back", []outcome{
 			{"watch", "a", refused}, {"watch", "b", refused}, {"watch", "a", nil}, {"watch", "b", refused}, {"watch", "b", nil},
 		}, []string{lost, regained}},
-		{"all namespaces", []outcome{{"watch", "", forbidden}}, []string{`forbids to watch pods in all namespaces|on the resource "pods" in all namespaces with`}},
+		{"all namespaces", []outcome{{"watch", "", forbidden}}, []string{`forbids to watch pods in all namespaces|on the resource "pods" there`}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			log := &recordingLog{}

@@ -120,6 +120,10 @@ func (d *decoded) object(where string, text []byte, inherited metav1.TypeMeta, l
 		return
 	}
 	if item, isList := strings.CutSuffix(h.Kind, "List"); isList {
+		if inherited.APIVersion != "" {
+			d.fail(where, errors.New("expected an object, got a list in a list"))
+			return
+		}
 		of := metav1.TypeMeta{APIVersion: h.APIVersion, Kind: item}
 		for i, text := range h.Items {
 			d.object(fmt.Sprintf("%s, item %d", where, i+1), text, of, lookup)

@@ -13,7 +13,7 @@ func TestDialerEndsItsConnections(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer l.Close()
-	accepted := make(chan net.Conn, 3)
+	accepted := make(chan net.Conn, 2)
 	go func() {
 		for {
 			c, err := l.Accept()
@@ -43,7 +43,7 @@ func TestDialerEndsItsConnections(t *testing.T) {
 	if c, err := dial(); !errors.Is(err, net.ErrClosed) {
 		t.Errorf("want no connection after the end, got %v, %v", c, err)
 	}
-	for range 3 {
+	for range 2 {
 		c := <-accepted
 		if n, err := c.Read(make([]byte, 1)); !errors.Is(err, io.EOF) {
 			t.Errorf("want the other end closed, got %d, %v", n, err)

@@ -19,6 +19,10 @@ import (
 // second look that finds it, so that a file is not read while it is being written.
 const pollInterval = 500 * time.Millisecond
 
+// maxManifest is the size of the largest file that is read: some 50 000 pods. A larger one
+// has got there by mistake.
+const maxManifest = 256 << 20 // bytes
+
 // manifests reads objects from files, and again when the files change.
 type manifests struct {
 	config   *Config
@@ -117,15 +121,22 @@ func isDir(path string) bool {
 	return err == nil && info.IsDir()
 }
 
+func isGone(path string) bool {
+	_, err := os.Lstat(path)
+	return errors.Is(err, fs.ErrNotExist)
+}
+
 // look takes in what has changed since the last look, and tells whether anything has.
 func (m *manifests) look() bool {
 	paths, err := m.paths()
 	m.problem = m.report(m.problem, err)
 	changed := false
 	for path, f := range m.files {
+		_, found := slices.BinarySearch(paths, path)
 		switch {
-		case err != nil, slices.Contains(paths, path):
-			// It is there, or perhaps what is missing from a pattern that matches nothing.
+		case found:
+		case err != nil || !isGone(path):
+			// It may be what is missing from a pattern that matches nothing, or cannot be read.
 		case f.seen != nil:
 			f.seen = nil // gone if it is still so at the next look: some editors write like this
 		default:
@@ -169,22 +180,22 @@ func (m *manifests) read(path string, f *manifest, info fs.FileInfo) error {
 	m.version = max(m.version+1, uint64(max(0, info.ModTime().Unix())))
 	objects, err := m.parse(path, data, len(f.objects) > 0)
 	if err != nil {
-		kept := maps.Clone(f.objects)
-		maps.Copy(objects, without(kept, objects))
+		for k, o := range f.objects {
+			if objects[k] == nil {
+				objects[k] = o
+			}
+		}
 	}
 	f.objects = objects
 	return err
 }
 
-// without removes from m the keys of other.
-func without(m, other map[key]*Object) map[key]*Object {
-	maps.DeleteFunc(m, func(k key, _ *Object) bool { return other[k] != nil })
-	return m
-}
-
 func contents(path string, info fs.FileInfo) ([]byte, error) {
 	if !info.Mode().IsRegular() {
 		return nil, fmt.Errorf("manifests: %s is no regular file", path) // it may never end
+	}
+	if info.Size() > maxManifest {
+		return nil, fmt.Errorf("manifests: %s: expected at most %d MiB, got %d", path, maxManifest>>20, info.Size()>>20)
 	}
 	data, err := os.ReadFile(path)
 	if err != nil {

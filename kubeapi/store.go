@@ -1,11 +1,11 @@
 package kubeapi
 
 import (
-	"errors"
-	"fmt"
 	"slices"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/client-go/tools/cache"
 )
 
@@ -15,13 +15,14 @@ type store struct {
 	shrinker shrinker
 	sink     Sink
 	objects  map[key]*Object
-	// synced is called after the first full list, once.
-	synced func()
+	// synced is called after the first full list, replaced after each; they may be nil.
+	synced, replaced func()
 }
 
 var (
 	_ cache.TransformingStore   = (*store)(nil)
 	_ metav1.ObjectMetaAccessor = (*shrunk)(nil)
+	_ runtime.Object            = (*shrunk)(nil)
 )
 
 type key struct{ namespace, name string }
@@ -33,9 +34,16 @@ func newStore(s shrinker, sink Sink, synced func()) *store {
 // shrunk is an Object in the hands of the reflector, which asks for its name.
 type shrunk struct{ object *Object }
 
+// GetObjectMeta implements metav1.ObjectMetaAccessor.
 func (s *shrunk) GetObjectMeta() metav1.Object {
 	return &metav1.ObjectMeta{Namespace: s.object.Namespace, Name: s.object.Name}
 }
+
+// GetObjectKind implements runtime.Object.
+func (*shrunk) GetObjectKind() schema.ObjectKind { return schema.EmptyObjectKind }
+
+// DeepCopyObject implements runtime.Object. Objects do not change.
+func (s *shrunk) DeepCopyObject() runtime.Object { return &shrunk{s.object} }
 
 // Transformer lets the reflector shrink objects while a list streams in.
 func (s *store) Transformer() cache.TransformFunc {
@@ -89,17 +97,12 @@ func (s *store) Delete(obj any) error {
 // Replace takes the complete set. What is in it as before is no change.
 func (s *store) Replace(list []any, at string) error {
 	objects := make(map[key]*Object, len(list))
-	var errs []error
 	for _, obj := range list {
 		o, err := s.shrinker.shrink(obj)
 		if err != nil {
-			errs = append(errs, err)
-			continue
+			return err
 		}
 		objects[key{o.Namespace, o.Name}] = o
-	}
-	if len(errs) > 0 {
-		return fmt.Errorf("list: %w", errors.Join(errs...))
 	}
 	if changes, newest := diff(s.objects, objects); len(changes) > 0 {
 		if slices.ContainsFunc(changes, func(c Change) bool { return c.New == nil }) {
@@ -108,6 +111,9 @@ func (s *store) Replace(list []any, at string) error {
 		s.sink.Apply(changes, newest)
 	}
 	s.objects = objects
+	if s.replaced != nil {
+		s.replaced()
+	}
 	if s.synced != nil {
 		s.synced()
 		s.synced = nil

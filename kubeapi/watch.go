@@ -3,19 +3,16 @@ package kubeapi
 import (
 	"context"
 	"fmt"
-	"net/http"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/util/wait"
-	"k8s.io/apimachinery/pkg/watch"
 	typedcorev1 "k8s.io/client-go/kubernetes/typed/core/v1"
 	typeddiscoveryv1 "k8s.io/client-go/kubernetes/typed/discovery/v1"
 	"k8s.io/client-go/rest"
@@ -43,7 +40,7 @@ func New(c Config) (Source, error) {
 type watcher struct {
 	config     *Config
 	resource   resource
-	client     rest.Interface
+	rest       *rest.Config
 	dialer     *dialer
 	namespaces []string
 	contact    *contact
@@ -62,38 +59,44 @@ func newWatcher(c *Config) (*watcher, error) {
 	if err != nil {
 		return nil, err
 	}
-	w := &watcher{config: c, namespaces: conn.namespaces, dialer: newDialer()}
-	conn.config.Dial = w.dialer.DialContext
-	client, err := rest.HTTPClientFor(conn.config)
-	if err != nil {
-		return nil, fmt.Errorf("client: %w", err)
-	}
-	w.resource, w.client, err = c.resource(conn.config, client)
-	if err != nil {
-		return nil, fmt.Errorf("client: %w", err)
-	}
+	w := &watcher{config: c, resource: c.resource(), rest: conn.config, dialer: newDialer(), namespaces: conn.namespaces}
+	w.rest.Dial = w.dialer.DialContext
+	w.rest.Wrap(noteLost)
 	w.contact = newContact(c.Log, w.resource.full)
+	if _, err := rest.TLSConfigFor(w.rest); err != nil {
+		return nil, fmt.Errorf("client: %w", err)
+	}
 	return w, nil
 }
 
-func (c *Config) resource(config *rest.Config, client *http.Client) (resource, rest.Interface, error) {
+func (c *Config) resource() resource {
 	if c.Lookup == Pods {
-		api, err := typedcorev1.NewForConfigAndClient(config, client)
-		if err != nil {
-			return resource{}, nil, err
-		}
-		r := resource{name: "pods", full: "pods", example: &corev1.Pod{}, fields: livePods()}
-		return r, api.RESTClient(), nil
+		return resource{name: "pods", full: "pods", example: &corev1.Pod{}, fields: livePods()}
 	}
-	api, err := typeddiscoveryv1.NewForConfigAndClient(config, client)
-	if err != nil {
-		return resource{}, nil, err
-	}
-	r := resource{
+	return resource{
 		name: "endpointslices", full: "endpointslices.discovery.k8s.io",
 		example: &discoveryv1.EndpointSlice{}, fields: fields.Everything(),
 	}
-	return r, api.RESTClient(), nil
+}
+
+// client is made when the source starts, for it may start goroutines.
+func (w *watcher) client() (rest.Interface, error) {
+	client, err := rest.HTTPClientFor(w.rest)
+	if err != nil {
+		return nil, err
+	}
+	if w.config.Lookup == Pods {
+		api, err := typedcorev1.NewForConfigAndClient(w.rest, client)
+		if err != nil {
+			return nil, err
+		}
+		return api.RESTClient(), nil
+	}
+	api, err := typeddiscoveryv1.NewForConfigAndClient(w.rest, client)
+	if err != nil {
+		return nil, err
+	}
+	return api.RESTClient(), nil
 }
 
 // livePods spares the API server and us the pods that have run to their end.
@@ -107,7 +110,12 @@ func livePods() fields.Selector {
 
 // Run implements Source.
 func (w *watcher) Run(ctx context.Context, sink Sink) {
-	defer w.dialer.close()
+	defer context.AfterFunc(ctx, w.dialer.close)()
+	client, err := w.client()
+	if err != nil {
+		w.config.Log.Errorf("client: %v", err) // has been checked before
+		return
+	}
 	logger := klog.New(&clientLog{log: w.config.Log})
 	ctx = klog.NewContext(ctx, logger)
 
@@ -123,8 +131,10 @@ func (w *watcher) Run(ctx context.Context, sink Sink) {
 		if namespace == AllNamespaces {
 			namespace = metav1.NamespaceAll
 		}
-		store := newStore(shrinker{labels: w.config.Labels, family: w.config.Family}, sink, synced)
-		reflector := cache.NewReflectorWithOptions(w.listWatch(namespace), w.resource.example, store, cache.ReflectorOptions{
+		lw := w.listWatch(client, namespace)
+		store := newStore(lw.shrinker, sink, synced)
+		store.replaced = lw.replaced
+		reflector := cache.NewReflectorWithOptions(lw.listerWatcher(), w.resource.example, store, cache.ReflectorOptions{
 			Logger:  &logger,
 			Name:    w.resource.full,
 			Clock:   clockUntil(ctx),
@@ -139,43 +149,4 @@ func (w *watcher) Run(ctx context.Context, sink Sink) {
 // an outage every cluster waits for this.
 func backoff() *wait.Backoff {
 	return &wait.Backoff{Duration: 500 * time.Millisecond, Cap: 10 * time.Second, Steps: 20, Factor: 2, Jitter: 0.5}
-}
-
-// listWatch reads one namespace, and reports to contact how that went.
-func (w *watcher) listWatch(namespace string) *cache.ListWatch {
-	inner := cache.NewFilteredListWatchFromClient(w.client, w.resource.name, namespace, func(o *metav1.ListOptions) {
-		o.LabelSelector = w.config.Selector
-		o.FieldSelector = w.resource.fields.String()
-	})
-	var read atomic.Bool // one list or watch has succeeded
-	observe := func(ctx context.Context, verb string, err error) {
-		if ctx.Err() == nil { // else it was us who ended the request
-			w.contact.observe(request{verb, namespace}, err)
-		}
-		if err == nil {
-			read.Store(true)
-		}
-	}
-	return &cache.ListWatch{
-		ListWithContextFunc: func(ctx context.Context, o metav1.ListOptions) (runtime.Object, error) {
-			// A reflector takes its lists from the cache until one has come to its end.
-			if o.ResourceVersion == "0" && !w.config.Cached {
-				o.ResourceVersion = ""
-			}
-			list, err := inner.ListWithContext(ctx, o)
-			observe(ctx, "list", err)
-			return list, err
-		},
-		WatchFuncWithContext: func(ctx context.Context, o metav1.ListOptions) (watch.Interface, error) {
-			if !read.Load() && o.ResourceVersion == "" && w.config.Cached {
-				o.ResourceVersion = "0"
-			}
-			stream, err := inner.WatchWithContext(ctx, o)
-			if o.SendInitialEvents != nil && apierrors.IsInvalid(err) {
-				return stream, err // an API server without WatchList: the reflector lists instead
-			}
-			observe(ctx, "watch", err)
-			return stream, err
-		},
-	}
 }

@@ -302,7 +302,11 @@ func TestNothingIsReadFromTheCacheUnasked(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			lw := w.listWatch("prod")
+			client, err := w.client()
+			if err != nil {
+				t.Fatal(err)
+			}
+			lw := w.listWatch(client, "prod").listerWatcher()
 			stream, err := lw.WatchWithContext(t.Context(), metav1.ListOptions{})
 			if err != nil {
 				t.Fatal(err)
