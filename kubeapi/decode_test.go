@@ -66,7 +66,7 @@ func TestDecode(t *testing.T) {
 			name: "typed list of slices", lookup: Endpoints, file: "kind: EndpointSliceList\napiVersion: discovery.k8s.io/v1\nitems:\n- metadata: {name: a}\n  addressType: IPv4\n",
 			want: []string{"default/a"},
 		},
-		{name: "lists in a list", file: `{"kind": "List", "apiVersion": "v1", "items": [{"kind": "PodList", "apiVersion": "v1", "items": [{"metadata": {"name": "a"}}]}]}`, want: []string{"default/a"}},
+		{name: "lists in a list", file: `{"kind": "List", "apiVersion": "v1", "items": [{"kind": "PodList", "apiVersion": "v1", "items": [{"metadata": {"name": "a"}}]}]}`, broken: []string{"document 1, item 1|a list in a list"}},
 		{name: "slices among pods", lookup: Endpoints, file: podYAML("a") + "---\n" + sliceYAML("s"), want: []string{"prod/s"}, others: "1 of v1 Pod"},
 		{name: "pods among others", file: podYAML("a") + "---\n" + sliceYAML("s") + "---\napiVersion: apps/v1\nkind: Deployment\nspec: 1\n", want: []string{"prod/a"}, others: "1 of apps/v1 Deployment, 1 of discovery.k8s.io/v1 EndpointSlice"},
 		{name: "older EndpointSlices", lookup: Endpoints, file: strings.Replace(sliceYAML("s"), "io/v1", "io/v1beta1", 1), others: "1 of discovery.k8s.io/v1beta1 EndpointSlice"},
