@@ -52,6 +52,12 @@ fuzz: ## every fuzz target, one after the other, TIME=30s each
 		$(SHIP) $(GO) test -run '^$$' -fuzz "^$$name\$$" -fuzztime $(TIME) $$pkg </dev/null || exit 1; \
 	done
 
+# Not `go run`, which does not pass a SIGTERM on: what runs has to end what it has started.
+e2e: build ## scenarios on a real control plane and real Erlang nodes; needs root (E2EFLAGS=-list and the like)
+	test/e2e/packages.sh
+	cd test/e2e && $(SHIP) $(GO) build -o ../../bin/e2e .
+	cd test/e2e && exec ../../bin/e2e -coredns ../../bin/coredns $(E2EFLAGS)
+
 BENCH ?= .
 bench: ## all benchmarks, or BENCH=regexp
 	$(SHIP) $(GO) test -run '^$$' -bench '$(BENCH)' -benchmem $(TESTFLAGS) $(PKGS)
@@ -60,4 +66,4 @@ clean: ## remove what was built
 	rm -rf bin
 	find . \( -name '*.test' -o -name '*.out' -o -name '*.prof' \) -not -path '*/.*' -not -path '*/testdata/*' -type f -delete
 
-.PHONY: help build run test lint fuzz bench clean
+.PHONY: help build run test lint fuzz e2e bench clean

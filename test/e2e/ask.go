@@ -1,0 +1,195 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/miekg/dns"
+)
+
+// ask asks the trial's CoreDNS, without EDNS unless size is above 0. It is no member who asks.
+func (t *trial) ask(network, name, qtype string, size uint16) (*dns.Msg, error) {
+	return t.askFrom(t.plane, network, name, qtype, size)
+}
+
+func (t *trial) askFrom(namespace *netns, network, name, qtype string, size uint16) (*dns.Msg, error) {
+	m := new(dns.Msg).SetQuestion(dns.Fqdn(name), dns.StringToType[qtype])
+	if size > 0 {
+		m.SetEdns0(size, false)
+	}
+	ctx, cancel := context.WithTimeout(t.ctx, 5*time.Second)
+	defer cancel()
+	raw, err := namespace.dial(ctx, network, net.JoinHostPort(t.server.v4, "53"))
+	if err != nil {
+		return nil, err
+	}
+	conn := &dns.Conn{Conn: raw, UDPSize: max(size, dns.MinMsgSize)}
+	defer conn.Close()
+	client := dns.Client{Net: network, Timeout: 5 * time.Second}
+	answer, _, err := client.ExchangeWithConnContext(ctx, m, conn)
+	if err != nil {
+		return nil, fmt.Errorf("%s %s: %w", name, qtype, err)
+	}
+	return answer, nil
+}
+
+// extendedError gives the code of an answer's extended error (RFC 8914).
+func extendedError(m *dns.Msg) uint16 {
+	if opt := m.IsEdns0(); opt != nil {
+		for _, o := range opt.Option {
+			if e, ok := o.(*dns.EDNS0_EDE); ok {
+				return e.InfoCode
+			}
+		}
+	}
+	return 0
+}
+
+// values gives an answer's data in order: addresses, targets without the final dot, longnames.
+func (t *trial) values(name, qtype string) ([]string, error) {
+	m, err := t.ask("tcp", name, qtype, 0)
+	if err != nil {
+		return nil, err
+	}
+	if m.Rcode != dns.RcodeSuccess {
+		return nil, fmt.Errorf("%s %s: %s", name, qtype, dns.RcodeToString[m.Rcode])
+	}
+	return data(m), nil
+}
+
+func data(m *dns.Msg) []string {
+	out := make([]string, 0, len(m.Answer))
+	for _, rr := range m.Answer {
+		switch rr := rr.(type) {
+		case *dns.A:
+			out = append(out, rr.A.String())
+		case *dns.AAAA:
+			out = append(out, rr.AAAA.String())
+		case *dns.SRV:
+			out = append(out, strings.TrimSuffix(rr.Target, "."))
+		case *dns.PTR:
+			out = append(out, strings.TrimSuffix(rr.Ptr, "."))
+		case *dns.TXT:
+			out = append(out, strings.Join(rr.Txt, ""))
+		default:
+			out = append(out, rr.String())
+		}
+	}
+	slices.Sort(out)
+	return out
+}
+
+// wants waits until an answer is exactly this.
+func (t *trial) wants(name, qtype string, want ...string) {
+	want = slices.Sorted(slices.Values(want)) // a copy
+	t.soon(fmt.Sprintf("%s %s is %s", name, qtype, brief(want)), func() error {
+		got, err := t.values(name, qtype)
+		if err != nil {
+			return err
+		}
+		return same(name+" "+qtype, got, want)
+	})
+}
+
+// same tells the difference between two sets.
+func same(what string, got, want []string) error {
+	got, want = slices.Sorted(slices.Values(got)), slices.Sorted(slices.Values(want))
+	if slices.Equal(got, want) {
+		return nil
+	}
+	var missing, surplus []string
+	for _, w := range want {
+		if !slices.Contains(got, w) {
+			missing = append(missing, w)
+		}
+	}
+	for _, g := range got {
+		if !slices.Contains(want, g) {
+			surplus = append(surplus, g)
+		}
+	}
+	return fmt.Errorf("%s: got %s; missing %s, not wanted %s", what, brief(got), brief(missing), brief(surplus))
+}
+
+func brief(values []string) string {
+	const most = 12
+	if len(values) > most {
+		return fmt.Sprintf("%d values from %q to %q", len(values), values[0], values[len(values)-1])
+	}
+	return fmt.Sprintf("%q", values)
+}
+
+// rcode waits for a response code.
+func (t *trial) rcode(name, qtype, want string) {
+	t.soon(fmt.Sprintf("%s %s is %s", name, qtype, want), func() error {
+		m, err := t.ask("udp", name, qtype, 0)
+		if err != nil {
+			return err
+		}
+		if got := dns.RcodeToString[m.Rcode]; got != want {
+			return fmt.Errorf("%s %s: got %s %s", name, qtype, got, brief(data(m)))
+		}
+		return nil
+	})
+}
+
+// steady asks for shop.erl.internal all the time until it is stopped, and then tells whether an answer was ever wrong. What always has to be
+// in there, and how many at least, is what a scenario knows while everything else changes.
+func (t *trial) steady(qtype string, wrong func(values []string) error) (stop func()) {
+	const name = "shop.erl.internal"
+	ctx, cancel := context.WithCancel(t.ctx)
+	result := make(chan error, 1)
+	go func() {
+		asked := 0
+		for ctx.Err() == nil {
+			got, err := t.values(name, qtype)
+			if ctx.Err() != nil {
+				break
+			}
+			if err == nil {
+				err = wrong(got)
+			}
+			if err != nil {
+				result <- fmt.Errorf("%s %s was wrong in between: %w", name, qtype, err)
+				return
+			}
+			asked++
+			select {
+			case <-ctx.Done():
+			case <-time.After(10 * time.Millisecond):
+			}
+		}
+		t.note("%s %s was right %d times", name, qtype, asked)
+		result <- nil
+	}()
+	return func() {
+		cancel()
+		t.must(<-result)
+	}
+}
+
+// atLeast is for steady.
+func atLeast(n int, always ...string) func([]string) error {
+	return func(got []string) error {
+		if len(got) < n {
+			return fmt.Errorf("got %s, want %d or more", brief(got), n)
+		}
+		for _, a := range always {
+			if !slices.Contains(got, a) {
+				return fmt.Errorf("got %s without %s", brief(got), a)
+			}
+		}
+		return nil
+	}
+}
+
+// reverse is the name that is asked for an address' PTR.
+func reverse(t *trial, address string) string {
+	name, err := dns.ReverseAddr(address)
+	t.must(err)
+	return name
+}

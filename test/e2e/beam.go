@@ -1,0 +1,97 @@
+package main
+
+import (
+	"fmt"
+	"net/netip"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+
+	corev1 "k8s.io/api/core/v1"
+)
+
+// compiled compiles beam/cluster.erl, once a run, and gives the directory with the result.
+var compiled = struct {
+	once sync.Once
+	err  error
+}{}
+
+func (t *trial) beam() string {
+	dir := filepath.Join(t.bed.dir, "beam")
+	compiled.once.Do(func() {
+		if compiled.err = os.MkdirAll(dir, 0o755); compiled.err != nil {
+			return
+		}
+		if out, err := exec.CommandContext(t.ctx, "erlc", "-o", dir, "beam/cluster.erl").CombinedOutput(); err != nil {
+			compiled.err = fmt.Errorf("erlc: %w: %s", err, out)
+		}
+	})
+	t.must(compiled.err)
+	return dir
+}
+
+// erl is how nodes are started. They run on few threads: there are many, and few cores.
+func (t *trial) erl(home string, args ...string) command {
+	return command{
+		name: filepath.Base(home), pod: true,
+		args: append([]string{"erl", "-noinput", "-pa", t.beam(), "+S", "1:1", "+SDio", "1", "+A", "1"}, args...),
+		env:  []string{"HOME=" + home},
+	}
+}
+
+// nodes is how the pods of a trial run.
+type nodes struct {
+	basename string
+	mode     string
+	domain   string // for modes dns and hostname
+	kind     string // of question
+	ask      string // the name to ask
+	inet6    bool
+}
+
+// process makes a pod run as a node, under the longname that libcluster's documentation tells people to set.
+func (n *nodes) process(t *trial) func(*corev1.Pod, []netip.Addr) command {
+	return func(pod *corev1.Pod, addresses []netip.Addr) command {
+		with := pod.DeepCopy()
+		with.Status.PodIP = addresses[0].String()
+		args := []string{"-name", n.basename + "@" + hostOf(n.mode, *with, n.domain), "-setcookie", t.name}
+		if n.inet6 {
+			args = append(args, "-proto_dist", "inet6_tcp")
+		}
+		args = append(args, "-s", "cluster", "main", "-extra", n.kind, n.ask+".", n.basename)
+		home := filepath.Join(t.dir, pod.Name)
+		_ = os.MkdirAll(home, 0o700) // erl says so if it is missing
+		return t.erl(home, args...)
+	}
+}
+
+// mesh waits until nodes() of each node is exactly all others.
+func (t *trial) mesh(n *nodes, pods []corev1.Pod) {
+	all := make([]string, 0, len(pods))
+	for _, p := range pods {
+		all = append(all, n.basename+"@"+hostOf(n.mode, p, n.domain))
+	}
+	t.within(2*patience, fmt.Sprintf("%d nodes are connected, each to all others", len(all)), func() error {
+		for i, p := range pods {
+			process, _ := t.kubelet.process(p.UID)
+			if process == nil {
+				return fmt.Errorf("%s does not run", p.Name)
+			}
+			if err := process.ended(); err != nil {
+				return err
+			}
+			others := slices.Delete(slices.Clone(all), i, i+1)
+			line, ok := process.last("NODES ")
+			if !ok {
+				return fmt.Errorf("%s says nothing yet", p.Name)
+			}
+			if err := same("nodes() of "+all[i], strings.Fields(line), others); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}

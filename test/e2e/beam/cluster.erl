@@ -1,0 +1,61 @@
+%% A node that finds its peers by DNS alone, as libcluster's strategies do: it asks each second, connects to whom it
+%% finds, and disconnects from whom it finds no longer. An error or an empty answer means that everybody has left.
+-module(cluster).
+-export([main/0, ask/0]).
+
+%% main is for: erl -s cluster main -extra KIND NAME BASENAME
+main() ->
+    [Kind, Name, Basename] = init:get_plain_arguments(),
+    poll(list_to_existing_atom(Kind), Name, Basename, []).
+
+poll(Kind, Name, Basename, Known) ->
+    Found = lists:usort(find(Kind, Name, Basename)) -- [node()],
+    [erlang:disconnect_node(N) || N <- Known -- Found],
+    Connected = [N || N <- Found, lists:member(N, nodes()) orelse net_kernel:connect_node(N) =:= true],
+    io:format("NODES ~s~n", [lists:join(" ", lists:sort([atom_to_list(N) || N <- nodes()]))]),
+    timer:sleep(1000),
+    poll(Kind, Name, Basename, Connected).
+
+%% Each way takes an error for an empty set. getbyname caches and lookup does not, as it is in the libraries.
+find(srv, Name, Basename) ->
+    [node_name(Basename, Target) || {_, _, _, Target} <- getbyname(Name, srv)];
+find(txt, Name, _) ->
+    [list_to_atom(lists:append(Strings)) || Strings <- inet_res:lookup(Name, in, txt)];
+find(a, Name, Basename) ->
+    [node_name(Basename, inet:ntoa(Address)) || Address <- getbyname(Name, a)];
+find(aaaa, Name, Basename) ->
+    [node_name(Basename, inet:ntoa(Address)) || Address <- getbyname(Name, aaaa)];
+%% As RabbitMQ does: addresses, and the host name of each.
+find(ptr, Name, Basename) ->
+    [node_name(Basename, Host) || Type <- [a, aaaa], Address <- inet_res:lookup(Name, in, Type), Host <- host(Address)].
+
+getbyname(Name, Type) ->
+    case inet_res:getbyname(Name, Type) of
+        {ok, HostEnt} -> element(6, HostEnt);
+        {error, _} -> []
+    end.
+
+host(Address) ->
+    case inet:gethostbyaddr(Address) of
+        {ok, HostEnt} -> [element(2, HostEnt)];
+        {error, _} -> []
+    end.
+
+node_name(Basename, Host) -> list_to_atom(Basename ++ "@" ++ Host).
+
+%% ask is for: erl -s cluster ask -extra TIMES KIND TYPE NAME OPTIONS
+%% It says for each time how many values came, and how many of them are different.
+ask() ->
+    [Times, Kind, Type, Name, Options] = init:get_plain_arguments(),
+    {ok, Tokens, _} = erl_scan:string(Options ++ "."),
+    {ok, Parsed} = erl_parse:parse_term(Tokens),
+    [io:format("GOT ~b ~b~n", count(Kind, Name, list_to_existing_atom(Type), Parsed))
+     || _ <- lists:seq(1, list_to_integer(Times))],
+    halt(0).
+
+count(Kind, Name, Type, Options) ->
+    Values = case Kind of
+                 "lookup" -> inet_res:lookup(Name, in, Type, Options);
+                 "getbyname" -> getbyname(Name, Type)
+             end,
+    [length(Values), length(lists:usort(Values))].

@@ -1,0 +1,191 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"slices"
+	"syscall"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/rest"
+)
+
+// Where the control plane listens, inside its own namespace.
+const (
+	apiAddress  = "127.0.0.1:6443"
+	etcdAddress = "127.0.0.1:2379"
+	etcdPeers   = "127.0.0.1:2380"
+	kcmPort     = "10257"
+)
+
+// fakeNode is the node that all pods are on. The endpointslice controller leaves out pods whose node does not exist.
+const fakeNode = "node"
+
+// bed is what the scenarios share: a control plane, with a kubelet of ours, in a network namespace.
+type bed struct {
+	*run
+	coredns string // the binary
+	plane   *netns
+	pki     *pki
+	client  kubernetes.Interface
+	kubelet *kubelet
+	parts   []*process // to be stopped from the last to the first
+}
+
+// openBed starts the control plane. Who gets a bed, even with an error, has to close it.
+func openBed(ctx context.Context, r *run, controlplane, coredns string) (*bed, error) {
+	b := &bed{run: r, coredns: coredns}
+	if err := newBridge(ctx, r.netns("plane")); err != nil {
+		return b, err
+	}
+	var err error
+	if b.plane, err = openNetns(r.netns("plane")); err != nil {
+		return b, err
+	}
+	if b.pki, err = newPKI(filepath.Join(r.dir, "pki")); err != nil {
+		return b, err
+	}
+	if err := b.connect(); err != nil {
+		return b, err
+	}
+	if err := b.startPlane(ctx, controlplane); err != nil {
+		return b, err
+	}
+	b.kubelet, err = newKubelet(ctx, b)
+	return b, err
+}
+
+// config is for the administrator, or with a token for whoever has that.
+func (b *bed) config(token string) *rest.Config {
+	c := &rest.Config{Host: "https://" + apiAddress, QPS: -1, BearerToken: token, WarningHandler: rest.NoWarnings{}}
+	c.CAFile = b.pki.path("ca.crt")
+	if token == "" {
+		c.CertFile, c.KeyFile = b.pki.path("admin.crt"), b.pki.path("admin.key")
+	}
+	c.Dial = func(ctx context.Context, network, address string) (net.Conn, error) {
+		return b.plane.dial(ctx, network, address)
+	}
+	return c
+}
+
+func (b *bed) connect() error {
+	var err error
+	b.client, err = kubernetes.NewForConfig(b.config(""))
+	return err
+}
+
+const kubeconfig = `apiVersion: v1
+kind: Config
+clusters: [{name: e2e, cluster: {server: "https://%s", certificate-authority: %s}}]
+users: [{name: admin, user: {client-certificate: %s, client-key: %s}}]
+contexts: [{name: e2e, context: {cluster: e2e, user: admin}}]
+current-context: e2e
+`
+
+func (b *bed) startPlane(ctx context.Context, binary string) error {
+	p := b.pki
+	config := filepath.Join(b.dir, "kubeconfig")
+	text := fmt.Sprintf(kubeconfig, apiAddress, p.path("ca.crt"), p.path("admin.crt"), p.path("admin.key"))
+	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
+		return err
+	}
+	if err := b.part("etcd", binary, "etcd",
+		"--name=e2e", "--data-dir="+filepath.Join(b.dir, "etcd"), "--unsafe-no-fsync", "--log-level=warn",
+		"--listen-client-urls=http://"+etcdAddress, "--advertise-client-urls=http://"+etcdAddress,
+		"--listen-peer-urls=http://"+etcdPeers, "--initial-advertise-peer-urls=http://"+etcdPeers,
+		"--initial-cluster=e2e=http://"+etcdPeers); err != nil {
+		return err
+	}
+	// It waits for etcd by itself.
+	if err := b.part("kube-apiserver", binary, "kube-apiserver",
+		"--etcd-servers=http://"+etcdAddress,
+		"--bind-address=127.0.0.1", "--secure-port=6443", "--advertise-address=127.0.0.1", "--endpoint-reconciler-type=none",
+		"--cert-dir="+p.dir, "--tls-cert-file="+p.path("apiserver.crt"), "--tls-private-key-file="+p.path("apiserver.key"),
+		"--client-ca-file="+p.path("ca.crt"), "--authorization-mode=RBAC",
+		// Pods need no service accounts of their own here.
+		"--disable-admission-plugins=ServiceAccount",
+		"--service-account-issuer=https://kubernetes.default.svc.cluster.local",
+		"--service-account-signing-key-file="+p.path("sa.key"), "--service-account-key-file="+p.path("sa.pub"),
+		"--service-cluster-ip-range=10.96.0.0/16,fd00:96::/112", "--shutdown-delay-duration=0s"); err != nil {
+		return err
+	}
+	if err := b.until(ctx, "the API server is ready", func() error {
+		return b.client.Discovery().RESTClient().Get().AbsPath("/readyz").Do(ctx).Error()
+	}); err != nil {
+		return err
+	}
+	if err := b.part("kube-controller-manager", binary, "kube-controller-manager",
+		"--kubeconfig="+config, "--authentication-kubeconfig="+config, "--authorization-kubeconfig="+config,
+		"--bind-address=127.0.0.1", "--secure-port="+kcmPort, "--cert-dir="+p.dir, "--leader-elect=false",
+		"--root-ca-file="+p.path("ca.crt"), "--service-account-private-key-file="+p.path("sa.key"),
+		"--controllers=endpoints-controller,endpointslice-controller,endpointslice-mirroring-controller,"+
+			"serviceaccount-controller,serviceaccount-token-controller,root-ca-certificate-publisher-controller,"+
+			"namespace-controller,garbage-collector-controller,"+
+			"deployment-controller,replicaset-controller,statefulset-controller",
+		"--endpoint-updates-batch-period=0s", "--endpointslice-updates-batch-period=0s",
+		"--kube-api-qps=1000", "--kube-api-burst=2000"); err != nil {
+		return err
+	}
+	if _, err := b.client.CoreV1().Nodes().Create(ctx, &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: fakeNode}},
+		metav1.CreateOptions{}); err != nil {
+		return err
+	}
+	return b.until(ctx, "the controllers run", func() error {
+		_, err := b.client.CoreV1().ServiceAccounts("default").Get(ctx, "default", metav1.GetOptions{})
+		return err
+	})
+}
+
+// part starts a part of the control plane.
+func (b *bed) part(name string, args ...string) error {
+	p, err := start(b.plane.name, b.dir, command{name: name, args: args})
+	if err == nil {
+		b.parts = append(b.parts, p)
+	}
+	return err
+}
+
+// until waits for what takes its time at start, as long as all parts run.
+func (b *bed) until(ctx context.Context, what string, check func() error) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	err := eventually(ctx, 2*time.Minute, func() error {
+		for _, p := range b.parts {
+			if err := p.ended(); err != nil {
+				cancel(err)
+				return err
+			}
+		}
+		return check()
+	})
+	if err != nil {
+		return fmt.Errorf("not until %s: %w", what, err)
+	}
+	return nil
+}
+
+func (b *bed) close() {
+	if b.kubelet != nil {
+		b.kubelet.close()
+	}
+	for _, p := range slices.Backward(b.parts) {
+		// Nothing of it is kept but the logs.
+		p.signal(syscall.SIGKILL)
+	}
+	for _, p := range b.parts {
+		<-p.done
+	}
+	if b.plane != nil {
+		b.plane.close()
+	}
+	// What is left to see are logs.
+	_ = os.RemoveAll(filepath.Join(b.dir, "etcd"))
+	_ = os.RemoveAll(filepath.Join(b.dir, "pki"))
+	_ = os.Remove(filepath.Join(b.dir, "kubeconfig"))
+}

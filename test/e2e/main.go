@@ -1,0 +1,156 @@
+// Command e2e tries *longnames* with what it is for: a real Kubernetes control plane and real Erlang nodes, in network
+// namespaces of their own. Run it as root in this directory; see `make e2e` for what has to be installed.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"regexp"
+	"sync"
+	"syscall"
+	"time"
+)
+
+// errFailed is said by the lines that are printed.
+var errFailed = errors.New("not all scenarios passed")
+
+// options are the command's flags.
+type options struct {
+	run      *regexp.Regexp
+	parallel int
+	coredns  string
+	keep     bool
+	verbose  bool
+}
+
+func main() {
+	var o options
+	pattern := flag.String("run", "", "try only the scenarios that match this `regexp`")
+	list := flag.Bool("list", false, "list the scenarios")
+	flag.IntVar(&o.parallel, "parallel", 4, "try `n` scenarios at a time")
+	flag.StringVar(&o.coredns, "coredns", "", "`path` of a CoreDNS; without, it is built from this checkout")
+	flag.BoolVar(&o.keep, "keep", false, "keep all logs")
+	flag.BoolVar(&o.verbose, "v", false, "print what scenarios note")
+	flag.Parse()
+	var err error
+	if o.run, err = regexp.Compile(*pattern); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(2)
+	}
+	if *list {
+		for _, s := range scenarios() {
+			fmt.Println(s.name)
+		}
+		return
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
+	err = o.main(ctx)
+	stop()
+	if err != nil {
+		if !errors.Is(err, errFailed) {
+			fmt.Fprintln(os.Stderr, err)
+		}
+		os.Exit(1)
+	}
+}
+
+func (o *options) main(ctx context.Context) (err error) {
+	begin := time.Now()
+	var chosen []scenario
+	for _, s := range scenarios() {
+		if o.run.MatchString(s.name) {
+			chosen = append(chosen, s)
+		}
+	}
+	if len(chosen) == 0 {
+		return errors.New("no such scenario, see -list")
+	}
+	controlplane, err := controlPlane(ctx)
+	if err != nil {
+		return err
+	}
+	r, err := newRun()
+	if err != nil {
+		return err
+	}
+	defer func() {
+		r.close()
+		if o.keep || err != nil {
+			fmt.Println("Logs are in", r.dir)
+		} else {
+			os.RemoveAll(r.dir)
+		}
+	}()
+	coredns, err := o.build(ctx, r)
+	if err != nil {
+		return err
+	}
+	b, err := openBed(ctx, r, controlplane, coredns)
+	defer b.close()
+	if err != nil {
+		return err
+	}
+	fmt.Printf("The control plane runs after %.1f s.\n", time.Since(begin).Seconds())
+	failed := o.try(ctx, b, chosen)
+	if ctx.Err() != nil {
+		return errors.New("interrupted")
+	}
+	fmt.Printf("%d passed, %d failed\n", len(chosen)-failed, failed)
+	fmt.Printf("All of it took %.0f s.\n", time.Since(begin).Seconds())
+	if failed > 0 {
+		return errFailed
+	}
+	return nil
+}
+
+func (o *options) build(ctx context.Context, r *run) (string, error) {
+	if o.coredns != "" {
+		return filepath.Abs(o.coredns)
+	}
+	to := filepath.Join(r.dir, "coredns")
+	return to, build(ctx, "../..", to, "./cmd/coredns")
+}
+
+// try tries all, some at once, and gives the number of those that failed.
+func (o *options) try(ctx context.Context, b *bed, chosen []scenario) int {
+	var mu sync.Mutex
+	failed := 0
+	var wg sync.WaitGroup
+	slots := make(chan struct{}, max(o.parallel, 1))
+	for i, s := range chosen {
+		slots <- struct{}{}
+		if ctx.Err() != nil {
+			break
+		}
+		wg.Go(func() {
+			defer func() { <-slots }()
+			begin := time.Now()
+			err := attempt(ctx, b, s, i+1)
+			if ctx.Err() != nil {
+				return // it says nothing about the scenario
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			result := "ok"
+			if err != nil {
+				failed++
+				result = "FAILED"
+			}
+			fmt.Printf("%-32s %-6s %6.1f s\n", s.name, result, time.Since(begin).Seconds())
+			dir := filepath.Join(b.dir, s.name)
+			if err != nil {
+				fmt.Printf("    %v\n    logs: %s\n", err, dir)
+			}
+			if notes, err := os.ReadFile(filepath.Join(dir, "notes.log")); err == nil && o.verbose {
+				os.Stdout.Write(notes)
+			}
+		})
+	}
+	wg.Wait()
+	return failed
+}

@@ -1,0 +1,126 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"net/netip"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+// netns is a network namespace: that of the control plane, or a pod's.
+type netns struct {
+	name  string
+	calls chan func()
+	ended chan struct{}
+}
+
+// batch runs lines of ip(8): many at once, for a process each takes its time.
+func batch(ctx context.Context, lines ...string) error {
+	cmd := exec.CommandContext(ctx, "ip", "-batch", "-")
+	cmd.Stdin = strings.NewReader(strings.Join(lines, "\n") + "\n")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("ip: %w: %s\n%s", err, out, strings.Join(lines, "\n"))
+	}
+	return nil
+}
+
+// in makes lines of ip(8) act inside a namespace.
+func in(namespace string, lines ...string) []string {
+	out := make([]string, 0, len(lines))
+	for _, line := range lines {
+		// -batch knows no -netns, but it can run ip once more.
+		out = append(out, "netns exec "+namespace+" ip "+line)
+	}
+	return out
+}
+
+// openNetns starts the thread through which sockets are made in the namespace.
+func openNetns(name string) (*netns, error) {
+	n := &netns{name: name, calls: make(chan func()), ended: make(chan struct{})}
+	ready := make(chan error)
+	go n.serve(ready)
+	return n, <-ready
+}
+
+// serve never unlocks its thread, so that the thread ends with it: nothing else may ever run there.
+func (n *netns) serve(ready chan<- error) {
+	defer close(n.ended)
+	runtime.LockOSThread()
+	f, err := os.Open(filepath.Join("/run/netns", n.name))
+	if err == nil {
+		err = unix.Setns(int(f.Fd()), unix.CLONE_NEWNET)
+		f.Close()
+	}
+	ready <- err
+	if err != nil {
+		return
+	}
+	for call := range n.calls {
+		call()
+	}
+}
+
+func (n *netns) close() {
+	close(n.calls)
+	<-n.ended
+}
+
+func (n *netns) do(call func()) {
+	done := make(chan struct{})
+	n.calls <- func() {
+		defer close(done)
+		call()
+	}
+	<-done
+}
+
+// dial makes a connection inside the namespace. A socket stays where it was made, so any thread can use it. The
+// address has to be literal: only then the socket is made by the goroutine that asks for it.
+func (n *netns) dial(ctx context.Context, network, address string) (conn net.Conn, err error) {
+	n.do(func() { conn, err = new(net.Dialer).DialContext(ctx, network, address) })
+	return conn, err
+}
+
+func (n *netns) listen(address string) (l net.Listener, err error) {
+	n.do(func() { l, err = net.Listen("tcp", address) })
+	return l, err
+}
+
+// prefix is the one network in which all addresses lie: no routes are needed.
+func prefix(a netip.Addr) string {
+	if a.Is4() {
+		return a.String() + "/8"
+	}
+	return a.String() + "/16 nodad"
+}
+
+// newBridge makes the namespace of the control plane, with the bridge that joins the pods to it. The bridge is in
+// there, too: the host's network is not touched.
+func newBridge(ctx context.Context, name string) error {
+	return batch(ctx, append([]string{"netns add " + name}, in(name,
+		"link set lo up",
+		// With an address of its own: else it takes that of one of its ports, and packets are lost when it takes another.
+		"link add br0 address 02:00:00:00:00:01 type bridge forward_delay 0 mcast_snooping 0",
+		"link set br0 up")...)...)
+}
+
+// newPodNetns makes a pod's namespace. The cable goes directly from one namespace into the other.
+func newPodNetns(ctx context.Context, bridge, name, port string, addresses []netip.Addr) error {
+	outside := in(bridge,
+		"link add "+port+" type veth peer name eth0 netns "+name,
+		"link set "+port+" master br0 up")
+	inside := in(name, "link set lo up")
+	for _, a := range addresses {
+		inside = append(inside, in(name, "addr add "+prefix(a)+" dev eth0")...)
+	}
+	inside = append(inside, in(name, "link set eth0 up")...)
+	return batch(ctx, slices.Concat([]string{"netns add " + name}, outside, inside)...)
+}

@@ -1,0 +1,29 @@
+#!/bin/sh
+# Installs what the end-to-end tests need from Debian, unless it is there.
+set -eu
+
+packages=
+need() { # FILE PACKAGE
+	[ -e "$1" ] || packages="$packages $2"
+}
+need /usr/bin/erlc erlang-base
+need /usr/lib/rabbitmq/bin/rabbitmq-server rabbitmq-server
+need /usr/bin/unshare util-linux
+command -v ip >/dev/null || packages="$packages iproute2"
+[ -n "$packages" ] || exit 0
+
+if [ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; then
+	echo "These Debian packages are needed:$packages" >&2
+	exit 1
+fi
+# The broker that comes with a package is not to be started on this machine. https://wiki.debian.org/chroot
+policy=/usr/sbin/policy-rc.d
+if [ ! -e $policy ]; then
+	trap 'rm -f $policy' EXIT
+	printf '#!/bin/sh\nexit 101\n' >$policy
+	chmod +x $policy
+fi
+export DEBIAN_FRONTEND=noninteractive
+apt-get update -qq
+# shellcheck disable=SC2086 # these are words
+apt-get install -qq -y --no-install-recommends $packages

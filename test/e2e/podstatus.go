@@ -1,0 +1,93 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"net/netip"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/kubernetes"
+)
+
+// statusOf is the status of a pod that runs.
+func statusOf(addresses []netip.Addr, ready bool) corev1.PodStatus {
+	now := metav1.Now()
+	s := corev1.PodStatus{
+		Phase: corev1.PodRunning, StartTime: &now, Conditions: readiness(ready),
+		HostIP: "127.0.0.1", HostIPs: []corev1.HostIP{{IP: "127.0.0.1"}},
+	}
+	for _, a := range addresses {
+		s.PodIPs = append(s.PodIPs, corev1.PodIP{IP: a.String()})
+	}
+	s.PodIP = s.PodIPs[0].IP
+	return s
+}
+
+func readiness(ready bool) []corev1.PodCondition {
+	status := corev1.ConditionFalse
+	if ready {
+		status = corev1.ConditionTrue
+	}
+	now := metav1.Now()
+	return []corev1.PodCondition{
+		{Type: corev1.PodReady, Status: status, LastTransitionTime: now},
+		{Type: corev1.ContainersReady, Status: status, LastTransitionTime: now},
+	}
+}
+
+// setReady does what a kubelet does when a readiness probe changes its mind.
+func setReady(ctx context.Context, client kubernetes.Interface, namespace, name string, ready bool) error {
+	return patchStatus(ctx, client, namespace, name, corev1.PodStatus{Conditions: readiness(ready)})
+}
+
+// setPhase does what a kubelet does when all containers have ended. The pod keeps its address in its status.
+func setPhase(ctx context.Context, client kubernetes.Interface, namespace, name string, phase corev1.PodPhase) error {
+	return patchStatus(ctx, client, namespace, name, corev1.PodStatus{Phase: phase, Conditions: readiness(false)})
+}
+
+func patchStatus(ctx context.Context, client kubernetes.Interface, namespace, name string, status corev1.PodStatus) error {
+	patch, err := json.Marshal(map[string]any{"status": status})
+	if err != nil {
+		return err
+	}
+	_, err = client.CoreV1().Pods(namespace).Patch(ctx, name, types.StrategicMergePatchType, patch, metav1.PatchOptions{}, "status")
+	return err
+}
+
+// own has the kubelet care for the pods of a namespace.
+func (k *kubelet) own(namespace string, t *trial) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.owners[namespace] = t
+}
+
+// look has it look at all pods of a namespace again.
+func (k *kubelet) look(namespace string) {
+	pods, _ := k.pods.Pods(namespace).List(labels.Everything())
+	for _, pod := range pods {
+		k.enqueue(pod)
+	}
+}
+
+// disown ends all that a trial's pods have from us.
+func (k *kubelet) disown(t *trial) {
+	k.mu.Lock()
+	for namespace, owner := range k.owners {
+		if owner == t {
+			delete(k.owners, namespace)
+		}
+	}
+	var uids []types.UID
+	for uid, g := range k.given {
+		if g.owner == t {
+			uids = append(uids, uid)
+		}
+	}
+	k.mu.Unlock()
+	for _, uid := range uids {
+		k.release(uid)
+	}
+}

@@ -1,0 +1,78 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+
+	corev1 "k8s.io/api/core/v1"
+)
+
+// rabbitBin has the programs as RabbitMQ makes them. Those in /usr/sbin are Debian's, which change the user.
+const rabbitBin = "/usr/lib/rabbitmq/bin/"
+
+// rabbitUp is what a node says once it serves.
+var rabbitUp = regexp.MustCompile(`completed with \d+ plugins`)
+
+// rabbitConf is all that is needed. That nodes do not wait for a random time is for impatient tests; a StatefulSet
+// starts them one after the other.
+const rabbitConf = `cluster_formation.peer_discovery_backend = dns
+cluster_formation.dns.hostname = %s
+cluster_formation.randomized_startup_delay_range.min = 0
+cluster_formation.randomized_startup_delay_range.max = 1
+`
+
+// rabbitEnv is how a node, and rabbitmqctl for it, are told who they are.
+func (t *trial) rabbitEnv(n *nodes, pod corev1.Pod) []string {
+	home := filepath.Join(t.dir, pod.Name)
+	return []string{
+		"HOME=" + home,
+		"RABBITMQ_NODENAME=" + n.basename + "@" + hostOf(n.mode, pod, n.domain),
+		"RABBITMQ_USE_LONGNAME=true",
+		"RABBITMQ_CONFIG_FILE=" + filepath.Join(home, "rabbitmq.conf"),
+		"RABBITMQ_ENABLED_PLUGINS_FILE=" + filepath.Join(home, "enabled_plugins"),
+		"RABBITMQ_MNESIA_BASE=" + filepath.Join(home, "mnesia"),
+		"RABBITMQ_LOG_BASE=" + home,
+		"RABBITMQ_LOGS=-",
+		"RABBITMQ_PID_FILE=" + filepath.Join(home, "pid"),
+		"RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS=+S 1:1",
+	}
+}
+
+// rabbit makes a pod run RabbitMQ.
+func (n *nodes) rabbit(t *trial) func(*corev1.Pod, []netip.Addr) command {
+	return func(pod *corev1.Pod, addresses []netip.Addr) command {
+		with := pod.DeepCopy()
+		with.Status.PodIP = addresses[0].String()
+		home := filepath.Join(t.dir, pod.Name)
+		// What cannot be written, RabbitMQ will miss and say so.
+		_ = os.MkdirAll(home, 0o700)
+		_ = os.WriteFile(filepath.Join(home, "rabbitmq.conf"), fmt.Appendf(nil, rabbitConf, n.ask), 0o600)
+		_ = os.WriteFile(filepath.Join(home, ".erlang.cookie"), []byte(t.name), 0o400)
+		return command{name: pod.Name, pod: true, args: []string{rabbitBin + "rabbitmq-server"}, env: t.rabbitEnv(n, *with)}
+	}
+}
+
+// running asks a node of RabbitMQ's who runs in its cluster.
+func (t *trial) running(n *nodes, pod corev1.Pod) ([]string, error) {
+	_, namespace := t.kubelet.process(pod.UID)
+	if namespace == "" {
+		return nil, fmt.Errorf("%s does not run", pod.Name)
+	}
+	text, err := output(t.ctx, namespace, t.rabbitEnv(n, pod), rabbitBin+"rabbitmqctl", "--longnames", "cluster_status", "--formatter=json")
+	if err != nil {
+		return nil, err
+	}
+	var status struct {
+		Running []string `json:"running_nodes"`
+	}
+	if err := json.Unmarshal([]byte(text), &status); err != nil {
+		return nil, fmt.Errorf("%w: %s", err, tail(text))
+	}
+	slices.Sort(status.Running)
+	return status.Running, nil
+}

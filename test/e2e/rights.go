@@ -1,0 +1,126 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+
+	authenticationv1 "k8s.io/api/authentication/v1"
+	corev1 "k8s.io/api/core/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/yaml"
+)
+
+// readme is where users read which rights CoreDNS needs. What is granted here is taken from there, so that it cannot
+// be more.
+const readme = "../../README.md"
+
+// printed reads the one object of a kind that the README prints.
+func printed(kind string, into any) error {
+	text, err := os.ReadFile(readme)
+	if err != nil {
+		return err
+	}
+	for _, block := range regexp.MustCompile("(?ms)^```yaml\n(.*?)^```$").FindAllSubmatch(text, -1) {
+		for _, document := range regexp.MustCompile(`(?m)^---$`).Split(string(block[1]), -1) {
+			var meta metav1.TypeMeta
+			if err := yaml.Unmarshal([]byte(document), &meta); err != nil {
+				return err
+			}
+			if meta.Kind == kind {
+				return yaml.UnmarshalStrict([]byte(document), into)
+			}
+		}
+	}
+	return fmt.Errorf("the README prints no %s", kind)
+}
+
+// resources are what CoreDNS looks up. The README prints the rule for slices and tells how the one for pods differs.
+type resources string
+
+const (
+	endpointSlices resources = "endpointslices"
+	pods           resources = "pods"
+)
+
+func rules(of resources, printed []rbacv1.PolicyRule) []rbacv1.PolicyRule {
+	if of == pods {
+		for i := range printed {
+			printed[i].APIGroups, printed[i].Resources = []string{""}, []string{string(pods)}
+		}
+	}
+	return printed
+}
+
+// without takes a verb away.
+func without(verb string, rules []rbacv1.PolicyRule) []rbacv1.PolicyRule {
+	for i := range rules {
+		rules[i].Verbs = slices.DeleteFunc(rules[i].Verbs, func(v string) bool { return v == verb })
+	}
+	return rules
+}
+
+// account makes CoreDNS' service account and writes its files, as they are mounted into a pod.
+func (t *trial) account(namespace string) {
+	_, err := t.client.CoreV1().ServiceAccounts(namespace).Create(t.ctx,
+		&corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Name: "coredns"}}, metav1.CreateOptions{})
+	t.must(err)
+	ca, err := os.ReadFile(t.pki.path("ca.crt"))
+	t.must(err)
+	t.must(os.MkdirAll(t.server.account, 0o700))
+	for name, text := range map[string]string{"ca.crt": string(ca), "namespace": namespace, "token": t.token(namespace, nil)} {
+		t.must(os.WriteFile(filepath.Join(t.server.account, name), []byte(text), 0o600))
+	}
+}
+
+// token asks for one, which may be bound to an object: it ends with that.
+func (t *trial) token(namespace string, bound *authenticationv1.BoundObjectReference) string {
+	seconds := int64(3600)
+	token, err := t.client.CoreV1().ServiceAccounts(namespace).CreateToken(t.ctx, "coredns", &authenticationv1.TokenRequest{
+		Spec: authenticationv1.TokenRequestSpec{ExpirationSeconds: &seconds, BoundObjectRef: bound},
+	}, metav1.CreateOptions{})
+	t.must(err)
+	return token.Status.Token
+}
+
+// grant gives the account in a namespace rights in a namespace, by a Role.
+func (t *trial) grant(account, namespace string, of resources) {
+	var role rbacv1.Role
+	t.must(printed("Role", &role))
+	role.Namespace = namespace
+	role.Rules = rules(of, role.Rules)
+	_, err := t.client.RbacV1().Roles(namespace).Create(t.ctx, &role, metav1.CreateOptions{})
+	t.must(err)
+	t.bind(account, namespace)
+}
+
+// bind makes the RoleBinding to the Role of the same name.
+func (t *trial) bind(account, namespace string) {
+	var binding rbacv1.RoleBinding
+	t.must(printed("RoleBinding", &binding))
+	binding.Namespace = namespace
+	binding.Subjects[0].Namespace = account
+	_, err := t.client.RbacV1().RoleBindings(namespace).Create(t.ctx, &binding, metav1.CreateOptions{})
+	t.must(err)
+}
+
+// grantAll gives it rights everywhere, by a ClusterRole.
+func (t *trial) grantAll(account string, of resources) {
+	var role rbacv1.ClusterRole
+	t.must(printed("ClusterRole", &role))
+	var binding rbacv1.ClusterRoleBinding
+	t.must(printed("ClusterRoleBinding", &binding))
+	// These have no namespace to tell one trial's from another's.
+	role.Name += "-" + t.name
+	binding.Name = role.Name
+	binding.RoleRef.Name = role.Name
+	role.Rules = rules(of, role.Rules)
+	binding.Subjects[0].Namespace = account
+	_, err := t.client.RbacV1().ClusterRoles().Create(t.ctx, &role, metav1.CreateOptions{})
+	t.must(err)
+	_, err = t.client.RbacV1().ClusterRoleBindings().Create(t.ctx, &binding, metav1.CreateOptions{})
+	t.must(err)
+}

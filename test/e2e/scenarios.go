@@ -1,0 +1,16 @@
+package main
+
+import "slices"
+
+// scenarios are all of them, in the order in which they are begun: those first that take long, and mostly wait.
+func scenarios() []scenario {
+	return slices.Concat(
+		rabbitScenarios(),
+		nameScenarios(),
+		setScenarios(),
+		lifeScenarios(),
+		rightsScenarios(),
+		beamScenarios(),
+		inetResScenarios(),
+	)
+}
