@@ -94,7 +94,9 @@ func TestAuditCountsDefaultPorts(t *testing.T) {
 	c := configOf(t, "longnames port.internal {\n selector app=web\n basename app\n port dist\n}")
 	table := tableOf(c, slice("web", endpoint("p1", "10.0.0.1")),
 		ported(slice("api", endpoint("p2", "10.0.0.2")), kubeapi.Port{Name: "dist", Protocol: "TCP", Number: 9100}))
-	log := logged(t, newAudit(c, table).look)
+	a := newAudit(c, table)
+	t.Cleanup(a.close)
+	log := logged(t, a.look)
 	if want := `app@10.0.0.1 in port.internal. declares no port "dist"`; !strings.Contains(log, want) || strings.Count(log, "\n") != 1 {
 		t.Errorf("log: got %q, want one line with %q", log, want)
 	}
