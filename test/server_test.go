@@ -79,10 +79,15 @@ func start(t testing.TB, corefile string) *server {
 	return s
 }
 
+// use asks an instance over each of its listeners: only one that has answered can be
+// stopped, for CoreDNS does not stop a listener that it is about to serve.
 func (s *server) use(instance *caddy.Instance) {
+	s.tb.Helper()
 	s.instance = instance
 	for _, l := range instance.Servers() {
 		s.udp, s.tcp = l.LocalAddr().String(), l.Addr().String()
+		s.query("udp", ".", "SOA", 0)
+		s.query("tcp", ".", "SOA", 0)
 	}
 }
 
