@@ -70,37 +70,26 @@ func whoIs(o *kubeapi.Object, m *kubeapi.Member) identity {
 	return who
 }
 
-// dualStack finds those that have an address of either family, as an endpoint has in two
-// slices. They are known by the IPv4 one: a node has one name.
+// dualStack finds those that have an IPv4 address, if there is an IPv6 one at all: an
+// endpoint has both in two slices. They are known by the former: a node has one name.
 func dualStack(objects []*kubeapi.Object, family kubeapi.Family) map[identity]bool {
-	if family != kubeapi.AnyFamily {
+	if family != kubeapi.AnyFamily || !slices.ContainsFunc(objects, hasIPv6) {
 		return nil
 	}
-	var has4, has6 map[identity]bool
+	has4 := make(map[identity]bool)
 	for _, o := range objects {
 		for i := range o.Members {
-			who := whoIs(o, &o.Members[i])
-			is4 := who.address.Is4()
-			who.address = netip.Addr{}
-			switch {
-			case who.id == "":
-				continue
-			case is4 && has4 == nil:
-				has4 = make(map[identity]bool)
-			case !is4 && has6 == nil:
-				has6 = make(map[identity]bool)
-			}
-			if is4 {
+			if who := whoIs(o, &o.Members[i]); who.id != "" && who.address.Is4() {
+				who.address = netip.Addr{}
 				has4[who] = true
-			} else {
-				has6[who] = true
 			}
 		}
 	}
-	if len(has6) == 0 {
-		return nil
-	}
 	return has4
+}
+
+func hasIPv6(o *kubeapi.Object) bool {
+	return slices.ContainsFunc(o.Members, func(m kubeapi.Member) bool { return m.Address.Is6() })
 }
 
 // unite joins two lists of ports without duplicates. It changes neither.
