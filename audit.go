@@ -17,14 +17,23 @@ const auditInterval = time.Second
 // auditLog is how many members that are left out get a line each in one audit.
 const auditLog = 10
 
-// audit tells the operator, in the log and in metrics, who is not served as they may
-// expect. It follows the table at its own pace, for nobody waits for it.
+// audit tells the operator, in the log and in metrics, who is served, and who is not as they
+// may expect. It follows the table at its own pace, for nobody waits for it.
 type audit struct {
 	config *config
 	table  *table
-	known  map[*cluster]findings
-	counts map[problem]int
+	known  map[*cluster]census
+	counts map[prometheus.Gauge]int
 }
+
+// census is what there is to tell of a cluster.
+type census struct {
+	members  int // that are listed
+	held     bool
+	findings findings
+}
+
+func (c *census) isEmpty() bool { return c.members == 0 && !c.held && len(c.findings) == 0 }
 
 // finding is one member and what is wrong with it.
 type finding struct {
@@ -42,34 +51,52 @@ const (
 )
 
 func newAudit(c *config, t *table) *audit {
-	a := &audit{config: c, table: t, known: make(map[*cluster]findings), counts: make(map[problem]int)}
+	a := &audit{config: c, table: t, known: make(map[*cluster]census), counts: make(map[prometheus.Gauge]int)}
 	for _, p := range append(leftOutProblems, undeclaredPort) {
-		a.gauge(p).Add(0) // so that it is there
+		a.countFinding(p, 0) // so that it is there
 	}
+	a.countCluster(census{}, 0)
 	return a
 }
 
-// gauge is where findings of a kind are counted, together with those of other blocks of the
-// same zone, and of the same block before a reload.
-func (a *audit) gauge(p problem) prometheus.Gauge {
-	if p == undeclaredPort {
-		return defaultPorts.WithLabelValues(a.config.name())
-	}
-	return leftOutMembers.WithLabelValues(a.config.name(), string(p))
+// count adds to what other blocks of the same zone count, and to what the same block does
+// before a reload.
+func (a *audit) count(gauge *prometheus.GaugeVec, delta int, labels ...string) {
+	g := gauge.WithLabelValues(append([]string{a.config.name()}, labels...)...)
+	a.counts[g] += delta
+	g.Add(float64(delta))
 }
 
-func (a *audit) count(p problem, delta int) {
-	if p != tooMany { // that is no member
-		a.counts[p] += delta
-		a.gauge(p).Add(float64(delta))
+func (a *audit) countFinding(p problem, delta int) {
+	switch p {
+	case tooMany: // that is no member
+	case undeclaredPort:
+		a.count(defaultPorts, delta)
+	default:
+		a.count(leftOutMembers, delta, string(p))
+	}
+}
+
+// countCluster counts one cluster in or out.
+func (a *audit) countCluster(c census, delta int) {
+	a.count(listedMembers, delta*c.members)
+	a.count(nonEmptyClusters, delta*min(1, c.members))
+	held := 0
+	if c.held {
+		held = 1
+	}
+	a.count(heldClusters, delta*held)
+	for f := range c.findings {
+		a.countFinding(f.problem, delta)
 	}
 }
 
 // close takes back what has been counted.
 func (a *audit) close() {
-	for p, n := range a.counts {
-		a.count(p, -n)
+	for gauge, n := range a.counts {
+		gauge.Sub(float64(n))
 	}
+	clear(a.counts)
 }
 
 func (a *audit) run(ctx context.Context) {
@@ -92,19 +119,17 @@ func (a *audit) run(ctx context.Context) {
 // look audits the clusters that have changed.
 func (a *audit) look() {
 	var fresh []finding
-	for _, c := range a.table.takeDirty() {
-		found := a.find(c)
-		for f := range found {
-			if _, ok := a.known[c][f]; !ok {
+	for _, s := range a.table.takeDirty() {
+		before, now := a.known[s.cluster], a.find(s)
+		for f := range now.findings {
+			if _, ok := before.findings[f]; !ok {
 				fresh = append(fresh, f)
 			}
-			a.count(f.problem, +1)
 		}
-		for f := range a.known[c] {
-			a.count(f.problem, -1)
-		}
-		if a.known[c] = found; len(found) == 0 {
-			delete(a.known, c)
+		a.countCluster(now, +1)
+		a.countCluster(before, -1)
+		if a.known[s.cluster] = now; now.isEmpty() {
+			delete(a.known, s.cluster)
 		}
 	}
 	for i, f := range fresh {
@@ -116,17 +141,18 @@ func (a *audit) look() {
 	}
 }
 
-func (a *audit) find(c *cluster) findings {
-	objects := c.roster.Load().objects
+// find looks for those who are left out among all that there are, held or not: they may be
+// why a cluster is.
+func (a *audit) find(s state) census {
 	found := make(findings)
 	note := func(o *kubeapi.Object, what string, p problem) {
 		found[finding{o.Namespace, o.Name, what, p}] = struct{}{}
 	}
-	for _, o := range objects {
+	for _, o := range s.actual.objects {
 		for _, text := range o.Invalid {
 			note(o, text, invalidAddress)
 		}
-		if c != a.table.misfits {
+		if s.cluster != a.table.misfits {
 			continue
 		}
 		if group := o.Labels[a.config.groupLabel].Value; !isLabel(group) {
@@ -135,22 +161,37 @@ func (a *audit) find(c *cluster) findings {
 			note(o, o.Name, invalidNamespace)
 		}
 	}
-	if c == a.table.misfits {
-		return found
+	if s.cluster == a.table.misfits {
+		return census{findings: found}
 	}
-	nodes, left := a.config.nameAll(objects)
-	if srvSize(nodes) > dns.MaxMsgSize {
-		found[finding{what: c.name, problem: tooMany}] = struct{}{}
-	}
+	nodes, left := a.config.nameAll(s.actual.objects)
 	for _, l := range left {
 		note(l.object, l.what, l.problem)
+	}
+	held := s.answered != s.actual
+	if held {
+		nodes, _ = a.config.nameAll(s.answered.objects)
+	}
+	if srvSize(nodes) > dns.MaxMsgSize {
+		found[finding{what: s.cluster.name, problem: tooMany}] = struct{}{}
 	}
 	for i := range nodes {
 		if _, ok := a.config.port.of(&nodes[i]); !ok {
 			found[finding{what: nodes[i].longname(), problem: undeclaredPort}] = struct{}{}
 		}
 	}
-	return found
+	return census{listed(nodes), held, found}
+}
+
+// listed counts the longnames of nodes that are listed; the nodes are ordered by them.
+func listed(nodes []node) int {
+	count, last := 0, ""
+	for i := range nodes {
+		if n := &nodes[i]; n.listed && n.text != last {
+			count, last = count+1, n.text
+		}
+	}
+	return count
 }
 
 // srvSize is about the size of a message with the SRV records of the listed nodes, whose

@@ -5,6 +5,7 @@ import (
 	"os"
 	"strings"
 	"testing"
+	"time"
 
 	clog "github.com/coredns/coredns/plugin/pkg/log"
 	"github.com/prometheus/client_golang/prometheus/testutil"
@@ -153,5 +154,55 @@ func TestAuditSaysWhatNoMessageCanHold(t *testing.T) {
 		if got := strings.Count(log, "64 KiB"); got != want {
 			t.Errorf("%d members: got %d lines, want %d: %q", members, got, want, log)
 		}
+	}
+}
+
+func TestAuditCountsMembersAndClusters(t *testing.T) {
+	const zone = "census.internal."
+	c := configOf(t, "longnames census.internal {\n group_by app\n mode hostname\n}")
+	app := func(name string, members ...kubeapi.Member) *kubeapi.Object {
+		return labelled(c, labels{"app": name}, slice(name, members...))
+	}
+	one, two := hosted(endpoint("p1", "10.0.0.1")), hosted(endpoint("p2", "10.0.0.2"))
+	same := one
+	same.ID = "another"
+	a, b, empty := app("a", one, two, same, unready(hosted(endpoint("p3", "10.0.0.3")))), app("b", one), app("empty")
+	unnamed := app("b", endpoint("p1", "10.0.0.1"))
+	table := tableOf(c)
+	audit := newAudit(c, table)
+	for _, step := range []struct {
+		name                             string
+		do                               func()
+		members, clusters, held, leftOut float64
+	}{
+		{"nothing", func() {}, 0, 0, 0, 0},
+		{"three clusters, one of them empty", func() { apply(table, a, b, empty) }, 3, 2, 0, 0},
+		{"one gone", func() { table.Apply(gone(a), 2) }, 3, 2, 1, 0},
+		{"one without hostname", func() { table.Apply([]kubeapi.Change{{Old: b, New: unnamed}}, 3) }, 3, 2, 2, 1},
+		{"one back", func() { apply(table, a) }, 3, 2, 1, 1},
+		{"the other given up", func() { table.release(time.Now().Add(time.Hour)) }, 2, 1, 0, 1},
+		{"all gone", func() { table.Apply(gone(a, unnamed), 5) }, 2, 1, 1, 0},
+		{"all given up", func() { table.release(time.Now().Add(time.Hour)) }, 0, 0, 0, 0},
+	} {
+		logged(t, func() { step.do(); audit.look() })
+		for name, pair := range map[string][2]float64{
+			"members":  {testutil.ToFloat64(listedMembers.WithLabelValues(zone)), step.members},
+			"clusters": {testutil.ToFloat64(nonEmptyClusters.WithLabelValues(zone)), step.clusters},
+			"held":     {testutil.ToFloat64(heldClusters.WithLabelValues(zone)), step.held},
+			"left out": {testutil.ToFloat64(leftOutMembers.WithLabelValues(zone, string(invalidHostname))), step.leftOut},
+		} {
+			if got, want := pair[0], pair[1]; got != want {
+				t.Errorf("%s: %s: got %v, want %v", step.name, name, got, want)
+			}
+		}
+	}
+	if len(audit.known) != 0 {
+		t.Errorf("known in the end: got %v, want nothing", audit.known)
+	}
+	apply(table, b)
+	audit.look()
+	audit.close()
+	if got := testutil.ToFloat64(listedMembers.WithLabelValues(zone)); got != 0 {
+		t.Errorf("members of a block that has ended: got %v, want 0", got)
 	}
 }

@@ -2,8 +2,12 @@ package longnames
 
 import (
 	"fmt"
+	"io"
+	"os"
 	"testing"
+	"time"
 
+	clog "github.com/coredns/coredns/plugin/pkg/log"
 	"github.com/coredns/coredns/plugin/test"
 	"github.com/miekg/dns"
 
@@ -45,6 +49,29 @@ func BenchmarkServeDNS(b *testing.B) {
 				})
 			}
 		}
+	}
+}
+
+// BenchmarkVanish shows that so many clusters can end at once, and be given up at once.
+func BenchmarkVanish(b *testing.B) {
+	clog.SetOutput(io.Discard)
+	b.Cleanup(func() { clog.SetOutput(os.Stdout) })
+	const n = 100_000
+	c := configOf(b, "longnames erl.internal 10.in-addr.arpa {\n group_by app\n lookup pods\n}")
+	added, removed := make([]kubeapi.Change, 0, n), make([]kubeapi.Change, 0, n)
+	for i := range n {
+		name := fmt.Sprint("app", i)
+		o := labelled(c, labels{"app": name}, slice(name, endpoint(name, fmt.Sprintf("10.%d.%d.%d", i>>16, i>>8&255, i&255))))
+		added, removed = append(added, kubeapi.Change{New: o}), append(removed, kubeapi.Change{Old: o})
+	}
+	b.ReportAllocs()
+	for b.Loop() {
+		b.StopTimer()
+		t := newTable(c)
+		t.Apply(added, 1)
+		b.StartTimer()
+		t.Apply(removed, 2)
+		t.release(time.Now().Add(time.Hour))
 	}
 }
 

@@ -16,19 +16,21 @@ import (
 type cluster struct {
 	name   string // relative to the zone, lower case; empty at the apex
 	roster atomic.Pointer[roster]
+	hold   atomic.Pointer[hold] // nil unless the roster is held
+	// actual is what there really is, and the roster itself unless that is held. It is
+	// for the table only.
+	actual *roster
 }
 
 func newCluster(name string) *cluster {
-	c := &cluster{name: name}
-	c.roster.Store(&roster{})
+	c := &cluster{name: name, actual: &roster{}}
+	c.roster.Store(c.actual)
 	return c
 }
 
 // members gives the named members as of now.
 func (c *cluster) members(conf *config) *members {
-	r := c.roster.Load()
-	r.once.Do(func() { r.built = newMembers(conf, c.name, r.objects) })
-	return r.built
+	return c.roster.Load().members(conf, c.name)
 }
 
 // roster is what a cluster was made of at one time. It never changes; what follows from
@@ -37,6 +39,12 @@ type roster struct {
 	objects []*kubeapi.Object // ordered by namespace and name
 	once    sync.Once
 	built   *members
+}
+
+// members gives the named members of a cluster that is or was made of r.
+func (r *roster) members(conf *config, cluster string) *members {
+	r.once.Do(func() { r.built = newMembers(conf, cluster, r.objects) })
+	return r.built
 }
 
 // with gives a roster without some objects and with others, which may be newer states of

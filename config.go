@@ -25,14 +25,17 @@ type config struct {
 	hosts   placement // of host parts
 	reverse bool      // there is a zone for PTR records
 
+	hold           time.Duration // 0 if nothing is held
 	startupTimeout time.Duration
 }
 
 // name is what the block is called in logs and metrics: its first zone that is not
 // reverse.
-func (c *config) name() string {
-	at := slices.IndexFunc(c.zones, func(z zone) bool { return !z.reverse })
-	return c.zones[at].name
+func (c *config) name() string { return c.first().name }
+
+// first is the first zone that is not reverse.
+func (c *config) first() *zone {
+	return &c.zones[slices.IndexFunc(c.zones, func(z zone) bool { return !z.reverse })]
 }
 
 // placement tells whether host parts lie in zones of the block.

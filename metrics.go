@@ -1,23 +1,68 @@
 package longnames
 
 import (
+	"sync"
+
 	"github.com/coredns/coredns/plugin"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promauto"
 )
 
 var (
-	leftOutMembers = promauto.NewGaugeVec(prometheus.GaugeOpts{
-		Namespace: plugin.Namespace,
-		Subsystem: pluginName,
-		Name:      "left_out_members",
-		Help:      "Candidates that are not served since no longname can be made for them.",
-	}, []string{"zone", "reason"})
+	listedMembers = gauge("members", "Members that are listed.")
 
-	defaultPorts = promauto.NewGaugeVec(prometheus.GaugeOpts{
+	nonEmptyClusters = gauge("clusters", "Clusters that have members.")
+
+	heldClusters = gauge("held_clusters", "Clusters that have lost all of their members, and are still answered with the last ones.")
+
+	leftOutMembers = gauge("left_out_members", "Candidates that are not served since no longname can be made for them.", "reason")
+
+	defaultPorts = gauge("members_without_port", "Members that do not declare the port that SRV records are configured to give.")
+
+	staleAnswers = promauto.NewCounterVec(prometheus.CounterOpts{
 		Namespace: plugin.Namespace,
 		Subsystem: pluginName,
-		Name:      "members_without_port",
-		Help:      "Members that do not declare the port that SRV records are configured to give.",
-	}, []string{"zone"})
+		Name:      "stale_answers_total",
+		Help:      "Answers from the members that were last known, before they have been read.",
+	}, []string{"server", "zone"})
 )
+
+// ofZones are all metrics that have a zone.
+var ofZones = []interface {
+	DeletePartialMatch(labels prometheus.Labels) int
+}{listedMembers, nonEmptyClusters, heldClusters, leftOutMembers, defaultPorts, staleAnswers}
+
+func gauge(name, help string, labels ...string) *prometheus.GaugeVec {
+	return promauto.NewGaugeVec(prometheus.GaugeOpts{
+		Namespace: plugin.Namespace,
+		Subsystem: pluginName,
+		Name:      name,
+		Help:      help,
+	}, append([]string{"zone"}, labels...))
+}
+
+// users counts the blocks at work that are called by a zone.
+var users = struct {
+	sync.Mutex
+	of map[string]int
+}{of: make(map[string]int)}
+
+// useMetrics keeps the metrics of a zone until the function that it gives is called. They are
+// removed with the last block: a reload does not interrupt them, and what is not configured
+// any more does not alert for ever.
+func useMetrics(zone string) (end func()) {
+	users.Lock()
+	defer users.Unlock()
+	users.of[zone]++
+	return sync.OnceFunc(func() {
+		users.Lock()
+		defer users.Unlock()
+		if users.of[zone]--; users.of[zone] > 0 {
+			return
+		}
+		delete(users.of, zone)
+		for _, m := range ofZones {
+			m.DeletePartialMatch(prometheus.Labels{"zone": zone})
+		}
+	})
+}

@@ -97,6 +97,32 @@ func (c *config) nameAll(objects []*kubeapi.Object) (nodes []node, left []leftOu
 	return nodes, left
 }
 
+// namesAny tells whether nameAll gives any candidate a longname, but mostly at the cost of
+// one.
+func (c *config) namesAny(objects []*kubeapi.Object) bool {
+	has4, named6 := false, false
+	for _, o := range objects {
+		for i := range o.Members {
+			m := &o.Members[i]
+			is4 := m.Address.Is4()
+			has4 = has4 || is4
+			if !is4 && named6 {
+				continue
+			}
+			_, _, p := c.naming.longname(o, m)
+			if p == noProblem && is4 {
+				return true
+			}
+			named6 = named6 || p == noProblem
+		}
+	}
+	if has4 && named6 { // one that has both addresses is known by the other
+		nodes, _ := c.nameAll(objects)
+		return len(nodes) > 0
+	}
+	return named6
+}
+
 // unitePorts lets nodes of one longname, which are next to each other, declare the same
 // ports: hostNetwork pods that share an address are one node to the BEAM.
 func unitePorts(nodes []node) {

@@ -33,6 +33,7 @@ var options = map[string]option{
 	"port":            {"NUMBER | NAME", 1, 1, readPort},
 	"ttl":             {"SECONDS", 1, 1, readTTL},
 	"fallthrough":     {"[ZONES...]", 0, -1, readFallthrough},
+	"hold":            {"DURATION", 1, 1, readHold},
 	"kubeconfig":      {"FILE [CONTEXT]", 1, 2, readKubeconfig},
 	"endpoint":        {"URL", 1, 1, readEndpoint},
 	"tls":             {"CERT KEY CACERT", 3, 3, readTLS},
@@ -169,6 +170,8 @@ func readFallthrough(p *parser) error {
 	return nil
 }
 
+func readHold(p *parser) error { return readDuration(p, &p.config.hold) }
+
 func readKubeconfig(p *parser) error {
 	p.config.source.Kubeconfig = p.path(p.args[0])
 	if len(p.args) == 2 {
@@ -208,12 +211,14 @@ func readManifests(p *parser) error {
 	return nil
 }
 
-func readStartupTimeout(p *parser) error {
+func readStartupTimeout(p *parser) error { return readDuration(p, &p.config.startupTimeout) }
+
+func readDuration(p *parser, into *time.Duration) error {
 	d, err := time.ParseDuration(p.args[0])
 	if err != nil || d < 0 {
 		return p.wrong("expected a duration like 5s, got %q", p.args[0])
 	}
-	p.config.startupTimeout = d
+	*into = d
 	return nil
 }
 

@@ -25,6 +25,7 @@ func TestOptionTakes(t *testing.T) {
 	srvPort := func(c *config) any { return c.port }
 	ttl := func(c *config) any { return c.ttl }
 	through := func(c *config) any { return c.fall.Zones }
+	held := func(c *config) any { return c.hold }
 	timeout := func(c *config) any { return c.startupTimeout }
 	for _, tc := range []struct {
 		lines []string // the first has the option
@@ -70,6 +71,9 @@ func TestOptionTakes(t *testing.T) {
 		{[]string{"ttl 3600"}, ttl, uint32(3600)},
 		{[]string{"fallthrough"}, through, []string{"."}},
 		{[]string{"fallthrough Erl.internal 10.0.0.0/8"}, through, []string{"erl.internal.", "10.in-addr.arpa."}},
+		{[]string{"hold 10m"}, held, 10 * time.Minute},
+		{[]string{"hold 0"}, held, time.Duration(0)},
+		{[]string{"hold 0s"}, held, time.Duration(0)},
 		{[]string{"kubeconfig /etc/kubeconfig"}, func(c *config) any { return c.source.Kubeconfig }, "/etc/kubeconfig"},
 		{[]string{"kubeconfig /etc/kubeconfig admin@prod"}, func(c *config) any { return c.source.Context }, "admin@prod"},
 		{[]string{"endpoint https://10.0.0.1:6443"}, func(c *config) any { return c.source.Endpoint }, "https://10.0.0.1:6443"},
@@ -116,6 +120,7 @@ func TestOptionDefaults(t *testing.T) {
 		"port":             {c.port, port{number: 4369}},
 		"ttl":              {c.ttl, uint32(5)},
 		"fallthrough":      {c.fall.Zones, []string(nil)},
+		"hold":             {c.hold, 30 * time.Second},
 		"cached":           {c.source.Cached, false},
 		"startup_timeout":  {c.startupTimeout, 5 * time.Second},
 	} {
@@ -204,6 +209,11 @@ func TestOptionRefuses(t *testing.T) {
 		{[]string{"fallthrough a..b"}, `expected a zone, got "a..b"`},
 		{[]string{"fallthrough 10.0.0.0/9 a..b"}, `expected a zone, got "a..b"`},
 		{[]string{`fallthrough ""`}, `expected "fallthrough [ZONES...]", got an empty argument`},
+		{[]string{"hold"}, `expected "hold DURATION", got 0 arguments`},
+		{[]string{"hold 5s 6s"}, "got 2 arguments"},
+		{[]string{"hold 30"}, `expected a duration like 5s, got "30"`},
+		{[]string{"hold -1s"}, `expected a duration like 5s, got "-1s"`},
+		{[]string{"hold forever"}, `expected a duration like 5s, got "forever"`},
 		{[]string{"kubeconfig"}, `expected "kubeconfig FILE [CONTEXT]", got 0 arguments`},
 		{[]string{"kubeconfig a b c"}, "got 3 arguments"},
 		{[]string{`kubeconfig ""`}, "got an empty argument"},
@@ -242,7 +252,7 @@ func TestOptionRefuses(t *testing.T) {
 
 func TestOptionIsGivenOnce(t *testing.T) {
 	args := map[string]string{
-		"tls": "a b c", "endpoint": "https://a", "port": "1", "ttl": "1", "startup_timeout": "1s", "lookup": "pods",
+		"tls": "a b c", "endpoint": "https://a", "port": "1", "ttl": "1", "hold": "1s", "startup_timeout": "1s", "lookup": "pods",
 		"include": "all", "mode": "dns", "family": "ipv4", "cached": "", "fallthrough": "",
 	}
 	for name := range options {

@@ -18,6 +18,7 @@ import (
 
 const (
 	defaultTTL            = 5 // seconds
+	defaultHold           = 30 * time.Second
 	defaultStartupTimeout = 5 * time.Second
 	defaultDomain         = "cluster.local"
 	maxTTL                = 3600 // seconds
@@ -46,6 +47,7 @@ func parse(c *caddy.Controller) (*config, error) {
 			naming:     naming{mode: modeIP, basenameLabel: -1},
 			source:     kubeapi.Config{Lookup: kubeapi.Endpoints, UserAgent: userAgent()},
 
+			hold:           defaultHold,
 			startupTimeout: defaultStartupTimeout,
 		},
 		lines: make(map[string]int),

@@ -13,6 +13,7 @@ import (
 
 	"github.com/coredns/coredns/plugin"
 	"github.com/coredns/coredns/plugin/cache"
+	"github.com/coredns/coredns/plugin/metrics"
 	"github.com/coredns/coredns/plugin/ready"
 	"github.com/miekg/dns"
 )
@@ -84,6 +85,9 @@ func (l *Longnames) ServeDNS(ctx context.Context, w dns.ResponseWriter, r *dns.M
 			reply := a.block.resolver.lookup(a.zone, &q)
 			if reply.result == nameError && a.block.config.fall.Through(q.name) {
 				continue
+			}
+			if reply.stale {
+				staleAnswers.WithLabelValues(metrics.WithServer(ctx), a.block.config.name()).Inc()
 			}
 			return write(w, r, &reply)
 		}

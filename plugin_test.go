@@ -114,11 +114,15 @@ func TestNotOurs(t *testing.T) {
 // manyMembers is a cluster of n members with addresses 10.0.x.y.
 func manyMembers(t testing.TB, block string, n int) *Longnames {
 	t.Helper()
+	return serving(tableOf(configOf(t, block), bigSlice(n)))
+}
+
+func bigSlice(n int) *kubeapi.Object {
 	var members []kubeapi.Member
 	for i := range n {
 		members = append(members, hosted(endpoint(fmt.Sprintf("web-%d", i), fmt.Sprintf("10.0.%d.%d", i/250, i%250+1))))
 	}
-	return serving(tableOf(configOf(t, block), slice("web", members...)))
+	return slice("web", members...)
 }
 
 func TestSizeOfAnswers(t *testing.T) {

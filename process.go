@@ -14,6 +14,8 @@ import (
 // for all.
 type process struct {
 	blocks []*block
+	// old is what a reload replaces, until the start.
+	old *process
 	// next is made from the Corefile of a reload, until that has succeeded or failed.
 	next atomic.Pointer[process]
 }
@@ -34,6 +36,7 @@ func processOf(c *caddy.Controller) *process {
 	c.Set(storageKey{}, p)
 	if old := reloading.Swap(nil); old != nil {
 		old.next.Store(p)
+		p.old = old
 	}
 	c.OnStartup(func() error {
 		p.start()
@@ -61,11 +64,33 @@ func processOf(c *caddy.Controller) *process {
 func (p *process) start() {
 	start := time.Now()
 	for _, b := range p.blocks {
-		b.start()
+		b.start(p.old.predecessor(b))
 	}
+	p.old = nil
 	for _, b := range p.blocks {
 		b.wait(start)
 	}
+}
+
+// predecessor gives the block that b replaces: one of the same zone, and if there are
+// several, the one that reads the same; nil if there is none.
+func (p *process) predecessor(b *block) *block {
+	if p == nil {
+		return nil
+	}
+	var found *block
+	for _, old := range p.blocks {
+		if old.config.name() != b.config.name() {
+			continue
+		}
+		if old.source.Same(b.source) {
+			return old
+		}
+		if found == nil {
+			found = old
+		}
+	}
+	return found
 }
 
 // keep stops what a failed reload has started. A reload also fails if some plugin fails to
@@ -103,7 +128,7 @@ func (p *process) stop() {
 // process are known, and stays so.
 func (l *Longnames) Ready() bool {
 	for _, b := range l.all.blocks {
-		if !b.table.synced.Load() {
+		if !b.table.known() {
 			return false
 		}
 	}

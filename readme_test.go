@@ -143,7 +143,7 @@ func example(t *testing.T) *Longnames {
 		t.Fatal(err)
 	}
 	for _, b := range l.blocks {
-		b.start()
+		b.start(nil)
 		t.Cleanup(b.stop)
 		<-b.table.done
 	}

@@ -40,14 +40,22 @@ type reply struct {
 	answer []dns.RR // shared: neither it nor its records may be written to
 	glue   []dns.RR // likewise; addresses that may be left out
 	size   int      // bytes of the message with glue
+	stale  bool     // from what was last known, which may be out of date
 	soa    dns.RR   // of the zone, if there is no answer
 }
 
 // lookup answers a question about a name in a zone of the block.
 func (r *resolver) lookup(z *zone, q *question) reply {
-	if !r.table.synced.Load() {
+	stale := !r.table.synced.Load()
+	if stale && !r.table.known() {
 		return reply{result: unavailable}
 	}
+	answer := r.answer(z, q)
+	answer.stale = stale && answer.result != refused
+	return answer
+}
+
+func (r *resolver) answer(z *zone, q *question) reply {
 	if q.qtype == dns.TypeAXFR || q.qtype == dns.TypeIXFR {
 		return reply{result: refused}
 	}
@@ -187,13 +195,27 @@ func (r *resolver) host(q *question) (set *rrset, exists bool) {
 		d := r.table.cluster("").members(r.config).directory(r.config)
 		return r.hostSet(q, d.byHost[q.name]), len(d.byHost[q.name]) > 0 || d.above[q.name]
 	}
-	var nodes []*node
-	for _, o := range r.table.hosts.in(q.name) {
-		for _, n := range o.cluster.members(r.config).directory(r.config).byHost[q.name] {
-			nodes = best(nodes, n)
+	nodes := r.nodes(r.table.hosts.in(q.name), func(d *directory) []*node { return d.byHost[q.name] })
+	return r.hostSet(q, nodes), len(nodes) > 0 || r.table.hostNames.has(q.name)
+}
+
+// nodes gives the best of those that some clusters have. What is only held yields to what
+// there is: others may have its address or its host part by now.
+func (r *resolver) nodes(in []occurrence, of func(*directory) []*node) []*node {
+	var nodes, held []*node
+	for _, o := range in {
+		which := &nodes
+		if o.cluster.hold.Load() != nil {
+			which = &held
+		}
+		for _, n := range of(o.cluster.members(r.config).directory(r.config)) {
+			*which = best(*which, n)
 		}
 	}
-	return r.hostSet(q, nodes), len(nodes) > 0 || r.table.hostNames.has(q.name)
+	if len(nodes) == 0 {
+		return held
+	}
+	return nodes
 }
 
 // hostSet has the addresses of a host part, which has no other records.
@@ -222,11 +244,7 @@ func (r *resolver) reverse(q *question) (set *rrset, exists bool) {
 	case !prefix.IsSingleIP():
 		return nil, r.table.ordered.Load().overlaps(prefix)
 	default:
-		for _, o := range r.table.addresses.in(prefix.Addr()) {
-			for _, n := range o.cluster.members(r.config).directory(r.config).byAddress[prefix.Addr()] {
-				nodes = best(nodes, n)
-			}
-		}
+		nodes = r.nodes(r.table.addresses.in(prefix.Addr()), func(d *directory) []*node { return d.byAddress[prefix.Addr()] })
 	}
 	if len(nodes) == 0 || q.qtype != dns.TypePTR {
 		return nil, len(nodes) > 0

@@ -10,8 +10,8 @@ import (
 )
 
 var (
-	httpPort = kubeapi.Port{Name: "http", Protocol: "TCP", Number: 4000}
-	metrics  = kubeapi.Port{Name: "metrics", Protocol: "UDP", Number: 9000}
+	httpPort    = kubeapi.Port{Name: "http", Protocol: "TCP", Number: 4000}
+	metricsPort = kubeapi.Port{Name: "metrics", Protocol: "UDP", Number: 9000}
 )
 
 const (
@@ -29,7 +29,7 @@ func inService(c *config, o *kubeapi.Object) *kubeapi.Object {
 func ipCluster(t testing.TB) *Longnames {
 	t.Helper()
 	return serving(tableOf(configOf(t, ipBlock),
-		ported(slice("web", endpoint("web-x1", "10.0.0.1"), endpoint("web-x2", "10.0.0.2"), unready(endpoint("web-x3", "10.0.0.3"))), httpPort, metrics),
+		ported(slice("web", endpoint("web-x1", "10.0.0.1"), endpoint("web-x2", "10.0.0.2"), unready(endpoint("web-x3", "10.0.0.3"))), httpPort, metricsPort),
 		named("web-6", slice("web", endpoint("web-x6", "fd00::6"))),
 	))
 }

@@ -18,7 +18,7 @@ func write(w dns.ResponseWriter, r *dns.Msg, reply *reply) (int, error) {
 	case unavailable:
 		m.Authoritative = false
 		m.Rcode = dns.RcodeServerFailure
-		explain(m, r, dns.ExtendedErrorCodeNotReady, "members are not known yet")
+		explain(m, w, r, dns.ExtendedErrorCodeNotReady, "members are not known yet")
 	case nameError:
 		m.Rcode = dns.RcodeNameError
 		m.Ns = []dns.RR{reply.soa}
@@ -31,24 +31,34 @@ func write(w dns.ResponseWriter, r *dns.Msg, reply *reply) (int, error) {
 			m.Extra = slices.Clip(reply.glue)
 		}
 	}
+	if reply.stale {
+		explain(m, w, r, dns.ExtendedErrorCodeStaleAnswer, "members are those last known")
+	}
 	if err := w.WriteMsg(m); err != nil {
 		return dns.RcodeSuccess, err
 	}
 	return dns.RcodeSuccess, nil // it is written, whatever the message's own code
 }
 
-// explain adds an extended error (RFC 8914) for a client that speaks EDNS.
-func explain(m, r *dns.Msg, code uint16, text string) {
+// explain adds an extended error (RFC 8914) for a client that speaks EDNS. Where there is
+// no room for it, it is left out rather than records.
+func explain(m *dns.Msg, w dns.ResponseWriter, r *dns.Msg, code uint16, text string) {
 	asked := r.IsEdns0()
 	if asked == nil {
 		return
 	}
+	bare := m.Extra
 	m.SetEdns0(asked.UDPSize(), asked.Do())
 	opt := m.IsEdns0()
 	opt.Option = append(opt.Option, &dns.EDNS0_EDE{InfoCode: code, ExtraText: text})
+	m.Compress = true // as CoreDNS does if it has to
+	if state := (request.Request{W: w, Req: r}); m.Len() > state.Size() {
+		m.Extra = bare
+	}
+	m.Compress = false
 }
 
-// ednsRoom is kept free for options that other plugins may add to the OPT record.
+// ednsRoom is kept free for options that we or other plugins may add to the OPT record.
 const ednsRoom = 128
 
 // glueFits tells whether the client can take the message with its glue: left out it does

@@ -1,7 +1,6 @@
 package longnames
 
 import (
-	"context"
 	"errors"
 	"net"
 	"os"
@@ -20,8 +19,6 @@ import (
 	"github.com/coredns/coredns/plugin/test"
 	"github.com/miekg/dns"
 	"go.uber.org/goleak"
-
-	"github.com/longnames/longnames/kubeapi"
 )
 
 // shop has two ready endpoints.
@@ -351,17 +348,15 @@ func copyFile(t *testing.T, from, to string) {
 	}
 }
 
-// never is a source that nothing comes from.
-type never struct{}
-
-func (never) Run(ctx context.Context, _ kubeapi.Sink) { <-ctx.Done() }
-
 func TestStartupTimeoutsDoNotAddUp(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := &process{}
 		for _, timeout := range []string{"3s", "5s", "1s", "5s"} {
-			c := configOf(t, blockOf("startup_timeout "+timeout))
-			p.blocks = append(p.blocks, &block{config: c, source: never{}, table: newTable(c)})
+			b, err := newBlock(configOf(t, blockOf("namespaces prod", "endpoint http://127.0.0.1:1", "startup_timeout "+timeout)))
+			if err != nil {
+				t.Fatal(err)
+			}
+			p.blocks = append(p.blocks, b)
 		}
 		start := time.Now()
 		p.start()
@@ -388,7 +383,7 @@ func TestServerStartsWithoutAPIServer(t *testing.T) {
 func TestShutdownTwiceOrWithoutStart(t *testing.T) {
 	l := setupAll(t, blockOf("manifests "+shop))[0]
 	l.blocks[0].stop()
-	l.blocks[0].start()
+	l.blocks[0].start(nil)
 	<-l.blocks[0].table.done
 	l.blocks[0].stop()
 	l.blocks[0].stop()

@@ -1,12 +1,11 @@
 package longnames
 
 import (
-	"maps"
 	"net/netip"
-	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/longnames/longnames/kubeapi"
 )
@@ -19,6 +18,7 @@ type table struct {
 	clusters sync.Map // name → *cluster
 	spaces   names    // namespaces that have clusters, relative to the zone
 	serial   atomic.Uint32
+	restored atomic.Bool   // what was last known before the start is known
 	synced   atomic.Bool   // all is known that there was at the start
 	done     chan struct{} // closed when synced becomes true
 
@@ -32,6 +32,9 @@ type table struct {
 	misfits *cluster   // has the objects that belong to no cluster
 	dirty   map[*cluster]struct{}
 	changed chan struct{} // has an element if dirty is not empty
+	holds   []*hold       // in the order in which they end
+	held    chan struct{} // has an element if holds is no longer empty
+	version uint32        // the newest that was taken into the serial
 }
 
 var _ kubeapi.Sink = (*table)(nil)
@@ -42,6 +45,7 @@ func newTable(c *config) *table {
 		misfits: newCluster(""),
 		dirty:   make(map[*cluster]struct{}),
 		changed: make(chan struct{}, 1),
+		held:    make(chan struct{}, 1),
 		done:    make(chan struct{}),
 	}
 	t.ordered.Store(&addresses{all: t.addresses.all})
@@ -58,30 +62,76 @@ func (t *table) cluster(name string) *cluster {
 	return found
 }
 
+// Restored implements kubeapi.Sink.
+func (t *table) Restored() { t.restored.Store(true) }
+
 // Synced implements kubeapi.Sink.
 func (t *table) Synced() {
 	t.synced.Store(true)
 	close(t.done)
 }
 
-// takeDirty gives the clusters that have changed since it was last called.
-func (t *table) takeDirty() []*cluster {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	clusters := slices.Collect(maps.Keys(t.dirty))
-	clear(t.dirty)
-	return clusters
+// known tells whether there is anything to answer from, be it out of date.
+func (t *table) known() bool { return t.synced.Load() || t.restored.Load() }
+
+// state is a cluster at one time.
+type state struct {
+	cluster          *cluster
+	answered, actual *roster // not the same if it is held
 }
 
-// edit collects what changes in one cluster.
-type edit struct{ removed, added []*kubeapi.Object }
+// takeDirty gives the clusters that have changed since it was last called.
+func (t *table) takeDirty() []state {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	states := make([]state, 0, len(t.dirty))
+	for c := range t.dirty {
+		states = append(states, state{c, c.roster.Load(), c.actual})
+	}
+	clear(t.dirty)
+	return states
+}
 
-// Apply implements kubeapi.Sink. A change costs what its own clusters cost. What stays in
-// its cluster can be found all the while: the new is indexed before the old is taken out.
+// edit is what changes in the answers of one cluster.
+type edit struct {
+	removed, added []*kubeapi.Object
+	roster         *roster // without the former and with the latter
+}
+
+// Apply implements kubeapi.Sink. A change costs what its own clusters cost.
 func (t *table) Apply(changes []kubeapi.Change, version uint64) {
+	t.tell(t.apply(changes, version))
+}
+
+func (t *table) apply(changes []kubeapi.Change, version uint64) []event {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	edits := make(map[*cluster]*edit)
+	t.collect(changes, edits)
+	var events []event
+	for home, e := range edits {
+		t.dirty[home] = struct{}{}
+		e.roster = home.actual.with(e.removed, e.added)
+		home.actual = e.roster
+		switch held := home.hold.Load() != nil; {
+		case !held && t.isLost(home):
+			t.holdUntil(home, time.Now().Add(t.config.hold))
+			events = append(events, event{begun, home, home.roster.Load()})
+			delete(edits, home)
+		case held && t.config.namesAny(home.actual.objects):
+			edits[home] = t.endHold(home)
+			events = append(events, event{returned, home, home.actual})
+		case held:
+			delete(edits, home)
+		}
+	}
+	t.replace(edits)
+	t.setSerial(version)
+	return events
+}
+
+// collect adds up the changes of each cluster.
+func (t *table) collect(changes []kubeapi.Change, edits map[*cluster]*edit) {
 	of := func(o *kubeapi.Object) *edit {
 		home := t.home(o)
 		if home == nil {
@@ -102,23 +152,26 @@ func (t *table) Apply(changes []kubeapi.Change, version uint64) {
 			e.added = append(e.added, change.New)
 		}
 	}
+}
+
+// replace lets clusters be answered from other rosters. What stays in its cluster can be
+// found all the while: the new is indexed before the old is taken out.
+func (t *table) replace(edits map[*cluster]*edit) {
 	for home, e := range edits {
 		t.index(home, e.added, +1)
 	}
 	for home, e := range edits {
-		home.roster.Store(home.roster.Load().with(e.removed, e.added))
-		t.dirty[home] = struct{}{}
+		home.roster.Store(e.roster)
 	}
 	for home, e := range edits {
 		t.index(home, e.removed, -1)
-		if len(home.roster.Load().objects) == 0 {
+		if len(e.roster.objects) == 0 {
 			t.remove(home)
 		}
 	}
 	if t.indexed() && t.config.reverse {
 		t.ordered.Store(&addresses{all: t.addresses.all})
 	}
-	t.setSerial(version)
 	select {
 	case t.changed <- struct{}{}:
 	default:
@@ -187,10 +240,30 @@ func (t *table) index(home *cluster, objects []*kubeapi.Object, delta int) {
 }
 
 // setSerial makes the SOA's serial from the version of the newest change, so that it is
-// the same on all replicas and grows as RFC 1982 wants it.
+// the same on all replicas and grows as RFC 1982 wants it. If the end of a hold has taken
+// that number, it is the next until the versions are ahead again.
 func (t *table) setSerial(version uint64) {
-	serial, known := uint32(version), t.serial.Load()            //nolint:gosec // the low bits are what serials are made of
-	if version != 0 && (known == 0 || int32(serial-known) > 0) { //nolint:gosec // serial arithmetic
-		t.serial.Store(serial)
+	serial, last := uint32(version), t.version //nolint:gosec // the low bits are what serials are made of
+	if version == 0 || last != 0 && !newer(serial, last) {
+		return
 	}
+	t.version = serial
+	if known := t.serial.Load(); last != 0 && !newer(serial, known) {
+		serial = known + 1
+	}
+	t.serial.Store(serial)
 }
+
+// inheritSerial lets t go on from the serial of another table of the same zone.
+func (t *table) inheritSerial(old *table) {
+	old.mu.Lock()
+	version, serial := old.version, old.serial.Load()
+	old.mu.Unlock()
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.version = version
+	t.serial.Store(serial)
+}
+
+// newer compares serials.
+func newer(a, b uint32) bool { return int32(a-b) > 0 } //nolint:gosec // serial arithmetic

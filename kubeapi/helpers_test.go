@@ -1,7 +1,6 @@
 package kubeapi
 
 import (
-	"context"
 	"fmt"
 	"maps"
 	"net/netip"
@@ -95,12 +94,13 @@ type batch struct {
 
 // recordingSink keeps what a source tells, and whether that made sense.
 type recordingSink struct {
-	mu      sync.Mutex
-	batches []batch
-	objects map[key]*Object
-	synced  int
-	fewest  int // objects at any time since reset
-	faults  []string
+	mu       sync.Mutex
+	batches  []batch
+	objects  map[key]*Object
+	synced   int
+	restored int
+	fewest   int // objects at any time since reset
+	faults   []string
 }
 
 func newSink(t *testing.T) *recordingSink {
@@ -119,9 +119,6 @@ func newSink(t *testing.T) *recordingSink {
 func (s *recordingSink) Apply(changes []Change, version uint64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if len(changes) == 0 {
-		s.faults = append(s.faults, "no change at all")
-	}
 	s.batches = append(s.batches, batch{changes, version})
 	for _, c := range changes {
 		o := c.New
@@ -139,6 +136,12 @@ func (s *recordingSink) Apply(changes []Change, version uint64) {
 		}
 	}
 	s.fewest = min(s.fewest, len(s.objects))
+}
+
+func (s *recordingSink) Restored() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.restored++
 }
 
 func (s *recordingSink) Synced() {
@@ -193,6 +196,15 @@ func (s *recordingSink) eventually(t *testing.T, want ...string) {
 		defer s.mu.Unlock()
 		return s.synced > 0 && slices.Equal(got, want), fmt.Sprintf("members, synced %d times:\nwant %q\n got %q", s.synced, want, got)
 	})
+}
+
+func (s *recordingSink) wantRestored(t *testing.T, want int) {
+	t.Helper()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.restored != want {
+		t.Errorf("restored: want %d times, got %d", want, s.restored)
+	}
 }
 
 func (s *recordingSink) wantSynced(t *testing.T, want int) {
@@ -252,18 +264,20 @@ func newSlice(name string, addresses ...string) *discoveryv1.EndpointSlice {
 func addr(text string) netip.Addr { return netip.MustParseAddr(text) }
 
 // start runs a source until stop is called, or the test ends.
-func start(t *testing.T, source Source, sink Sink) (stop func()) {
+func start(t *testing.T, source *Source, sink Sink) (stop func()) {
 	t.Helper()
-	ctx, cancel := context.WithCancel(t.Context())
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		source.Run(ctx, sink)
-	}()
-	stop = func() {
-		cancel()
-		<-done
+	if !source.Join(sink) {
+		t.Fatal("the source has ended")
 	}
+	stop = func() { <-source.Leave(sink) }
 	t.Cleanup(stop)
 	return stop
+}
+
+// storeFor is a store that tells a sink.
+func storeFor(s shrinker, sink Sink) *store {
+	f := &feed{}
+	st := f.newStore(s, "")
+	f.join(sink)
+	return st
 }

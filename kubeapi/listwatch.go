@@ -32,7 +32,7 @@ func (w *watcher) listWatch(client rest.Interface, namespace string) *listWatch 
 	return &listWatch{
 		client: client, resource: w.resource, namespace: namespace,
 		selector: w.config.Selector, cached: w.config.Cached, contact: w.contact,
-		shrinker: shrinker{labels: w.config.Labels, family: w.config.Family},
+		shrinker: w.config.shrinker(),
 	}
 }
 

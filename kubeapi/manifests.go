@@ -29,7 +29,7 @@ type manifests struct {
 	selector labels.Selector
 	shrinker shrinker
 	files    map[string]*manifest
-	objects  map[key]*Object // what the sink knows
+	store    *store
 	version  uint64
 	problem  string // of the patterns, as last logged
 }
@@ -44,41 +44,40 @@ type manifest struct {
 
 // newManifests reads the files for the first time. A file that cannot be used at all
 // is an error; one that has some broken objects among good ones is not.
-func newManifests(c *Config) (*manifests, error) {
+func newManifests(c *Config, f *feed) (*manifests, identity, error) {
 	selector, err := labels.Parse(c.Selector)
 	if err != nil {
-		return nil, fmt.Errorf("selector: %w", err)
+		return nil, identity{}, fmt.Errorf("selector: %w", err)
 	}
 	m := &manifests{
 		config:   c,
 		selector: selector,
-		shrinker: shrinker{labels: c.Labels, family: c.Family},
+		shrinker: c.shrinker(),
 		files:    make(map[string]*manifest),
+		store:    f.newStore(c.shrinker(), ""),
 	}
 	paths, err := m.paths()
 	if err != nil {
-		return nil, err
+		return nil, identity{}, err
 	}
 	for _, path := range paths {
 		info, err := os.Stat(path)
 		if err != nil {
-			return nil, fmt.Errorf("manifests: %w", err)
+			return nil, identity{}, fmt.Errorf("manifests: %w", err)
 		}
 		f := &manifest{}
 		m.files[path] = f
 		err = m.read(path, f, info)
 		if err != nil && len(f.objects) == 0 {
-			return nil, err
+			return nil, identity{}, err
 		}
 		f.problem = m.report(f.problem, err)
 	}
-	return m, nil
+	return m, c.identity(strings.Join(c.Manifests, " ")), nil
 }
 
-// Run implements Source.
-func (m *manifests) Run(ctx context.Context, sink Sink) {
-	m.publish(sink)
-	sink.Synced()
+func (m *manifests) run(ctx context.Context) {
+	m.publish()
 	ticker := time.NewTicker(pollInterval)
 	defer ticker.Stop()
 	for {
@@ -87,7 +86,7 @@ func (m *manifests) Run(ctx context.Context, sink Sink) {
 			return
 		case <-ticker.C:
 			if m.look() {
-				m.publish(sink)
+				m.publish()
 			}
 		}
 	}
@@ -274,17 +273,13 @@ func (m *manifests) report(known string, err error) string {
 	return err.Error()
 }
 
-// publish tells the sink how things are now. Of an object in several files, the last
-// file's counts.
-func (m *manifests) publish(sink Sink) {
+// publish tells how things are now. Of an object in several files, the last file's counts.
+func (m *manifests) publish() {
 	objects := make(map[key]*Object)
 	for _, path := range slices.Sorted(maps.Keys(m.files)) {
 		maps.Copy(objects, m.files[path].objects)
 	}
-	if changes, _ := diff(m.objects, objects); len(changes) > 0 {
-		sink.Apply(changes, m.version)
-	}
-	m.objects = objects
+	m.store.fill(objects, func([]Change, uint64) uint64 { return m.version })
 }
 
 // unchanged tells whether a file is still the one that a describes.

@@ -63,12 +63,14 @@ type Change struct {
 	Old, New *Object
 }
 
-// Sink takes what a source sees.
+// Sink takes what a source sees. It is told one thing at a time.
 type Sink interface {
-	// Apply takes changes that belong together, in order, and the newest version
-	// among them. Calls may come from several goroutines, but never two at once
-	// for the same object.
+	// Apply takes changes that belong together, at most one for each object, and the
+	// newest version among them. When a sink joins there may be a version and no change.
 	Apply(changes []Change, version uint64)
+	// Restored says, at most once and before Synced, that what has been applied so far is
+	// what was last known, from before this source began: it may be out of date.
+	Restored()
 	// Synced says, once, that every object that there was has been applied.
 	Synced()
 }

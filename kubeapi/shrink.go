@@ -16,6 +16,8 @@ type shrinker struct {
 	family Family
 }
 
+func (c *Config) shrinker() shrinker { return shrinker{labels: c.Labels, family: c.Family} }
+
 func (s shrinker) shrink(obj any) (*Object, error) {
 	switch obj := obj.(type) {
 	case *Object:

@@ -9,14 +9,22 @@ import (
 	"k8s.io/client-go/tools/cache"
 )
 
-// store takes what a reflector reads, shrinks it at once and tells the sink what has
+// store takes what a reflector reads, shrinks it at once and tells the feed what has
 // changed. It is the only index by name. A reflector calls it from one goroutine.
 type store struct {
-	shrinker shrinker
-	sink     Sink
-	objects  map[key]*Object
-	// synced is called after the first full list, replaced after each; they may be nil.
-	synced, replaced func()
+	shrinker  shrinker
+	feed      *feed
+	namespace string        // of all objects; empty for all namespaces
+	objects   map[key]entry // written to under the feed's lock
+	isFilled  bool
+	replaced  func() // is called after each full list; may be nil
+}
+
+// entry is an object that sinks have been told of, and the version at which it was last
+// seen to be like that.
+type entry struct {
+	*Object
+	seen uint64
 }
 
 var (
@@ -26,10 +34,6 @@ var (
 )
 
 type key struct{ namespace, name string }
-
-func newStore(s shrinker, sink Sink, synced func()) *store {
-	return &store{shrinker: s, sink: sink, objects: make(map[key]*Object), synced: synced}
-}
 
 // shrunk is an Object in the hands of the reflector, which asks for its name.
 type shrunk struct{ object *Object }
@@ -67,16 +71,18 @@ func (s *store) set(obj any) error {
 	if err != nil {
 		return err
 	}
+	s.feed.mu.Lock()
+	defer s.feed.mu.Unlock()
 	k := key{o.Namespace, o.Name}
-	old := s.objects[k]
-	if old != nil && o.Version != 0 && o.Version < old.Version {
-		return nil // an event out of order: what is known is newer
+	old, known := s.objects[k]
+	switch {
+	case known && old.newerThan(o):
+	case known && old.same(o):
+		s.objects[k] = entry{old.Object, o.Version}
+	default:
+		s.objects[k] = entry{o, o.Version}
+		s.feed.apply([]Change{{Old: old.Object, New: o}}, o.Version)
 	}
-	if old != nil && old.same(o) {
-		return nil
-	}
-	s.objects[k] = o
-	s.sink.Apply([]Change{{Old: old, New: o}}, o.Version)
 	return nil
 }
 
@@ -86,13 +92,18 @@ func (s *store) Delete(obj any) error {
 	if err != nil {
 		return err
 	}
+	s.feed.mu.Lock()
+	defer s.feed.mu.Unlock()
 	k := key{o.Namespace, o.Name}
-	if old := s.objects[k]; old != nil {
+	if old, known := s.objects[k]; known && !old.newerThan(o) {
 		delete(s.objects, k)
-		s.sink.Apply([]Change{{Old: old}}, o.Version)
+		s.feed.apply([]Change{{Old: old.Object}}, o.Version)
 	}
 	return nil
 }
+
+// newerThan tells whether o comes by an event out of order.
+func (e entry) newerThan(o *Object) bool { return o.Version != 0 && o.Version < e.seen }
 
 // Replace takes the complete set. What is in it as before is no change.
 func (s *store) Replace(list []any, at string) error {
@@ -104,43 +115,55 @@ func (s *store) Replace(list []any, at string) error {
 		}
 		objects[key{o.Namespace, o.Name}] = o
 	}
-	if changes, newest := diff(s.objects, objects); len(changes) > 0 {
+	s.fill(objects, func(changes []Change, newest uint64) uint64 {
 		if slices.ContainsFunc(changes, func(c Change) bool { return c.New == nil }) {
-			newest = max(newest, version(at)) // there is no telling when something was deleted
+			return max(newest, version(at)) // there is no telling when something was deleted
 		}
-		s.sink.Apply(changes, newest)
-	}
-	s.objects = objects
+		return newest
+	})
 	if s.replaced != nil {
 		s.replaced()
-	}
-	if s.synced != nil {
-		s.synced()
-		s.synced = nil
 	}
 	return nil
 }
 
+// fill makes objects what the store holds; version chooses one for the changes, of which it
+// gets the newest.
+func (s *store) fill(objects map[key]*Object, version func(changes []Change, newest uint64) uint64) {
+	s.feed.mu.Lock()
+	defer s.feed.mu.Unlock()
+	entries, changes, newest := diff(s.objects, objects)
+	s.objects = entries
+	if len(changes) > 0 {
+		s.feed.apply(changes, version(changes, newest))
+	}
+	if !s.isFilled {
+		s.isFilled = true
+		s.feed.filled()
+	}
+}
+
 // diff tells how to come from before to after, and the newest version in that. Objects
-// that did not change are taken over into after, so that they are kept only once.
-func diff(before, after map[key]*Object) (changes []Change, newest uint64) {
+// that did not change are kept, but not their versions: these may even go back, as after an
+// etcd was restored, and what follows would look out of order.
+func diff(before map[key]entry, after map[key]*Object) (entries map[key]entry, changes []Change, newest uint64) {
 	for k, old := range before {
 		if after[k] == nil {
-			changes = append(changes, Change{Old: old})
+			changes = append(changes, Change{Old: old.Object})
 		}
 	}
+	entries = make(map[key]entry, len(after))
 	for k, o := range after {
-		old := before[k]
-		// A version that went back, as after an etcd was restored, has to be known: by the
-		// old one, what follows would look out of order.
-		if old != nil && old.same(o) && o.Version >= old.Version {
-			after[k] = old
+		old, known := before[k]
+		if known && old.same(o) {
+			entries[k] = entry{old.Object, o.Version}
 			continue
 		}
-		changes = append(changes, Change{Old: old, New: o})
+		entries[k] = entry{o, o.Version}
+		changes = append(changes, Change{Old: old.Object, New: o})
 		newest = max(newest, o.Version)
 	}
-	return changes, newest
+	return entries, changes, newest
 }
 
 // Resync has nothing to do: a sink never misses a change.

@@ -43,6 +43,7 @@ func TestStoreTellsChanges(t *testing.T) {
 		{"no version", []step{add(first), update(at("", newPod("prod/a", "10.0.0.9")))}, []string{"prod/a"}, 0},
 		{"update of the unknown", []step{update(first)}, []string{"+prod/a"}, 5},
 		{"deleted", []step{add(first), remove(at("9", newPod("prod/a", "10.0.0.1")))}, []string{"-prod/a"}, 9},
+		{"deletion out of order", []step{add(first), remove(at("4", newPod("prod/a", "10.0.0.1")))}, nil, 0},
 		{"deletion of the unknown", []step{remove(first)}, nil, 0},
 		{"deleted twice", []step{add(first), remove(first), remove(first)}, nil, 0},
 		{"back again with an older version", []step{add(first), remove(first), add(at("3", newPod("prod/a", "10.0.0.1")))}, []string{"+prod/a"}, 3},
@@ -50,7 +51,7 @@ func TestStoreTellsChanges(t *testing.T) {
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			sink := newSink(t)
-			s := newStore(shrinker{}, sink, nil)
+			s := storeFor(shrinker{}, sink)
 			for _, st := range tc.steps {
 				sink.reset()
 				if err := st.do(s); err != nil {
@@ -73,7 +74,7 @@ func TestStoreTellsChanges(t *testing.T) {
 
 func TestStoreRefusesStrangers(t *testing.T) {
 	sink := newSink(t)
-	s := newStore(shrinker{}, sink, func() { t.Error("want no sync with a list that cannot be used") })
+	s := storeFor(shrinker{}, sink)
 	service := &corev1.Service{}
 	for name, err := range map[string]error{
 		"Add": s.Add(service), "Update": s.Update(service), "Delete": s.Delete(service),
@@ -87,6 +88,7 @@ func TestStoreRefusesStrangers(t *testing.T) {
 		t.Error("Transformer: want an error, got none")
 	}
 	sink.want(t)
+	sink.wantSynced(t, 0)
 }
 
 func TestReplaceTellsTheDifference(t *testing.T) {
@@ -113,7 +115,7 @@ func TestReplaceTellsTheDifference(t *testing.T) {
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			sink := newSink(t)
-			s := newStore(shrinker{}, sink, nil)
+			s := storeFor(shrinker{}, sink)
 			if err := s.Replace(tc.before, "10"); err != nil {
 				t.Fatal(err)
 			}
@@ -137,20 +139,20 @@ func TestReplaceTellsTheDifference(t *testing.T) {
 
 func TestReplaceKeepsWhatDidNotChange(t *testing.T) {
 	sink := newSink(t)
-	s := newStore(shrinker{}, sink, nil)
+	s := storeFor(shrinker{}, sink)
 	a := key{"prod", "a"}
 	_ = s.Add(at("5", newPod("prod/a", "10.0.0.1")))
-	before := s.objects[a]
+	before := s.objects[a].Object
 	_ = s.Replace([]any{at("6", newPod("prod/a", "10.0.0.1"))}, "6")
-	if s.objects[a] != before || sink.objects[a] != before {
-		t.Errorf("want the same pointer %p everywhere, got %p and %p", before, s.objects[a], sink.objects[a])
+	if s.objects[a].Object != before || sink.objects[a] != before {
+		t.Errorf("want the same pointer %p everywhere, got %p and %p", before, s.objects[a].Object, sink.objects[a])
 	}
 }
 
 // An etcd that was restored from a backup starts from an older version again.
 func TestReplaceGoesBackInTime(t *testing.T) {
 	sink := newSink(t)
-	s := newStore(shrinker{}, sink, nil)
+	s := storeFor(shrinker{}, sink)
 	_ = s.Add(at("5000", newPod("prod/a", "10.0.0.1")))
 	_ = s.Replace([]any{at("3000", newPod("prod/a", "10.0.0.1"))}, "3000")
 	_ = s.Update(at("3001", newPod("prod/a", "10.0.0.2")))
@@ -158,17 +160,13 @@ func TestReplaceGoesBackInTime(t *testing.T) {
 }
 
 func TestStoreIsSyncedOnce(t *testing.T) {
-	synced := 0
-	s := newStore(shrinker{}, newSink(t), func() { synced++ })
+	sink := newSink(t)
+	s := storeFor(shrinker{}, sink)
 	_ = s.Add(newPod("prod/a", "10.0.0.1"))
-	if synced != 0 {
-		t.Errorf("after an event: want 0, got %d", synced)
-	}
+	sink.wantSynced(t, 0)
 	for range 2 {
 		_ = s.Replace(nil, "1")
-		if synced != 1 {
-			t.Errorf("after a list: want 1, got %d", synced)
-		}
+		sink.wantSynced(t, 1)
 	}
 	if err := s.Resync(); err != nil {
 		t.Error(err)
@@ -177,7 +175,7 @@ func TestStoreIsSyncedOnce(t *testing.T) {
 
 func TestTransformerShrinks(t *testing.T) {
 	sink := newSink(t)
-	s := newStore(shrinker{labels: []string{"app"}}, sink, nil)
+	s := storeFor(shrinker{labels: []string{"app"}}, sink)
 	obj, err := s.Transformer()(newPod("prod/a", "10.0.0.1", "app=shop"))
 	if err != nil {
 		t.Fatal(err)

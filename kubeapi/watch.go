@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -20,30 +19,15 @@ import (
 	"k8s.io/klog/v2"
 )
 
-// Source is where objects come from.
-type Source interface {
-	// Run tells sink what there is and how it changes, until ctx ends.
-	Run(ctx context.Context, sink Sink)
-}
-
-// New makes the source that the configuration asks for. It reads local files, and
-// fails where they cannot be used, but does not yet speak to an API server.
-func New(c Config) (Source, error) {
-	if len(c.Manifests) > 0 {
-		return newManifests(&c)
-	}
-	return newWatcher(&c)
-}
-
 // watcher reads from an API server: one watch for each namespace, so that a Role in
 // each is enough.
 type watcher struct {
-	config     *Config
-	resource   resource
-	rest       *rest.Config
-	dialer     *dialer
-	namespaces []string
-	contact    *contact
+	config   *Config
+	resource resource
+	rest     *rest.Config
+	dialer   *dialer
+	contact  *contact
+	stores   []*store // one for each namespace
 }
 
 // resource is what is watched.
@@ -54,19 +38,26 @@ type resource struct {
 	fields  fields.Selector
 }
 
-func newWatcher(c *Config) (*watcher, error) {
+func newWatcher(c *Config, f *feed) (*watcher, identity, error) {
 	conn, err := c.connect()
 	if err != nil {
-		return nil, err
+		return nil, identity{}, err
 	}
-	w := &watcher{config: c, resource: c.resource(), rest: conn.config, dialer: newDialer(), namespaces: conn.namespaces}
+	w := &watcher{config: c, resource: c.resource(), rest: conn.config, dialer: newDialer()}
+	for _, namespace := range conn.namespaces {
+		if namespace == AllNamespaces {
+			namespace = metav1.NamespaceAll
+		}
+		w.stores = append(w.stores, f.newStore(c.shrinker(), namespace))
+	}
 	w.rest.Dial = w.dialer.DialContext
 	w.rest.Wrap(noteLost)
 	w.contact = newContact(c.Log, w.resource.full)
 	if _, err := rest.TLSConfigFor(w.rest); err != nil {
-		return nil, fmt.Errorf("client: %w", err)
+		return nil, identity{}, fmt.Errorf("client: %w", err)
 	}
-	return w, nil
+	id, err := conn.identity(c)
+	return w, id, err
 }
 
 func (c *Config) resource() resource {
@@ -108,8 +99,7 @@ func livePods() fields.Selector {
 	return fields.AndSelectors(terms...)
 }
 
-// Run implements Source.
-func (w *watcher) Run(ctx context.Context, sink Sink) {
+func (w *watcher) run(ctx context.Context) {
 	defer context.AfterFunc(ctx, w.dialer.close)()
 	client, err := w.client()
 	if err != nil {
@@ -118,21 +108,9 @@ func (w *watcher) Run(ctx context.Context, sink Sink) {
 	}
 	logger := klog.New(&clientLog{log: w.config.Log})
 	ctx = klog.NewContext(ctx, logger)
-
-	var missing atomic.Int64
-	missing.Store(int64(len(w.namespaces)))
-	synced := func() {
-		if missing.Add(-1) == 0 {
-			sink.Synced()
-		}
-	}
 	var wg sync.WaitGroup
-	for _, namespace := range w.namespaces {
-		if namespace == AllNamespaces {
-			namespace = metav1.NamespaceAll
-		}
-		lw := w.listWatch(client, namespace)
-		store := newStore(lw.shrinker, sink, synced)
+	for _, store := range w.stores {
+		lw := w.listWatch(client, store.namespace)
 		store.replaced = lw.replaced
 		reflector := cache.NewReflectorWithOptions(lw.listerWatcher(), w.resource.example, store, cache.ReflectorOptions{
 			Logger:  &logger,

@@ -192,15 +192,15 @@ func TestCredentials(t *testing.T) {
 func TestLongOutage(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		log, tries := &recordingLog{}, 0
-		w, err := newWatcher(&Config{Lookup: Pods, Namespaces: []string{"a"}, Endpoint: "http://127.0.0.1:1", Log: log})
+		source, err := New(Config{Lookup: Pods, Namespaces: []string{"a"}, Endpoint: "http://127.0.0.1:1", Log: log})
 		if err != nil {
 			t.Fatal(err)
 		}
-		w.dialer.Control = func(string, string, syscall.RawConn) error {
+		source.reader.(*watcher).dialer.Control = func(string, string, syscall.RawConn) error {
 			tries++
 			return syscall.ECONNREFUSED
 		}
-		stop := start(t, w, newSink(t))
+		stop := start(t, source, newSink(t))
 		time.Sleep(time.Hour)
 		synctest.Wait()
 		if tries < 240 || tries > 400 { // every 10 to 15 s, and some more at first

@@ -298,7 +298,7 @@ func TestNothingIsReadFromTheCacheUnasked(t *testing.T) {
 			for range 5 {
 				api.Put(newPod("prod/a", "10.0.0.1"))
 			}
-			w, err := newWatcher(&Config{Lookup: Pods, Namespaces: []string{"prod"}, Endpoint: api.URL, Cached: tc.cached, Log: &recordingLog{}})
+			w, _, err := newWatcher(&Config{Lookup: Pods, Namespaces: []string{"prod"}, Endpoint: api.URL, Cached: tc.cached, Log: &recordingLog{}}, &feed{})
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -50,7 +50,7 @@ func corefile(api *fakeapi.Server, more string) string {
 func TestAnswersFollowTheAPI(t *testing.T) {
 	api := fakeapi.New(t)
 	api.Put(slice(endpoint("web-0", "10.0.0.1", true)))
-	s := start(t, corefile(api, ""))
+	s := start(t, corefile(api, "hold 0"))
 	s.wants("erl.internal.", "TXT", "app@10.0.0.1")
 
 	api.Put(slice(endpoint("web-0", "10.0.0.1", true), endpoint("web-1", "10.0.0.2", true)))
@@ -216,5 +216,13 @@ func TestCredentials(t *testing.T) {
 			s := start(t, ".:0 {\n longnames erl.internal {\n selector app=web\n basename app\n "+options+"\n }\n}")
 			s.wants("erl.internal.", "TXT", "app@10.0.0.1")
 		})
+	}
+}
+
+// pod is one that runs, in namespace prod.
+func pod(name, ip string) *corev1.Pod {
+	return &corev1.Pod{
+		ObjectMeta: metav1.ObjectMeta{Name: name, Namespace: "prod", Labels: map[string]string{"app": "web"}},
+		Status:     corev1.PodStatus{Phase: corev1.PodRunning, PodIP: ip, PodIPs: []corev1.PodIP{{IP: ip}}},
 	}
 }

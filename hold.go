@@ -1,0 +1,185 @@
+package longnames
+
+import (
+	"context"
+	"slices"
+	"time"
+)
+
+// hold keeps the last members of a cluster that has lost all of them in one step: that is
+// more often an accident than an end.
+type hold struct {
+	cluster *cluster // nil if it has ended before its time
+	until   time.Time
+}
+
+// isLost tells whether a cluster that is answered with members really has none any more.
+func (t *table) isLost(c *cluster) bool {
+	return t.config.hold > 0 && c != t.misfits &&
+		!t.config.namesAny(c.actual.objects) && t.config.namesAny(c.roster.Load().objects)
+}
+
+// holdUntil begins a hold. None that has begun before may last longer.
+func (t *table) holdUntil(c *cluster, until time.Time) {
+	h := &hold{c, until}
+	c.hold.Store(h)
+	if t.holds = append(t.holds, h); len(t.holds) == 1 {
+		select {
+		case t.held <- struct{}{}:
+		default:
+		}
+	}
+}
+
+// endHold ends a cluster's hold, and gives the edit that leads to what there really is.
+func (t *table) endHold(c *cluster) *edit {
+	c.hold.Load().cluster = nil
+	c.hold.Store(nil)
+	return &edit{removed: c.roster.Load().objects, added: c.actual.objects, roster: c.actual}
+}
+
+// run ends holds when their time has come.
+func (t *table) run(ctx context.Context) {
+	for {
+		var due <-chan time.Time
+		if until, ok := t.release(time.Now()); ok {
+			due = time.After(time.Until(until))
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-t.held:
+		case <-due:
+		}
+	}
+}
+
+// release ends the holds whose time has come, and tells when to do so again, if ever.
+func (t *table) release(now time.Time) (next time.Time, ok bool) {
+	events, next, ok := t.expire(now)
+	t.tell(events)
+	return next, ok
+}
+
+func (t *table) expire(now time.Time) (events []event, next time.Time, ok bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	edits := make(map[*cluster]*edit)
+	for len(t.holds) > 0 && (t.holds[0].cluster == nil || !t.holds[0].until.After(now)) {
+		if c := t.holds[0].cluster; c != nil {
+			t.dirty[c] = struct{}{}
+			events = append(events, event{givenUp, c, c.roster.Load()})
+			edits[c] = t.endHold(c)
+		}
+		t.holds = t.holds[1:]
+	}
+	if len(edits) > 0 {
+		t.replace(edits)
+		// The answers change only now, but the version of the change that led to it has been
+		// taken already: whoever compares serials needs a new one. A replica that has not held
+		// the cluster is at a lower one, until versions have passed both.
+		t.serial.Add(1)
+	}
+	if len(t.holds) == 0 {
+		t.holds = nil // and not an array that only grows
+		return events, time.Time{}, false
+	}
+	return events, t.holds[0].until, true
+}
+
+// inherit lets t, to which nothing has been applied yet, hold what another table does, until
+// the same time or as long as its own configuration allows. The source of t may tell of
+// members of those clusters, which ends it, or of none.
+func (t *table) inherit(old *table) {
+	t.inheritSerial(old)
+	if t.config.hold == 0 || !t.config.groupsAs(old.config) {
+		return
+	}
+	last := time.Now().Add(t.config.hold)
+	held := old.holding()
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	edits := make(map[*cluster]*edit)
+	for _, h := range held {
+		objects := h.roster.objects
+		if !t.config.namesAny(objects) {
+			continue
+		}
+		c := t.home(objects[0])
+		t.dirty[c] = struct{}{}
+		edits[c] = &edit{added: objects, roster: &roster{objects: objects}}
+		if h.until.After(last) {
+			h.until = last
+		}
+		t.holdUntil(c, h.until)
+	}
+	t.replace(edits)
+}
+
+// legacy is what a cluster leaves to the next table.
+type legacy struct {
+	roster *roster
+	until  time.Time
+}
+
+// holding gives what is held, in the order in which it ends.
+func (t *table) holding() []legacy {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	all := make([]legacy, 0, len(t.holds))
+	for _, h := range t.holds {
+		if h.cluster != nil {
+			all = append(all, legacy{h.cluster.roster.Load(), h.until})
+		}
+	}
+	return all
+}
+
+// groupsAs tells whether objects that were read for another configuration can be used for
+// c, and belong to the same clusters.
+func (c *config) groupsAs(other *config) bool {
+	a, b := &c.source, &other.source
+	return c.groupLabel == other.groupLabel && slices.Equal(a.Labels, b.Labels) &&
+		slices.Equal(a.Namespaces, b.Namespaces) && a.Family == b.Family
+}
+
+// event is one for the log.
+type event struct {
+	happened happening
+	cluster  *cluster
+	roster   *roster // which it is about
+}
+
+// happening is what can happen to a cluster that is held.
+type happening uint8
+
+const (
+	begun happening = iota
+	returned
+	givenUp
+)
+
+// holdLog is how many events of one step get a line each.
+const holdLog = 10
+
+// tell logs events.
+func (t *table) tell(events []event) {
+	c := t.config
+	log := zoneLog{c.name()}
+	for i, e := range events {
+		if i == holdLog {
+			log.Warningf("And %d more clusters", len(events)-i)
+			return
+		}
+		name, members := c.first().absolute(e.cluster.name), listed(e.roster.members(c, e.cluster.name).nodes)
+		switch e.happened {
+		case begun:
+			log.Warningf("Cluster %s has no members left, by accident or on purpose: the last ones (%d) stay in answers for %s, unless others come",
+				name, members, c.hold)
+		case returned:
+			log.Infof("Cluster %s has members again (%d)", name, members)
+		case givenUp:
+			log.Warningf("Cluster %s has got no members again: the last ones (%d) are given up", name, members)
+		}
+	}
+}

@@ -1,0 +1,136 @@
+package kubeapi
+
+import (
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/longnames/longnames/test/fakeapi"
+)
+
+func TestSourceIsReadOnceForAllSinks(t *testing.T) {
+	t.Parallel()
+	api := fakeapi.New(t)
+	api.Put(newPod("prod/a", "10.0.0.1"))
+	source, err := New(Config{Lookup: Pods, Namespaces: []string{AllNamespaces}, Endpoint: api.URL, Log: &recordingLog{}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	first, second := newSink(t), newSink(t)
+	stopFirst := start(t, source, first)
+	first.eventually(t, "prod/a 10.0.0.1")
+	api.WaitForWatches(1)
+	requests := len(api.Requests())
+
+	stopSecond := start(t, source, second)
+	second.want(t, "prod/a 10.0.0.1")
+	second.wantSynced(t, 1)
+	stopFirst()
+	api.Put(newPod("prod/b", "10.0.0.2"))
+	second.eventually(t, "prod/a 10.0.0.1", "prod/b 10.0.0.2")
+	first.want(t, "prod/a 10.0.0.1")
+	if got := len(api.Requests()); got != requests {
+		t.Errorf("want no request for the second sink, got %d", got-requests)
+	}
+
+	stopSecond()
+	api.WaitForWatches(0)
+	if source.Join(newSink(t)) {
+		t.Error("a source that has ended: want no joining")
+	}
+}
+
+func TestSinkThatNeverJoinedMayLeave(t *testing.T) {
+	source, err := New(Config{Lookup: Pods, Namespaces: []string{"a"}, Endpoint: "http://127.0.0.1:1", Log: &recordingLog{}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	<-source.Leave(newSink(t))
+}
+
+func TestSameSources(t *testing.T) {
+	dir := t.TempDir()
+	account := func(name string) string {
+		path := filepath.Join(dir, name)
+		if err := os.Mkdir(path, 0o700); err != nil {
+			t.Fatal(err)
+		}
+		for _, file := range []string{"token", "ca.crt"} {
+			if err := os.WriteFile(filepath.Join(path, file), []byte(file), 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+		return path
+	}
+	sa, other := account("a"), account("b")
+	base := Config{
+		Lookup: Pods, Namespaces: []string{"a", "b"}, Selector: "app=shop", Labels: []string{"app"},
+		Endpoint: "http://127.0.0.1:1", ServiceAccount: sa, Log: &recordingLog{},
+	}
+	manifest := filepath.Join(dir, "pods.yaml")
+	if err := os.WriteFile(manifest, []byte(podYAML("a")), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, tc := range []struct {
+		name   string
+		change func(*Config)
+		want   bool
+	}{
+		{"nothing", func(*Config) {}, true},
+		{"lookup", func(c *Config) { c.Lookup = Endpoints }, false},
+		{"namespaces", func(c *Config) { c.Namespaces = []string{"a"} }, false},
+		{"selector", func(c *Config) { c.Selector = "app=cart" }, false},
+		{"labels", func(c *Config) { c.Labels = []string{"team"} }, false},
+		{"family", func(c *Config) { c.Family = IPv6 }, false},
+		{"endpoint", func(c *Config) { c.Endpoint = "http://127.0.0.1:2" }, false},
+		{"service account", func(c *Config) { c.ServiceAccount = other }, false},
+		{"cached", func(c *Config) { c.Cached = true }, false},
+		{"log", func(c *Config) { c.Log = &recordingLog{} }, false},
+		{"manifests", func(c *Config) { c.Manifests = []string{manifest} }, false},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			changed := base
+			tc.change(&changed)
+			one, err := New(base)
+			if err != nil {
+				t.Fatal(err)
+			}
+			two, err := New(changed)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got := one.Same(two); got != tc.want {
+				t.Errorf("want %t, got %t", tc.want, got)
+			}
+		})
+	}
+}
+
+func TestSourcesDifferByWhatTheirFilesSay(t *testing.T) {
+	api := fakeapi.New(t, fakeapi.WithTLS())
+	c := Config{Lookup: Pods, Namespaces: []string{"a"}, Log: &recordingLog{}}
+	kubeconfig(api, t.TempDir())(&c)
+	one, err := New(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	data, err := os.ReadFile(c.Kubeconfig)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, tc := range []struct {
+		name, more string
+		want       bool
+	}{{"as before", "", true}, {"another", "\n# changed", false}} {
+		if err := os.WriteFile(c.Kubeconfig, append(data, tc.more...), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		two, err := New(c)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := one.Same(two); got != tc.want {
+			t.Errorf("a kubeconfig %s: want %t, got %t", tc.name, tc.want, got)
+		}
+	}
+}

@@ -1,0 +1,96 @@
+package longnames
+
+import (
+	"fmt"
+	"testing"
+
+	"github.com/longnames/longnames/kubeapi"
+)
+
+// bits are read as small numbers; at the end they are all zero.
+type bits []byte
+
+func (b *bits) next(n int) int {
+	if len(*b) == 0 {
+		return 0
+	}
+	v := int((*b)[0])
+	*b = (*b)[1:]
+	return v % n
+}
+
+// object is anything that can be seen under one of a few names.
+func (b *bits) object(c *config, service string) *kubeapi.Object {
+	members := make([]kubeapi.Member, 0, 4)
+	for i := range b.next(4) {
+		m := endpoint(fmt.Sprintf("%s-%d", service, i), []string{
+			"10.0.0.1", "10.0.0.2", "10.0.1.1", "10.1.0.1", "fd00::1", "fd00::",
+		}[b.next(6)])
+		flags := b.next(64)
+		m.Ready, m.Serving, m.Terminating = flags&1 == 0, flags&2 == 0, flags&4 != 0
+		if flags&8 == 0 {
+			m.Hostname = m.Pod
+		}
+		if flags&16 != 0 {
+			m.ID = ""
+		}
+		if flags&32 != 0 {
+			m.Hostname = "web_0" // no label
+		}
+		members = append(members, m)
+	}
+	set := labels{"app": []string{"shop", "Shop", "chat", "no label", "x"}[b.next(5)]}
+	if b.next(8) == 7 {
+		set = nil
+	}
+	return labelled(c, set, slice(service, members...))
+}
+
+// FuzzTable changes a table in any way. It has to answer as one that was told the outcome
+// at once.
+func FuzzTable(f *testing.F) {
+	for _, seed := range []string{"", "\x00\x01\x02\x03\x04\x05\x06", "aaaaabbbbbcccccdddddeeeee", "\x01\x03\x02\x00\x01\x02\x04\x09\x01\x03\x02\x00\x01\x02\x05\x09\x01\x00"} {
+		for block := range 3 {
+			f.Add([]byte(seed), block)
+		}
+	}
+	blocks := []string{
+		"longnames erl.internal 10.in-addr.arpa {\n group_by app\n mode hostname\n cluster_domain erl.internal\n hold 0\n}",
+		"longnames erl.internal 10.0.0.0/8 {\n group_by app\n mode dns\n include serving\n hold 0\n}",
+		"longnames erl.internal 10.0.0.0/8 {\n selector app\n basename label app\n hold 0\n}",
+	}
+	f.Fuzz(func(t *testing.T, data []byte, block int) {
+		b := bits(data[:min(len(data), 300)])
+		c := configOf(t, blocks[max(block, -block)%len(blocks)])
+		stepwise := tableOf(c)
+		have := make(map[string]*kubeapi.Object)
+		for len(b) > 0 {
+			var changes []kubeapi.Change
+			first := b.next(4)
+			for i := range 1 + b.next(3) {
+				service := fmt.Sprint("s", (first+i)%4) // each object has one change at most
+				var next *kubeapi.Object
+				if b.next(4) > 0 {
+					next = b.object(c, service)
+				}
+				if have[service] == nil && next == nil {
+					continue
+				}
+				changes = append(changes, kubeapi.Change{Old: have[service], New: next})
+				if next == nil {
+					delete(have, service)
+				} else {
+					have[service] = next
+				}
+			}
+			stepwise.Apply(changes, 0)
+		}
+		atOnce := tableOf(c)
+		var changes []kubeapi.Change
+		for _, o := range have {
+			changes = append(changes, kubeapi.Change{New: o})
+		}
+		atOnce.Apply(changes, 0)
+		equal(t, "names", dump(t, stepwise), dump(t, atOnce))
+	})
+}
