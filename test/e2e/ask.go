@@ -32,9 +32,19 @@ func (t *trial) askFrom(namespace *netns, network, name, qtype string, size uint
 	client := dns.Client{Net: network, Timeout: 5 * time.Second}
 	answer, _, err := client.ExchangeWithConnContext(ctx, m, conn)
 	if err != nil {
-		return nil, fmt.Errorf("%s %s: %w", name, qtype, err)
+		err = fmt.Errorf("%s %s: %w", name, qtype, err)
+		t.keep(name+" "+qtype, err.Error())
+		return nil, err
 	}
+	t.keep(name+" "+qtype, answer.String())
 	return answer, nil
+}
+
+// keep keeps the last answer to a question.
+func (t *trial) keep(question, answer string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.answers[question] = time.Now().Format(clock) + " " + answer
 }
 
 // extendedError gives the code of an answer's extended error (RFC 8914).
@@ -135,41 +145,6 @@ func (t *trial) rcode(name, qtype, want string) {
 		}
 		return nil
 	})
-}
-
-// steady asks for shop.erl.internal all the time until it is stopped, and then tells whether an answer was ever wrong. What always has to be
-// in there, and how many at least, is what a scenario knows while everything else changes.
-func (t *trial) steady(qtype string, wrong func(values []string) error) (stop func()) {
-	const name = "shop.erl.internal"
-	ctx, cancel := context.WithCancel(t.ctx)
-	result := make(chan error, 1)
-	go func() {
-		asked := 0
-		for ctx.Err() == nil {
-			got, err := t.values(name, qtype)
-			if ctx.Err() != nil {
-				break
-			}
-			if err == nil {
-				err = wrong(got)
-			}
-			if err != nil {
-				result <- fmt.Errorf("%s %s was wrong in between: %w", name, qtype, err)
-				return
-			}
-			asked++
-			select {
-			case <-ctx.Done():
-			case <-time.After(10 * time.Millisecond):
-			}
-		}
-		t.note("%s %s was right %d times", name, qtype, asked)
-		result <- nil
-	}()
-	return func() {
-		cancel()
-		t.must(<-result)
-	}
 }
 
 // atLeast is for steady.

@@ -57,7 +57,9 @@ func (n *nodes) process(t *trial) func(*corev1.Pod, []netip.Addr) command {
 	return func(pod *corev1.Pod, addresses []netip.Addr) command {
 		with := pod.DeepCopy()
 		with.Status.PodIP = addresses[0].String()
-		args := []string{"-name", n.basename + "@" + hostOf(n.mode, *with, n.domain), "-setcookie", t.name}
+		// A node on its way out may still connect to one that has forgotten it already. When it is cut off then, only the
+		// lack of ticks tells, after a minute by default.
+		args := []string{"-name", n.basename + "@" + hostOf(n.mode, *with, n.domain), "-setcookie", t.name, "-kernel", "net_ticktime", "15"}
 		if n.inet6 {
 			args = append(args, "-proto_dist", "inet6_tcp")
 		}
@@ -68,7 +70,7 @@ func (n *nodes) process(t *trial) func(*corev1.Pod, []netip.Addr) command {
 	}
 }
 
-// mesh waits until nodes() of each node is exactly all others.
+// mesh waits until each node has found exactly all others, and its nodes() are these.
 func (t *trial) mesh(n *nodes, pods []corev1.Pod) {
 	all := make([]string, 0, len(pods))
 	for _, p := range pods {
@@ -84,12 +86,15 @@ func (t *trial) mesh(n *nodes, pods []corev1.Pod) {
 				return err
 			}
 			others := slices.Delete(slices.Clone(all), i, i+1)
-			line, ok := process.last("NODES ")
-			if !ok {
-				return fmt.Errorf("%s says nothing yet", p.Name)
-			}
-			if err := same("nodes() of "+all[i], strings.Fields(line), others); err != nil {
-				return err
+			// Whom the others have connected it to, it does not disconnect: it has to have found them by itself.
+			for _, what := range []string{"FOUND", "NODES"} {
+				line, ok := process.last(what + " ")
+				if !ok {
+					return fmt.Errorf("%s says nothing yet", p.Name)
+				}
+				if err := same(what+" of "+all[i], strings.Fields(line), others); err != nil {
+					return err
+				}
 			}
 		}
 		return nil

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"sync"
 	"syscall"
 	"time"
 
@@ -18,10 +19,11 @@ import (
 
 // Where the control plane listens, inside its own namespace.
 const (
-	apiAddress  = "127.0.0.1:6443"
-	etcdAddress = "127.0.0.1:2379"
-	etcdPeers   = "127.0.0.1:2380"
-	kcmPort     = "10257"
+	apiAddress   = "127.0.0.1:6443"
+	olderAddress = "127.0.0.1:6444"
+	etcdAddress  = "127.0.0.1:2379"
+	etcdPeers    = "127.0.0.1:2380"
+	kcmPort      = "10257"
 )
 
 // fakeNode is the node that all pods are on. The endpointslice controller leaves out pods whose node does not exist.
@@ -35,12 +37,17 @@ type bed struct {
 	pki     *pki
 	client  kubernetes.Interface
 	kubelet *kubelet
-	parts   []*process // to be stopped from the last to the first
+	older   func() error // starts the API server that cannot stream lists
+	binary  string       // the control plane
+
+	mu    sync.Mutex // protects parts
+	parts []*process // to be stopped from the last to the first
 }
 
 // openBed starts the control plane. Who gets a bed, even with an error, has to close it.
 func openBed(ctx context.Context, r *run, controlplane, coredns string) (*bed, error) {
-	b := &bed{run: r, coredns: coredns}
+	b := &bed{run: r, coredns: coredns, binary: controlplane}
+	b.older = sync.OnceValue(func() error { return b.startOlder(ctx) })
 	if err := newBridge(ctx, r.netns("plane")); err != nil {
 		return b, err
 	}
@@ -54,7 +61,7 @@ func openBed(ctx context.Context, r *run, controlplane, coredns string) (*bed, e
 	if err := b.connect(); err != nil {
 		return b, err
 	}
-	if err := b.startPlane(ctx, controlplane); err != nil {
+	if err := b.startPlane(ctx); err != nil {
 		return b, err
 	}
 	b.kubelet, err = newKubelet(ctx, b)
@@ -88,14 +95,14 @@ contexts: [{name: e2e, context: {cluster: e2e, user: admin}}]
 current-context: e2e
 `
 
-func (b *bed) startPlane(ctx context.Context, binary string) error {
+func (b *bed) startPlane(ctx context.Context) error {
 	p := b.pki
 	config := filepath.Join(b.dir, "kubeconfig")
 	text := fmt.Sprintf(kubeconfig, apiAddress, p.path("ca.crt"), p.path("admin.crt"), p.path("admin.key"))
 	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
 		return err
 	}
-	if err := b.part("etcd", binary, "etcd",
+	if err := b.part("etcd", b.binary, "etcd",
 		"--name=e2e", "--data-dir="+filepath.Join(b.dir, "etcd"), "--unsafe-no-fsync", "--log-level=warn",
 		"--listen-client-urls=http://"+etcdAddress, "--advertise-client-urls=http://"+etcdAddress,
 		"--listen-peer-urls=http://"+etcdPeers, "--initial-advertise-peer-urls=http://"+etcdPeers,
@@ -103,24 +110,10 @@ func (b *bed) startPlane(ctx context.Context, binary string) error {
 		return err
 	}
 	// It waits for etcd by itself.
-	if err := b.part("kube-apiserver", binary, "kube-apiserver",
-		"--etcd-servers=http://"+etcdAddress,
-		"--bind-address=127.0.0.1", "--secure-port=6443", "--advertise-address=127.0.0.1", "--endpoint-reconciler-type=none",
-		"--cert-dir="+p.dir, "--tls-cert-file="+p.path("apiserver.crt"), "--tls-private-key-file="+p.path("apiserver.key"),
-		"--client-ca-file="+p.path("ca.crt"), "--authorization-mode=RBAC",
-		// Pods need no service accounts of their own here.
-		"--disable-admission-plugins=ServiceAccount",
-		"--service-account-issuer=https://kubernetes.default.svc.cluster.local",
-		"--service-account-signing-key-file="+p.path("sa.key"), "--service-account-key-file="+p.path("sa.pub"),
-		"--service-cluster-ip-range=10.96.0.0/16,fd00:96::/112", "--shutdown-delay-duration=0s"); err != nil {
+	if err := b.startAPI(ctx, "kube-apiserver", b.client, "--secure-port=6443"); err != nil {
 		return err
 	}
-	if err := b.until(ctx, "the API server is ready", func() error {
-		return b.client.Discovery().RESTClient().Get().AbsPath("/readyz").Do(ctx).Error()
-	}); err != nil {
-		return err
-	}
-	if err := b.part("kube-controller-manager", binary, "kube-controller-manager",
+	if err := b.part("kube-controller-manager", b.binary, "kube-controller-manager",
 		"--kubeconfig="+config, "--authentication-kubeconfig="+config, "--authorization-kubeconfig="+config,
 		"--bind-address=127.0.0.1", "--secure-port="+kcmPort, "--cert-dir="+p.dir, "--leader-elect=false",
 		"--root-ca-file="+p.path("ca.crt"), "--service-account-private-key-file="+p.path("sa.key"),
@@ -142,13 +135,49 @@ func (b *bed) startPlane(ctx context.Context, binary string) error {
 	})
 }
 
+// startAPI starts an API server, and waits until who has a client for it is served.
+func (b *bed) startAPI(ctx context.Context, name string, client kubernetes.Interface, more ...string) error {
+	p := b.pki
+	args := append([]string{b.binary, "kube-apiserver",
+		"--etcd-servers=http://" + etcdAddress,
+		"--bind-address=127.0.0.1", "--advertise-address=127.0.0.1", "--endpoint-reconciler-type=none",
+		"--cert-dir=" + p.dir, "--tls-cert-file=" + p.path("apiserver.crt"), "--tls-private-key-file=" + p.path("apiserver.key"),
+		"--client-ca-file=" + p.path("ca.crt"), "--authorization-mode=RBAC",
+		// Pods need no service accounts of their own here.
+		"--disable-admission-plugins=ServiceAccount",
+		"--service-account-issuer=https://kubernetes.default.svc.cluster.local",
+		"--service-account-signing-key-file=" + p.path("sa.key"), "--service-account-key-file=" + p.path("sa.pub"),
+		"--service-cluster-ip-range=10.96.0.0/16,fd00:96::/112", "--shutdown-delay-duration=0s"}, more...)
+	if err := b.part(name, args...); err != nil {
+		return err
+	}
+	return b.until(ctx, name+" is ready", func() error {
+		return client.Discovery().RESTClient().Get().AbsPath("/readyz").Do(ctx).Error()
+	})
+}
+
+// startOlder starts an API server with the same contents as the other, which cannot stream lists: that of Kubernetes
+// 1.33 could not by default, and older ones could not at all.
+func (b *bed) startOlder(ctx context.Context) error {
+	config := b.config("")
+	config.Host = "https://" + olderAddress
+	client, err := kubernetes.NewForConfig(config)
+	if err != nil {
+		return err
+	}
+	return b.startAPI(ctx, "kube-apiserver-older", client, "--secure-port=6444", "--feature-gates=WatchList=false")
+}
+
 // part starts a part of the control plane.
 func (b *bed) part(name string, args ...string) error {
 	p, err := start(b.plane.name, b.dir, command{name: name, args: args})
-	if err == nil {
-		b.parts = append(b.parts, p)
+	if err != nil {
+		return err
 	}
-	return err
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.parts = append(b.parts, p)
+	return nil
 }
 
 // until waits for what takes its time at start, as long as all parts run.
@@ -156,7 +185,10 @@ func (b *bed) until(ctx context.Context, what string, check func() error) error 
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	err := eventually(ctx, 2*time.Minute, func() error {
-		for _, p := range b.parts {
+		b.mu.Lock()
+		parts := slices.Clone(b.parts)
+		b.mu.Unlock()
+		for _, p := range parts {
 			if err := p.ended(); err != nil {
 				cancel(err)
 				return err

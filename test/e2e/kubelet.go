@@ -43,6 +43,7 @@ type given struct {
 	addresses []netip.Addr
 	process   *process
 	netns     string
+	cable     string // its end on the bridge
 }
 
 func newKubelet(ctx context.Context, b *bed) (*kubelet, error) {
@@ -182,25 +183,35 @@ func (k *kubelet) startProcess(ctx context.Context, owner *trial, policy podPoli
 	k.cables++
 	cable := fmt.Sprintf("v%d", k.cables)
 	k.mu.Unlock()
-	g.netns = k.bed.netns(cable)
-	// It stays until the trial is over, so that the address of a pod that is gone refuses connections. Without an answer,
-	// a node that tries waits for seven seconds each time, which shows nothing more.
-	name := g.netns
-	owner.cleanup(func() { _ = k.bed.removeNetns(name) })
-	if err := newPodNetns(ctx, k.bed.plane.name, name, cable, g.addresses); err != nil {
-		return err
+	name := k.bed.netns(cable)
+	err := newPodNetns(ctx, k.bed.plane.name, name, cable, g.addresses)
+	if err == nil {
+		err = writeEtc(name, owner.server.addresses(g.addresses))
 	}
-	if err := writeEtc(g.netns, owner.server.addresses(g.addresses)); err != nil {
-		return err
-	}
-	p, err := start(g.netns, owner.dir, policy.process(pod, g.addresses))
-	if err != nil {
-		return err
+	var p *process
+	if err == nil {
+		p, err = start(name, owner.dir, policy.process(pod, g.addresses))
 	}
 	k.mu.Lock()
-	g.process = p
+	released := k.given[pod.UID] != g
+	if err == nil && !released {
+		g.netns, g.cable, g.process = name, cable, p
+	}
 	k.mu.Unlock()
-	return nil
+	if err != nil || released {
+		k.unplug(name, cable, p)
+	}
+	return err
+}
+
+// unplug ends a pod's process and removes its network. The cable goes first: nobody hears that the process ends, and
+// who tries to reach it later gets no answer.
+func (k *kubelet) unplug(netns, cable string, p *process) {
+	_ = batch(context.Background(), in(k.bed.plane.name, "link del "+cable)...)
+	if p != nil {
+		p.stop(0)
+	}
+	_ = k.bed.removeNetns(netns)
 }
 
 // release ends what a pod has from us. Its addresses are not given again: who wants that says so.
@@ -209,11 +220,8 @@ func (k *kubelet) release(uid types.UID) {
 	g := k.given[uid]
 	delete(k.given, uid)
 	k.mu.Unlock()
-	if g == nil {
-		return
-	}
-	if g.process != nil {
-		g.process.stop(0)
+	if g != nil && g.process != nil {
+		k.unplug(g.netns, g.cable, g.process)
 	}
 }
 

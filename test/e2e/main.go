@@ -141,10 +141,10 @@ func (o *options) try(ctx context.Context, b *bed, chosen []scenario) int {
 				failed++
 				result = "FAILED"
 			}
-			fmt.Printf("%-32s %-6s %6.1f s\n", s.name, result, time.Since(begin).Seconds())
+			fmt.Printf("%-34s %-6s %6.1f s\n", s.name, result, time.Since(begin).Seconds())
 			dir := filepath.Join(b.dir, s.name)
 			if err != nil {
-				fmt.Printf("    %v\n    logs: %s\n", err, dir)
+				fmt.Printf("    %v\n    logs: %s\n    last answers: %s\n", err, dir, filepath.Join(dir, "answers.log"))
 			}
 			if notes, err := os.ReadFile(filepath.Join(dir, "notes.log")); err == nil && o.verbose {
 				os.Stdout.Write(notes)

@@ -84,13 +84,13 @@ func (t *trial) deployment(namespace string, replicas int32) {
 	t.must(err)
 }
 
-// statefulSet makes a StatefulSet of an app, whose pods have their hostnames in a Service.
-func (t *trial) statefulSet(namespace, name, service string, replicas int32, policy appsv1.PodManagementPolicyType) {
+// statefulSet makes a StatefulSet of an app, whose pods have their hostnames in a Service and start all at once.
+func (t *trial) statefulSet(namespace, name, service string, replicas int32) {
 	_, err := t.client.AppsV1().StatefulSets(namespace).Create(t.ctx, &appsv1.StatefulSet{
 		ObjectMeta: metav1.ObjectMeta{Name: name},
 		Spec: appsv1.StatefulSetSpec{
 			Replicas: &replicas, Selector: &metav1.LabelSelector{MatchLabels: app(name)},
-			ServiceName: service, PodManagementPolicy: policy,
+			ServiceName: service, PodManagementPolicy: appsv1.ParallelPodManagement,
 			Template: corev1.PodTemplateSpec{ObjectMeta: metav1.ObjectMeta{Labels: app(name)}, Spec: podSpec()},
 		},
 	}, metav1.CreateOptions{})

@@ -38,6 +38,15 @@ func readiness(ready bool) []corev1.PodCondition {
 	}
 }
 
+func isReady(pod *corev1.Pod) bool {
+	for _, c := range pod.Status.Conditions {
+		if c.Type == corev1.PodReady {
+			return c.Status == corev1.ConditionTrue
+		}
+	}
+	return false
+}
+
 // setReady does what a kubelet does when a readiness probe changes its mind.
 func setReady(ctx context.Context, client kubernetes.Interface, namespace, name string, ready bool) error {
 	return patchStatus(ctx, client, namespace, name, corev1.PodStatus{Conditions: readiness(ready)})

@@ -10,6 +10,7 @@ import (
 // proxy stands between a CoreDNS and the API server, so that their connection can be cut without a cut for others.
 type proxy struct {
 	bed      *bed
+	api      string
 	listener net.Listener
 	wg       sync.WaitGroup
 
@@ -17,12 +18,12 @@ type proxy struct {
 	conns map[net.Conn]bool
 }
 
-func newProxy(b *bed) (*proxy, error) {
+func newProxy(b *bed, api string) (*proxy, error) {
 	l, err := b.plane.listen("127.0.0.1:0")
 	if err != nil {
 		return nil, err
 	}
-	p := &proxy{bed: b, listener: l, conns: make(map[net.Conn]bool)}
+	p := &proxy{bed: b, api: api, listener: l, conns: make(map[net.Conn]bool)}
 	p.wg.Go(p.accept)
 	return p, nil
 }
@@ -35,7 +36,7 @@ func (p *proxy) accept() {
 		if err != nil {
 			return
 		}
-		server, err := p.bed.plane.dial(context.Background(), "tcp", apiAddress)
+		server, err := p.bed.plane.dial(context.Background(), "tcp", p.api)
 		if err != nil {
 			client.Close()
 			continue

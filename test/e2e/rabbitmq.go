@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"slices"
+	"strings"
 
 	corev1 "k8s.io/api/core/v1"
 )
@@ -18,13 +19,17 @@ const rabbitBin = "/usr/lib/rabbitmq/bin/"
 // rabbitUp is what a node says once it serves.
 var rabbitUp = regexp.MustCompile(`completed with \d+ plugins`)
 
-// rabbitConf is all that is needed. That nodes do not wait for a random time is for impatient tests; a StatefulSet
-// starts them one after the other.
+// rabbitConf is all that is needed.
 const rabbitConf = `cluster_formation.peer_discovery_backend = dns
 cluster_formation.dns.hostname = %s
-cluster_formation.randomized_startup_delay_range.min = 0
-cluster_formation.randomized_startup_delay_range.max = 1
 `
+
+// rabbitPause is after how many seconds a node that has found no peer to join looks again, if it is not the first. The
+// first looks ten times within five seconds, as is the default, and then boots alone. Nodes that boot at once would all
+// do so with the default: this backend takes no lock, and RabbitMQ has dropped its random delays with 3.8.18. Whoever
+// joins while the first still makes its tables fails, and so does who joins at the same time as another may; hence
+// pauses that are long and differ.
+var rabbitPause = map[string]int{"rabbit-1": 20, "rabbit-2": 27}
 
 // rabbitEnv is how a node, and rabbitmqctl for it, are told who they are.
 func (t *trial) rabbitEnv(n *nodes, pod corev1.Pod) []string {
@@ -51,10 +56,27 @@ func (n *nodes) rabbit(t *trial) func(*corev1.Pod, []netip.Addr) command {
 		home := filepath.Join(t.dir, pod.Name)
 		// What cannot be written, RabbitMQ will miss and say so.
 		_ = os.MkdirAll(home, 0o700)
-		_ = os.WriteFile(filepath.Join(home, "rabbitmq.conf"), fmt.Appendf(nil, rabbitConf, n.ask), 0o600)
+		conf := fmt.Sprintf(rabbitConf, n.ask)
+		if pause := rabbitPause[pod.Name]; pause > 0 {
+			conf += fmt.Sprintf("cluster_formation.discovery_retry_interval = %d\n", 1000*pause)
+		}
+		_ = os.WriteFile(filepath.Join(home, "rabbitmq.conf"), []byte(conf), 0o600)
 		_ = os.WriteFile(filepath.Join(home, ".erlang.cookie"), []byte(t.name), 0o400)
 		return command{name: pod.Name, pod: true, args: []string{rabbitBin + "rabbitmq-server"}, env: t.rabbitEnv(n, *with)}
 	}
+}
+
+// discovered tells whether a node of RabbitMQ's has found exactly these when it booted.
+func (t *trial) discovered(pod corev1.Pod, want []string) error {
+	p, _ := t.kubelet.process(pod.UID)
+	if p == nil {
+		return fmt.Errorf("%s does not run", pod.Name)
+	}
+	found := regexp.MustCompile(`All discovered existing cluster peers: (.*)`).FindStringSubmatch(p.output())
+	if found == nil {
+		return fmt.Errorf("%s does not say whom it has found", pod.Name)
+	}
+	return same("peers of "+pod.Name, strings.Split(found[1], ", "), want)
 }
 
 // running asks a node of RabbitMQ's who runs in its cluster.

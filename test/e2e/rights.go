@@ -55,14 +55,6 @@ func rules(of resources, printed []rbacv1.PolicyRule) []rbacv1.PolicyRule {
 	return printed
 }
 
-// without takes a verb away.
-func without(verb string, rules []rbacv1.PolicyRule) []rbacv1.PolicyRule {
-	for i := range rules {
-		rules[i].Verbs = slices.DeleteFunc(rules[i].Verbs, func(v string) bool { return v == verb })
-	}
-	return rules
-}
-
 // account makes CoreDNS' service account and writes its files, as they are mounted into a pod.
 func (t *trial) account(namespace string) {
 	_, err := t.client.CoreV1().ServiceAccounts(namespace).Create(t.ctx,
@@ -86,12 +78,17 @@ func (t *trial) token(namespace string, bound *authenticationv1.BoundObjectRefer
 	return token.Status.Token
 }
 
-// grant gives the account in a namespace rights in a namespace, by a Role.
-func (t *trial) grant(account, namespace string, of resources) {
+// grant gives the account in a namespace rights in a namespace, by a Role: all that the README prints, except for some
+// verbs.
+func (t *trial) grant(account, namespace string, of resources, except ...string) {
 	var role rbacv1.Role
 	t.must(printed("Role", &role))
 	role.Namespace = namespace
 	role.Rules = rules(of, role.Rules)
+	for i := range role.Rules {
+		verbs := &role.Rules[i].Verbs
+		*verbs = slices.DeleteFunc(*verbs, func(v string) bool { return slices.Contains(except, v) })
+	}
 	_, err := t.client.RbacV1().Roles(namespace).Create(t.ctx, &role, metav1.CreateOptions{})
 	t.must(err)
 	t.bind(account, namespace)
@@ -107,8 +104,15 @@ func (t *trial) bind(account, namespace string) {
 	t.must(err)
 }
 
-// grantAll gives it rights everywhere, by a ClusterRole.
-func (t *trial) grantAll(account string, of resources) {
+// everywhere gives it rights in all namespaces, by the ClusterRole that the README prints.
+func (t *trial) everywhere(account string, of resources) {
+	var role rbacv1.ClusterRole
+	t.must(printed("ClusterRole", &role))
+	t.grantAll(account, rules(of, role.Rules))
+}
+
+// grantAll gives it what some rules say, in all namespaces.
+func (t *trial) grantAll(account string, rules []rbacv1.PolicyRule) {
 	var role rbacv1.ClusterRole
 	t.must(printed("ClusterRole", &role))
 	var binding rbacv1.ClusterRoleBinding
@@ -117,7 +121,7 @@ func (t *trial) grantAll(account string, of resources) {
 	role.Name += "-" + t.name
 	binding.Name = role.Name
 	binding.RoleRef.Name = role.Name
-	role.Rules = rules(of, role.Rules)
+	role.Rules = rules
 	binding.Subjects[0].Namespace = account
 	_, err := t.client.RbacV1().ClusterRoles().Create(t.ctx, &role, metav1.CreateOptions{})
 	t.must(err)

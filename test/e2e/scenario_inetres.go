@@ -29,20 +29,30 @@ func (t *trial) asker(from string) string {
 	return name
 }
 
-// inetRes asks some times within one VM, and wants so many different values each time.
-func (t *trial) inetRes(namespace, name string, want, times int, call, qtype, options string) {
+// inetRes asks some times within one VM, and wants exactly these values each time.
+func (t *trial) inetRes(namespace, name string, want []string, times int, call, qtype, options string) {
 	text, err := output(t.ctx, namespace, []string{"HOME=" + t.dir}, "erl", "-noinput", "+S", "1:1", "-pa", t.beam(),
 		"-s", "cluster", "ask", "-extra", strconv.Itoa(times), call, qtype, name+".", options)
 	t.must(err)
-	t.note("inet_res:%s %s %s: %s", call, qtype, options, strings.Join(strings.Fields(text), " "))
-	line := fmt.Sprintf("GOT %d %d\n", want, want)
-	if text != strings.Repeat(line, times) {
-		t.failf("inet_res:%s %s %s: got %q, want %d times %q", call, qtype, options, text, times, line)
+	what := fmt.Sprintf("inet_res:%s %s %s", call, qtype, options)
+	t.keep(what, what+": "+text)
+	lines := strings.Split(strings.TrimSuffix(text, "\n"), "\n")
+	if len(lines) != times {
+		t.failf("%s: %d answers, want %d: %s", what, len(lines), times, tail(text))
 	}
+	for i, line := range lines {
+		values, ok := strings.CutPrefix(line, "GOT ")
+		if !ok {
+			t.failf("%s: got %s", what, tail(line))
+		}
+		t.must(same(fmt.Sprintf("%s, answer %d", what, i+1), strings.Fields(values), want))
+	}
+	t.note("%s: %d values, %d times", what, len(want), times)
 }
 
-// shops has n members and CoreDNS with options, and the *cache* plugin.
-func (t *trial) shops(n int, options string) {
+// shops has n members and CoreDNS with options, and the *cache* plugin. It gives what a question of each type is
+// answered with.
+func (t *trial) shops(n int, options string) map[string][]string {
 	ns := t.namespace("prod", podPolicy{})
 	t.account(ns)
 	t.grant(ns, ns, pods)
@@ -57,6 +67,12 @@ func (t *trial) shops(n int, options string) {
 		` + options + `
 	}`)
 	t.wantsCluster("shop.erl.internal", "shop", want, want)
+	return answersOf(want)
+}
+
+// answersOf nodes called shop in mode ip.
+func answersOf(addresses []string) map[string][]string {
+	return map[string][]string{"SRV": addresses, "TXT": longnames("shop", addresses), "A": addresses}
 }
 
 // truncated asks over UDP and tells whether the answer was cut, which it has to say itself.
@@ -75,25 +91,27 @@ func (t *trial) truncated(qtype string, size uint16, members int) bool {
 
 // tryInetRes has a set that fits into 512 bytes, then one that needs TCP, and one that needs EDNS or TCP.
 func tryInetRes(t *trial) {
-	t.shops(14, "")
+	want := t.shops(14, "")
 	client := t.outsider()
 	for _, qtype := range []string{"SRV", "TXT", "A"} {
 		if t.truncated(qtype, 0, 14) {
 			t.failf("%s: 14 records do not fit into 512 bytes", qtype)
 		}
-		t.inetRes(client, "shop.erl.internal", 14, 1, "lookup", strings.ToLower(qtype), "[]")
+		t.inetRes(client, "shop.erl.internal", want[qtype], 1, "lookup", strings.ToLower(qtype), "[]")
 	}
 	ns := t.name + "-prod"
 	t.scale("deployments", ns, 40)
 	members := addressesOf(t.podsOf(ns, "shop", 40))
 	t.wantsCluster("shop.erl.internal", "shop", members, members)
+	want = answersOf(members)
 	for _, qtype := range []string{"SRV", "TXT", "A"} {
 		if !t.truncated(qtype, 0, 40) {
 			t.failf("%s: 40 records fit into 512 bytes", qtype)
 		}
-		t.inetRes(client, "shop.erl.internal", 40, 1, "lookup", strings.ToLower(qtype), "[]")
-		t.inetRes(client, "shop.erl.internal", 40, 1, "lookup", strings.ToLower(qtype), "[{usevc,true}]")
-		t.inetRes(client, "shop.erl.internal", 40, 1, "lookup", strings.ToLower(qtype), "[{edns,0},{udp_payload_size,4096}]")
+		for _, options := range []string{"[]", "[{usevc,true}]", "[{edns,0},{udp_payload_size,4096}]"} {
+			t.inetRes(client, "shop.erl.internal", want[qtype], 1, "lookup", strings.ToLower(qtype), options)
+		}
+		t.server.logs(`"` + qtype + ` IN shop\.erl\.internal\. udp \d+ false 4096" NOERROR qr,aa,rd `) // whole, without TCP
 		t.truncated(qtype, 1232, 40)
 	}
 	if t.truncated("A", 1232, 40) {
@@ -104,13 +122,13 @@ func tryInetRes(t *trial) {
 // tryInetResCache has more members than the cache of OTP's resolver holds records, with the settings that the README
 // advises: TTL 0.
 func tryInetResCache(t *trial) {
-	t.shops(120, "ttl 0")
+	want := t.shops(120, "ttl 0")
 	client := t.outsider()
-	for _, qtype := range []string{"srv", "a"} {
-		t.inetRes(client, "shop.erl.internal", 120, 4, "getbyname", qtype, "[]")
+	for _, qtype := range []string{"SRV", "A"} {
+		t.inetRes(client, "shop.erl.internal", want[qtype], 4, "getbyname", strings.ToLower(qtype), "[]")
 	}
-	for _, qtype := range []string{"srv", "txt", "a"} {
-		t.inetRes(client, "shop.erl.internal", 120, 4, "lookup", qtype, "[]")
+	for _, qtype := range []string{"SRV", "TXT", "A"} {
+		t.inetRes(client, "shop.erl.internal", want[qtype], 4, "lookup", strings.ToLower(qtype), "[]")
 	}
 	m, err := t.ask("tcp", "shop.erl.internal", "SRV", 0)
 	t.must(err)

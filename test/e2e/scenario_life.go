@@ -17,7 +17,8 @@ func lifeScenarios() []scenario {
 		{"readiness", tryReadiness},
 		{"readiness-of-pods", tryPodReadiness},
 		{"asker-is-in", tryAsker},
-		{"terminating-slowly", tryTerminating},
+		{"terminating-slowly-endpoints", func(t *trial) { tryTerminating(t, endpointSlices) }},
+		{"terminating-slowly-pods", func(t *trial) { tryTerminating(t, pods) }},
 		{"ended-pods", tryEnded},
 		{"statefulset-pod-replaced", tryReplaced},
 	}
@@ -144,10 +145,10 @@ func tryAsker(t *trial) {
 }
 
 // tryTerminating has pods that take their time to end, which differ in being ready meanwhile.
-func tryTerminating(t *trial) {
+func tryTerminating(t *trial, of resources) {
 	ns := t.namespace("prod", podPolicy{lingers: true})
 	t.account(ns)
-	t.grant(ns, ns, endpointSlices)
+	t.grant(ns, ns, of)
 	t.service(ns, "shop")
 	for i := range 4 {
 		t.pod(ns, "shop", fmt.Sprintf("shop-%d", i), "")
@@ -155,7 +156,8 @@ func tryTerminating(t *trial) {
 	members := t.podsOf(ns, "shop", 4)
 	all := addressesOf(members)
 	block := func(include string) string {
-		return "longnames " + include + ".erl.internal {\nSERVICE_ACCOUNT\nselector app=shop\nbasename shop\ninclude " + include + "\n}\n"
+		return "longnames " + include + ".erl.internal {\nSERVICE_ACCOUNT\nselector app=shop\nbasename shop\nlookup " +
+			of.lookup() + "\ninclude " + include + "\n}\n"
 	}
 	t.server.serve(block("ready") + block("serving") + block("all"))
 	for _, include := range []string{"ready", "serving", "all"} {
@@ -229,7 +231,7 @@ func tryReplaced(t *trial) {
 	t.account(ns)
 	t.grant(ns, ns, endpointSlices)
 	t.service(ns, "shop")
-	t.statefulSet(ns, "shop", "shop", 3, "Parallel")
+	t.statefulSet(ns, "shop", "shop", 3)
 	before := addressesOf(t.podsOf(ns, "shop", 3))
 	t.server.serve(`longnames shop.erl.internal 10.0.0.0/8 {
 		SERVICE_ACCOUNT

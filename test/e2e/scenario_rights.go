@@ -1,17 +1,16 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
-	"regexp"
+	"slices"
 	"strings"
 	"time"
 
-	"github.com/miekg/dns"
 	authenticationv1 "k8s.io/api/authentication/v1"
 	corev1 "k8s.io/api/core/v1"
-	rbacv1 "k8s.io/api/rbac/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes"
 )
@@ -24,9 +23,15 @@ func rightsScenarios() []scenario {
 		{"rights-one-namespace-pods", func(t *trial) { tryRights(t, pods, 1) }},
 		{"rights-several-namespaces", func(t *trial) { tryRights(t, endpointSlices, 3) }},
 		{"rights-all-namespaces", func(t *trial) { tryRights(t, endpointSlices, 0) }},
-		{"rights-missing-at-start", tryMissing},
+		{"rights-missing-endpoints", func(t *trial) { tryMissing(t, endpointSlices, "list", "watch") }},
+		{"rights-missing-pods", func(t *trial) { tryMissing(t, pods, "list", "watch") }},
+		{"rights-missing-watch-endpoints", func(t *trial) { tryMissing(t, endpointSlices, "watch") }},
+		{"rights-missing-watch-pods", func(t *trial) { tryMissing(t, pods, "watch") }},
+		{"rights-missing-list-endpoints", func(t *trial) { tryMissing(t, endpointSlices, "list") }},
+		{"rights-missing-list-pods", func(t *trial) { tryMissing(t, pods, "list") }},
+		{"rights-missing-list-streamed", tryStreamed},
 		{"rights-missing-namespace", tryMissingNamespace},
-		{"rights-missing-watch", tryNoWatch},
+		{"rights-missing-all-namespaces", tryMissingEverywhere},
 		{"rights-withdrawn", tryWithdrawn},
 		{"token-rotated", tryRotated},
 	}
@@ -38,19 +43,6 @@ func (r resources) lookup() string {
 		return "pods"
 	}
 	return "endpoints"
-}
-
-// forbids waits for the line that the README promises for a right that is missing.
-func (s *server) forbids(verb string, of resources, namespace string) {
-	s.logs(`ERROR.* forbids to ` + verb + ` ` + regexp.QuoteMeta(of.full()) + ` in namespace "` + namespace + `"`)
-}
-
-// full is what a message calls it.
-func (r resources) full() string {
-	if r == pods {
-		return "pods"
-	}
-	return "endpointslices.discovery.k8s.io"
 }
 
 // tryRights is for so many namespaces, 0 for all; then the account has no Role in any.
@@ -71,7 +63,7 @@ func tryRights(t *trial, of resources, n int) {
 		want = append(want, addressesOf(t.podsOf(ns, t.name, 1))...)
 	}
 	if n == 0 {
-		t.grantAll(home, of)
+		t.everywhere(home, of)
 		namespaces = []string{"*"}
 	}
 	t.server.serve(`longnames shop.erl.internal {
@@ -84,108 +76,11 @@ func tryRights(t *trial, of resources, n int) {
 	t.wantsCluster("shop.erl.internal", "shop", want, want)
 }
 
-// tryMissing has no rights at all at first.
-func tryMissing(t *trial) {
-	for _, of := range []resources{endpointSlices, pods} {
-		ns := t.namespace(string(of), podPolicy{})
-		t.account(ns)
-		t.service(ns, "shop")
-		t.pod(ns, "shop", "shop-0", "")
-		want := addressesOf(t.podsOf(ns, "shop", 1))
-		t.server.launch(`longnames shop.erl.internal {
-			SERVICE_ACCOUNT
-			selector app=shop
-			lookup ` + of.lookup() + `
-			basename shop
-			startup_timeout 1s
-		}`)
-		t.server.forbids("(list|watch)", of, ns)
-		for _, qtype := range []string{"SRV", "TXT", "A"} {
-			t.rcode("shop.erl.internal", qtype, "SERVFAIL")
-		}
-		m, err := t.ask("udp", "shop.erl.internal", "SRV", 1232)
-		t.must(err)
-		if code := extendedError(m); code != dns.ExtendedErrorCodeNotReady {
-			t.failf("extended error %d: %s", code, m)
-		}
-		if t.server.ready() == nil {
-			t.failf("ready without any members known")
-		}
-		t.grant(ns, ns, of)
-		t.wantsCluster("shop.erl.internal", "shop", want, want)
-		t.server.logs("again after")
-		t.must(t.server.ready())
-		t.server.stop()
-	}
-}
-
-// tryMissingNamespace has rights in one namespace of two: half of a cluster would be as bad as none.
-func tryMissingNamespace(t *trial) {
-	prod, test := t.namespace("prod", podPolicy{}), t.namespace("test", podPolicy{})
-	t.account(prod)
-	t.grant(prod, prod, endpointSlices)
-	want := make([]string, 0, 2)
-	for _, ns := range []string{prod, test} {
-		t.service(ns, "shop")
-		t.pod(ns, "shop", "shop-0", "")
-		want = append(want, addressesOf(t.podsOf(ns, "shop", 1))...)
-	}
-	t.server.launch(`longnames shop.erl.internal {
-		SERVICE_ACCOUNT
-		namespaces ` + prod + ` ` + test + `
-		selector app=shop
-		basename shop
-		startup_timeout 1s
-	}`)
-	t.server.forbids("(list|watch)", endpointSlices, test)
-	t.rcode("shop.erl.internal", "SRV", "SERVFAIL")
-	t.grant(prod, test, endpointSlices)
-	t.wantsCluster("shop.erl.internal", "shop", want, want)
-}
-
-// setVerbs replaces the rules of the Role in a namespace.
-func (t *trial) setVerbs(namespace string, change func([]rbacv1.PolicyRule) []rbacv1.PolicyRule) {
-	var role rbacv1.Role
-	t.must(printed("Role", &role))
-	role.Namespace = namespace
-	role.Rules = change(role.Rules)
-	_, err := t.client.RbacV1().Roles(namespace).Update(t.ctx, &role, metav1.UpdateOptions{})
-	t.must(err)
-}
-
-// tryNoWatch may list, which is enough to know the members once.
-func tryNoWatch(t *trial) {
-	ns := t.namespace("prod", podPolicy{})
-	t.account(ns)
-	t.grant(ns, ns, endpointSlices)
-	t.setVerbs(ns, func(r []rbacv1.PolicyRule) []rbacv1.PolicyRule { return without("watch", r) })
-	t.service(ns, "shop")
-	t.pod(ns, "shop", "shop-0", "")
-	want := addressesOf(t.podsOf(ns, "shop", 1))
-	t.server.launch(`longnames shop.erl.internal {
-		SERVICE_ACCOUNT
-		selector app=shop
-		basename shop
-		startup_timeout 1s
-	}`)
-	t.server.forbids("watch", endpointSlices, ns)
-	m, err := t.ask("udp", "shop.erl.internal", "A", 0)
-	t.must(err)
-	if m.Rcode != dns.RcodeServerFailure && len(m.Answer) == 0 {
-		t.failf("an empty answer: %s", m)
-	}
-	t.setVerbs(ns, func(r []rbacv1.PolicyRule) []rbacv1.PolicyRule { return r })
-	t.wantsCluster("shop.erl.internal", "shop", want, want)
-	t.pod(ns, "shop", "shop-1", "")
-	want = addressesOf(t.podsOf(ns, "shop", 2))
-	t.wantsCluster("shop.erl.internal", "shop", want, want)
-}
-
 // tryWithdrawn loses its rights while it runs. That is seen when its watch has to be made anew.
 func tryWithdrawn(t *trial) {
 	ns := t.shop(3)
 	before := addressesOf(t.settles(ns, 3))
-	stop := t.steady("SRV", atLeast(3, before...))
+	v := t.vigil(before)
 	t.must(t.client.RbacV1().RoleBindings(ns).Delete(t.ctx, "longnames", metav1.DeleteOptions{}))
 	t.soon("the rights are gone", func() error {
 		client, err := kubernetes.NewForConfig(t.config(t.token(ns, nil)))
@@ -193,19 +88,22 @@ func tryWithdrawn(t *trial) {
 			return err
 		}
 		if _, err := client.DiscoveryV1().EndpointSlices(ns).List(t.ctx, metav1.ListOptions{}); err == nil {
-			return fmt.Errorf("still there")
+			return errors.New("still there")
 		}
 		return nil
 	})
 	t.server.proxy.cut()
-	t.server.forbids("watch", endpointSlices, ns)
-	t.scale("deployments", ns, 4)
+	lost := refusals(endpointSlices, ns, ns, "list", "watch")
+	t.server.forbids(lost...)
+	t.pod(ns, "shop", "shop-more", t.address("4", 5))
 	t.podsOf(ns, "shop", 4)
-	t.wants("shop.erl.internal", "A", before...)
+	v.sees(100)
+	v.then(slices.Concat(before, []string{t.address("4", 5)})...)
 	t.bind(ns, ns)
 	t.settles(ns, 4)
-	t.server.logs("again after")
-	stop()
+	t.server.grants()
+	v.end()
+	t.server.forbids(lost...)
 }
 
 // tryRotated gives CoreDNS a new token, as a kubelet does, and makes the old one invalid.
@@ -231,8 +129,8 @@ func tryRotated(t *trial) {
 		selector app=shop
 		basename shop
 	}`)
-	t.settles(ns, 3)
-	stop := t.steady("SRV", atLeast(3))
+	before := addressesOf(t.settles(ns, 3))
+	v := t.vigil(before)
 
 	fresh, err := kubernetes.NewForConfig(t.config(rotate("second")))
 	t.must(err)
@@ -243,13 +141,14 @@ func tryRotated(t *trial) {
 	t.must(err)
 	t.soon("the old token is refused", func() error {
 		if _, err := stale.DiscoveryV1().EndpointSlices(ns).List(t.ctx, metav1.ListOptions{}); err == nil {
-			return fmt.Errorf("it is still taken")
+			return errors.New("it is still taken")
 		}
 		return nil
 	})
 	t.server.proxy.cut()
-	t.scale("deployments", ns, 4)
-	members := addressesOf(t.podsOf(ns, "shop", 4))
+	members := slices.Concat(before, []string{t.address("4", 5)})
+	v.then(members...)
+	t.pod(ns, "shop", "shop-more", t.address("4", 5))
 	t.within(90*time.Second, "the new token is used", func() error {
 		got, err := t.values("shop.erl.internal", "A")
 		if err != nil {
@@ -257,5 +156,5 @@ func tryRotated(t *trial) {
 		}
 		return same("A", got, members)
 	})
-	stop()
+	v.end()
 }

@@ -15,7 +15,7 @@ func setScenarios() []scenario {
 		{"ipv6-pods", func(t *trial) { tryIPv6(t, "pods", pods) }},
 		{"dual-stack", tryDualStack},
 		{"two-namespaces", tryTwoNamespaces},
-		{"group-by-20-apps", tryGroupBy},
+		{"group-by-24-apps", tryGroupBy},
 		{"slices-made-by-hand", trySlicesByHand},
 		{"endpoints-mirrored", tryMirrored},
 		{"250-pods-three-slices", func(t *trial) { try250(t, "") }},
@@ -30,9 +30,9 @@ func tryIPv6(t *trial, lookup string, of resources) {
 	t.account(ns)
 	t.grant(ns, ns, of)
 	t.service(ns, "shop", families(corev1.IPv6Protocol))
-	t.pod(ns, "shop", "shop-0", fmt.Sprintf("fd00:%x::", t.number))
-	t.pod(ns, "shop", "shop-1", fmt.Sprintf("fd00:0:0:1:0:0:%x:1", t.number))
-	t.pod(ns, "shop", "shop-2", "")
+	t.pod(ns, "shop", "shop-0", fmt.Sprintf("fd00:%x::", t.number), hosted("shop"))
+	t.pod(ns, "shop", "shop-1", fmt.Sprintf("fd00:0:0:1:0:0:%x:1", t.number), hosted("shop"))
+	t.pod(ns, "shop", "shop-2", "", hosted("shop"))
 	members := t.podsOf(ns, "shop", 3)
 	addresses := addressesOf(members)
 	last := t.address("6", 10)
@@ -57,6 +57,14 @@ func tryIPv6(t *trial, lookup string, of resources) {
 		mode dns
 		cluster_domain dns.erl.internal
 		basename shop
+	}
+	longnames host.erl.internal fd00::/16 {
+		SERVICE_ACCOUNT
+		selector app=shop
+		lookup ` + lookup + `
+		mode hostname
+		cluster_domain host.erl.internal
+		basename shop
 	}`)
 	t.wantsCluster("ip.erl.internal", "shop", want, want)
 	hosts := make([]string, 0, len(want))
@@ -68,6 +76,12 @@ func tryIPv6(t *trial, lookup string, of resources) {
 		t.wants(reverse(t, want[i]), "PTR", want[i])
 	}
 	t.wantsCluster("dns.erl.internal", "shop", hosts, want)
+	for i, pod := range members {
+		hosts[i] = pod.Name + ".shop." + ns + ".svc.host.erl.internal"
+		t.wants(hosts[i], "AAAA", pod.Status.PodIP)
+		t.wants(pod.Name+".host.erl.internal", "TXT", "shop@"+hosts[i])
+	}
+	t.wantsCluster("host.erl.internal", "shop", hosts, want)
 }
 
 func tryDualStack(t *trial) {
@@ -82,7 +96,7 @@ func tryDualStack(t *trial) {
 			t.pod(ns, "shop", fmt.Sprintf("shop-%d", i), "")
 		}
 	}
-	t.grantAll(four, pods)
+	t.everywhere(four, pods)
 	var v4, v6, primary []string
 	for _, ns := range []string{four, six} {
 		for _, p := range t.podsOf(ns, "shop", 3) {
@@ -117,25 +131,37 @@ func tryTwoNamespaces(t *trial) {
 	for _, ns := range []string{prod, test, other} {
 		t.service(ns, "shop")
 		for i := range 2 {
-			t.pod(ns, "shop", fmt.Sprintf("shop-%d", i), "")
+			t.pod(ns, "shop", fmt.Sprintf("shop-%d", i), "", hosted("shop"))
 		}
 	}
 	t.podsOf(other, "shop", 2)
-	want := append(addressesOf(t.podsOf(prod, "shop", 2)), addressesOf(t.podsOf(test, "shop", 2))...)
-	t.server.serve(`longnames shop.erl.internal {
-		SERVICE_ACCOUNT
-		namespaces ` + prod + ` ` + test + `
-		selector app=shop
-		basename shop
-	}`)
-	t.wantsCluster("shop.erl.internal", "shop", want, want)
+	members := append(t.podsOf(prod, "shop", 2), t.podsOf(test, "shop", 2)...)
+	want := addressesOf(members)
+	block := func(mode string) string {
+		return "longnames " + mode + ".erl.internal {\nSERVICE_ACCOUNT\nnamespaces " + prod + " " + test +
+			"\nselector app=shop\nbasename shop\nmode " + mode + "\ncluster_domain " + mode + ".erl.internal\n}\n"
+	}
+	t.server.serve(block("ip") + block("dns") + block("hostname"))
+	for _, mode := range []string{"ip", "dns", "hostname"} {
+		zone := mode + ".erl.internal"
+		hosts := make([]string, 0, len(members))
+		for _, pod := range members {
+			hosts = append(hosts, hostOf(mode, pod, zone))
+		}
+		t.wantsCluster(zone, "shop", hosts, want)
+		// The name that a pod has in both namespaces is that of both.
+		t.wants("shop-0."+zone, "TXT", "shop@"+hosts[0], "shop@"+hosts[2])
+		t.wants("shop-0."+zone, "A", want[0], want[2])
+	}
+	t.wants(hostOf("hostname", members[3], "hostname.erl.internal"), "A", want[3])
 }
 
 func tryGroupBy(t *trial) {
-	ns := t.namespace("prod", podPolicy{})
+	ns, test := t.namespace("prod", podPolicy{}), t.namespace("test", podPolicy{})
 	t.account(ns)
-	t.grantAll(ns, pods)
-	const apps = 20
+	t.everywhere(ns, pods)
+	t.pod(test, "App0", "app-0", t.address("4", 99)) // a cluster of its own, for it is in another namespace
+	const apps = 24
 	t.many(apps, func(i int) {
 		for j := range 2 {
 			t.pod(ns, fmt.Sprintf("App%d", i), fmt.Sprintf("app-%d-%d", i, j), t.address("4", 100+2*i+j))
@@ -151,6 +177,7 @@ func tryGroupBy(t *trial) {
 		want := []string{t.address("4", 100+2*i), t.address("4", 100+2*i+1)}
 		t.wantsCluster(fmt.Sprintf("app%d.%s.apps.erl.internal", i, ns), fmt.Sprintf("App%d", i), want, want)
 	}
+	t.wantsCluster("app0."+test+".apps.erl.internal", "App0", []string{t.address("4", 99)}, []string{t.address("4", 99)})
 	t.rcode(ns+".apps.erl.internal", "SRV", "NOERROR")
 	t.rcode("nobody."+ns+".apps.erl.internal", "SRV", "NXDOMAIN")
 }
@@ -264,11 +291,11 @@ func try250(t *trial, option string) {
 func tryDNSSRVName(t *trial) {
 	ns := t.namespace("prod", podPolicy{})
 	t.account(ns)
-	t.grantAll(ns, endpointSlices)
+	t.everywhere(ns, endpointSlices)
 	t.service(ns, "shop-nodes", withLabels(map[string]string{"beam": t.name, "beam-basename": "Shop"}), func(s *corev1.Service) {
 		s.Spec.Selector = app("shop")
 	})
-	t.statefulSet(ns, "shop", "shop-nodes", 3, "Parallel")
+	t.statefulSet(ns, "shop", "shop-nodes", 3)
 	t.podsOf(ns, "shop", 3)
 	t.server.serve(`longnames svc.erl.internal {
 		SERVICE_ACCOUNT
@@ -285,5 +312,5 @@ func tryDNSSRVName(t *trial) {
 	}
 	t.wants(name, "SRV", hosts...)
 	t.wants(name, "TXT", longnames("Shop", hosts)...)
-	t.inetRes(t.outsider(), name, 3, 2, "getbyname", "srv", "[]")
+	t.inetRes(t.outsider(), name, hosts, 2, "getbyname", "srv", "[]") // as it asks
 }

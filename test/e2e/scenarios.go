@@ -10,7 +10,9 @@ func scenarios() []scenario {
 		setScenarios(),
 		lifeScenarios(),
 		rightsScenarios(),
+		olderScenarios(),
 		beamScenarios(),
 		inetResScenarios(),
+		digScenarios(),
 	)
 }

@@ -20,6 +20,7 @@ type server struct {
 	t         *trial
 	v4, v6    string
 	account   string // directory of the service account
+	api       string // the address of its API server
 	proxy     *proxy
 	process   *process
 	starts    atomic.Int64
@@ -27,7 +28,7 @@ type server struct {
 }
 
 func newServer(t *trial) *server {
-	return &server{t: t, v4: t.address("4", 0), v6: t.address("6", 1), account: filepath.Join(t.dir, "serviceaccount")}
+	return &server{t: t, v4: t.address("4", 0), v6: t.address("6", 1), account: filepath.Join(t.dir, "serviceaccount"), api: apiAddress}
 }
 
 // addresses gives those that somebody with certain addresses can reach.
@@ -50,17 +51,24 @@ func (s *server) serve(plugins string) {
 	s.t.soon("CoreDNS is ready", s.ready)
 }
 
+// reach makes the addresses on which CoreDNS will listen.
+func (s *server) reach() {
+	if !s.reachable {
+		lines := in(s.t.plane.name, "addr add "+s.v4+"/8 dev br0", "addr add "+s.v6+"/16 dev br0 nodad")
+		s.t.must(batch(s.t.ctx, lines...))
+		s.reachable = true
+	}
+}
+
 // launch is serve for a server that does not become ready.
 func (s *server) launch(plugins string) {
 	t := s.t
-	if !s.reachable {
-		lines := in(t.plane.name, "addr add "+s.v4+"/8 dev br0", "addr add "+s.v6+"/16 dev br0 nodad")
-		t.must(batch(t.ctx, lines...))
-		var err error
-		s.proxy, err = newProxy(t.bed)
+	s.reach()
+	var err error
+	if s.proxy == nil {
+		s.proxy, err = newProxy(t.bed, s.api)
 		t.must(err)
 		t.cleanup(s.proxy.close)
-		s.reachable = true
 	}
 	text := fmt.Sprintf(".:53 {\nbind %s %s\nerrors\nlog\nready %s:8181\n%s\n}\n", s.v4, s.v6, s.v4, plugins)
 	text = strings.ReplaceAll(text, "SERVICE_ACCOUNT", "service_account "+s.account)
@@ -83,9 +91,6 @@ func (s *server) launch(plugins string) {
 		return p.says(regexp.MustCompile(`(?m)^CoreDNS-`))
 	})
 }
-
-// stop ends CoreDNS, so that another can be started.
-func (s *server) stop() { s.process.stop(5 * time.Second) }
 
 // ready asks the *ready* plugin.
 func (s *server) ready() error {

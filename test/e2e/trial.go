@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"maps"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -18,6 +19,9 @@ import (
 
 // patience is how long a scenario waits for what must happen soon.
 const patience = 30 * time.Second
+
+// clock is how logs of ours tell the time.
+const clock = "15:04:05.000"
 
 // scenario is a claim, and how to try it.
 type scenario struct {
@@ -38,6 +42,7 @@ type trial struct {
 	policies map[string]podPolicy
 	next     int // the last part of the next pod's address
 	notes    strings.Builder
+	answers  map[string]string // the last one to each question
 	closers  []func()
 }
 
@@ -46,7 +51,7 @@ type failure struct{ error }
 
 // attempt tries a scenario, and cleans up behind it.
 func attempt(ctx context.Context, b *bed, s scenario, number int) (err error) {
-	t := &trial{scenario: s, bed: b, number: number, next: 10, policies: make(map[string]podPolicy)}
+	t := &trial{scenario: s, bed: b, number: number, next: 10, policies: make(map[string]podPolicy), answers: make(map[string]string)}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	t.ctx = ctx
@@ -87,6 +92,11 @@ func (t *trial) close() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	_ = os.WriteFile(filepath.Join(t.dir, "notes.log"), []byte(t.notes.String()), 0o600)
+	var answers strings.Builder
+	for _, question := range slices.Sorted(maps.Keys(t.answers)) {
+		fmt.Fprintf(&answers, "%s\n", t.answers[question])
+	}
+	_ = os.WriteFile(filepath.Join(t.dir, "answers.log"), []byte(answers.String()), 0o600)
 }
 
 // cleanup has something done when the trial is over.
@@ -111,7 +121,7 @@ func (t *trial) must(err error) {
 func (t *trial) note(format string, args ...any) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	fmt.Fprintf(&t.notes, time.Now().Format("15:04:05.000 ")+format+"\n", args...)
+	fmt.Fprintf(&t.notes, time.Now().Format(clock)+" "+format+"\n", args...)
 }
 
 // soon waits until check finds nothing wrong.

@@ -12,9 +12,13 @@ poll(Kind, Name, Basename, Known) ->
     Found = lists:usort(find(Kind, Name, Basename)) -- [node()],
     [erlang:disconnect_node(N) || N <- Known -- Found],
     Connected = [N || N <- Found, lists:member(N, nodes()) orelse net_kernel:connect_node(N) =:= true],
-    io:format("NODES ~s~n", [lists:join(" ", lists:sort([atom_to_list(N) || N <- nodes()]))]),
+    say("FOUND", Connected),
+    say("NODES", nodes()),
     timer:sleep(1000),
     poll(Kind, Name, Basename, Connected).
+
+say(What, Nodes) ->
+    io:format("~s ~s~n", [What, lists:join(" ", lists:sort([atom_to_list(N) || N <- Nodes]))]).
 
 %% Each way takes an error for an empty set. getbyname caches and lookup does not, as it is in the libraries.
 find(srv, Name, Basename) ->
@@ -44,18 +48,18 @@ host(Address) ->
 node_name(Basename, Host) -> list_to_atom(Basename ++ "@" ++ Host).
 
 %% ask is for: erl -s cluster ask -extra TIMES KIND TYPE NAME OPTIONS
-%% It says for each time how many values came, and how many of them are different.
+%% It says for each time which values came.
 ask() ->
     [Times, Kind, Type, Name, Options] = init:get_plain_arguments(),
     {ok, Tokens, _} = erl_scan:string(Options ++ "."),
     {ok, Parsed} = erl_parse:parse_term(Tokens),
-    [io:format("GOT ~b ~b~n", count(Kind, Name, list_to_existing_atom(Type), Parsed))
+    [io:format("GOT ~s~n", [lists:join(" ", ask(Kind, Name, list_to_existing_atom(Type), Parsed))])
      || _ <- lists:seq(1, list_to_integer(Times))],
     halt(0).
 
-count(Kind, Name, Type, Options) ->
-    Values = case Kind of
-                 "lookup" -> inet_res:lookup(Name, in, Type, Options);
-                 "getbyname" -> getbyname(Name, Type)
-             end,
-    [length(Values), length(lists:usort(Values))].
+ask("lookup", Name, Type, Options) -> [text(V) || V <- inet_res:lookup(Name, in, Type, Options)];
+ask("getbyname", Name, Type, _) -> [text(V) || V <- getbyname(Name, Type)].
+
+text({_, _, _, Target}) when is_list(Target) -> Target;
+text([Longname]) -> Longname;
+text(Address) -> inet:ntoa(Address).
