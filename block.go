@@ -9,8 +9,13 @@ import (
 	"github.com/longnames/longnames/kubeapi"
 )
 
-// shutdownTimeout bounds how long a block waits for its goroutines at its end.
-const shutdownTimeout = 5 * time.Second
+const (
+	// shutdownTimeout bounds how long a block waits for its goroutines at its end.
+	shutdownTimeout = 5 * time.Second
+	// restoredTimeout bounds how long CoreDNS waits at its start where a snapshot knows
+	// members: as long as nobody answers, clusters are in danger.
+	restoredTimeout = time.Second
+)
 
 // block is one longnames block at work: a source that fills a table, and a resolver that
 // answers from it.
@@ -19,6 +24,8 @@ type block struct {
 	source   *kubeapi.Source
 	table    *table
 	resolver *resolver
+	snapshot *kubeapi.Snapshot // nil if there is none
+	limit    time.Duration     // of the wait for the source
 
 	ctx        context.Context    // from start to stop
 	cancel     context.CancelFunc // nil before the start
@@ -42,23 +49,55 @@ func (b *block) start(old *block) {
 	b.endMetrics = useMetrics(b.config.name())
 	b.wg.Go(func() { b.table.run(b.ctx) })
 	b.wg.Go(func() { newAudit(b.config, b.table).run(b.ctx) })
-	if old == nil || !b.succeed(old) {
+	b.limit = b.config.startupTimeout
+	if old == nil || !b.goOn(old) {
+		b.restore(old)
 		b.source.Join(b.table)
+	}
+	if b.snapshot != nil {
+		b.snapshot.Start()
 	}
 }
 
-// succeed takes over what old knows. It tells whether the source has been joined: the watch
-// goes on if it is the same.
-func (b *block) succeed(old *block) (joined bool) {
+// goOn follows the source of old, if that is the same: it needs not be read again.
+func (b *block) goOn(old *block) bool {
 	b.table.inherit(old.table)
-	if b.source.Same(old.source) && old.source.Join(b.table) {
-		b.source = old.source
-		return true
+	if !b.source.Same(old.source) || !old.source.Join(b.table) {
+		return false
 	}
-	if objects, version, known := old.source.Objects(); known && b.config.understands(old.config) {
-		b.source.Restore(objects, version)
+	b.source = old.source
+	b.snapshot = b.newSnapshot()
+	return true
+}
+
+// restore lets the source begin with what old knows, or else with the snapshot.
+func (b *block) restore(old *block) {
+	b.snapshot = b.newSnapshot()
+	if old != nil && b.config.understands(old.config) {
+		if objects, version, known := old.source.Objects(); known {
+			b.source.Restore(objects, version)
+			return
+		}
 	}
-	return false
+	if b.snapshot != nil && b.snapshot.Restore() && old == nil {
+		b.limit = min(b.limit, restoredTimeout)
+	}
+}
+
+func (b *block) newSnapshot() *kubeapi.Snapshot {
+	if b.config.source.Snapshot == "" {
+		return nil
+	}
+	return b.source.Snapshot(b.config.source.Snapshot)
+}
+
+// pauseSnapshot lets a block that is about to take over have the file.
+func (b *block) pauseSnapshot() {
+	if b.snapshot != nil {
+		ctx, cancel := context.WithTimeout(context.Background(), shutdownTimeout)
+		defer cancel()
+		b.snapshot.Stop(ctx, false)
+	}
 }
 
 // understands tells whether objects that were read for another block of the same zone have
@@ -67,11 +106,10 @@ func (c *config) understands(other *config) bool {
 	return c.source.Family == other.source.Family && slices.Equal(c.source.Labels, other.source.Labels)
 }
 
-// wait returns when all members are known, or the startup timeout has passed since the
-// start: CoreDNS has other zones to serve too.
+// wait returns when all members are known, or at a limit since the start: CoreDNS has other
+// zones to serve too.
 func (b *block) wait(start time.Time) {
-	limit := b.config.startupTimeout
-	timer := time.NewTimer(time.Until(start.Add(limit)))
+	timer := time.NewTimer(time.Until(start.Add(b.limit)))
 	defer timer.Stop()
 	select {
 	case <-b.table.done:
@@ -80,16 +118,22 @@ func (b *block) wait(start time.Time) {
 		if b.table.known() {
 			instead = "those last known are answered"
 		}
-		log.Warningf("%s Members have not been read after %s: %s until they are", b.config.name(), limit, instead)
+		log.Warningf("%s Members have not been read after %s: %s until they are", b.config.name(), b.limit, instead)
 	}
 }
 
-// stop ends what start began, if anything. Calling it again does nothing.
-func (b *block) stop() {
+// stop ends what start began, if anything. What the snapshot lacks is written if nobody else
+// goes on with it. Calling it again does nothing.
+func (b *block) stop(flush bool) {
 	if b.cancel == nil {
 		return
 	}
 	b.cancel()
+	ctx, cancel := context.WithTimeout(context.Background(), shutdownTimeout)
+	defer cancel()
+	if b.snapshot != nil && !b.snapshot.Stop(ctx, flush) {
+		log.Warningf("%s The writing of the snapshot did not end within %s", b.config.name(), shutdownTimeout)
+	}
 	done := make(chan struct{})
 	left := b.source.Leave(b.table)
 	go func() {
@@ -100,7 +144,7 @@ func (b *block) stop() {
 	}()
 	select {
 	case <-done:
-	case <-time.After(shutdownTimeout):
+	case <-ctx.Done():
 		log.Warningf("%s The watch did not end within %s", b.config.name(), shutdownTimeout)
 	}
 }

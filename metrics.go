@@ -30,7 +30,10 @@ var (
 // ofZones are all metrics that have a zone.
 var ofZones = []interface {
 	DeletePartialMatch(labels prometheus.Labels) int
-}{listedMembers, nonEmptyClusters, heldClusters, leftOutMembers, defaultPorts, staleAnswers}
+}{
+	listedMembers, nonEmptyClusters, heldClusters, leftOutMembers, defaultPorts, staleAnswers,
+	lastContact, watchRestarts, snapshotWrites, snapshotFailures,
+}
 
 func gauge(name, help string, labels ...string) *prometheus.GaugeVec {
 	return promauto.NewGaugeVec(prometheus.GaugeOpts{

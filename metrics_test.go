@@ -30,7 +30,7 @@ func seriesOf(t testing.TB, zone string) map[string]bool {
 }
 
 func TestMetricsOfAZoneEndWithItsLastBlock(t *testing.T) {
-	c := configOf(t, "longnames ending.internal {\n namespaces prod\n endpoint http://127.0.0.1:1\n selector app=web\n basename app\n}")
+	c := configOf(t, "longnames ending.internal {\n manifests "+shop+"\n selector app=web\n basename app\n}")
 	begin := func() *block {
 		b, err := newBlock(c)
 		if err != nil {
@@ -56,12 +56,12 @@ func TestMetricsOfAZoneEndWithItsLastBlock(t *testing.T) {
 	staleAnswers.WithLabelValues("dns://:53", "ending.internal.").Inc()
 	check("one block", want)
 	second := begin() // a reload starts the new before it stops the old
-	first.stop()
-	first.stop()
+	first.stop(true)
+	first.stop(true)
 	check("after a reload", want)
 	other := useMetrics("other.internal.")
 	newAudit(configOf(t, "longnames other.internal {\n selector app=web\n basename app\n}"), newTable(c))
-	second.stop()
+	second.stop(true)
 	check("afterwards", map[string]bool{})
 	if got := seriesOf(t, "other.internal."); len(got) == 0 {
 		t.Error("another zone: got no metrics any more")
@@ -70,7 +70,7 @@ func TestMetricsOfAZoneEndWithItsLastBlock(t *testing.T) {
 	third := begin()
 	delete(want, "coredns_longnames_stale_answers_total")
 	check("again", want)
-	third.stop()
+	third.stop(true)
 }
 
 func TestReadmeExplainsEveryMetric(t *testing.T) {

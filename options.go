@@ -40,6 +40,7 @@ var options = map[string]option{
 	"service_account": {"DIR", 1, 1, readServiceAccount},
 	"cached":          {"", 0, 0, readCached},
 	"manifests":       {"FILE...", 1, -1, readManifests},
+	"snapshot":        {"FILE", 1, 1, readSnapshot},
 	"startup_timeout": {"DURATION", 1, 1, readStartupTimeout},
 }
 
@@ -208,6 +209,11 @@ func readManifests(p *parser) error {
 	for _, pattern := range p.args {
 		p.config.source.Manifests = append(p.config.source.Manifests, p.path(pattern))
 	}
+	return nil
+}
+
+func readSnapshot(p *parser) error {
+	p.config.source.Snapshot = p.path(p.args[0])
 	return nil
 }
 

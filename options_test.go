@@ -86,6 +86,7 @@ func TestOptionTakes(t *testing.T) {
 		{[]string{"service_account /var/run/account"}, func(c *config) any { return c.source.ServiceAccount }, "/var/run/account"},
 		{[]string{"cached"}, func(c *config) any { return c.source.Cached }, true},
 		{[]string{"manifests /a.yaml /b/*.json"}, func(c *config) any { return c.source.Manifests }, []string{"/a.yaml", "/b/*.json"}},
+		{[]string{"snapshot /var/lib/coredns/shop.json"}, func(c *config) any { return c.source.Snapshot }, "/var/lib/coredns/shop.json"},
 		{[]string{"startup_timeout 250ms"}, timeout, 250 * time.Millisecond},
 		{[]string{"startup_timeout 1m30s"}, timeout, 90 * time.Second},
 		{[]string{"startup_timeout 0"}, timeout, time.Duration(0)},
@@ -122,6 +123,7 @@ func TestOptionDefaults(t *testing.T) {
 		"fallthrough":      {c.fall.Zones, []string(nil)},
 		"hold":             {c.hold, 30 * time.Second},
 		"cached":           {c.source.Cached, false},
+		"snapshot":         {c.source.Snapshot, ""},
 		"startup_timeout":  {c.startupTimeout, 5 * time.Second},
 	} {
 		if got, want := pair[0], pair[1]; !reflect.DeepEqual(got, want) {
@@ -234,6 +236,9 @@ func TestOptionRefuses(t *testing.T) {
 		{[]string{"cached {", "ttl 7", "}"}, `expected "cached", got a block`},
 		{[]string{"manifests"}, `expected "manifests FILE...", got 0 arguments`},
 		{[]string{`manifests ""`}, "got an empty argument"},
+		{[]string{"snapshot"}, `expected "snapshot FILE", got 0 arguments`},
+		{[]string{"snapshot a b"}, "got 2 arguments"},
+		{[]string{`snapshot ""`}, "got an empty argument"},
 		{[]string{"startup_timeout"}, "got 0 arguments"},
 		{[]string{"startup_timeout 5s 6s"}, "got 2 arguments"},
 		{[]string{"startup_timeout 5"}, `expected a duration like 5s, got "5"`},
@@ -279,6 +284,7 @@ func TestPathsAreRelativeToRoot(t *testing.T) {
 		{[]string{"tls c d a/b", "endpoint https://a"}, func(c *kubeapi.Config) string { return c.CAFile }},
 		{[]string{"service_account a/b"}, func(c *kubeapi.Config) string { return c.ServiceAccount }},
 		{[]string{"manifests x a/b"}, func(c *kubeapi.Config) string { return c.Manifests[1] }},
+		{[]string{"snapshot a/b"}, func(c *kubeapi.Config) string { return c.Snapshot }},
 	} {
 		for _, root := range []struct{ root, path, want string }{
 			{"/srv/dns", "a/b", "/srv/dns/a/b"},

@@ -56,6 +56,7 @@ func parse(c *caddy.Controller) (*config, error) {
 		return nil, err
 	}
 	p.config.source.Log = zoneLog{p.config.name()}
+	p.config.source.Monitor = zoneMonitor{p.config.name()}
 	for c.NextBlock() {
 		if err := p.option(c.Val()); err != nil {
 			return nil, err
@@ -131,6 +132,7 @@ func (p *parser) contradictions() error {
 		{"manifests", "tls", "members come either from files or from an API server"},
 		{"manifests", "service_account", "members come either from files or from an API server"},
 		{"manifests", "cached", "members come either from files or from an API server"},
+		{"manifests", "snapshot", "members come from files already"},
 		{"kubeconfig", "endpoint", "a kubeconfig names the API server itself"},
 		{"kubeconfig", "tls", "a kubeconfig has the credentials itself"},
 		{"kubeconfig", "service_account", "a kubeconfig has the credentials itself"},

@@ -137,6 +137,8 @@ func TestContradictions(t *testing.T) {
 		{"manifests and tls", []string{"manifests a", "tls a b c"}, "6", "either manifests (line 2) or tls (line 3)"},
 		{"manifests and service_account", []string{"manifests a", "service_account b"}, "6", "either manifests (line 2) or service_account (line 3)"},
 		{"manifests and cached", []string{"manifests a", "cached"}, "6", "either manifests (line 2) or cached (line 3)"},
+		{"manifests and snapshot", []string{"manifests a", "snapshot b"}, "6",
+			"either manifests (line 2) or snapshot (line 3): members come from files already"},
 		{"kubeconfig and endpoint", []string{"kubeconfig a", "endpoint https://b"}, "6",
 			"either kubeconfig (line 2) or endpoint (line 3): a kubeconfig names the API server itself"},
 		{"kubeconfig and tls", []string{"kubeconfig a", "tls a b c"}, "6",

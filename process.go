@@ -1,6 +1,7 @@
 package longnames
 
 import (
+	"path/filepath"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -53,7 +54,7 @@ func processOf(c *caddy.Controller) *process {
 	})
 	c.OnShutdown(func() error {
 		reloading.CompareAndSwap(p, nil)
-		p.stop()
+		p.stop(p.next.Load() == nil)
 		return nil
 	})
 	return p
@@ -63,6 +64,11 @@ func processOf(c *caddy.Controller) *process {
 // longer than its own startup timeout.
 func (p *process) start() {
 	start := time.Now()
+	if p.old != nil {
+		for _, b := range p.old.blocks {
+			b.pauseSnapshot()
+		}
+	}
 	for _, b := range p.blocks {
 		b.start(p.old.predecessor(b))
 	}
@@ -70,6 +76,16 @@ func (p *process) start() {
 	for _, b := range p.blocks {
 		b.wait(start)
 	}
+}
+
+// writerOf gives the block that writes a file; nil if none does.
+func (p *process) writerOf(path string) *block {
+	for _, b := range p.blocks {
+		if path != "" && filepath.Clean(b.config.source.Snapshot) == filepath.Clean(path) {
+			return b
+		}
+	}
+	return nil
 }
 
 // predecessor gives the block that b replaces: one of the same zone, and if there are
@@ -100,9 +116,14 @@ func (p *process) keep() {
 	switch {
 	case next == nil:
 	case p.isCurrent():
-		next.stop()
+		next.stop(false)
+		for _, b := range p.blocks {
+			if b.snapshot != nil {
+				b.snapshot.Start()
+			}
+		}
 	default:
-		p.stop()
+		p.stop(false)
 	}
 }
 
@@ -115,11 +136,12 @@ func (p *process) isCurrent() bool {
 	})
 }
 
-// stop ends what start began. Calling it again does nothing.
-func (p *process) stop() {
+// stop ends what start began. What snapshots lack is written if nobody else goes on with them.
+// Calling it again does nothing.
+func (p *process) stop(flush bool) {
 	var wg sync.WaitGroup
 	for _, b := range p.blocks {
-		wg.Go(b.stop)
+		wg.Go(func() { b.stop(flush) })
 	}
 	wg.Wait()
 }

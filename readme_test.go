@@ -144,7 +144,7 @@ func example(t *testing.T) *Longnames {
 	}
 	for _, b := range l.blocks {
 		b.start(nil)
-		t.Cleanup(b.stop)
+		t.Cleanup(func() { b.stop(true) })
 		<-b.table.done
 	}
 	return l

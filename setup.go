@@ -14,7 +14,13 @@ func setup(c *caddy.Controller) error {
 		return plugin.Error(pluginName, err)
 	}
 	l.all = processOf(c)
-	l.all.blocks = append(l.all.blocks, l.blocks...)
+	for _, b := range l.blocks {
+		if other := l.all.writerOf(b.config.source.Snapshot); other != nil {
+			return plugin.Error(pluginName, c.Errf("option snapshot: expected a file of its own, but the block of %s has %s already",
+				other.config.name(), b.config.source.Snapshot))
+		}
+		l.all.blocks = append(l.all.blocks, b)
+	}
 	dnsserver.GetConfig(c).AddPlugin(func(next plugin.Handler) plugin.Handler {
 		l.Next = next
 		return l

@@ -363,7 +363,7 @@ func TestStartupTimeoutsDoNotAddUp(t *testing.T) {
 		if got, want := time.Since(start), 5*time.Second; got != want {
 			t.Errorf("got %s, want %s", got, want)
 		}
-		p.stop()
+		p.stop(true)
 	})
 }
 
@@ -382,9 +382,9 @@ func TestServerStartsWithoutAPIServer(t *testing.T) {
 
 func TestShutdownTwiceOrWithoutStart(t *testing.T) {
 	l := setupAll(t, blockOf("manifests "+shop))[0]
-	l.blocks[0].stop()
+	l.blocks[0].stop(true)
 	l.blocks[0].start(nil)
 	<-l.blocks[0].table.done
-	l.blocks[0].stop()
-	l.blocks[0].stop()
+	l.blocks[0].stop(true)
+	l.blocks[0].stop(true)
 }

@@ -69,7 +69,13 @@ type Config struct {
 	// Manifests are glob patterns of files to read instead of an API server.
 	Manifests []string
 
+	// Snapshot is a file that what is known of an API server is written to, to begin
+	// with at a start while that cannot be reached. None is kept if it is empty.
+	Snapshot string
+
 	Log Logger
+	// Monitor may be nil.
+	Monitor Monitor
 }
 
 // ValidateNamespaces tells what is wrong with Namespaces.

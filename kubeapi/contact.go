@@ -22,8 +22,9 @@ type contact struct {
 
 	mu sync.Mutex // protects following
 	// outage is about requests that got no answer, or one that tells of a fault; refusal
-	// about those that have no right. One may last while the other comes and goes.
-	outage, refusal trouble
+	// about those that have no right; doubt about watches that looked well. Each may last
+	// while others come and go.
+	outage, refusal, doubt trouble
 }
 
 // trouble goes from the first request that fails until none does any more.
@@ -42,6 +43,7 @@ func newContact(log Logger, resource string) *contact {
 		log: log, resource: resource, now: time.Now,
 		outage:  trouble{end: "API server answers again after %s"},
 		refusal: trouble{end: "API server grants access again after %s"},
+		doubt:   trouble{end: "API server's watches can be relied on again after %s"},
 	}
 }
 
@@ -49,20 +51,31 @@ func newContact(log Logger, resource string) *contact {
 func (c *contact) observe(r request, err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	var doubt distrust
 	switch {
 	case err == nil:
 		c.over(&c.outage, r)
 		c.over(&c.refusal, r)
+	case errors.As(err, &doubt):
+		c.begin(&c.doubt, r, endReason(err), c.log.Warningf, fmt.Sprintf("API server's watch of %s%s cannot be relied on: %v: "+
+			"everything is read again, as often as this happens", c.resource, in(r.namespace), err))
 	case errors.Is(err, context.Canceled), isVersionUnavailable(err):
 	case apierrors.IsForbidden(err):
 		c.over(&c.outage, r) // it is an answer
-		c.begin(&c.refusal, r, fmt.Sprint(r), fmt.Sprintf("API server forbids to %s %s%s: "+
+		c.begin(&c.refusal, r, fmt.Sprint(r), c.log.Errorf, fmt.Sprintf("API server forbids to %s %s%s: "+
 			"grant the verb %q on the resource %q there with a Role or ClusterRole: %v",
 			r.verb, c.resource, in(r.namespace), r.verb, c.resource, err))
 	default:
 		reason, message := c.explain(r, err)
-		c.begin(&c.outage, r, reason, message)
+		c.begin(&c.outage, r, reason, c.log.Errorf, message)
 	}
+}
+
+// trust says that a watch has been heard of in time, for long enough.
+func (c *contact) trust(r request) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.over(&c.doubt, r)
 }
 
 // isVersionUnavailable tells of answers about a resourceVersion that is too old, or too
@@ -74,23 +87,29 @@ func isVersionUnavailable(err error) bool {
 
 // explain gives the reason, by which failures count as the same, and a message.
 func (c *contact) explain(r request, err error) (reason, message string) {
-	var status apierrors.APIStatus
+	var (
+		junk   undecodable
+		status apierrors.APIStatus
+	)
+	if errors.As(err, &junk) {
+		return WatchInvalid, fmt.Sprintf("API server sends what cannot be understood: cannot %s %s%s: %v", r.verb, c.resource, in(r.namespace), err)
+	}
 	if !errors.As(err, &status) || status.Status().Code == 0 {
-		return "unreachable", fmt.Sprintf("API server cannot be reached: cannot %s %s%s: %v", r.verb, c.resource, in(r.namespace), err)
+		return WatchUnreachable, fmt.Sprintf("API server cannot be reached: cannot %s %s%s: %v", r.verb, c.resource, in(r.namespace), err)
 	}
 	code := int(status.Status().Code)
 	return strconv.Itoa(code), fmt.Sprintf("API server answers %d %s: cannot %s %s%s: %v",
 		code, http.StatusText(code), r.verb, c.resource, in(r.namespace), err)
 }
 
-func (c *contact) begin(t *trouble, r request, reason, message string) {
+func (c *contact) begin(t *trouble, r request, reason string, log func(string, ...any), message string) {
 	if len(t.failing) == 0 {
 		t.since, t.failing, t.said = c.now(), make(map[request]bool), make(map[string]bool)
 	}
 	t.failing[r] = true
 	if !t.said[reason] {
 		t.said[reason] = true
-		c.log.Errorf("%s; what is known stays in use", message)
+		log("%s; what is known stays in use", message)
 	}
 }
 

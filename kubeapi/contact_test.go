@@ -2,6 +2,7 @@ package kubeapi
 
 import (
 	"context"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"net/http"
@@ -24,7 +25,9 @@ var (
 	expired     = apierrors.NewResourceExpired("too old")
 	behind      = &apierrors.StatusError{ErrStatus: metav1.Status{Code: http.StatusGatewayTimeout, Reason: metav1.StatusReasonTimeout,
 		Details: &metav1.StatusDetails{Causes: []metav1.StatusCause{{Type: metav1.CauseTypeResourceVersionTooLarge}}}}}
-	gone = apierrors.NewGenericServerResponse(http.StatusGone, "get", podResource, "", "", 0, true)
+	unauthorized = apierrors.NewUnauthorized("who?")
+	untrusted    = &url.Error{Op: "Get", Err: x509.UnknownAuthorityError{}}
+	gone         = apierrors.NewGenericServerResponse(http.StatusGone, "get", podResource, "", "", 0, true)
 )
 
 func TestContact(t *testing.T) {
@@ -39,6 +42,10 @@ func TestContact(t *testing.T) {
 		granted   = "INFO|grants access again after"
 		no500     = "ERROR|answers 500 Internal Server Error"
 		mayNotSee = `ERROR|forbids to watch pods in namespace "a"|grant the verb "watch" on the resource "pods" there`
+		junk      = "ERROR|sends what cannot be understood|cannot watch pods in namespace \"a\": who are you?|what is known stays in use"
+		no401     = "ERROR|answers 401 Unauthorized"
+		doubtful  = `WARNING|watch of pods in namespace "a" cannot be relied on: nothing has come|read again|what is known stays in use`
+		wentBack  = "WARNING|cannot be relied on: versions went back"
 		mayNotAsk = `ERROR|forbids to list pods in namespace "a"|grant the verb "list" on the resource "pods" there`
 	)
 	for _, tc := range []struct {
@@ -73,6 +80,13 @@ func TestContact(t *testing.T) {
 		{"an outage is over when all namespaces are back", []outcome{
 			{"watch", "a", refused}, {"watch", "b", refused}, {"watch", "a", nil}, {"watch", "b", refused}, {"watch", "b", nil},
 		}, []string{lost, regained}},
+		{"no credential", []outcome{watch(unauthorized), list(unauthorized), watch(unauthorized), watch(nil)}, []string{no401, regained}},
+		{"no trust in the certificate", []outcome{watch(untrusted), list(untrusted), watch(nil)}, []string{lost, regained}},
+		{"junk", []outcome{watch(undecodable{errors.New("who are you?")}), watch(undecodable{errors.New("and now?")}), watch(nil)}, []string{junk, regained}},
+		{"no answer in time", []outcome{watch(errSilent), list(errSilent), watch(nil)}, []string{lost, regained}},
+		{"a silent watch is no outage", []outcome{watch(distrust{errSilent}), watch(nil), watch(distrust{errSilent}), watch(nil)}, []string{doubtful}},
+		{"a silent watch in an outage", []outcome{watch(distrust{errSilent}), watch(refused), watch(nil)}, []string{doubtful, lost, regained}},
+		{"versions that went back", []outcome{watch(distrust{errBackwards}), watch(distrust{errBackwards})}, []string{wentBack}},
 		{"all namespaces", []outcome{{"watch", "", forbidden}}, []string{`forbids to watch pods in all namespaces|on the resource "pods" there`}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
@@ -97,4 +111,18 @@ func TestContactTellsHowLongItWasLost(t *testing.T) {
 	}
 	c.observe(request{"watch", "a"}, nil)
 	log.want(t, "ERROR|", "INFO API server answers again after 1m30s")
+}
+
+func TestContactTellsWhenWatchesAreReliedOnAgain(t *testing.T) {
+	log := &recordingLog{}
+	c := newContact(log, "pods")
+	a, b := request{"watch", "a"}, request{"watch", "b"}
+	c.trust(a) // there was no doubt
+	c.observe(a, distrust{errSilent})
+	c.observe(b, distrust{errSilent})
+	c.trust(a)
+	c.trust(a)
+	log.want(t, "WARNING|")
+	c.trust(b)
+	log.want(t, "WARNING|", "INFO API server's watches can be relied on again after 0s")
 }

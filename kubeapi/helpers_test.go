@@ -86,6 +86,47 @@ func (l *recordingLog) eventually(t *testing.T, wants ...string) {
 	})
 }
 
+// recordingMonitor keeps what a source tells of itself.
+type recordingMonitor struct {
+	mu    sync.Mutex
+	heard int
+	ended []string
+}
+
+func (m *recordingMonitor) Heard() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.heard++
+}
+
+func (m *recordingMonitor) WatchEnded(reason string) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.ended = append(m.ended, reason)
+}
+
+func (m *recordingMonitor) SnapshotWritten(error) {}
+
+func (m *recordingMonitor) timesHeard() int {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.heard
+}
+
+// reasons gives those of the watches that have ended so far.
+func (m *recordingMonitor) reasons() []string {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return slices.Clone(m.ended)
+}
+
+func (m *recordingMonitor) want(t *testing.T, want ...string) {
+	t.Helper()
+	if got := m.reasons(); !slices.Equal(got, want) {
+		t.Errorf("reasons of watches that ended:\nwant %q\n got %q", want, got)
+	}
+}
+
 // batch is one call of Apply.
 type batch struct {
 	changes []Change

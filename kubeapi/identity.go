@@ -3,44 +3,38 @@ package kubeapi
 import (
 	"crypto/sha256"
 	"fmt"
+	"maps"
 	"os"
 	"strings"
 )
 
-// identity tells what a source reads, and from where. Two sources with equal ones tell the
-// same.
+// identity tells what a source reads, and how.
 type identity struct {
-	Server     string // the API server's URL, or patterns of files
-	Lookup     Lookup
-	Namespaces string // separated by spaces; empty for all
-	Selector   string
-	Labels     string // their keys, separated by spaces
-	Family     Family
-
-	// The following make a difference to how it is read only.
+	origin      origin
+	labels      string // their keys in order, since Objects have only values
 	cached      bool
 	credentials [sha256.Size]byte
 	log         Logger
 }
 
-func (c *Config) identity(server string) identity {
+func (c *Config) identity(server string, namespaces []string) identity {
 	return identity{
-		Server:     server,
-		Lookup:     c.Lookup,
-		Namespaces: strings.Join(c.Namespaces, " "),
-		Selector:   c.Selector,
-		Labels:     strings.Join(c.Labels, " "),
-		Family:     c.Family,
-		cached:     c.Cached,
-		log:        c.Log,
+		origin: c.origin(server, namespaces),
+		labels: strings.Join(c.Labels, " "),
+		cached: c.Cached,
+		log:    c.Log,
 	}
+}
+
+func (id identity) same(other identity) bool {
+	return maps.Equal(id.origin, other.origin) && id.labels == other.labels && id.cached == other.cached &&
+		id.credentials == other.credentials && id.log == other.log
 }
 
 // identity reads files of which a running source would not notice a change. Certificates and
 // tokens are not among them.
 func (conn *connection) identity(c *Config) (identity, error) {
-	id := c.identity(conn.config.Host)
-	id.Namespaces = strings.Join(conn.namespaces, " ")
+	id := c.identity(conn.config.Host, conn.namespaces)
 	hash := sha256.New()
 	fmt.Fprintf(hash, "%q %q %q %q\n", c.Context, c.ServiceAccount, c.CertFile, c.KeyFile)
 	for _, path := range []string{c.Kubeconfig, conn.config.CAFile} {

@@ -2,7 +2,9 @@ package kubeapi
 
 import (
 	"context"
+	"errors"
 	"sync/atomic"
+	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	apimeta "k8s.io/apimachinery/pkg/api/meta"
@@ -23,16 +25,21 @@ type listWatch struct {
 	cached    bool
 	shrinker  shrinker
 	contact   *contact
+	monitor   Monitor
+	times     times
 
-	read      atomic.Bool // one list or watch has succeeded
-	streaming atomic.Bool // the list at hand comes by a watch
+	read  atomic.Bool // one list or watch has succeeded
+	fresh atomic.Bool // the next list must not rely on any version seen before
 }
+
+// times are how long to be patient.
+type times struct{ silence, settle time.Duration }
 
 func (w *watcher) listWatch(client rest.Interface, namespace string) *listWatch {
 	return &listWatch{
 		client: client, resource: w.resource, namespace: namespace,
-		selector: w.config.Selector, cached: w.config.Cached, contact: w.contact,
-		shrinker: w.config.shrinker(),
+		selector: w.config.Selector, cached: w.config.Cached, shrinker: w.config.shrinker(),
+		contact: w.contact, monitor: w.config.monitor(), times: w.times,
 	}
 }
 
@@ -49,20 +56,31 @@ func (l *listWatch) request(o metav1.ListOptions) *rest.Request {
 
 func (l *listWatch) list(ctx context.Context, o metav1.ListOptions) (runtime.Object, error) {
 	// A reflector takes its lists from the cache until one has come to its end.
-	if o.ResourceVersion == "0" && !l.cached {
+	if o.ResourceVersion == "0" && !l.cached || l.fresh.Load() {
 		o.ResourceVersion = ""
 	}
-	l.streaming.Store(false)
-	list, err := l.request(o).Do(ctx).Get()
+	x := newExchange(ctx, l.times.silence, l.monitor.Heard)
+	defer x.end()
+	list, err := l.request(o).Do(x.ctx).Get()
 	if err == nil {
 		list, err = l.shrunk(list)
 	}
-	l.observe(ctx, "list", err)
-	return list, err
+	err = x.explain(err)
+	if ctx.Err() == nil { // else it was us who ended the request
+		l.contact.observe(request{"list", l.namespace}, err)
+	}
+	if err != nil {
+		return nil, err
+	}
+	l.read.Store(true)
+	if list.(*metainternal.List).Continue == "" {
+		l.fresh.Store(false)
+	}
+	return list, nil
 }
 
 // shrunk is a list of what is kept of the objects, for pages are collected.
-func (l *listWatch) shrunk(list runtime.Object) (runtime.Object, error) {
+func (l *listWatch) shrunk(list runtime.Object) (*metainternal.List, error) {
 	about, err := apimeta.ListAccessor(list)
 	if err != nil {
 		return nil, err
@@ -80,42 +98,51 @@ func (l *listWatch) shrunk(list runtime.Object) (runtime.Object, error) {
 }
 
 func (l *listWatch) watch(ctx context.Context, o metav1.ListOptions) (watch.Interface, error) {
-	if !l.read.Load() && o.ResourceVersion == "" && l.cached {
+	switch {
+	case o.SendInitialEvents != nil && l.fresh.Load():
+		o.ResourceVersion = "" // resourceVersionMatch stays NotOlderThan: there is no other
+	case !l.read.Load() && o.ResourceVersion == "" && l.cached:
 		o.ResourceVersion = "0"
 	}
 	o.Watch = true
-	list := o.SendInitialEvents != nil
-	l.streaming.Store(list)
-	ctx, lost := withLost(ctx)
-	stream, err := l.request(o).Watch(ctx)
-	if err == nil && *lost != nil {
-		// A client takes time-outs and the like for the end of a stream that was open.
-		stream.Stop()
-		stream, err = nil, unreachable{*lost}
-	}
-	switch {
-	case list && apierrors.IsInvalid(err):
-		// An API server without WatchList: the reflector lists instead.
-	case list && err == nil:
-		l.read.Store(true) // but it may end in an error yet: see replaced
-	default:
-		l.observe(ctx, "watch", err)
-	}
-	return stream, err
-}
-
-// replaced is called when a list is complete.
-func (l *listWatch) replaced() {
-	if l.streaming.Load() {
-		l.contact.observe(request{"watch", l.namespace}, nil)
-	}
-}
-
-func (l *listWatch) observe(ctx context.Context, verb string, err error) {
-	if ctx.Err() == nil { // else it was us who ended the request
-		l.contact.observe(request{verb, l.namespace}, err)
+	x := newExchange(ctx, l.times.silence, l.monitor.Heard)
+	source, err := l.request(o).Watch(x.ctx)
+	if err == nil && !x.answered {
+		// A client takes time-outs and the like for the end of a watch that was open.
+		source.Stop()
+		err = unreachable{x.lost}
 	}
 	if err == nil {
 		l.read.Store(true)
+		return newStream(ctx, l, x, o, source), nil
 	}
+	err = x.explain(err)
+	x.end()
+	switch {
+	case ctx.Err() != nil: // it was us who ended the request
+		return nil, err
+	case o.SendInitialEvents != nil && apierrors.IsInvalid(err):
+		return nil, err // an API server without WatchList: the reflector lists instead
+	}
+	return nil, l.ended(&o, err)
+}
+
+// watching is the request that a watch is.
+func (l *listWatch) watching() request { return request{"watch", l.namespace} }
+
+// ended takes down why a watch ended, and gives the error that makes the reflector do what
+// is right then.
+func (l *listWatch) ended(o *metav1.ListOptions, err error) error {
+	l.monitor.WatchEnded(endReason(err))
+	switch {
+	case errors.Is(err, errSilent), errors.Is(err, errBackwards):
+		l.fresh.Store(true)
+		l.contact.observe(l.watching(), err)
+		return apierrors.NewResourceExpired(err.Error())
+	case isVersionUnavailable(err) && version(o.ResourceVersion) == 0:
+		// No version was asked for. A reflector would ask for none again, at once and for ever.
+		err = apierrors.NewInternalError(err)
+	}
+	l.contact.observe(l.watching(), err)
+	return err
 }

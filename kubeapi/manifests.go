@@ -73,7 +73,7 @@ func newManifests(c *Config, f *feed) (*manifests, identity, error) {
 		}
 		f.problem = m.report(f.problem, err)
 	}
-	return m, c.identity(strings.Join(c.Manifests, " ")), nil
+	return m, c.identity(strings.Join(c.Manifests, " "), c.Namespaces), nil
 }
 
 func (m *manifests) run(ctx context.Context) {

@@ -8,6 +8,7 @@ import (
 // Source is where objects come from: an API server, or files. It begins to read when the
 // first sink joins it, and ends for good when the last one has left.
 type Source struct {
+	config   *Config
 	identity identity
 	reader   reader
 	feed     *feed
@@ -27,7 +28,7 @@ type reader interface {
 // fails where they cannot be used, but does not yet speak to an API server.
 func New(c Config) (*Source, error) {
 	f := &feed{}
-	s := &Source{feed: f, done: make(chan struct{})}
+	s := &Source{config: &c, feed: f, done: make(chan struct{})}
 	var err error
 	if len(c.Manifests) > 0 {
 		s.reader, s.identity, err = newManifests(&c, f)
@@ -41,7 +42,7 @@ func New(c Config) (*Source, error) {
 }
 
 // Same tells whether o reads the same, from the same place, with the same credentials.
-func (s *Source) Same(o *Source) bool { return s.identity == o.identity }
+func (s *Source) Same(o *Source) bool { return s.identity.same(o.identity) }
 
 // Restore tells, before the first sink joins, what was known earlier. It holds, as far as
 // it is about what is read here, until the source knows better.

@@ -17,7 +17,6 @@ type store struct {
 	namespace string        // of all objects; empty for all namespaces
 	objects   map[key]entry // written to under the feed's lock
 	isFilled  bool
-	replaced  func() // is called after each full list; may be nil
 }
 
 // entry is an object that sinks have been told of, and the version at which it was last
@@ -121,9 +120,6 @@ func (s *store) Replace(list []any, at string) error {
 		}
 		return newest
 	})
-	if s.replaced != nil {
-		s.replaced()
-	}
 	return nil
 }
 

@@ -27,6 +27,7 @@ type watcher struct {
 	rest     *rest.Config
 	dialer   *dialer
 	contact  *contact
+	times    times
 	stores   []*store // one for each namespace
 }
 
@@ -51,8 +52,9 @@ func newWatcher(c *Config, f *feed) (*watcher, identity, error) {
 		w.stores = append(w.stores, f.newStore(c.shrinker(), namespace))
 	}
 	w.rest.Dial = w.dialer.DialContext
-	w.rest.Wrap(noteLost)
+	w.rest.Wrap(observe)
 	w.contact = newContact(c.Log, w.resource.full)
+	w.times = times{silence: silenceLimit, settle: settleTime}
 	if _, err := rest.TLSConfigFor(w.rest); err != nil {
 		return nil, identity{}, fmt.Errorf("client: %w", err)
 	}
@@ -111,7 +113,6 @@ func (w *watcher) run(ctx context.Context) {
 	var wg sync.WaitGroup
 	for _, store := range w.stores {
 		lw := w.listWatch(client, store.namespace)
-		store.replaced = lw.replaced
 		reflector := cache.NewReflectorWithOptions(lw.listerWatcher(), w.resource.example, store, cache.ReflectorOptions{
 			Logger:  &logger,
 			Name:    w.resource.full,

@@ -15,6 +15,7 @@ import (
 const (
 	lostLine     = "ERROR|API server cannot be reached|what is known stays in use"
 	regainedLine = "INFO API server answers again after"
+	junkLine     = "ERROR API server sends what cannot be understood"
 )
 
 func TestWatchGoesOnAfterACut(t *testing.T) {
@@ -204,7 +205,8 @@ func TestServerErrors(t *testing.T) {
 		{"500", fakeapi.Fault{Status: 500, Reason: metav1.StatusReasonInternalError}, "ERROR API server answers 500 Internal Server Error: cannot watch pods in all namespaces"},
 		{"429", fakeapi.Fault{Status: 429, Reason: metav1.StatusReasonTooManyRequests}, "ERROR API server answers 429 Too Many Requests"},
 		{"a proxy's page", fakeapi.Fault{Status: 502, Body: "<html>Bad Gateway</html>"}, "ERROR API server answers 502 Bad Gateway"},
-		{"a login page", fakeapi.Fault{Status: 200, Body: "<html>Who are you?</html>"}, lostLine},
+		{"401", fakeapi.Fault{Status: 401, Reason: metav1.StatusReasonUnauthorized}, "ERROR API server answers 401 Unauthorized"},
+		{"a login page", fakeapi.Fault{Status: 200, Body: "<html>Who are you?</html>"}, junkLine},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()
@@ -226,19 +228,26 @@ func TestServerErrors(t *testing.T) {
 
 func TestWatchSurvivesWhatIsSent(t *testing.T) {
 	t.Parallel()
+	known := newPod("prod/a", "10.0.0.1")
+	known.ResourceVersion = "2" // as the server counts
 	odd := &unstructured.Unstructured{Object: map[string]any{"apiVersion": "example.org/v1", "kind": "Odd", "metadata": map[string]any{"name": "odd"}}}
+	const no500 = "ERROR API server answers 500"
 	for _, tc := range []struct {
-		name string
-		send func(*fakeapi.Server)
-		log  []string
+		name   string
+		send   func(*fakeapi.Server)
+		log    []string
+		reason string // of the watch's end, if it ends
 	}{
-		{"an object of another type", func(api *fakeapi.Server) { api.Send(watch.Added, newSlice("prod/odd", "10.0.0.7")) }, []string{"WARNING Unexpected watch event object type"}},
-		{"an unknown event", func(api *fakeapi.Server) { api.Send("SIDEWAYS", newPod("prod/odd", "10.0.0.7")) }, nil},
-		{"an object of an unknown kind", func(api *fakeapi.Server) { api.Send(watch.Added, odd) }, nil},
-		{"an error", func(api *fakeapi.Server) { api.Send(watch.Error, &metav1.Status{Status: "Failure", Code: 500}) }, nil},
-		{"junk", func(api *fakeapi.Server) { api.SendRaw([]byte("\x00\x00\x00\x04junk")) }, nil},
-		{"half a frame", func(api *fakeapi.Server) { api.SendRaw([]byte("\x00\x00\xff\xff")); api.Cut() }, nil},
-		{"a frame without end", func(api *fakeapi.Server) { api.SendRaw([]byte("\xff\xff\xff\xff")); api.EndWatches() }, nil},
+		{"an object of another type", func(api *fakeapi.Server) { api.Send(watch.Added, newSlice("prod/odd", "10.0.0.7")) }, []string{"WARNING Unexpected watch event object type"}, ""},
+		{"the same event again", func(api *fakeapi.Server) { api.Send(watch.Modified, known) }, nil, ""},
+		{"an unknown event", func(api *fakeapi.Server) { api.Send("SIDEWAYS", newPod("prod/odd", "10.0.0.7")) }, []string{junkLine}, WatchInvalid},
+		{"an object of an unknown kind", func(api *fakeapi.Server) { api.Send(watch.Added, odd) }, []string{junkLine}, WatchInvalid},
+		{"no object", func(api *fakeapi.Server) { api.Send(watch.Added, nil) }, []string{junkLine}, WatchInvalid},
+		{"an error", func(api *fakeapi.Server) { api.Send(watch.Error, &metav1.Status{Status: "Failure", Code: 500}) }, []string{no500}, WatchServerError},
+		{"an error that is none", func(api *fakeapi.Server) { api.Send(watch.Error, newPod("prod/odd", "10.0.0.7")) }, []string{junkLine}, WatchInvalid},
+		{"junk", func(api *fakeapi.Server) { api.SendRaw([]byte("\x00\x00\x00\x04junk")) }, []string{junkLine}, WatchInvalid},
+		{"half a frame", func(api *fakeapi.Server) { api.SendRaw([]byte("\x00\x00\xff\xff")); api.Cut() }, nil, WatchUnreachable},
+		{"a frame without end", func(api *fakeapi.Server) { api.SendRaw([]byte("\xff\xff\xff\xff")); api.EndWatches() }, nil, WatchClosed},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()
@@ -250,6 +259,14 @@ func TestWatchSurvivesWhatIsSent(t *testing.T) {
 			api.Put(newPod("prod/b", "10.0.0.2"))
 			w.eventually(t, "prod/a 10.0.0.1", "prod/b 10.0.0.2")
 			w.log.want(t, tc.log...)
+			var ended []string
+			if tc.reason != "" {
+				ended = append(ended, tc.reason)
+			}
+			w.monitor.want(t, ended...)
+			if w.fewest < 1 {
+				t.Error("want the known member to stay, got none for a while")
+			}
 		})
 	}
 }

@@ -17,14 +17,24 @@ import (
 // watched is a source that reads pods of all namespaces from an API server.
 type watched struct {
 	*recordingSink
-	log  *recordingLog
-	stop func()
+	log     *recordingLog
+	monitor *recordingMonitor
+	stop    func()
 }
 
 func watchAPI(t *testing.T, api *fakeapi.Server, change func(*Config)) *watched {
 	t.Helper()
-	log := &recordingLog{}
-	c := Config{Lookup: Pods, Namespaces: []string{AllNamespaces}, Endpoint: api.URL, UserAgent: "longnames/test", Log: log}
+	return watchWith(t, api.URL, change, nil)
+}
+
+// watchWith can also change the source itself: for tests that cannot be as patient as it.
+func watchWith(t *testing.T, endpoint string, change func(*Config), hurry func(*watcher)) *watched {
+	t.Helper()
+	log, monitor := &recordingLog{}, &recordingMonitor{}
+	c := Config{
+		Lookup: Pods, Namespaces: []string{AllNamespaces}, Endpoint: endpoint, UserAgent: "longnames/test",
+		Log: log, Monitor: monitor,
+	}
 	if change != nil {
 		change(&c)
 	}
@@ -32,8 +42,11 @@ func watchAPI(t *testing.T, api *fakeapi.Server, change func(*Config)) *watched 
 	if err != nil {
 		t.Fatal(err)
 	}
+	if hurry != nil {
+		hurry(source.reader.(*watcher))
+	}
 	sink := newSink(t)
-	return &watched{sink, log, start(t, source, sink)}
+	return &watched{sink, log, monitor, start(t, source, sink)}
 }
 
 // synced waits until all is read and n watches are open, and forgets how that came.

@@ -1,0 +1,145 @@
+package kubeapi
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net/http"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// roundTrip is a transport that a test plays.
+type roundTrip func(*http.Request) (*http.Response, error)
+
+func (f roundTrip) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
+
+// slowly answers after a while, with a byte after each further pause.
+func slowly(answer time.Duration, bytes ...time.Duration) roundTrip {
+	return func(r *http.Request) (*http.Response, error) {
+		sleep := func(d time.Duration) error {
+			select {
+			case <-time.After(d):
+				return nil
+			case <-r.Context().Done():
+				return r.Context().Err()
+			}
+		}
+		if err := sleep(answer); err != nil {
+			return nil, err
+		}
+		body, w := io.Pipe()
+		go func() {
+			for _, pause := range bytes {
+				if err := sleep(pause); err != nil {
+					w.CloseWithError(err)
+					return
+				}
+				if _, err := w.Write([]byte("x")); err != nil {
+					return
+				}
+			}
+			w.Close()
+		}()
+		return &http.Response{StatusCode: http.StatusOK, Body: body}, nil
+	}
+}
+
+func TestExchangeEndsInSilence(t *testing.T) {
+	const minute = time.Minute
+	for _, tc := range []struct {
+		name      string
+		transport roundTrip
+		think     time.Duration // before each Read
+		bytes     int
+		silent    bool
+		lasts     time.Duration
+	}{
+		{"an answer in time", slowly(minute, minute, minute), 0, 2, false, 3 * minute},
+		{"no answer", slowly(time.Hour), 0, 0, true, silenceLimit},
+		{"an answer that stops", slowly(minute, minute, time.Hour), 0, 1, true, 2*minute + silenceLimit},
+		{"one that is slow, but goes on", slowly(2*minute, 2*minute, 2*minute, 2*minute), 0, 3, false, 8 * minute},
+		{"a reader who is slow", slowly(0, 0, 0), time.Hour, 2, false, 3 * time.Hour},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				start, heard := time.Now(), 0
+				x := newExchange(t.Context(), silenceLimit, func() { heard++ })
+				defer x.end()
+				bytes := 0
+				response, err := observe(tc.transport).RoundTrip(requestWith(t, x.ctx))
+				if err == nil {
+					defer response.Body.Close()
+					for ; err == nil; bytes++ {
+						time.Sleep(tc.think)
+						_, err = response.Body.Read(make([]byte, 1))
+					}
+					bytes-- // the last one brought none
+				}
+				if got := errors.Is(x.explain(err), errSilent); got != tc.silent {
+					t.Errorf("silent: want %v, got %v (%v)", tc.silent, got, err)
+				}
+				if got := time.Since(start); got != tc.lasts || bytes != tc.bytes {
+					t.Errorf("want %d bytes in %v, got %d in %v", tc.bytes, tc.lasts, bytes, got)
+				}
+				if x.answered != (heard == 1) {
+					t.Errorf("answered: %v, but heard %d times", x.answered, heard)
+				}
+				if x.lost != nil && tc.silent && x.answered {
+					t.Errorf("want nothing lost but what was given up, got %v", x.lost)
+				}
+			})
+		})
+	}
+}
+
+func TestExchangeExplains(t *testing.T) {
+	odd := errors.New("odd")
+	for _, tc := range []struct {
+		name string
+		x    exchange
+		err  error
+		want string
+	}{
+		{"success", exchange{answered: true}, nil, WatchClosed},
+		{"no answer", exchange{}, refused, WatchUnreachable},
+		{"half an answer", exchange{answered: true, lost: io.ErrUnexpectedEOF}, odd, WatchUnreachable},
+		{"an answer that tells of an error", exchange{answered: true}, broken, WatchServerError},
+		{"an answer that makes no sense", exchange{answered: true}, odd, WatchInvalid},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			tc.x.ctx = t.Context()
+			err := tc.x.explain(tc.err)
+			if tc.err == nil {
+				if err != nil {
+					t.Errorf("want no error, got %v", err)
+				}
+				return
+			}
+			if got := endReason(err); got != tc.want {
+				t.Errorf("want %s, got %s (%v)", tc.want, got, err)
+			}
+		})
+	}
+}
+
+func TestOtherRequestsAreNotObserved(t *testing.T) {
+	response, err := observe(slowly(0)).RoundTrip(requestWith(t, t.Context()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	response.Body.Close()
+	if _, ok := response.Body.(answer); ok {
+		t.Error("want the body as it is")
+	}
+}
+
+func requestWith(t *testing.T, ctx context.Context) *http.Request {
+	t.Helper()
+	r, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://10.0.0.1/api/v1/pods", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r
+}

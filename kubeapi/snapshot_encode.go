@@ -1,0 +1,112 @@
+package kubeapi
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"hash"
+	"io"
+	"time"
+)
+
+// snapshotFormat counts up with every change that older versions would misread.
+const snapshotFormat = 1
+
+// description stands after the items of a snapshot.
+type description struct {
+	Format  int       `json:"format"`
+	Written time.Time `json:"written"`
+	Source  origin    `json:"source"`
+	Version uint64    `json:"version"`
+	// Sum is over the compact JSON of the items and of the rest of the description, so
+	// that nothing can be lost or changed unnoticed.
+	Sum string `json:"sha256,omitempty"`
+}
+
+// seal gives the sum, of which that of the items is known.
+func (d description) seal(sum hash.Hash) (string, error) {
+	d.Sum = ""
+	text, err := json.Marshal(d)
+	sum.Write(text)
+	return hex.EncodeToString(sum.Sum(nil)), err
+}
+
+// encode writes item by item: a large cluster does not stand in memory a second time.
+func (f *snapshotFile) encode(ctx context.Context, w io.Writer, s *snapshot) error {
+	out := &indenter{w: bufio.NewWriter(&limitedWriter{w, f.limit, f.limit}), sum: sha256.New()}
+	out.text("{\n  \"apiVersion\": \"v1\",\n  \"kind\": \"List\",\n  \"items\": [")
+	for i, o := range s.objects {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		if i > 0 {
+			out.text(",")
+		}
+		out.text("\n    ")
+		out.json("    ", f.expander.expand(o))
+		if out.err != nil {
+			return out.err
+		}
+	}
+	d := description{Format: snapshotFormat, Written: s.written, Source: f.origin, Version: s.version}
+	sum, err := d.seal(out.sum)
+	if err != nil {
+		return err
+	}
+	d.Sum = sum
+	out.text("\n  ],\n  \"longnames\": ")
+	out.json("  ", d)
+	out.text("\n}\n")
+	if out.err != nil {
+		return out.err
+	}
+	return out.w.Flush()
+}
+
+// indenter writes JSON for people, and sums up what it says. It does nothing more after
+// an error.
+type indenter struct {
+	w   *bufio.Writer
+	sum hash.Hash
+	buf bytes.Buffer
+	err error
+}
+
+func (i *indenter) text(s string) {
+	if i.err == nil {
+		_, i.err = i.w.WriteString(s)
+	}
+}
+
+func (i *indenter) json(prefix string, v any) {
+	compact, err := json.Marshal(v)
+	if i.err != nil || err != nil {
+		i.err = err
+		return
+	}
+	i.sum.Write(compact)
+	i.buf.Reset()
+	if i.err = json.Indent(&i.buf, compact, prefix, "  "); i.err == nil {
+		_, i.err = i.w.Write(i.buf.Bytes())
+	}
+}
+
+// limitedWriter fails at what is too much.
+type limitedWriter struct {
+	w     io.Writer
+	limit int64
+	left  int64
+}
+
+// Write implements io.Writer.
+func (l *limitedWriter) Write(p []byte) (int, error) {
+	l.left -= int64(len(p))
+	if l.left < 0 {
+		return 0, fmt.Errorf("expected at most %d bytes, got more", l.limit)
+	}
+	return l.w.Write(p)
+}

@@ -1,0 +1,76 @@
+package kubeapi
+
+import (
+	"context"
+)
+
+// Snapshot keeps what a source knows in a file, for a start while the source cannot be read.
+// Its methods are not safe for concurrent use.
+type Snapshot struct {
+	source *Source
+	file   *snapshotFile
+	writer *snapshotWriter
+
+	cancel context.CancelFunc // nil if it is not being written
+	done   chan struct{}
+}
+
+// Snapshot is one of what s reads, in a file that nobody else may write.
+func (s *Source) Snapshot(path string) *Snapshot {
+	file := newSnapshotFile(s.config, path, s.identity.origin)
+	list := func() ([]*Object, uint64) {
+		objects, version, _ := s.Objects()
+		return objects, version
+	}
+	return &Snapshot{source: s, file: file, writer: newSnapshotWriter(file, list, s.config.monitor())}
+}
+
+// Restore lets the source, which nobody follows yet, start with what the file knows. It is
+// false, and says in the log why, if that cannot be used.
+func (n *Snapshot) Restore() bool {
+	objects, version, ok := n.file.load()
+	if ok {
+		n.source.Restore(objects, version)
+	}
+	return ok
+}
+
+// Start writes the file from now on, whenever something has changed, once the source has
+// been read.
+func (n *Snapshot) Start() {
+	if n.cancel != nil || !n.source.Join(n.writer) {
+		return
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	n.cancel, n.done = cancel, make(chan struct{})
+	go func() {
+		defer close(n.done)
+		n.writer.run(ctx)
+	}()
+}
+
+// Stop ends what Start began, for ever or to be started again. With flush, what has not been
+// written yet is, which ends with ctx. So does the waiting for a disk that hangs, which is false.
+func (n *Snapshot) Stop(ctx context.Context, flush bool) (ended bool) {
+	if n.cancel == nil {
+		return true
+	}
+	n.cancel()
+	n.cancel = nil
+	n.source.Leave(n.writer)
+	done := make(chan struct{})
+	running := n.done
+	go func() {
+		defer close(done)
+		<-running
+		if flush {
+			n.writer.flush(ctx)
+		}
+	}()
+	select {
+	case <-done:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}

@@ -1,0 +1,67 @@
+package longnames
+
+import (
+	"errors"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/testutil"
+
+	"github.com/longnames/longnames/kubeapi"
+)
+
+func TestZoneMonitorCounts(t *testing.T) {
+	const zone = "monitor.internal."
+	m := zoneMonitor{zone}
+	full := errors.New("disk full")
+	for _, tc := range []struct {
+		name   string
+		metric prometheus.Collector
+		tell   func()
+	}{
+		{"a silent watch", watchRestarts.WithLabelValues(zone, kubeapi.WatchSilent), func() { m.WatchEnded(kubeapi.WatchSilent) }},
+		{"a closed watch", watchRestarts.WithLabelValues(zone, kubeapi.WatchClosed), func() { m.WatchEnded(kubeapi.WatchClosed) }},
+		{"a snapshot", snapshotWrites.WithLabelValues(zone), func() { m.SnapshotWritten(nil) }},
+		{"a snapshot that failed", snapshotFailures.WithLabelValues(zone), func() { m.SnapshotWritten(full) }},
+	} {
+		before := testutil.ToFloat64(tc.metric)
+		tc.tell()
+		if got := testutil.ToFloat64(tc.metric) - before; got != 1 {
+			t.Errorf("%s: want 1 more, got %v", tc.name, got)
+		}
+	}
+}
+
+func TestZoneMonitorTellsTheLastContact(t *testing.T) {
+	start := time.Now()
+	zoneMonitor{"contact.internal."}.Heard()
+	if got := testutil.ToFloat64(lastContact.WithLabelValues("contact.internal.")); got < float64(start.Unix()) {
+		t.Errorf("want %v or later, got %v", start.Unix(), got)
+	}
+}
+
+func TestSourceIsMonitoredByItsZone(t *testing.T) {
+	c, err := parseText("longnames shop.internal {\nselector app=shop\nbasename shop\n}", "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, want := c.source.Monitor, (zoneMonitor{"shop.internal."}); got != want {
+		t.Errorf("want %v, got %v", want, got)
+	}
+}
+
+// It is called for every event.
+func TestHeardAllocatesNothing(t *testing.T) {
+	m := zoneMonitor{"heard.internal."}
+	if got := testing.AllocsPerRun(100, m.Heard); got > 0 {
+		t.Errorf("want no allocation, got %v", got)
+	}
+}
+
+func BenchmarkHeard(b *testing.B) {
+	m := zoneMonitor{"heard.internal."}
+	for b.Loop() {
+		m.Heard()
+	}
+}
