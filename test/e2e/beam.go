@@ -13,24 +13,26 @@ import (
 	corev1 "k8s.io/api/core/v1"
 )
 
-// compiled compiles beam/cluster.erl, once a run, and gives the directory with the result.
+// compiled compiles what is in beam, once a run, and gives the directory with the result.
 var compiled = struct {
 	once sync.Once
+	dir  string
 	err  error
 }{}
 
 func (t *trial) beam() string {
-	dir := filepath.Join(t.bed.dir, "beam")
 	compiled.once.Do(func() {
+		dir := filepath.Join(t.bed.dir, "beam")
+		compiled.dir = dir
 		if compiled.err = os.MkdirAll(dir, 0o755); compiled.err != nil {
 			return
 		}
-		if out, err := exec.CommandContext(t.ctx, "erlc", "-o", dir, "beam/cluster.erl").CombinedOutput(); err != nil {
+		if out, err := exec.CommandContext(t.ctx, "erlc", "-o", dir, "beam/cluster.erl", "beam/downs.erl").CombinedOutput(); err != nil {
 			compiled.err = fmt.Errorf("erlc: %w: %s", err, out)
 		}
 	})
 	t.must(compiled.err)
-	return dir
+	return compiled.dir
 }
 
 // erl is how nodes are started. They run on few threads: there are many, and few cores.

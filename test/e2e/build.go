@@ -47,8 +47,9 @@ func controlPlane(ctx context.Context) (string, error) {
 }
 
 // build compiles with the flags of the Makefile, so that what it has compiled needs not be compiled again.
-func build(ctx context.Context, dir, to, pkg string) error {
-	cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-buildvcs=false", "-ldflags", "-s -w", "-o", to, pkg)
+func build(ctx context.Context, dir, to, pkg string, more ...string) error {
+	args := append([]string{"build", "-trimpath", "-buildvcs=false", "-ldflags", "-s -w"}, more...)
+	cmd := exec.CommandContext(ctx, "go", append(args, "-o", to, pkg)...) //nolint:gosec // what to run is ours
 	cmd.Dir = dir
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOWORK=off")
 	if out, err := cmd.CombinedOutput(); err != nil {

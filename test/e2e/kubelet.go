@@ -184,9 +184,13 @@ func (k *kubelet) startProcess(ctx context.Context, owner *trial, policy podPoli
 	cable := fmt.Sprintf("v%d", k.cables)
 	k.mu.Unlock()
 	name := k.bed.netns(cable)
+	servers := policy.servers
+	if servers == nil {
+		servers = owner.server.addresses(g.addresses)
+	}
 	err := newPodNetns(ctx, k.bed.plane.name, name, cable, g.addresses)
 	if err == nil {
-		err = writeEtc(name, owner.server.addresses(g.addresses))
+		err = writeEtc(name, servers)
 	}
 	var p *process
 	if err == nil {

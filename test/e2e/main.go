@@ -7,6 +7,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"log/slog"
 	"os"
 	"os/signal"
 	"path/filepath"
@@ -14,6 +15,8 @@ import (
 	"sync"
 	"syscall"
 	"time"
+
+	"k8s.io/klog/v2"
 )
 
 // errFailed is said by the lines that are printed.
@@ -26,14 +29,16 @@ type options struct {
 	coredns  string
 	keep     bool
 	verbose  bool
+	matrix   string
 }
 
 func main() {
 	var o options
-	pattern := flag.String("run", "", "try only the scenarios that match this `regexp`")
-	list := flag.Bool("list", false, "list the scenarios")
+	pattern := flag.String("run", "", "try only the scenarios and faults that match this `regexp`")
+	list := flag.Bool("list", false, "list the scenarios and faults")
 	flag.IntVar(&o.parallel, "parallel", 4, "try `n` scenarios at a time")
 	flag.StringVar(&o.coredns, "coredns", "", "`path` of a CoreDNS; without, it is built from this checkout")
+	flag.StringVar(&o.matrix, "matrix", "", "write the table of faults to this `file`, as Markdown")
 	flag.BoolVar(&o.keep, "keep", false, "keep all logs")
 	flag.BoolVar(&o.verbose, "v", false, "print what scenarios note")
 	flag.Parse()
@@ -45,6 +50,11 @@ func main() {
 	if *list {
 		for _, s := range scenarios() {
 			fmt.Println(s.name)
+		}
+		for _, p := range allPlans() {
+			for _, r := range p.rows {
+				fmt.Println(r.name)
+			}
 		}
 		return
 	}
@@ -67,7 +77,8 @@ func (o *options) main(ctx context.Context) (err error) {
 			chosen = append(chosen, s)
 		}
 	}
-	if len(chosen) == 0 {
+	faults := plans(o.run.MatchString)
+	if len(chosen) == 0 && len(faults) == 0 {
 		return errors.New("no such scenario, see -list")
 	}
 	controlplane, err := controlPlane(ctx)
@@ -86,6 +97,14 @@ func (o *options) main(ctx context.Context) (err error) {
 			os.RemoveAll(r.dir)
 		}
 	}()
+	// What clients of ours notice of faults is for who looks for it.
+	log, err := os.Create(filepath.Join(r.dir, "clients.log"))
+	if err != nil {
+		return err
+	}
+	defer log.Close()
+	klog.SetSlogLogger(slog.New(slog.NewTextHandler(log, nil)))
+	m := newMatrix(ctx, r, faults)
 	coredns, err := o.build(ctx, r)
 	if err != nil {
 		return err
@@ -97,10 +116,17 @@ func (o *options) main(ctx context.Context) (err error) {
 	}
 	fmt.Printf("The control plane runs after %.1f s.\n", time.Since(begin).Seconds())
 	failed := o.try(ctx, b, chosen)
+	m.coredns, m.controlplane, m.shared = coredns, controlplane, b
+	outcomes := m.try(ctx, len(chosen)+1)
 	if ctx.Err() != nil {
 		return errors.New("interrupted")
 	}
-	fmt.Printf("%d passed, %d failed\n", len(chosen)-failed, failed)
+	n, err := o.report(outcomes)
+	if err != nil {
+		return err
+	}
+	failed += n
+	fmt.Printf("%d passed, %d failed\n", len(chosen)+len(outcomes)-failed, failed)
 	fmt.Printf("All of it took %.0f s.\n", time.Since(begin).Seconds())
 	if failed > 0 {
 		return errFailed

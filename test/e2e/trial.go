@@ -146,10 +146,11 @@ func (t *trial) address(family string, n int) string {
 
 // podPolicy says what becomes of a namespace's pods.
 type podPolicy struct {
-	families    string // of the addresses, the primary one first: "4" (the default), "6", "46", "64"
-	unready     bool   // they do not become ready
-	unaddressed bool   // they stay pending
-	lingers     bool   // they stay after they are deleted, until this changes
+	families    string   // of the addresses, the primary one first: "4" (the default), "6", "46", "64"
+	unready     bool     // they do not become ready
+	unaddressed bool     // they stay pending
+	lingers     bool     // they stay after they are deleted, until this changes
+	servers     []string // that its pods ask, by default the trial's
 	// process is what a pod runs, and readyWhen what it says once it is ready.
 	process   func(pod *corev1.Pod, addresses []netip.Addr) command
 	readyWhen *regexp.Regexp

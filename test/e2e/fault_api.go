@@ -1,0 +1,288 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+)
+
+// apiRows: what can become of the API server and its store. Each has a control plane to itself.
+func apiRows() []row {
+	return []row{
+		{name: "fault-api-killed", what: "the API server is killed, and started again", try: func(s *stage) {
+			s.away()
+			s.lasts(faultTime)
+			s.back()
+			s.grow()
+			s.calm()
+			s.shrink()
+		}},
+		{name: "fault-410", what: "what CoreDNS has seen last is compacted away while it is cut off, so that it has to read everything again", try: func(s *stage) {
+			s.proxy.now(wireFault{cut: true})
+			s.grow()
+			s.compact()
+			s.away()
+			s.back()
+			s.lasts(faultTime / 2)
+			s.proxy.now(wireFault{})
+			s.calm()
+			s.shrink()
+		}},
+	}
+}
+
+// storeRows: what can become of etcd.
+func storeRows() []row {
+	return []row{
+		{name: "fault-etcd-restored", what: "etcd is killed, and restored from a copy that is older", try: restored},
+		{name: "fault-etcd-wiped", what: "etcd is killed and restored empty; all objects are made anew within `hold`: until then nobody is missing, then those are answered that are back", try: wiped},
+	}
+}
+
+func stoppedRows() []row {
+	return []row{
+		{name: "fault-api-stopped", what: "the API server is stopped for two minutes: it takes connections and answers nothing", try: func(s *stage) {
+			api := s.partNamed("kube-apiserver")
+			api.signal(syscall.SIGSTOP)
+			s.lasts(2 * time.Minute)
+			api.signal(syscall.SIGCONT)
+			s.freshKubelet()
+			s.grow()
+			s.calm()
+			s.shrink()
+		}},
+	}
+}
+
+// partNamed is a part of the control plane.
+func (b *bed) partNamed(name string) *process {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	i := slices.IndexFunc(b.parts, func(p *process) bool { return strings.HasPrefix(p.name, name) })
+	return b.parts[i]
+}
+
+// respawn starts a part of the control plane that has ended.
+func (s *stage) respawn(name string) {
+	s.bed.mu.Lock()
+	defer s.bed.mu.Unlock()
+	for i, p := range s.parts {
+		if strings.HasPrefix(p.name, name) {
+			again := p.command
+			again.name += "+"
+			fresh, err := start(s.plane.name, s.bed.dir, again)
+			s.must(err)
+			s.parts[i] = fresh
+		}
+	}
+}
+
+// away ends the API server, and the controllers, which would take their time to find it again.
+func (s *stage) away() {
+	s.partNamed("kube-controller-manager").stop(0)
+	s.partNamed("kube-apiserver").stop(0)
+}
+
+func (s *stage) back() {
+	s.respawn("kube-apiserver")
+	s.within(4*patience, "the API server is ready", func() error {
+		return s.client.Discovery().RESTClient().Get().AbsPath("/readyz").Do(s.ctx).Error()
+	})
+	s.respawn("kube-controller-manager") // it would not wait for long
+	s.freshKubelet()
+}
+
+// freshKubelet has the kubelet of ours look anew; by itself it might not for a minute. What runs goes on.
+func (s *stage) freshKubelet() {
+	old := s.kubelet
+	old.close()
+	fresh, err := newKubelet(s.ctx, s.bed)
+	s.must(err)
+	fresh.mu.Lock()
+	fresh.owners, fresh.given, fresh.cables = old.owners, old.given, old.cables
+	fresh.mu.Unlock()
+	s.kubelet = fresh
+	for _, ns := range []string{s.ours, s.theirs} {
+		fresh.look(ns)
+	}
+}
+
+// etcd speaks to it by its gateway for JSON, of which any HTTP client can make use.
+func (s *stage) etcd(path string, body any, into any) error {
+	text, err := json.Marshal(body)
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(s.ctx, 10*time.Second)
+	defer cancel()
+	request, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://"+etcdAddress+path, bytes.NewReader(text))
+	if err != nil {
+		return err
+	}
+	client := http.Client{Transport: s.etcdTransport()}
+	response, err := client.Do(request)
+	if err != nil {
+		return err
+	}
+	defer response.Body.Close()
+	if response.StatusCode != http.StatusOK {
+		return fmt.Errorf("etcd: %s", response.Status)
+	}
+	return json.NewDecoder(response.Body).Decode(into)
+}
+
+func (s *stage) etcdTransport() http.RoundTripper {
+	if s.toEtcd == nil {
+		s.toEtcd = &http.Transport{DialContext: s.plane.dial, MaxIdleConnsPerHost: 8}
+	}
+	return s.toEtcd
+}
+
+// etcdHeader is what each of its answers has.
+type etcdHeader struct {
+	Header struct {
+		Revision string `json:"revision"`
+	} `json:"header"`
+}
+
+func (s *stage) revision() int64 {
+	var h etcdHeader
+	s.within(2*patience, "etcd answers", func() error {
+		return s.etcd("/v3/kv/range", map[string]string{"key": base64.StdEncoding.EncodeToString([]byte("x"))}, &h)
+	})
+	n, err := strconv.ParseInt(h.Header.Revision, 10, 64)
+	s.must(err)
+	return n
+}
+
+// compact has etcd forget all that was.
+func (s *stage) compact() {
+	var h etcdHeader
+	s.must(s.etcd("/v3/kv/compaction", map[string]any{"revision": strconv.FormatInt(s.revision(), 10), "physical": true}, &h))
+}
+
+// bump makes etcd's revision as high as it has ever been, and more, as one does who restores it from a copy.
+func (s *stage) bump(to int64) {
+	from := s.revision()
+	var g errgroup.Group
+	g.SetLimit(8)
+	for i := from; i < to; i++ {
+		g.Go(func() error {
+			var h etcdHeader
+			text := base64.StdEncoding.EncodeToString([]byte("bump"))
+			return s.etcd("/v3/kv/put", map[string]string{"key": text, "value": text}, &h)
+		})
+	}
+	s.must(g.Wait())
+	s.compact()
+}
+
+// withStore has something done to etcd's directory while etcd and the API server are down, and waits until they are back.
+func (s *stage) withStore(do func(dir string) error) {
+	was := s.revision()
+	s.away()
+	s.partNamed("etcd").stop(0)
+	s.must(do(filepath.Join(s.bed.dir, "etcd")))
+	s.lasts(faultTime / 2)
+	s.respawn("etcd")
+	s.bump(was + 1000)
+	s.back()
+}
+
+func restored(s *stage) {
+	copied := filepath.Join(s.bed.dir, "etcd-copy")
+	s.withStore(func(dir string) error { return os.CopyFS(copied, os.DirFS(dir)) })
+	s.calm()
+	s.grow()
+	s.calm()
+	s.shrink() // so that the members are those of the copy, but not its versions
+	s.withStore(func(dir string) error {
+		if err := os.RemoveAll(dir); err != nil {
+			return err
+		}
+		return os.Rename(copied, dir)
+	})
+	s.calm()
+	s.grow()
+	s.calm()
+	s.shrink()
+}
+
+func wiped(s *stage) {
+	s.withStore(os.RemoveAll)
+	// The nodes run on, whatever the API server knows of them.
+	given := make(map[string]types.UID)
+	s.kubelet.mu.Lock()
+	for uid, g := range s.kubelet.given {
+		if g.owner == s.trial && g.process != nil {
+			given[g.process.name] = uid
+		}
+	}
+	s.kubelet.mu.Unlock()
+	_, err := s.client.CoreV1().Nodes().Create(s.ctx, &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: fakeNode}}, metav1.CreateOptions{})
+	s.must(err)
+	policies := make(map[string]podPolicy)
+	for _, ns := range []string{s.ours, s.theirs} {
+		s.mu.Lock()
+		policies[ns] = s.policies[ns]
+		s.mu.Unlock()
+		s.policy(ns, podPolicy{unaddressed: true})
+		_, err := s.client.CoreV1().Namespaces().Create(s.ctx, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: ns}}, metav1.CreateOptions{})
+		s.must(err)
+	}
+	s.account(s.ours)
+	s.allow(true)
+	s.held(len(s.clusters)) // CoreDNS has read that there is nobody
+	s.lasts(faultTime)
+	for _, c := range s.allClusters() {
+		// Once there is one member again, those that are not back yet are none.
+		s.judge(c, func(qtype string) *truth { return between(nil, c.values(qtype, c.pods), 1) })
+		for _, p := range c.pods {
+			s.leaves(c.node(p))
+		}
+		s.service(c.namespace, c.name)
+		for _, p := range c.pods {
+			s.create(c, p)
+		}
+		fresh, err := s.uids(c)
+		s.must(err)
+		s.kubelet.mu.Lock()
+		for name, p := range fresh {
+			if uid, ok := given[name]; ok {
+				s.kubelet.given[p.UID] = s.kubelet.given[uid]
+				delete(s.kubelet.given, uid)
+			}
+		}
+		s.kubelet.mu.Unlock()
+	}
+	for ns, policy := range policies {
+		s.policy(ns, policy)
+	}
+	s.held(0)
+}
+
+// held waits until so many clusters are answered with members that have vanished.
+func (s *stage) held(want int) {
+	s.soon(fmt.Sprintf("%d clusters are held", want), func() error {
+		n, err := s.replicas[0].metric("coredns_longnames_held_clusters")
+		if err == nil && int(n) != want {
+			err = fmt.Errorf("%.0f are", n)
+		}
+		return err
+	})
+}
