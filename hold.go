@@ -6,11 +6,22 @@ import (
 	"time"
 )
 
+// settleTime is how long members that come back are waited for, once some are there: they
+// come one after the other, and those that have come first are not all.
+const settleTime = time.Second
+
 // hold keeps the last members of a cluster that has lost all of them in one step: that is
 // more often an accident than an end.
 type hold struct {
 	cluster *cluster // nil if it has ended before its time
 	until   time.Time
+	settled time.Time // when some that have come back count as all; zero if there is none
+}
+
+// settling is a hold whose settled has been set to a time.
+type settling struct {
+	hold *hold
+	at   time.Time
 }
 
 // isLost tells whether a cluster that is answered with members really has none any more.
@@ -21,14 +32,42 @@ func (t *table) isLost(c *cluster) bool {
 
 // holdUntil begins a hold. None that has begun before may last longer.
 func (t *table) holdUntil(c *cluster, until time.Time) {
-	h := &hold{c, until}
+	h := &hold{cluster: c, until: until}
 	c.hold.Store(h)
 	if t.holds = append(t.holds, h); len(t.holds) == 1 {
-		select {
-		case t.held <- struct{}{}:
-		default:
+		t.wake()
+	}
+}
+
+func (t *table) wake() {
+	select {
+	case t.held <- struct{}{}:
+	default:
+	}
+}
+
+// isBack tells whether a cluster that is held has its members again: as many as before, or
+// all that come within a time.
+func (t *table) isBack(c *cluster) bool {
+	h := c.hold.Load()
+	if !t.config.namesAny(c.actual.objects) {
+		h.settled = time.Time{}
+		return false
+	}
+	if t.listedIn(c, c.actual) >= t.listedIn(c, c.roster.Load()) {
+		return true
+	}
+	if h.settled.IsZero() {
+		h.settled = time.Now().Add(settleTime)
+		if t.settles = append(t.settles, settling{h, h.settled}); len(t.settles) == 1 {
+			t.wake()
 		}
 	}
+	return false
+}
+
+func (t *table) listedIn(c *cluster, r *roster) int {
+	return listed(r.members(t.config, c.name).nodes)
 }
 
 // endHold ends a cluster's hold, and gives the edit that leads to what there really is.
@@ -65,11 +104,24 @@ func (t *table) expire(now time.Time) (events []event, next time.Time, ok bool) 
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	edits := make(map[*cluster]*edit)
+	end := func(c *cluster) {
+		e := event{givenUp, c, c.roster.Load()}
+		if t.config.namesAny(c.actual.objects) {
+			e = event{returned, c, c.actual}
+		}
+		t.dirty[c] = struct{}{}
+		events = append(events, e)
+		edits[c] = t.endHold(c)
+	}
+	for len(t.settles) > 0 && (t.settles[0].isOver() || !t.settles[0].at.After(now)) {
+		if s := t.settles[0]; !s.isOver() {
+			end(s.hold.cluster)
+		}
+		t.settles = t.settles[1:]
+	}
 	for len(t.holds) > 0 && (t.holds[0].cluster == nil || !t.holds[0].until.After(now)) {
 		if c := t.holds[0].cluster; c != nil {
-			t.dirty[c] = struct{}{}
-			events = append(events, event{givenUp, c, c.roster.Load()})
-			edits[c] = t.endHold(c)
+			end(c)
 		}
 		t.holds = t.holds[1:]
 	}
@@ -80,12 +132,22 @@ func (t *table) expire(now time.Time) (events []event, next time.Time, ok bool) 
 		// the cluster is at a lower one, until versions have passed both.
 		t.serial.Add(1)
 	}
-	if len(t.holds) == 0 {
-		t.holds = nil // and not an array that only grows
-		return events, time.Time{}, false
+	if len(t.settles) == 0 {
+		t.settles = nil // and not an array that only grows
 	}
-	return events, t.holds[0].until, true
+	if len(t.holds) == 0 {
+		t.holds = nil
+		return events, time.Time{}, false // nothing settles that is not held
+	}
+	next = t.holds[0].until
+	if len(t.settles) > 0 && t.settles[0].at.Before(next) {
+		next = t.settles[0].at
+	}
+	return events, next, true
 }
+
+// isOver tells whether the hold has ended, or members have gone again.
+func (s settling) isOver() bool { return s.hold.cluster == nil || !s.hold.settled.Equal(s.at) }
 
 // inherit lets t, to which nothing has been applied yet, hold what another table does, until
 // the same time or as long as its own configuration allows. The source of t may tell of

@@ -185,7 +185,10 @@ func TestHoldEndsOnceThereAreMembers(t *testing.T) {
 					equal(t, step.name, dump(t, table), want)
 				}
 				table.Apply([]kubeapi.Change{{New: after}}, 0)
-				equal(t, "others have come", dump(t, table), dump(t, tableOf(c, unnamed, after)))
+				equal(t, "one has come, more may follow", dump(t, table), want)
+				time.Sleep(settleTime)
+				synctest.Wait()
+				equal(t, "no more have come", dump(t, table), dump(t, tableOf(c, unnamed, after)))
 
 				// The time of the first hold is not that of the next.
 				time.Sleep(defaultHold / 2)
@@ -197,6 +200,76 @@ func TestHoldEndsOnceThereAreMembers(t *testing.T) {
 				time.Sleep(time.Nanosecond)
 				synctest.Wait()
 				equal(t, "afterwards", dump(t, table), dump(t, tableOf(c, unnamed)))
+			})
+		})
+	}
+}
+
+// Members come back one after the other: the first ones are not all.
+func TestHoldWaitsForAllToComeBack(t *testing.T) {
+	c := configOf(t, ipBlock)
+	of := func(addresses ...string) *kubeapi.Object {
+		o := slice("web")
+		for _, a := range addresses {
+			o.Members = append(o.Members, endpoint("p-"+a, a))
+		}
+		return o
+	}
+	held := []string{"app@10.0.0.1", "app@10.0.0.2", "app@10.0.0.3"}
+	type step struct {
+		object *kubeapi.Object // nil for no change
+		wait   time.Duration
+		want   []string
+	}
+	for _, tc := range []struct {
+		name  string
+		steps []step
+	}{
+		{"all in time", []step{
+			{of("10.0.0.1"), settleTime / 2, held},
+			{of("10.0.0.1", "10.0.0.2"), settleTime/2 - 1, held},
+			{of("10.0.0.1", "10.0.0.2", "10.0.0.9"), 0, []string{"app@10.0.0.1", "app@10.0.0.2", "app@10.0.0.9"}},
+		}},
+		{"too late", []step{
+			{of("10.0.0.1"), settleTime - 1, held},
+			{of("10.0.0.1", "10.0.0.2"), 1, []string{"app@10.0.0.1", "app@10.0.0.2"}},
+		}},
+		{"gone again", []step{
+			{of("10.0.0.1"), settleTime / 2, held},
+			{of(), settleTime, held},
+			{of("10.0.0.1"), settleTime - 1, held},
+			{nil, 1, []string{"app@10.0.0.1"}},
+		}},
+		{"gone for good", []step{
+			{of("10.0.0.1"), settleTime / 2, held},
+			{of(), defaultHold - settleTime/2 - 1, held},
+			{nil, 1, nil},
+		}},
+		{"shortly before the end", []step{
+			{of(), defaultHold - 1, held},
+			{of("10.0.0.1"), 0, held},
+			{nil, 1, []string{"app@10.0.0.1"}},
+		}},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				last := of("10.0.0.1", "10.0.0.2", "10.0.0.3")
+				table := tableOf(c, last)
+				go table.run(t.Context())
+				l := serving(table)
+				change := func(next *kubeapi.Object) {
+					table.Apply([]kubeapi.Change{{Old: last, New: next}}, 0)
+					last = next
+				}
+				change(of())
+				for i, step := range tc.steps {
+					if step.object != nil {
+						change(step.object)
+					}
+					time.Sleep(step.wait)
+					synctest.Wait()
+					equal(t, fmt.Sprint("step ", i), txtOf(t, l, "erl.internal."), step.want)
+				}
 			})
 		})
 	}

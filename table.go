@@ -33,7 +33,8 @@ type table struct {
 	dirty   map[*cluster]struct{}
 	changed chan struct{} // has an element if dirty is not empty
 	holds   []*hold       // in the order in which they end
-	held    chan struct{} // has an element if holds is no longer empty
+	settles []settling    // likewise
+	held    chan struct{} // has an element if one of them is no longer empty
 	version uint32        // the newest that was taken into the serial
 }
 
@@ -118,7 +119,7 @@ func (t *table) apply(changes []kubeapi.Change, version uint64) []event {
 			t.holdUntil(home, time.Now().Add(t.config.hold))
 			events = append(events, event{begun, home, home.roster.Load()})
 			delete(edits, home)
-		case held && t.config.namesAny(home.actual.objects):
+		case held && t.isBack(home):
 			edits[home] = t.endHold(home)
 			events = append(events, event{returned, home, home.actual})
 		case held:
