@@ -250,7 +250,7 @@ func wiped(s *stage) {
 	s.held(len(s.clusters)) // CoreDNS has read that there is nobody
 	s.lasts(faultTime)
 	for _, c := range s.allClusters() {
-		// Once there is one member again, those that are not back yet are none.
+		// A second after the first member is back, those that are not back yet are none.
 		s.judge(c, func(qtype string) *truth { return between(nil, c.values(qtype, c.pods), 1) })
 		for _, p := range c.pods {
 			s.leaves(c.node(p))
