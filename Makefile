@@ -55,7 +55,7 @@ fuzz: ## every fuzz target, one after the other, TIME=30s each
 # Not `go run`, which does not pass a SIGTERM on: what runs has to end what it has started.
 e2e: build ## scenarios on a real control plane and real Erlang nodes; needs root (E2EFLAGS=-list and the like)
 	test/e2e/packages.sh
-	cd test/e2e && $(SHIP) $(GO) build -o ../../bin/e2e .
+	cd test/e2e && $(SHIP) $(GO) vet . && $(SHIP) $(GO) test . && $(SHIP) $(GO) build -o ../../bin/e2e .
 	cd test/e2e && exec ../../bin/e2e -coredns ../../bin/coredns $(E2EFLAGS)
 
 BENCH ?= .
