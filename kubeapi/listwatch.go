@@ -124,20 +124,25 @@ func (l *listWatch) watch(ctx context.Context, o metav1.ListOptions) (watch.Inte
 	case o.SendInitialEvents != nil && apierrors.IsInvalid(err):
 		return nil, err // an API server without WatchList: the reflector lists instead
 	}
-	return nil, l.ended(&o, err)
+	return nil, l.ended(&o, o.SendInitialEvents != nil, err)
 }
 
 // watching is the request that a watch is.
 func (l *listWatch) watching() request { return request{"watch", l.namespace} }
 
-// ended takes down why a watch ended, and gives the error that makes the reflector do what
-// is right then.
-func (l *listWatch) ended(o *metav1.ListOptions, err error) error {
+// ended takes down why a watch ended, be it short of the list that it should have begun with
+// or not, and gives the error that makes the reflector do what is right then.
+func (l *listWatch) ended(o *metav1.ListOptions, short bool, err error) error {
 	l.monitor.WatchEnded(endReason(err))
 	switch {
 	case errors.Is(err, errSilent), errors.Is(err, errBackwards):
 		l.fresh.Store(true)
 		l.contact.observe(l.watching(), err)
+		if short {
+			// It may be streams that are broken, and lists that are not: a reflector falls back to
+			// one, after a while.
+			return apierrors.NewInternalError(err)
+		}
 		return apierrors.NewResourceExpired(err.Error())
 	case isVersionUnavailable(err) && version(o.ResourceVersion) == 0:
 		// No version was asked for. A reflector would ask for none again, at once and for ever.

@@ -16,6 +16,9 @@ import (
 // server that fails often opens it all the same.
 const settleTime = 5 * time.Second
 
+// shortestWatch keeps one whose watches are ended again and again from being flooded.
+const shortestWatch = time.Second
+
 var (
 	errClosed    = errors.New("the watch was closed at once")
 	errHalf      = errors.New("an event is shorter than it says")
@@ -85,9 +88,23 @@ func (s *stream) run() {
 	var lost unreachable
 	if s.useful && (errors.Is(err, errClosed) || errors.As(err, &lost)) {
 		s.monitor.WatchEnded(endReason(err))
-		return // the reflector goes on from there
+		s.rest()
+		return // the reflector goes on from there, at once
 	}
-	s.send(watch.Event{Type: watch.Error, Object: status(s.ended(&s.options, err))})
+	s.send(watch.Event{Type: watch.Error, Object: status(s.ended(&s.options, s.isShort(), err))})
+}
+
+// rest waits if the stream has lasted no longer than that takes.
+func (s *stream) rest() {
+	if time.Since(s.opened) >= shortestWatch {
+		return
+	}
+	timer := time.NewTimer(shortestWatch)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-s.ctx.Done():
+	}
 }
 
 // pass passes events on, up to the one that is an error or not to be believed.

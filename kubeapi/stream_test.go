@@ -161,8 +161,8 @@ func TestStreamEndsInSilence(t *testing.T) {
 		lasts  time.Duration
 	}{
 		{"nothing from the start", "5", nil, []string{"ERROR 410"}, silenceLimit},
-		{"a list that never begins", "", nil, []string{"ERROR 410"}, silenceLimit},
-		{"a list that stalls", "", []time.Duration{minute}, []string{"BOOKMARK 10", "ERROR 410"}, minute + silenceLimit},
+		{"a list that never begins", "", nil, []string{"ERROR 500"}, silenceLimit},
+		{"a list that stalls", "", []time.Duration{minute}, []string{"BOOKMARK 10", "ERROR 500"}, minute + silenceLimit},
 		{"bookmarks that stop", "5", []time.Duration{minute, minute, minute}, []string{"BOOKMARK 10", "BOOKMARK 11", "BOOKMARK 12", "ERROR 410"}, 3*minute + silenceLimit},
 		{"one bookmark that is missing", "5", []time.Duration{minute, 2 * minute, minute}, []string{"BOOKMARK 10", "BOOKMARK 11", "BOOKMARK 12", "ERROR 410"}, 4*minute + silenceLimit},
 	} {

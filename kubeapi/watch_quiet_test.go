@@ -243,32 +243,65 @@ func stall(w http.ResponseWriter, r *http.Request) {
 	<-r.Context().Done()
 }
 
-func TestStreamedListThatStallsIsAskedForAgain(t *testing.T) {
+// A proxy that holds streams back must not keep members from being known.
+func TestStreamedListThatDoesNotComeIsReplacedByAList(t *testing.T) {
 	t.Parallel()
+	event := func(version string) string {
+		return `{"type":"BOOKMARK","object":{"kind":"Pod","apiVersion":"v1","metadata":{"resourceVersion":"` + version + `"}}}` + "\n"
+	}
 	for _, tc := range []struct {
 		name   string
 		cached bool
+		stream string // that comes of it
+		reason string
 		want   []string
 	}{
-		{"newest", false, []string{"watch ", "watch ", "watch "}},
-		{"cached", true, []string{"watch 0", "watch ", "watch "}},
+		{"not at all", false, "", WatchSilent, []string{"watch ", "list "}},
+		{"half", false, addedPod, WatchSilent, []string{"watch ", "list "}},
+		{"half, from the cache", true, addedPod, WatchSilent, []string{"watch 0", "list "}},
+		{"versions go back in it", false, event("9") + event("4"), WatchBackwards, []string{"watch ", "list "}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()
-			api := &script{streamed: true, watch: func(w http.ResponseWriter, r *http.Request, n int) {
-				fmt.Fprint(w, addedPod)
-				if n > 2 {
-					fmt.Fprint(w, lastPod)
-				}
-				stall(w, r)
-			}}
+			api := &script{
+				streamed: true,
+				list:     func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, podList) },
+				watch: func(w http.ResponseWriter, r *http.Request, _ int) {
+					fmt.Fprint(w, tc.stream)
+					stall(w, r)
+				},
+			}
 			w := watchWith(t, api.serve(t), func(c *Config) { c.Cached = tc.cached }, hurry)
 			w.eventually(t, "prod/a 10.0.0.1")
-			if got := api.requests()[:3]; !slices.Equal(got, tc.want) {
+			if got := api.requests()[:2]; !slices.Equal(got, tc.want) {
 				t.Errorf("want %q, got %q", tc.want, got)
 			}
-			w.log.want(t, silentLine)
+			if got := w.monitor.reasons(); got[0] != tc.reason {
+				t.Errorf("want reason %q first, got %q", tc.reason, got)
+			}
 		})
+	}
+}
+
+// An API server, or a proxy, that ends each watch after an event must not be flooded.
+func TestWatchThatIsEndedAgainAndAgain(t *testing.T) {
+	t.Parallel()
+	api := &script{
+		list: func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, podList) },
+		watch: func(w http.ResponseWriter, _ *http.Request, _ int) {
+			fmt.Fprint(w, strings.ReplaceAll(lastPod, `"5"`, `"6"`))
+		},
+	}
+	start := time.Now()
+	w := watchWith(t, api.serve(t), nil, nil)
+	w.eventually(t, "prod/a 10.0.0.1")
+	const watches = 3
+	eventually(t, func() (bool, string) {
+		got := len(w.monitor.reasons())
+		return got >= watches, fmt.Sprintf("want %d watches, got %d", watches, got)
+	})
+	if got, want := time.Since(start), (watches-1)*shortestWatch; got < want {
+		t.Errorf("want %d watches to take %v at least, got %v", watches, want, got)
 	}
 }
 
@@ -304,14 +337,13 @@ func TestErrorsThatRepeatAreToldOnce(t *testing.T) {
 		sends  string
 		log    string
 		reason string
-		fine   bool // after a complete list
 	}{
-		{"an error", no500, "ERROR API server answers 500", WatchServerError, false},
-		{"junk", "junk", junkLine, WatchInvalid, false},
-		{"half an object", addedPod[:60], lostLine + "|closed at once", WatchClosed, true},
-		{"an unknown event", strings.Replace(addedPod, "ADDED", "SIDEWAYS", 1), junkLine, WatchInvalid, false},
-		{"an object of an unknown kind", strings.Replace(addedPod, `"Pod"`, `"Odd"`, 1), junkLine, WatchInvalid, false},
-		{"nothing", "", lostLine + "|closed at once", WatchClosed, true},
+		{"an error", no500, "ERROR API server answers 500", WatchServerError},
+		{"junk", "junk", junkLine, WatchInvalid},
+		{"half an object", addedPod[:60], lostLine + "|closed at once", WatchClosed},
+		{"an unknown event", strings.Replace(addedPod, "ADDED", "SIDEWAYS", 1), junkLine, WatchInvalid},
+		{"an object of an unknown kind", strings.Replace(addedPod, `"Pod"`, `"Odd"`, 1), junkLine, WatchInvalid},
+		{"nothing", "", lostLine + "|closed at once", WatchClosed},
 	} {
 		for _, streamed := range []bool{false, true} {
 			t.Run(fmt.Sprintf("%s, streamed %v", tc.name, streamed), func(t *testing.T) {
@@ -335,11 +367,7 @@ func TestErrorsThatRepeatAreToldOnce(t *testing.T) {
 				if got := slices.Compact(w.monitor.reasons()); !slices.Equal(got, []string{tc.reason}) {
 					t.Errorf("want only %q, got %q", tc.reason, got)
 				}
-				if streamed && tc.fine {
-					w.log.want(t)
-				} else {
-					w.log.want(t, tc.log)
-				}
+				w.log.want(t, tc.log)
 				w.want(t, "prod/a 10.0.0.1")
 			})
 		}
