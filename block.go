@@ -2,7 +2,6 @@ package longnames
 
 import (
 	"context"
-	"slices"
 	"sync"
 	"time"
 
@@ -73,13 +72,10 @@ func (b *block) goOn(old *block) bool {
 // restore lets the source begin with what old knows, or else with the snapshot.
 func (b *block) restore(old *block) {
 	b.snapshot = b.newSnapshot()
-	if old != nil && b.config.understands(old.config) {
-		if objects, version, known := old.source.Objects(); known {
-			b.source.Restore(objects, version)
-			return
-		}
+	if old != nil && b.source.RestoreFrom(old.source) {
+		return
 	}
-	if b.snapshot != nil && b.snapshot.Restore() && old == nil {
+	if b.snapshot != nil && b.snapshot.Restore(max(b.limit, restoredTimeout)) && old == nil {
 		b.limit = min(b.limit, restoredTimeout)
 	}
 }
@@ -98,12 +94,6 @@ func (b *block) pauseSnapshot() {
 		defer cancel()
 		b.snapshot.Stop(ctx, false)
 	}
-}
-
-// understands tells whether objects that were read for another block of the same zone have
-// what c needs of them.
-func (c *config) understands(other *config) bool {
-	return c.source.Family == other.source.Family && slices.Equal(c.source.Labels, other.source.Labels)
 }
 
 // wait returns when all members are known, or at a limit since the start: CoreDNS has other

@@ -38,6 +38,13 @@ func (c *config) first() *zone {
 	return &c.zones[slices.IndexFunc(c.zones, func(z zone) bool { return !z.reverse })]
 }
 
+// sharesZone tells whether both answer for a zone that is not reverse.
+func (c *config) sharesZone(other *config) bool {
+	return slices.ContainsFunc(c.zones, func(z zone) bool {
+		return !z.reverse && slices.ContainsFunc(other.zones, func(o zone) bool { return o.name == z.name })
+	})
+}
+
 // placement tells whether host parts lie in zones of the block.
 type placement uint8
 

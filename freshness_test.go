@@ -51,8 +51,6 @@ func TestAnswersFromWhatWasLastKnown(t *testing.T) {
 		{"web-0.erl.internal.", "AAAA", dns.RcodeSuccess, 0, true},
 		{"web-0.web.prod.svc.erl.internal.", "A", dns.RcodeSuccess, 1, true},
 		{"1.0.0.10.in-addr.arpa.", "PTR", dns.RcodeSuccess, 1, true},
-		{"nobody.erl.internal.", "A", dns.RcodeNameError, 0, true},
-		{"9.0.0.10.in-addr.arpa.", "PTR", dns.RcodeNameError, 0, true},
 		{"erl.internal.", "AXFR", dns.RcodeRefused, 0, false},
 		{"internal.", "A", rcodeNext, 0, false},
 	}
@@ -91,6 +89,33 @@ func TestAnswersFromWhatWasLastKnown(t *testing.T) {
 	}
 }
 
+// A cluster may be younger than what was last known: it must not be denied.
+func TestWhatIsUnknownIsNotDeniedBeforeAllIsRead(t *testing.T) {
+	grouped := configOf(t, groupBlock)
+	for _, tc := range []struct {
+		what  string
+		table *table
+		name  string
+		then  int // once all is read
+	}{
+		{"a name", restoredOf(configOf(t, hostnameBlock), slice("web", hosted(endpoint("web-0", "10.0.0.1")))), "nobody.erl.internal.", dns.RcodeNameError},
+		{"an address", restoredOf(configOf(t, hostnameBlock), slice("web", hosted(endpoint("web-0", "10.0.0.1")))), "9.0.0.10.in-addr.arpa.", dns.RcodeNameError},
+		{"a cluster", restoredOf(grouped, inService(grouped, slice("shop", endpoint("p1", "10.0.0.1")))), "chat.prod.svc.erl.internal.", dns.RcodeNameError},
+		{"the only cluster", restoredOf(configOf(t, ipBlock)), "erl.internal.", dns.RcodeSuccess},
+		{"the only cluster, without members", restoredOf(configOf(t, ipBlock), slice("web")), "erl.internal.", dns.RcodeSuccess},
+	} {
+		l := serving(tc.table)
+		m := ask(t, l, tc.name, "TXT", client{edns: 1232})
+		if got := extendedErrors(m); m.Rcode != dns.RcodeServerFailure || len(got) != 1 || got[0] != dns.ExtendedErrorCodeNotReady {
+			t.Errorf("%s: got %s and %v, want SERVFAIL and %d", tc.what, dns.RcodeToString[m.Rcode], got, dns.ExtendedErrorCodeNotReady)
+		}
+		tc.table.Synced()
+		if m := ask(t, l, tc.name, "TXT", client{edns: 1232}); m.Rcode != tc.then {
+			t.Errorf("%s, once all is read: got %s, want %s", tc.what, dns.RcodeToString[m.Rcode], dns.RcodeToString[tc.then])
+		}
+	}
+}
+
 func TestWhatWasLastKnownFallsThrough(t *testing.T) {
 	c := configOf(t, "longnames erl.internal {\n selector app=web\n basename app\n fallthrough\n}")
 	l := serving(restoredOf(c, slice("web", endpoint("p1", "10.0.0.1"))))
@@ -103,7 +128,7 @@ func TestWhatWasLastKnownFallsThrough(t *testing.T) {
 func TestStaleAnswersAreCountedByServer(t *testing.T) {
 	c := configOf(t, "longnames counted.internal {\n selector app=web\n basename app\n}")
 	t.Cleanup(useMetrics(c.name()))
-	l := serving(restoredOf(c))
+	l := serving(restoredOf(c, slice("web", endpoint("p1", "10.0.0.1"))))
 	ctx := context.WithValue(t.Context(), dnsserver.Key{}, &dnsserver.Server{Addr: "dns://:1053"})
 	r := new(dns.Msg).SetQuestion("counted.internal.", dns.TypeTXT)
 	if _, err := l.ServeDNS(ctx, &test.ResponseWriter{}, r); err != nil {
@@ -148,7 +173,8 @@ func TestReadyWithWhatWasLastKnown(t *testing.T) {
 		want bool
 	}{
 		{"nothing known", func() {}, false},
-		{"last known", table.Restored, true},
+		{"nobody last known", table.Restored, false},
+		{"last known", func() { apply(table, slice("shop", endpoint("p1", "10.0.0.1"))); table.Restored() }, true},
 		{"all read", table.Synced, true},
 	} {
 		step.do()

@@ -19,12 +19,7 @@ var (
 
 	defaultPorts = gauge("members_without_port", "Members that do not declare the port that SRV records are configured to give.")
 
-	staleAnswers = promauto.NewCounterVec(prometheus.CounterOpts{
-		Namespace: plugin.Namespace,
-		Subsystem: pluginName,
-		Name:      "stale_answers_total",
-		Help:      "Answers from the members that were last known, before they have been read.",
-	}, []string{"server", "zone"})
+	staleAnswers = counter("stale_answers_total", "Answers from the members that were last known, before they have been read.", "server", "zone")
 )
 
 // ofZones are all metrics that have a zone.
@@ -42,6 +37,15 @@ func gauge(name, help string, labels ...string) *prometheus.GaugeVec {
 		Name:      name,
 		Help:      help,
 	}, append([]string{"zone"}, labels...))
+}
+
+func counter(name, help string, labels ...string) *prometheus.CounterVec {
+	return promauto.NewCounterVec(prometheus.CounterOpts{
+		Namespace: plugin.Namespace,
+		Subsystem: pluginName,
+		Name:      name,
+		Help:      help,
+	}, labels)
 }
 
 // users counts the blocks at work that are called by a zone.

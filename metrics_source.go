@@ -1,41 +1,15 @@
 package longnames
 
-import (
-	"github.com/coredns/coredns/plugin"
-	"github.com/prometheus/client_golang/prometheus"
-	"github.com/prometheus/client_golang/prometheus/promauto"
-
-	"github.com/longnames/longnames/kubeapi"
-)
+import "github.com/longnames/longnames/kubeapi"
 
 var (
-	lastContact = promauto.NewGaugeVec(prometheus.GaugeOpts{
-		Namespace: plugin.Namespace,
-		Subsystem: pluginName,
-		Name:      "api_last_contact_timestamp_seconds",
-		Help:      "When the API server was last heard, in seconds since 1970.",
-	}, []string{"zone"})
+	lastContact = gauge("api_last_contact_timestamp_seconds", "When the API server was last heard, in seconds since 1970.")
 
-	watchRestarts = promauto.NewCounterVec(prometheus.CounterOpts{
-		Namespace: plugin.Namespace,
-		Subsystem: pluginName,
-		Name:      "watch_restarts_total",
-		Help:      "Watches of the API server that ended or could not be opened.",
-	}, []string{"zone", "reason"})
+	watchRestarts = counter("watch_restarts_total", "Watches of the API server that ended or could not be opened.", "zone", "reason")
 
-	snapshotWrites = promauto.NewCounterVec(prometheus.CounterOpts{
-		Namespace: plugin.Namespace,
-		Subsystem: pluginName,
-		Name:      "snapshot_writes_total",
-		Help:      "Snapshots that were written.",
-	}, []string{"zone"})
+	snapshotWrites = counter("snapshot_writes_total", "Snapshots that were written.", "zone")
 
-	snapshotFailures = promauto.NewCounterVec(prometheus.CounterOpts{
-		Namespace: plugin.Namespace,
-		Subsystem: pluginName,
-		Name:      "snapshot_failures_total",
-		Help:      "Snapshots that could not be written.",
-	}, []string{"zone"})
+	snapshotFailures = counter("snapshot_failures_total", "Snapshots that could not be written.", "zone")
 )
 
 // zoneMonitor counts what the source of a block tells. It has no metric before there is

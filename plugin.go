@@ -86,6 +86,10 @@ func (l *Longnames) ServeDNS(ctx context.Context, w dns.ResponseWriter, r *dns.M
 			if reply.result == nameError && a.block.config.fall.Through(q.name) {
 				continue
 			}
+			if reply.stale && reply.result == nameError {
+				// What was last known does not tell of a cluster that is younger.
+				reply = unknown
+			}
 			if reply.stale {
 				staleAnswers.WithLabelValues(metrics.WithServer(ctx), a.block.config.name()).Inc()
 			}

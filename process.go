@@ -64,14 +64,11 @@ func processOf(c *caddy.Controller) *process {
 // longer than its own startup timeout.
 func (p *process) start() {
 	start := time.Now()
+	replaced := p.successions()
 	if p.old != nil {
-		for _, b := range p.old.blocks {
-			b.pauseSnapshot()
-		}
+		p.old.each((*block).pauseSnapshot)
 	}
-	for _, b := range p.blocks {
-		b.start(p.old.predecessor(b))
-	}
+	p.each(func(b *block) { b.start(replaced[b]) })
 	p.old = nil
 	for _, b := range p.blocks {
 		b.wait(start)
@@ -88,25 +85,27 @@ func (p *process) writerOf(path string) *block {
 	return nil
 }
 
-// predecessor gives the block that b replaces: one of the same zone, and if there are
-// several, the one that reads the same; nil if there is none.
-func (p *process) predecessor(b *block) *block {
-	if p == nil {
-		return nil
+// successions tells which block each block replaces: the one that reads the same or else, in
+// the order of the Corefile, one that shares a zone. Some may replace none.
+func (p *process) successions() map[*block]*block {
+	replaced := make(map[*block]*block)
+	if p.old == nil {
+		return replaced
 	}
-	var found *block
-	for _, old := range p.blocks {
-		if old.config.name() != b.config.name() {
-			continue
-		}
-		if old.source.Same(b.source) {
-			return old
-		}
-		if found == nil {
-			found = old
+	left := slices.Clone(p.old.blocks)
+	for _, fits := range []func(b, old *block) bool{
+		func(b, old *block) bool { return old.source.Same(b.source) },
+		func(b, old *block) bool { return b.config.sharesZone(old.config) },
+	} {
+		for _, b := range p.blocks {
+			at := slices.IndexFunc(left, func(old *block) bool { return fits(b, old) })
+			if replaced[b] == nil && at >= 0 {
+				replaced[b] = left[at]
+				left = slices.Delete(left, at, at+1)
+			}
 		}
 	}
-	return found
+	return replaced
 }
 
 // keep stops what a failed reload has started. A reload also fails if some plugin fails to
@@ -139,9 +138,14 @@ func (p *process) isCurrent() bool {
 // stop ends what start began. What snapshots lack is written if nobody else goes on with them.
 // Calling it again does nothing.
 func (p *process) stop(flush bool) {
+	p.each(func(b *block) { b.stop(flush) })
+}
+
+// each does something with all blocks at once: some may have to wait for a disk.
+func (p *process) each(do func(*block)) {
 	var wg sync.WaitGroup
 	for _, b := range p.blocks {
-		wg.Go(func() { b.stop(flush) })
+		wg.Go(func() { do(b) })
 	}
 	wg.Wait()
 }

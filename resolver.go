@@ -44,11 +44,14 @@ type reply struct {
 	soa    dns.RR   // of the zone, if there is no answer
 }
 
+// unknown is the reply as long as nobody can tell.
+var unknown = reply{result: unavailable}
+
 // lookup answers a question about a name in a zone of the block.
 func (r *resolver) lookup(z *zone, q *question) reply {
 	stale := !r.table.synced.Load()
 	if stale && !r.table.known() {
-		return reply{result: unavailable}
+		return unknown
 	}
 	answer := r.answer(z, q)
 	answer.stale = stale && answer.result != refused

@@ -63,8 +63,14 @@ func (t *table) cluster(name string) *cluster {
 	return found
 }
 
-// Restored implements kubeapi.Sink.
-func (t *table) Restored() { t.restored.Store(true) }
+// Restored implements kubeapi.Sink. To know of nobody is to know nothing.
+func (t *table) Restored() {
+	t.clusters.Range(func(_, v any) bool {
+		somebody := t.config.namesAny(v.(*cluster).roster.Load().objects)
+		t.restored.Store(somebody)
+		return !somebody
+	})
+}
 
 // Synced implements kubeapi.Sink.
 func (t *table) Synced() {

@@ -2,6 +2,7 @@ package kubeapi
 
 import (
 	"context"
+	"time"
 )
 
 // Snapshot keeps what a source knows in a file, for a start while the source cannot be read.
@@ -12,7 +13,7 @@ type Snapshot struct {
 	writer *snapshotWriter
 
 	cancel context.CancelFunc // nil if it is not being written
-	done   chan struct{}
+	done   chan struct{}      // of the last start
 }
 
 // Snapshot is one of what s reads, in a file that nobody else may write.
@@ -26,13 +27,31 @@ func (s *Source) Snapshot(path string) *Snapshot {
 }
 
 // Restore lets the source, which nobody follows yet, start with what the file knows. It is
-// false, and says in the log why, if that cannot be used.
-func (n *Snapshot) Restore() bool {
-	objects, version, ok := n.file.load()
-	if ok {
-		n.source.Restore(objects, version)
+// false, and says in the log why, if that cannot be used. A disk that hangs is not waited for
+// any longer than the limit.
+func (n *Snapshot) Restore(limit time.Duration) bool {
+	type loaded struct {
+		objects []*Object
+		version uint64
+		ok      bool
 	}
-	return ok
+	result := make(chan loaded, 1)
+	go func() {
+		objects, version, ok := n.file.load()
+		result <- loaded{objects, version, ok}
+	}()
+	timer := time.NewTimer(limit)
+	defer timer.Stop()
+	select {
+	case l := <-result:
+		if l.ok {
+			n.source.Restore(l.objects, l.version)
+		}
+		return l.ok
+	case <-timer.C:
+		n.file.log.Warningf("snapshot: %s cannot be read within %s; it is not used", n.file.path, limit)
+		return false
+	}
 }
 
 // Start writes the file from now on, whenever something has changed, once the source has
@@ -42,9 +61,13 @@ func (n *Snapshot) Start() {
 		return
 	}
 	ctx, cancel := context.WithCancel(context.Background())
-	n.cancel, n.done = cancel, make(chan struct{})
+	before, done := n.done, make(chan struct{})
+	n.cancel, n.done = cancel, done
 	go func() {
-		defer close(n.done)
+		defer close(done)
+		if before != nil {
+			<-before // a disk may have kept it
+		}
 		n.writer.run(ctx)
 	}()
 }

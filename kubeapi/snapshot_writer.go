@@ -40,7 +40,7 @@ type snapshotWriter struct {
 var _ Sink = (*snapshotWriter)(nil)
 
 // newSnapshotWriter writes what list gives, which has to know of a change before Apply is
-// told. The monitor may be nil.
+// told.
 func newSnapshotWriter(f *snapshotFile, list func() ([]*Object, uint64), monitor Monitor) *snapshotWriter {
 	return &snapshotWriter{
 		path: f.path, write: f.write, list: list, log: f.log, monitor: monitor,
@@ -113,9 +113,7 @@ func (w *snapshotWriter) try(ctx context.Context) time.Duration {
 		}
 	}
 	w.report(err)
-	if w.monitor != nil {
-		w.monitor.SnapshotWritten(err)
-	}
+	w.monitor.SnapshotWritten(err)
 	pause := max(snapshotPause, min(snapshotShare*time.Since(start), snapshotLongPause))
 	if w.failures > 0 {
 		pause = max(pause, min(snapshotPause<<min(w.failures-1, 10), snapshotMaxPause))

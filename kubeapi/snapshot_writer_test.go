@@ -65,7 +65,7 @@ type outcomes struct {
 func (o *outcomes) SnapshotWritten(err error) { o.all = append(o.all, err) }
 
 func newWriter(d *recordingDisk, log Logger) *snapshotWriter {
-	w := newSnapshotWriter(&snapshotFile{path: "/f", log: log}, func() ([]*Object, uint64) { return nil, 0 }, nil)
+	w := newSnapshotWriter(&snapshotFile{path: "/f", log: log}, func() ([]*Object, uint64) { return nil, 0 }, noMonitor{})
 	w.write = d.write
 	return w
 }
@@ -321,7 +321,7 @@ func TestSnapshotFollowsItsSource(t *testing.T) {
 		defer mu.Unlock()
 		return slices.Clone(objects), uint64(len(objects))
 	}
-	w := newSnapshotWriter(f, list, nil)
+	w := newSnapshotWriter(f, list, noMonitor{})
 	running(t, w)
 	var wg sync.WaitGroup
 	w.Synced()
@@ -356,7 +356,7 @@ func TestSnapshotIsTheSameInWhateverOrder(t *testing.T) {
 				o.Version = 1
 			}
 			before := slices.Clone(objects)
-			w := newSnapshotWriter(f, func() ([]*Object, uint64) { return objects, 1 }, nil)
+			w := newSnapshotWriter(f, func() ([]*Object, uint64) { return objects, 1 }, noMonitor{})
 			w.Synced()
 			w.flush(t.Context())
 			if !slices.Equal(objects, before) {

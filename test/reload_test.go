@@ -72,11 +72,8 @@ func (s *server) serial() uint32 {
 // Without the API server, nobody can tell what a reload changes: what was known holds.
 func TestReloadWhileTheAPIServerIsAway(t *testing.T) {
 	for _, tc := range []struct {
-		name           string
-		before, after  string // more options
-		then           []string
-		whenItIsBack   []string
-		requestsAtOnce bool
+		name, after        string // more options
+		then, whenItIsBack []string
 	}{
 		{
 			name: "the same watch", after: "mode dns",
@@ -89,6 +86,11 @@ func TestReloadWhileTheAPIServerIsAway(t *testing.T) {
 			whenItIsBack: []string{"app@10.0.0.1", "app@10.0.0.2"},
 		},
 		{
+			name: "one family", after: "family ipv4",
+			then:         []string{"app@10.0.0.1"},
+			whenItIsBack: []string{"app@10.0.0.1", "app@10.0.0.2"},
+		},
+		{
 			name: "another kind of object", after: "lookup pods",
 			then: []string{"app@10.0.0.1"}, whenItIsBack: []string{"app@10.0.0.7"},
 		},
@@ -96,7 +98,7 @@ func TestReloadWhileTheAPIServerIsAway(t *testing.T) {
 		t.Run(tc.name, func(t *testing.T) {
 			api := fakeapi.New(t)
 			api.Put(slice(endpoint("web-0", "10.0.0.1", true)), pod("web-7", "10.0.0.7"))
-			s := start(t, corefile(api, tc.before))
+			s := start(t, corefile(api, ""))
 			s.wants("erl.internal.", "TXT", "app@10.0.0.1")
 			api.Stop()
 			next, err := s.instance.Restart(input(corefile(api, "startup_timeout 100ms\n"+tc.after)))
@@ -110,6 +112,60 @@ func TestReloadWhileTheAPIServerIsAway(t *testing.T) {
 			s.soon("erl.internal.", "TXT", tc.whenItIsBack...)
 			api.WaitForWatches(1)
 		})
+	}
+}
+
+func TestReloadOfTwoBlocksOfAZoneWhileTheAPIServerIsAway(t *testing.T) {
+	api := fakeapi.New(t)
+	for i, app := range []string{"shop", "chat"} {
+		object := slice(endpoint(app, fmt.Sprintf("10.0.0.%d", i+1), true))
+		object.Name, object.Labels = app, map[string]string{"app": app, "tier": app}
+		api.Put(object)
+	}
+	text := func(more string) string {
+		block := `longnames erl.internal {
+			endpoint ` + api.URL + `
+			namespaces prod
+			selector tier=%s
+			group_by app
+			fallthrough
+			startup_timeout 100ms
+			` + more + `
+		}
+		`
+		return ".:0 {\n" + fmt.Sprintf(block, "shop") + fmt.Sprintf(block, "chat") + "}"
+	}
+	s := start(t, text(""))
+	check := func() {
+		t.Helper()
+		s.soon("shop.prod.erl.internal.", "TXT", "shop@10.0.0.1")
+		s.soon("chat.prod.erl.internal.", "TXT", "chat@10.0.0.2")
+	}
+	check()
+	api.Stop()
+	next, err := s.instance.Restart(input(text("cached")))
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.use(next)
+	check()
+}
+
+// What is not known cannot hold: but nobody is told that there are no members.
+func TestReloadToUnknownMembersWhileTheAPIServerIsAway(t *testing.T) {
+	api := fakeapi.New(t)
+	api.Put(slice(endpoint("web-0", "10.0.0.1", true)))
+	s := start(t, corefile(api, ""))
+	s.wants("erl.internal.", "TXT", "app@10.0.0.1")
+	api.Stop()
+	elsewhere := strings.Replace(corefile(api, "startup_timeout 1ms"), "namespaces prod", "namespaces test", 1)
+	next, err := s.instance.Restart(input(elsewhere))
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.use(next)
+	if got := s.rcode("erl.internal.", "TXT"); got != "SERVFAIL" {
+		t.Errorf("got %s, want SERVFAIL", got)
 	}
 }
 
