@@ -49,9 +49,15 @@ func (b *block) start(old *block) {
 	b.wg.Go(func() { b.table.run(b.ctx) })
 	b.wg.Go(func() { newAudit(b.config, b.table).run(b.ctx) })
 	b.limit = b.config.startupTimeout
+	if old != nil {
+		b.table.inheritSerial(old.table)
+	}
 	if old == nil || !b.goOn(old) {
 		b.restore(old)
 		b.source.Join(b.table)
+	}
+	if old != nil {
+		b.table.inherit(old.table)
 	}
 	if b.snapshot != nil {
 		b.snapshot.Start()
@@ -60,7 +66,6 @@ func (b *block) start(old *block) {
 
 // goOn follows the source of old, if that is the same: it needs not be read again.
 func (b *block) goOn(old *block) bool {
-	b.table.inherit(old.table)
 	if !b.source.Same(old.source) || !old.source.Join(b.table) {
 		return false
 	}

@@ -66,6 +66,41 @@ func (r *roster) with(removed, added []*kubeapi.Object) *roster {
 	return &roster{objects: append(objects, added...)}
 }
 
+// along gives a roster with the members of r, as they are there, and those of other objects.
+func (r *roster) along(others []*kubeapi.Object) *roster {
+	if len(others) == 0 {
+		return r
+	}
+	objects := slices.Clone(r.objects)
+	var missing []*kubeapi.Object
+	for _, o := range others {
+		at, found := slices.BinarySearchFunc(r.objects, o, compareObjects)
+		if !found {
+			missing = append(missing, o)
+		} else if fresh := newMembersOf(o, r.objects[at]); len(fresh) > 0 {
+			both := *r.objects[at]
+			both.Members = slices.Concat(both.Members, fresh)
+			objects[at] = &both
+		}
+	}
+	return (&roster{objects: objects}).with(nil, missing)
+}
+
+// newMembersOf are those of o whose address the earlier state does not have.
+func newMembersOf(o, earlier *kubeapi.Object) []kubeapi.Member {
+	known := make(map[netip.Addr]bool, len(earlier.Members))
+	for i := range earlier.Members {
+		known[earlier.Members[i].Address] = true
+	}
+	var fresh []kubeapi.Member
+	for _, m := range o.Members {
+		if !known[m.Address] {
+			fresh = append(fresh, m)
+		}
+	}
+	return fresh
+}
+
 func compareObjects(a, b *kubeapi.Object) int {
 	return cmp.Or(strings.Compare(a.Namespace, b.Namespace), strings.Compare(a.Name, b.Name))
 }

@@ -4,14 +4,16 @@ import (
 	"context"
 	"slices"
 	"time"
+
+	"github.com/longnames/longnames/kubeapi"
 )
 
 // settleTime is how long members that come back are waited for, once some are there: they
 // come one after the other, and those that have come first are not all.
 const settleTime = time.Second
 
-// hold keeps the last members of a cluster that has lost all of them in one step: that is
-// more often an accident than an end.
+// hold keeps the last members of a cluster that has lost all of them, in one step or in a
+// burst: that is more often an accident than an end.
 type hold struct {
 	cluster *cluster // nil if it has ended before its time
 	until   time.Time
@@ -74,10 +76,10 @@ func (t *table) listedIn(c *cluster, r *roster) int {
 func (t *table) endHold(c *cluster) *edit {
 	c.hold.Load().cluster = nil
 	c.hold.Store(nil)
-	return &edit{removed: c.roster.Load().objects, added: c.actual.objects, roster: c.actual}
+	return c.roster.Load().to(c.actual)
 }
 
-// run ends holds when their time has come.
+// run ends holds when their time has come, and forgets bursts that are over.
 func (t *table) run(ctx context.Context) {
 	for {
 		var due <-chan time.Time
@@ -93,7 +95,7 @@ func (t *table) run(ctx context.Context) {
 	}
 }
 
-// release ends the holds whose time has come, and tells when to do so again, if ever.
+// release does what run is for, and tells when to do so again, if ever.
 func (t *table) release(now time.Time) (next time.Time, ok bool) {
 	events, next, ok := t.expire(now)
 	t.tell(events)
@@ -137,72 +139,106 @@ func (t *table) expire(now time.Time) (events []event, next time.Time, ok bool) 
 	}
 	if len(t.holds) == 0 {
 		t.holds = nil
-		return events, time.Time{}, false // nothing settles that is not held
 	}
-	next = t.holds[0].until
-	if len(t.settles) > 0 && t.settles[0].at.Before(next) {
-		next = t.settles[0].at
+	t.forget(now)
+	next, ok = t.due()
+	return events, next, ok
+}
+
+// due tells when something ends next, if anything.
+func (t *table) due() (next time.Time, ok bool) {
+	soonest := func(at time.Time) {
+		if !ok || at.Before(next) {
+			next, ok = at, true
+		}
 	}
-	return events, next, true
+	if len(t.holds) > 0 {
+		soonest(t.holds[0].until)
+	}
+	if len(t.settles) > 0 {
+		soonest(t.settles[0].at)
+	}
+	if len(t.bursts) > 0 {
+		soonest(t.sweep)
+	}
+	return next, ok
 }
 
 // isOver tells whether the hold has ended, or members have gone again.
 func (s settling) isOver() bool { return s.hold.cluster == nil || !s.hold.settled.Equal(s.at) }
 
-// inherit lets t, to which nothing has been applied yet, hold what another table does, until
-// the same time or as long as its own configuration allows. The source of t may tell of
-// members of those clusters, which ends it, or of none.
+// inherit lets t hold what another table does, until the same time or as long as its own
+// configuration allows, and remember its bursts. If both follow one source, t has to do so
+// before, so that there is nothing that only the other one has seen; if not, the source of t
+// may later tell of members of those clusters, which ends it, or of none.
 func (t *table) inherit(old *table) {
-	t.inheritSerial(old)
 	if t.config.hold == 0 || !t.config.groupsAs(old.config) {
 		return
 	}
-	last := time.Now().Add(t.config.hold)
-	held := old.holding()
+	now := time.Now()
+	old.mu.Lock() // both, for a source tells one table after the other
+	defer old.mu.Unlock()
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	edits := make(map[*cluster]*edit)
-	for _, h := range held {
-		objects := h.roster.objects
-		if !t.config.namesAny(objects) {
+	for _, h := range old.holds {
+		if h.cluster == nil {
 			continue
 		}
-		c := t.home(objects[0])
+		held := &roster{objects: t.config.watched(h.cluster.roster.Load().objects)}
+		if !t.config.namesAny(held.objects) {
+			continue
+		}
+		c := t.home(held.objects[0])
+		if t.config.namesAny(c.actual.objects) && t.listedIn(c, c.actual) >= t.listedIn(c, held) {
+			continue // it has come back
+		}
+		if own := c.hold.Load(); own != nil {
+			own.cluster = nil // the other one has seen more
+		}
 		t.dirty[c] = struct{}{}
-		edits[c] = &edit{added: objects, roster: &roster{objects: objects}}
-		if h.until.After(last) {
-			h.until = last
+		edits[c] = c.roster.Load().to(held)
+		until := now.Add(t.config.hold)
+		if h.until.Before(until) {
+			until = h.until
 		}
-		t.holdUntil(c, h.until)
+		t.holdUntil(c, until)
 	}
+	slices.SortStableFunc(t.holds, func(a, b *hold) int { return a.until.Compare(b.until) })
 	t.replace(edits)
-}
-
-// legacy is what a cluster leaves to the next table.
-type legacy struct {
-	roster *roster
-	until  time.Time
-}
-
-// holding gives what is held, in the order in which it ends.
-func (t *table) holding() []legacy {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	all := make([]legacy, 0, len(t.holds))
-	for _, h := range t.holds {
-		if h.cluster != nil {
-			all = append(all, legacy{h.cluster.roster.Load(), h.until})
+	for c := range edits {
+		t.isBack(c) // it is not, but some may be there
+	}
+	for theirs, b := range old.bursts {
+		before := &roster{objects: t.config.watched(b.before.objects)}
+		if c := t.cluster(theirs.name); c != nil && c.hold.Load() == nil && len(before.objects) > 0 {
+			t.remember(c, &burst{before, b.lost, b.most, b.until}, now)
 		}
 	}
-	return all
+	t.wake()
 }
 
 // groupsAs tells whether objects that were read for another configuration can be used for
 // c, and belong to the same clusters.
 func (c *config) groupsAs(other *config) bool {
 	a, b := &c.source, &other.source
-	return c.groupLabel == other.groupLabel && slices.Equal(a.Labels, b.Labels) &&
-		slices.Equal(a.Namespaces, b.Namespaces) && a.Family == b.Family
+	return c.groupLabel == other.groupLabel && slices.Equal(a.Labels, b.Labels) && a.Family == b.Family
+}
+
+// watched are the objects of namespaces that c watches. Where it does not say which, that
+// may be any.
+func (c *config) watched(objects []*kubeapi.Object) []*kubeapi.Object {
+	namespaces := c.source.Namespaces
+	if len(namespaces) == 0 || namespaces[0] == kubeapi.AllNamespaces {
+		return objects
+	}
+	var found []*kubeapi.Object
+	for _, o := range objects {
+		if slices.Contains(namespaces, o.Namespace) {
+			found = append(found, o)
+		}
+	}
+	return found
 }
 
 // event is one for the log.

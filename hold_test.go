@@ -3,6 +3,8 @@ package longnames
 import (
 	"fmt"
 	"net/netip"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -275,28 +277,6 @@ func TestHoldWaitsForAllToComeBack(t *testing.T) {
 	}
 }
 
-func TestHoldIsForTheLastOnesOnly(t *testing.T) {
-	c := configOf(t, ipBlock)
-	a := named("a", slice("web", endpoint("p1", "10.0.0.1"), endpoint("p2", "10.0.0.2")))
-	less := named("a", slice("web", endpoint("p1", "10.0.0.1")))
-	b := named("b", slice("web", endpoint("p3", "10.0.0.3")))
-	table := tableOf(c, a, b)
-	l := serving(table)
-	steps := []struct {
-		name   string
-		change kubeapi.Change
-		want   []string
-	}{
-		{"one of three", kubeapi.Change{Old: a, New: less}, []string{"app@10.0.0.1", "app@10.0.0.3"}},
-		{"all of one slice", kubeapi.Change{Old: less}, []string{"app@10.0.0.3"}},
-		{"the last one", kubeapi.Change{Old: b}, []string{"app@10.0.0.3"}},
-	}
-	for _, step := range steps {
-		table.Apply([]kubeapi.Change{step.change}, 0)
-		equal(t, step.name, txtOf(t, l, "erl.internal."), step.want)
-	}
-}
-
 func TestHoldOff(t *testing.T) {
 	c := configOf(t, strings.Replace(groupedHosts, "mode", "hold 0\n mode", 1))
 	objects := web(c, slice("web", hosted(endpoint("web-0", "10.0.0.1"))))
@@ -391,6 +371,10 @@ func TestInherit(t *testing.T) {
 		{"another group", with(grouped, ""), strings.Replace(grouped, "app\n HOLD", "team", 1), nil, nil, 0},
 		{"more labels", with(grouped, ""), with(grouped, "basename label beam"), nil, nil, 0},
 		{"other namespaces", with(grouped, ""), with(grouped, "namespaces test"), nil, nil, 0},
+		{"more namespaces", with(grouped, "namespaces prod"), with(grouped, "namespaces test prod"), nil, []string{"web@10.0.0.1"}, 30 * time.Second},
+		{"fewer namespaces", with(grouped, "namespaces test prod"), with(grouped, "namespaces prod"), nil, []string{"web@10.0.0.1"}, 30 * time.Second},
+		{"all namespaces", with(grouped, "namespaces prod"), with(grouped, "namespaces *"), nil, []string{"web@10.0.0.1"}, 30 * time.Second},
+		{"the default namespace", with(grouped, "namespaces prod"), with(grouped, ""), nil, []string{"web@10.0.0.1"}, 30 * time.Second},
 		{"the other family", with(grouped, ""), with(grouped, "family ipv6"), nil, nil, 0},
 		{"names that they cannot have", with(grouped, ""), with(grouped, "mode hostname"), nil, nil, 0},
 		{"many clusters instead of one", ipBlock, with(grouped, ""), nil, nil, 0},
@@ -463,6 +447,136 @@ func TestInheritOnlyWhatIsHeld(t *testing.T) {
 			t.Errorf("the time left: got %s, want %s", got, want)
 		}
 	})
+}
+
+func TestInheritOnlyFromNamespacesThatAreWatched(t *testing.T) {
+	c := configOf(t, strings.Replace(ipBlock, "selector", "namespaces *\n selector", 1))
+	prod, other := slice("web", endpoint("p1", "10.0.0.1")), slice("web", endpoint("p2", "10.0.0.2"))
+	other.Namespace = "test"
+	old := tableOf(c, prod, other)
+	old.Apply(gone(prod, other), 2)
+	table := newTable(configOf(t, strings.Replace(ipBlock, "selector", "namespaces test\n selector", 1)))
+	table.inherit(old)
+	table.Synced()
+	equal(t, "members", txtOf(t, serving(table), "erl.internal."), []string{"app@10.0.0.2"})
+}
+
+// A table that follows the source of another has been told before it inherits what there
+// is, and maybe more.
+func TestInheritAfterJoining(t *testing.T) {
+	pod := func(c *config, i int) *kubeapi.Object {
+		return web(c, named(fmt.Sprint("web-", i), slice("web", hosted(endpoint(fmt.Sprint("web-", i), fmt.Sprintf("10.0.0.%d", i))))))[0]
+	}
+	pods := func(c *config, numbers ...int) (all []*kubeapi.Object) {
+		for _, i := range numbers {
+			all = append(all, pod(c, i))
+		}
+		return all
+	}
+	for _, tc := range []struct {
+		name         string
+		before, left []int // of three, when the new one joins
+		lost, come   []int // of which both are told before it inherits, and then after
+		want         []int
+		afterwards   []int // when it has settled, before the hold ends
+	}{
+		{"none lost", nil, []int{1, 2, 3}, nil, nil, []int{1, 2, 3}, []int{1, 2, 3}},
+		{"lost before", []int{1, 2, 3}, nil, nil, nil, []int{1, 2, 3}, []int{1, 2, 3}},
+		{"lost between", nil, []int{1, 2, 3}, []int{1, 2, 3}, nil, []int{1, 2, 3}, []int{1, 2, 3}},
+		{"lost in a burst that began before", []int{1, 2}, []int{3}, []int{3}, nil, []int{1, 2, 3}, []int{1, 2, 3}},
+		{"all come back", []int{1, 2, 3}, nil, nil, []int{1, 2, 3}, []int{1, 2, 3}, []int{1, 2, 3}},
+		{"others come", []int{1, 2, 3}, nil, nil, []int{4, 5, 6}, []int{4, 5, 6}, []int{4, 5, 6}},
+		{"one comes", []int{1, 2, 3}, nil, nil, []int{4}, []int{1, 2, 3}, []int{4}},
+	} {
+		for name, block := range map[string]string{"one cluster": hostnameBlock, "many clusters": groupedHosts} {
+			t.Run(tc.name+", "+name, func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					c := configOf(t, block)
+					old, table := tableOf(c, pods(c, 1, 2, 3)...), newTable(c)
+					go table.run(t.Context())
+					for _, o := range pods(c, tc.before...) {
+						old.Apply(gone(o), 0)
+					}
+					apply(table, pods(c, tc.left...)...)
+					table.Synced()
+					for _, o := range pods(c, tc.lost...) {
+						old.Apply(gone(o), 0)
+						table.Apply(gone(o), 0)
+					}
+					for _, o := range pods(c, tc.come...) {
+						old.Apply([]kubeapi.Change{{New: o}}, 0)
+						table.Apply([]kubeapi.Change{{New: o}}, 0)
+					}
+					table.inherit(old)
+					equal(t, "at once", dump(t, table), dump(t, tableOf(c, pods(c, tc.want...)...)))
+					time.Sleep(settleTime)
+					synctest.Wait()
+					equal(t, "afterwards", dump(t, table), dump(t, tableOf(c, pods(c, tc.afterwards...)...)))
+					time.Sleep(defaultHold)
+					synctest.Wait()
+					there := pods(c, tc.come...)
+					if len(tc.left) > len(tc.lost) {
+						there = pods(c, tc.left...)
+					}
+					equal(t, "in the end", dump(t, table), dump(t, tableOf(c, there...)))
+				})
+			})
+		}
+	}
+}
+
+func TestInheritABurst(t *testing.T) {
+	c := configOf(t, ipBlock)
+	a, b := named("a", slice("web", endpoint("p1", "10.0.0.1"))), named("b", slice("web", endpoint("p2", "10.0.0.2")))
+	old := tableOf(c, a, b)
+	old.Apply(gone(a), 0)
+	table := tableOf(c, b)
+	table.inherit(old)
+	table.Apply(gone(b), 0)
+	equal(t, "members", txtOf(t, serving(table), "erl.internal."), []string{"app@10.0.0.1", "app@10.0.0.2"})
+}
+
+func TestSuccessorKeepsWhatIsHeld(t *testing.T) {
+	manifest := func(name, text string) string {
+		path := filepath.Join(t.TempDir(), name)
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return path
+	}
+	config := func(path string) *config {
+		return configOf(t, "longnames erl.internal {\n manifests "+path+"\n group_by app\n}")
+	}
+	first, second := manifest("a.yaml", ""), manifest("b.yaml", "")
+	for name, path := range map[string]string{"the same source": first, "another source": second} {
+		t.Run(name, func(t *testing.T) {
+			old, err := newBlock(config(first))
+			if err != nil {
+				t.Fatal(err)
+			}
+			old.source.Join(old.table)
+			t.Cleanup(func() { <-old.source.Leave(old.table) })
+			<-old.table.done
+			objects := web(old.config, slice("web", endpoint("p1", "10.0.0.1")))
+			apply(old.table, objects...)
+			old.table.Apply(gone(objects...), 7)
+
+			b, err := newBlock(config(path))
+			if err != nil {
+				t.Fatal(err)
+			}
+			b.start(old)
+			t.Cleanup(func() { b.stop(false) })
+			if got, want := b.source == old.source, path == first; got != want {
+				t.Errorf("goes on with the same source: got %t, want %t", got, want)
+			}
+			<-b.table.done
+			equal(t, "members", txtOf(t, serving(b.table), "web.prod.erl.internal."), []string{"web@10.0.0.1"})
+			if got := b.table.serial.Load(); got != 7 {
+				t.Errorf("serial: got %d, want 7", got)
+			}
+		})
+	}
 }
 
 func TestHoldIsLogged(t *testing.T) {

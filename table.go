@@ -34,7 +34,9 @@ type table struct {
 	changed chan struct{} // has an element if dirty is not empty
 	holds   []*hold       // in the order in which they end
 	settles []settling    // likewise
-	held    chan struct{} // has an element if one of them is no longer empty
+	bursts  map[*cluster]*burst
+	sweep   time.Time     // when bursts are looked through, unless empty
+	held    chan struct{} // has an element if one of these is no longer empty
 	version uint32        // the newest that was taken into the serial
 }
 
@@ -105,6 +107,11 @@ type edit struct {
 	roster         *roster // without the former and with the latter
 }
 
+// to is the edit that replaces r as a whole.
+func (r *roster) to(next *roster) *edit {
+	return &edit{removed: r.objects, added: next.objects, roster: next}
+}
+
 // Apply implements kubeapi.Sink. A change costs what its own clusters cost.
 func (t *table) Apply(changes []kubeapi.Change, version uint64) {
 	t.tell(t.apply(changes, version))
@@ -118,18 +125,26 @@ func (t *table) apply(changes []kubeapi.Change, version uint64) []event {
 	var events []event
 	for home, e := range edits {
 		t.dirty[home] = struct{}{}
-		e.roster = home.actual.with(e.removed, e.added)
+		had := home.actual
+		e.roster = had.with(e.removed, e.added)
 		home.actual = e.roster
 		switch held := home.hold.Load() != nil; {
 		case !held && t.isLost(home):
 			t.holdUntil(home, time.Now().Add(t.config.hold))
-			events = append(events, event{begun, home, home.roster.Load()})
-			delete(edits, home)
+			last, kept := home.roster.Load(), t.recall(home)
+			events = append(events, event{begun, home, kept})
+			if kept == last {
+				delete(edits, home)
+			} else {
+				edits[home] = last.to(kept)
+			}
 		case held && t.isBack(home):
 			edits[home] = t.endHold(home)
 			events = append(events, event{returned, home, home.actual})
 		case held:
 			delete(edits, home)
+		default:
+			t.follow(home, had, e)
 		}
 	}
 	t.replace(edits)
