@@ -32,10 +32,11 @@ test: ## go vet and all tests, with the race detector (RACE= without, TESTFLAGS=
 	$(TESTENV) $(GO) test $(RACE) $(TESTFLAGS) $(PKGS)
 	$(SHIP) $(GO) test $(TESTFLAGS) ./cmd/...
 
-lint: $(GOLANGCI_LINT) ## gofmt and golangci-lint
+lint: $(GOLANGCI_LINT) ## gofmt and golangci-lint, also of the end-to-end tests
 	@files=$$(find . -name '*.go' -not -path '*/.*' -exec gofmt -s -l {} +) && \
 		test -z "$$files" || { echo 'Not formatted, try gofmt -s -w:'; echo "$$files"; exit 1; }
 	$(SHIP) $(GOLANGCI_LINT) run
+	cd test/e2e && GOWORK=off $(SHIP) $(CURDIR)/$(GOLANGCI_LINT) run -c $(CURDIR)/.golangci.yml
 
 # Compiled, not downloaded: the Go checksum database vouches for it, and it needs nothing but the module proxy.
 $(GOLANGCI_LINT):
@@ -53,10 +54,13 @@ fuzz: ## every fuzz target, one after the other, TIME=30s each
 	done
 
 # Not `go run`, which does not pass a SIGTERM on: what runs has to end what it has started.
-e2e: build ## scenarios on a real control plane and real Erlang nodes; needs root (E2EFLAGS=-list and the like)
+RUN ?=
+e2e: export GO := $(GO)
+e2e: export GOWORK = off
+e2e: build ## scenarios and faults on a real control plane; needs root (RUN=regexp, E2EFLAGS=-list and the like)
 	test/e2e/packages.sh
 	cd test/e2e && $(SHIP) $(GO) vet . && $(SHIP) $(GO) test . && $(SHIP) $(GO) build -o ../../bin/e2e .
-	cd test/e2e && exec ../../bin/e2e -coredns ../../bin/coredns $(E2EFLAGS)
+	cd test/e2e && exec ../../bin/e2e -coredns ../../bin/coredns -run '$(RUN)' $(E2EFLAGS)
 
 BENCH ?= .
 bench: ## all benchmarks, or BENCH=regexp

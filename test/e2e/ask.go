@@ -105,6 +105,29 @@ func (t *trial) wants(name, qtype string, want ...string) {
 	})
 }
 
+// wantsCluster waits for all that a cluster's name answers.
+func (t *trial) wantsCluster(name, basename string, hosts, addresses []string) {
+	t.wants(name, "SRV", hosts...)
+	t.wants(name, "TXT", longnames(basename, hosts)...)
+	var v4, v6 []string
+	for _, a := range addresses {
+		if strings.Contains(a, ":") {
+			v6 = append(v6, a)
+		} else {
+			v4 = append(v4, a)
+		}
+	}
+	t.wants(name, "A", v4...)
+	t.wants(name, "AAAA", v6...)
+}
+
+// is wants an answer to be exactly this by now.
+func (t *trial) is(name, qtype string, want ...string) {
+	got, err := t.values(name, qtype)
+	t.must(err)
+	t.must(same(name+" "+qtype, got, want))
+}
+
 // same tells the difference between two sets.
 func same(what string, got, want []string) error {
 	got, want = slices.Sorted(slices.Values(got)), slices.Sorted(slices.Values(want))

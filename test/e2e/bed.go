@@ -40,6 +40,8 @@ type bed struct {
 	older   func() error // starts the API server that cannot stream lists
 	binary  string       // the control plane
 
+	compiled func() (string, error) // gives the directory with our Erlang modules
+
 	mu    sync.Mutex // protects parts
 	parts []*process // to be stopped from the last to the first
 }
@@ -48,6 +50,7 @@ type bed struct {
 func openBed(ctx context.Context, r *run, controlplane, coredns string) (*bed, error) {
 	b := &bed{run: r, coredns: coredns, binary: controlplane}
 	b.older = sync.OnceValue(func() error { return b.startOlder(ctx) })
+	b.compiled = sync.OnceValues(func() (string, error) { return b.compileBeam(ctx) })
 	if err := newBridge(ctx, r.netns("plane")); err != nil {
 		return b, err
 	}
@@ -138,7 +141,11 @@ func (b *bed) startPlane(ctx context.Context) error {
 // startAPI starts an API server, and waits until who has a client for it is served.
 func (b *bed) startAPI(ctx context.Context, name string, client kubernetes.Interface, more ...string) error {
 	p := b.pki
-	args := append([]string{b.binary, "kube-apiserver",
+	audit, err := b.auditArgs(name)
+	if err != nil {
+		return err
+	}
+	args := slices.Concat([]string{b.binary, "kube-apiserver",
 		"--etcd-servers=http://" + etcdAddress,
 		"--bind-address=127.0.0.1", "--advertise-address=127.0.0.1", "--endpoint-reconciler-type=none",
 		"--cert-dir=" + p.dir, "--tls-cert-file=" + p.path("apiserver.crt"), "--tls-private-key-file=" + p.path("apiserver.key"),
@@ -147,7 +154,7 @@ func (b *bed) startAPI(ctx context.Context, name string, client kubernetes.Inter
 		"--disable-admission-plugins=ServiceAccount",
 		"--service-account-issuer=https://kubernetes.default.svc.cluster.local",
 		"--service-account-signing-key-file=" + p.path("sa.key"), "--service-account-key-file=" + p.path("sa.pub"),
-		"--service-cluster-ip-range=10.96.0.0/16,fd00:96::/112", "--shutdown-delay-duration=0s"}, more...)
+		"--service-cluster-ip-range=10.96.0.0/16,fd00:96::/112", "--shutdown-delay-duration=0s"}, audit, more)
 	if err := b.part(name, args...); err != nil {
 		return err
 	}
@@ -168,6 +175,19 @@ func (b *bed) startOlder(ctx context.Context) error {
 	return b.startAPI(ctx, "kube-apiserver-older", client, "--secure-port=6444", "--feature-gates=WatchList=false")
 }
 
+// dead tells which parts of the control plane have ended.
+func (b *bed) dead() []error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	var out []error
+	for _, p := range b.parts {
+		if err := p.ended(); err != nil {
+			out = append(out, err)
+		}
+	}
+	return out
+}
+
 // part starts a part of the control plane.
 func (b *bed) part(name string, args ...string) error {
 	p, err := start(b.plane.name, b.dir, command{name: name, args: args})
@@ -185,14 +205,9 @@ func (b *bed) until(ctx context.Context, what string, check func() error) error 
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	err := eventually(ctx, 2*time.Minute, func() error {
-		b.mu.Lock()
-		parts := slices.Clone(b.parts)
-		b.mu.Unlock()
-		for _, p := range parts {
-			if err := p.ended(); err != nil {
-				cancel(err)
-				return err
-			}
+		if dead := b.dead(); len(dead) > 0 {
+			cancel(dead[0])
+			return dead[0]
 		}
 		return check()
 	})

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"fmt"
@@ -46,10 +47,13 @@ func controlPlane(ctx context.Context) (string, error) {
 	return binary, os.Rename(filepath.Join(half, "controlplane"), binary)
 }
 
+// goCommand is the Go that make uses, or else that of the path.
+func goCommand() string { return cmp.Or(os.Getenv("GO"), "go") }
+
 // build compiles with the flags of the Makefile, so that what it has compiled needs not be compiled again.
 func build(ctx context.Context, dir, to, pkg string, more ...string) error {
 	args := append([]string{"build", "-trimpath", "-buildvcs=false", "-ldflags", "-s -w"}, more...)
-	cmd := exec.CommandContext(ctx, "go", append(args, "-o", to, pkg)...) //nolint:gosec // what to run is ours
+	cmd := exec.CommandContext(ctx, goCommand(), append(args, "-o", to, pkg)...) //nolint:gosec // what to run is ours
 	cmd.Dir = dir
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOWORK=off")
 	if out, err := cmd.CombinedOutput(); err != nil {

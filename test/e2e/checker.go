@@ -48,9 +48,18 @@ type checker struct {
 
 // counts are what a checker has found.
 type counts struct {
-	asked   int
-	wrong   map[string]int // by kind
-	longest time.Duration
+	asked       int
+	wrong       map[string]int // by kind
+	longest     time.Duration
+	first, last time.Time // when the first question was asked, and the last one judged
+}
+
+// rate is how many were asked in a second.
+func (c counts) rate() float64 {
+	if seconds := c.last.Sub(c.first).Seconds(); seconds > 0 {
+		return float64(c.asked) / seconds
+	}
+	return 0
 }
 
 func (c counts) wrongs() int {
@@ -143,6 +152,10 @@ func (c *checker) ask(ctx context.Context, r *resolver, q *question) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.counts.asked++
+	c.counts.last = time.Now()
+	if c.counts.first.IsZero() {
+		c.counts.first = begin
+	}
 	c.counts.longest = max(c.counts.longest, took)
 	if kind != "" {
 		c.counts.wrong[kind]++

@@ -47,7 +47,7 @@ func off() int64 { return atomic.LoadInt64(offBy) }
 
 // buildClocked builds that CoreDNS. All of it has to be compiled, which takes minutes if Go has not kept it.
 func buildClocked(ctx context.Context, dir string) (string, error) {
-	root, err := exec.CommandContext(ctx, "go", "env", "GOROOT").Output()
+	root, err := exec.CommandContext(ctx, goCommand(), "env", "GOROOT").Output() //nolint:gosec // what to run is ours
 	if err != nil {
 		return "", err
 	}

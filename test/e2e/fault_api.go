@@ -24,7 +24,7 @@ import (
 // apiRows: what can become of the API server and its store. Each has a control plane to itself.
 func apiRows() []row {
 	return []row{
-		{name: "fault-api-killed", what: "the API server is killed, and started again", try: func(s *stage) {
+		{name: "fault-api-killed", struck: []string{"unreachable"}, what: "the API server is killed, and started again", try: func(s *stage) {
 			s.away()
 			s.lasts(faultTime)
 			s.back()
@@ -32,7 +32,7 @@ func apiRows() []row {
 			s.calm()
 			s.shrink()
 		}},
-		{name: "fault-410", what: "what CoreDNS has seen last is compacted away while it is cut off, so that it has to read everything again", try: func(s *stage) {
+		{name: "fault-410", struck: []string{"expired"}, what: "what CoreDNS has seen last is compacted away while it is cut off, so that it has to read everything again", try: func(s *stage) {
 			s.proxy.now(wireFault{cut: true})
 			s.grow()
 			s.compact()
@@ -49,14 +49,14 @@ func apiRows() []row {
 // storeRows: what can become of etcd.
 func storeRows() []row {
 	return []row{
-		{name: "fault-etcd-restored", what: "etcd is killed, and restored from a copy that is older", try: restored},
-		{name: "fault-etcd-wiped", what: "etcd is killed and restored empty; all objects are made anew within `hold`: until then nobody is missing, then those are answered that are back", try: wiped},
+		{name: "fault-etcd-restored", struck: []string{"unreachable"}, what: "etcd is killed, and restored from a copy that is older", try: restored},
+		{name: "fault-etcd-wiped", struck: []string{"unreachable"}, what: "etcd is killed and restored empty; all objects are made anew within `hold`: until then nobody is missing, then those are answered that are back", try: wiped},
 	}
 }
 
 func stoppedRows() []row {
 	return []row{
-		{name: "fault-api-stopped", what: "the API server is stopped for two minutes: it takes connections and answers nothing", try: func(s *stage) {
+		{name: "fault-api-stopped", struck: []string{"silent", "unreachable"}, what: "the API server is stopped for two minutes: it takes connections and answers nothing", try: func(s *stage) {
 			api := s.partNamed("kube-apiserver")
 			api.signal(syscall.SIGSTOP)
 			s.lasts(2 * time.Minute)

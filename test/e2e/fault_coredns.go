@@ -158,9 +158,6 @@ func diskFull(s *stage) {
 	s.shrink()
 }
 
-// endTime is how long CoreDNS may take to end.
-const endTime = 10 * time.Second
-
 // untilEnd excuses questions that got no answer since CoreDNS has ended, or is just about to.
 func untilEnd(s *stage) func(*question, time.Time, string, error) bool {
 	return func(_ *question, _ time.Time, kind string, _ error) bool {

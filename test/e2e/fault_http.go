@@ -11,15 +11,18 @@ import (
 // httpRows: what an API server can answer.
 func httpRows() []row {
 	return []row{
-		{name: "fault-429", what: "the API server answers 429 to everything, and ends all watches", try: func(s *stage) { statuses(s, http.StatusTooManyRequests) }},
-		{name: "fault-500", what: "the API server answers 500 to everything, and ends all watches", try: func(s *stage) { statuses(s, http.StatusInternalServerError) }},
-		{name: "fault-watch-junk", what: "watches bring junk, half an object, an unknown event, errors, and events of what was never there", try: junk},
+		{name: "fault-429", struck: []string{"throttled"}, what: "the API server answers 429 to everything, and ends all watches", try: func(s *stage) { statuses(s, http.StatusTooManyRequests) }},
+		{name: "fault-500", struck: []string{"server"}, what: "the API server answers 500 to everything, and ends all watches", try: func(s *stage) { statuses(s, http.StatusInternalServerError) }},
+		{name: "fault-watch-junk", struck: []string{"invalid"}, what: "watches bring junk, half an object, an unknown event, errors, and events of what was never there", try: junk},
 		{name: "fault-watch-order", what: "watches bring events twice, and old ones after new ones", try: disorder},
 	}
 }
 
 func statuses(s *stage, code int) {
 	i := s.newIntercept()
+	// Else the fault could be over before CoreDNS tries again: it has just lost its connection.
+	ours := "/namespaces/" + s.ours
+	s.within(2*patience, "CoreDNS watches through the interceptor", func() error { return i.watches(ours+"/endpointslices", ours+"/pods") })
 	var told atomic.Int64
 	s.through(func() {
 		i.answers(func(w http.ResponseWriter, _ *http.Request) bool {
@@ -109,6 +112,9 @@ func disorder(s *stage) {
 	s.calm()
 	s.shrink()
 	i.events(nil)
+	if len(all) == 0 {
+		s.failf("no event came twice")
+	}
 	for _, old := range all {
 		old.on.push(old.line)
 	}

@@ -78,6 +78,7 @@ func recreated(s *stage) {
 	background := metav1.DeletePropagationBackground
 	s.must(s.client.AppsV1().Deployments(c.namespace).Delete(s.ctx, c.name, metav1.DeleteOptions{PropagationPolicy: &background}))
 	s.podsGone(c)
+	s.held(1)
 	s.lasts(faultTime)
 	s.deployment(c.namespace, clusterSize)
 	c.pods = s.podsNow(c, clusterSize)

@@ -11,14 +11,14 @@ import (
 // rightsRows: the API server does not let CoreDNS in any more.
 func rightsRows() []row {
 	return []row{
-		{name: "fault-403", what: "CoreDNS loses its role, and gets it back", try: func(s *stage) {
+		{name: "fault-403", struck: []string{"forbidden"}, what: "CoreDNS loses its role, and gets it back", try: func(s *stage) {
 			s.through(func() {
 				s.allow(false)
 				s.refused(apierrors.IsForbidden)
 				s.proxy.cut()
 			}, func() { s.allow(true) })
 		}},
-		{name: "fault-401", what: "CoreDNS' token is revoked with its service account, and a new one is written", try: func(s *stage) {
+		{name: "fault-401", struck: []string{"unauthorized"}, what: "CoreDNS' token is revoked with its service account, and a new one is written", try: func(s *stage) {
 			s.through(func() {
 				s.must(s.client.CoreV1().ServiceAccounts(s.ours).Delete(s.ctx, "coredns", metav1.DeleteOptions{}))
 				s.refused(apierrors.IsUnauthorized)

@@ -5,16 +5,16 @@ import "time"
 // wireRows: what can become of a connection.
 func wireRows() []row {
 	return []row{
-		{name: "fault-connection-cut", what: "connections to the API server are cut, and new ones too", try: func(s *stage) {
+		{name: "fault-connection-cut", struck: []string{"unreachable"}, what: "connections to the API server are cut, and new ones too", try: func(s *stage) {
 			s.through(func() { s.proxy.now(wireFault{cut: true}) }, func() { s.proxy.now(wireFault{}) })
 		}},
-		{name: "fault-api-slow", what: "all that goes to or comes from the API server takes 5 s longer, also new connections", try: func(s *stage) {
+		{name: "fault-api-slow", struck: []string{"unreachable", "closed"}, what: "all that goes to or comes from the API server takes 5 s longer, also new connections", try: func(s *stage) {
 			s.through(func() {
 				s.proxy.now(wireFault{delay: 5 * time.Second})
 				s.proxy.cut()
 			}, func() { s.proxy.now(wireFault{}) })
 		}},
-		{name: "fault-api-trickles", what: "1 KB a second is all that comes through, also on new connections", try: func(s *stage) {
+		{name: "fault-api-trickles", struck: []string{"unreachable", "closed"}, what: "1 KB a second is all that comes through, also on new connections", try: func(s *stage) {
 			s.through(func() {
 				s.proxy.now(wireFault{rate: 1000})
 				s.proxy.cut()
@@ -39,7 +39,7 @@ const silence = 150*time.Second + 3*patience
 // halfOpen is a connection of which one end knows nothing of the other's end, as when a NAT gateway has lost it.
 func halfOpen(name, protocol string) row {
 	what := "all packets of the connection to the API server are lost for good, which nobody is told; new ones can be made (" + protocol + ")"
-	return row{name: name, what: what, try: func(s *stage) {
+	return row{name: name, what: what, struck: []string{"silent", "unreachable"}, try: func(s *stage) {
 		s.everyone((*replica).vanish)
 		s.everyone((*replica).move)
 		s.grow()

@@ -12,6 +12,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/informers"
 	listers "k8s.io/client-go/listers/core/v1"
@@ -226,6 +227,41 @@ func (k *kubelet) release(uid types.UID) {
 	k.mu.Unlock()
 	if g != nil && g.process != nil {
 		k.unplug(g.netns, g.cable, g.process)
+	}
+}
+
+// own has the kubelet care for the pods of a namespace.
+func (k *kubelet) own(namespace string, t *trial) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.owners[namespace] = t
+}
+
+// look has it look at all pods of a namespace again.
+func (k *kubelet) look(namespace string) {
+	pods, _ := k.pods.Pods(namespace).List(labels.Everything())
+	for _, pod := range pods {
+		k.enqueue(pod)
+	}
+}
+
+// disown ends all that a trial's pods have from us.
+func (k *kubelet) disown(t *trial) {
+	k.mu.Lock()
+	for namespace, owner := range k.owners {
+		if owner == t {
+			delete(k.owners, namespace)
+		}
+	}
+	var uids []types.UID
+	for uid, g := range k.given {
+		if g.owner == t {
+			uids = append(uids, uid)
+		}
+	}
+	k.mu.Unlock()
+	for _, uid := range uids {
+		k.release(uid)
 	}
 }
 

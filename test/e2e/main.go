@@ -7,6 +7,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"io"
 	"log/slog"
 	"os"
 	"os/signal"
@@ -60,6 +61,9 @@ func main() {
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
 	err = o.main(ctx)
+	if err != nil && ctx.Err() != nil {
+		err = errors.New("interrupted") // whatever it was that could not go on
+	}
 	stop()
 	if err != nil {
 		if !errors.Is(err, errFailed) {
@@ -80,6 +84,9 @@ func (o *options) main(ctx context.Context) (err error) {
 	faults := plans(o.run.MatchString)
 	if len(chosen) == 0 && len(faults) == 0 {
 		return errors.New("no such scenario, see -list")
+	}
+	if os.Geteuid() != 0 {
+		return errors.New("it makes network namespaces, for which it has to be root")
 	}
 	controlplane, err := controlPlane(ctx)
 	if err != nil {
@@ -109,6 +116,7 @@ func (o *options) main(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
+	defer os.Remove(coredns) // no log
 	b, err := openBed(ctx, r, controlplane, coredns)
 	defer b.close()
 	if err != nil {
@@ -119,7 +127,7 @@ func (o *options) main(ctx context.Context) (err error) {
 	m.coredns, m.controlplane, m.shared = coredns, controlplane, b
 	outcomes := m.try(ctx, len(chosen)+1)
 	if ctx.Err() != nil {
-		return errors.New("interrupted")
+		return ctx.Err()
 	}
 	n, err := o.report(outcomes)
 	if err != nil {
@@ -135,11 +143,42 @@ func (o *options) main(ctx context.Context) (err error) {
 }
 
 func (o *options) build(ctx context.Context, r *run) (string, error) {
-	if o.coredns != "" {
-		return filepath.Abs(o.coredns)
-	}
 	to := filepath.Join(r.dir, "coredns")
+	if o.coredns != "" { // a copy: somebody may build another meanwhile
+		return to, copyFile(to, o.coredns)
+	}
 	return to, build(ctx, "../..", to, "./cmd/coredns")
+}
+
+func copyFile(to, from string) error {
+	in, err := os.Open(from)
+	if err != nil {
+		return err
+	}
+	defer in.Close()
+	out, err := os.OpenFile(to, os.O_CREATE|os.O_WRONLY, 0o755)
+	if err != nil {
+		return err
+	}
+	_, err = io.Copy(out, in)
+	return errors.Join(err, out.Close())
+}
+
+// scenarioTime is how long a scenario may take.
+const scenarioTime = 5 * time.Minute
+
+// attempt tries one, and tells what may explain that it failed.
+func (o *options) attempt(ctx context.Context, b *bed, s scenario, number int) error {
+	ctx, cancel := context.WithTimeout(ctx, scenarioTime)
+	defer cancel()
+	err := attempt(ctx, b, s, number)
+	if err == nil {
+		return nil
+	}
+	if ctx.Err() != nil {
+		err = fmt.Errorf("not done within %s: %w", scenarioTime, err)
+	}
+	return errors.Join(append([]error{err}, b.dead()...)...)
 }
 
 // try tries all, some at once, and gives the number of those that failed.
@@ -156,7 +195,7 @@ func (o *options) try(ctx context.Context, b *bed, chosen []scenario) int {
 		wg.Go(func() {
 			defer func() { <-slots }()
 			begin := time.Now()
-			err := attempt(ctx, b, s, i+1)
+			err := o.attempt(ctx, b, s, i+1)
 			if ctx.Err() != nil {
 				return // it says nothing about the scenario
 			}
@@ -167,7 +206,7 @@ func (o *options) try(ctx context.Context, b *bed, chosen []scenario) int {
 				failed++
 				result = "FAILED"
 			}
-			fmt.Printf("%-34s %-6s %6.1f s\n", s.name, result, time.Since(begin).Seconds())
+			fmt.Printf("%-36s %-6s %6.1f s\n", s.name, result, time.Since(begin).Seconds())
 			dir := filepath.Join(b.dir, s.name)
 			if err != nil {
 				fmt.Printf("    %v\n    logs: %s\n    last answers: %s\n", err, dir, filepath.Join(dir, "answers.log"))

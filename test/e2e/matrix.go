@@ -22,6 +22,9 @@ type row struct {
 	extra func(s *stage) *replica
 	// excused is what is promised instead of right answers. It may be nil.
 	excused func(s *stage) func(q *question, begin time.Time, kind string, err error) bool
+	// struck are the reasons, of which CoreDNS has to count one at least, for watches to have ended while the fault
+	// lasted: else it has not struck.
+	struck []string
 	// apart is for rows that have nothing to do with *kubernetes*.
 	apart bool
 }
@@ -212,6 +215,11 @@ func (s *stage) row(r row) (o outcome) {
 		return o
 	}
 	s.forget()
+	ended, err := s.watchesEnded(r.struck)
+	if err != nil {
+		o.err = err
+		return o
+	}
 	for _, c := range s.allClusters() {
 		before[c], _ = s.downs(c)
 	}
@@ -230,6 +238,10 @@ func (s *stage) row(r row) (o outcome) {
 	o.err = s.caught(func() {
 		r.try(s)
 		s.calm()
+		if len(r.struck) > 0 {
+			s.strikes(r.struck, ended)
+		}
+		s.unpanicked()
 	})
 	var lastOurs, lastTheirs []string
 	o.ours, lastOurs = ours.end()
@@ -255,6 +267,43 @@ func (s *stage) row(r row) (o outcome) {
 		o.err = fmt.Errorf("%d times a node has lost one that lives, at last %s", o.ourDowns, lost[len(lost)-1])
 	}
 	return o
+}
+
+// watchesEnded counts the watches of all CoreDNS that nodes ask which have ended for some reasons.
+func (s *stage) watchesEnded(reasons []string) (sum float64, err error) {
+	for _, r := range s.replicas {
+		for _, reason := range reasons {
+			n, err := r.metric("coredns_longnames_watch_restarts_total", fmt.Sprintf("reason=%q", reason))
+			if err != nil {
+				return 0, err
+			}
+			sum += n
+		}
+	}
+	return sum, nil
+}
+
+// strikes wants more to have ended than before.
+func (s *stage) strikes(reasons []string, before float64) {
+	n, err := s.watchesEnded(reasons)
+	s.must(err)
+	if n <= before {
+		s.failf("no watch has ended for %s: the fault has not struck", strings.Join(reasons, " or "))
+	}
+	s.note("%.0f watches have ended for %s", n-before, strings.Join(reasons, " or "))
+}
+
+// unpanicked wants no CoreDNS to have panicked, not even without an end.
+func (s *stage) unpanicked() {
+	asked := s.replicas
+	if s.extra != nil {
+		asked = append(slices.Clip(asked), s.extra)
+	}
+	for _, r := range asked {
+		if found := panicked.FindString(r.process.output()); found != "" {
+			s.failf("%s has logged %s", r.name, found)
+		}
+	}
 }
 
 // caught turns the failure of a trial into an error.

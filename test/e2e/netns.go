@@ -19,6 +19,7 @@ import (
 type netns struct {
 	name  string
 	calls chan func()
+	quit  chan struct{}
 	ended chan struct{}
 }
 
@@ -44,7 +45,7 @@ func in(namespace string, lines ...string) []string {
 
 // openNetns starts the thread through which sockets are made in the namespace.
 func openNetns(name string) (*netns, error) {
-	n := &netns{name: name, calls: make(chan func()), ended: make(chan struct{})}
+	n := &netns{name: name, calls: make(chan func()), quit: make(chan struct{}), ended: make(chan struct{})}
 	ready := make(chan error)
 	go n.serve(ready)
 	return n, <-ready
@@ -63,34 +64,47 @@ func (n *netns) serve(ready chan<- error) {
 	if err != nil {
 		return
 	}
-	for call := range n.calls {
-		call()
+	for {
+		select {
+		case call := <-n.calls:
+			call()
+		case <-n.quit:
+			return
+		}
 	}
 }
 
 func (n *netns) close() {
-	close(n.calls)
+	close(n.quit)
 	<-n.ended
 }
 
-func (n *netns) do(call func()) {
-	done := make(chan struct{})
-	n.calls <- func() {
-		defer close(done)
-		call()
+// do has the thread do something, unless it has ended: some ask to the last.
+func (n *netns) do(call func() error) error {
+	result := make(chan error, 1)
+	select {
+	case n.calls <- func() { result <- call() }:
+		return <-result
+	case <-n.ended:
+		return net.ErrClosed
 	}
-	<-done
 }
 
 // dial makes a connection inside the namespace. A socket stays where it was made, so any thread can use it. The
 // address has to be literal: only then the socket is made by the goroutine that asks for it.
 func (n *netns) dial(ctx context.Context, network, address string) (conn net.Conn, err error) {
-	n.do(func() { conn, err = new(net.Dialer).DialContext(ctx, network, address) })
+	err = n.do(func() (err error) {
+		conn, err = new(net.Dialer).DialContext(ctx, network, address)
+		return err
+	})
 	return conn, err
 }
 
 func (n *netns) listen(address string) (l net.Listener, err error) {
-	n.do(func() { l, err = net.Listen("tcp", address) })
+	err = n.do(func() (err error) {
+		l, err = net.Listen("tcp", address)
+		return err
+	})
 	return l, err
 }
 

@@ -3,10 +3,13 @@ package main
 import (
 	"fmt"
 	"maps"
+	"strings"
+	"time"
 
 	"golang.org/x/sync/errgroup"
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
+	discoveryv1 "k8s.io/api/discovery/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
 )
@@ -105,10 +108,13 @@ func (t *trial) scale(kind, namespace string, replicas int32) {
 	t.must(err)
 }
 
+// patienceForOne is how much longer many pods may take, each.
+const patienceForOne = 200 * time.Millisecond
+
 // podsOf waits until an app has exactly n pods that run and are not being deleted, and gives them in order of name.
 func (t *trial) podsOf(namespace, name string, n int) []corev1.Pod {
 	var out []corev1.Pod
-	t.soon(fmt.Sprintf("%d pods of %s run", n, name), func() error {
+	t.within(patience+time.Duration(n)*patienceForOne, fmt.Sprintf("%d pods of %s run", n, name), func() error {
 		list, err := t.client.CoreV1().Pods(namespace).List(t.ctx, metav1.ListOptions{LabelSelector: labels.FormatLabels(app(name))})
 		if err != nil {
 			return err
@@ -121,6 +127,27 @@ func (t *trial) podsOf(namespace, name string, n int) []corev1.Pod {
 		}
 		if len(out) != n || len(list.Items) != n {
 			return fmt.Errorf("%d of %d pods run", len(out), len(list.Items))
+		}
+		return nil
+	})
+	return out
+}
+
+// endpoints waits until the slices of a Service have exactly n, and gives these.
+func (t *trial) endpoints(namespace, service string, n int) []discoveryv1.Endpoint {
+	var out []discoveryv1.Endpoint
+	t.within(patience+time.Duration(n)*patienceForOne, fmt.Sprintf("%d endpoints of %s are there", n, service), func() error {
+		list, err := t.client.DiscoveryV1().EndpointSlices(namespace).List(t.ctx,
+			metav1.ListOptions{LabelSelector: discoveryv1.LabelServiceName + "=" + service})
+		if err != nil {
+			return err
+		}
+		out = out[:0]
+		for _, s := range list.Items {
+			out = append(out, s.Endpoints...)
+		}
+		if len(out) != n {
+			return fmt.Errorf("%d slices with %d endpoints", len(list.Items), len(out))
 		}
 		return nil
 	})
@@ -140,6 +167,19 @@ func addressesOf(pods []corev1.Pod) []string {
 	return out
 }
 
+// hostOf is what Kubernetes' and libcluster's documentation tell people to put behind the @ of a node's name: written
+// down here a second time, for the plugin must not be its own judge.
+func hostOf(mode string, pod corev1.Pod, domain string) string {
+	switch mode {
+	case "dns":
+		return strings.NewReplacer(".", "-", ":", "-").Replace(pod.Status.PodIP) + "." + pod.Namespace + ".pod." + domain
+	case "hostname":
+		return pod.Spec.Hostname + "." + pod.Spec.Subdomain + "." + pod.Namespace + ".svc." + domain
+	default:
+		return pod.Status.PodIP
+	}
+}
+
 // longnames puts a basename before each host.
 func longnames(basename string, hosts []string) []string {
 	out := make([]string, 0, len(hosts))
@@ -156,8 +196,12 @@ func (t *trial) many(n int, do func(i int)) {
 	for i := range n {
 		g.Go(func() (err error) {
 			defer func() {
-				if f, ok := recover().(failure); ok {
-					err = f.error
+				switch r := recover().(type) {
+				case nil:
+				case failure:
+					err = r.error
+				default:
+					panic(r)
 				}
 			}()
 			do(i)

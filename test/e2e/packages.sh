@@ -21,10 +21,12 @@ fi
 policy=/usr/sbin/policy-rc.d
 if [ ! -e $policy ]; then
 	trap 'rm -f $policy' EXIT
+	trap 'exit 130' INT # or dash would not come to the one above
+	trap 'exit 143' TERM HUP
 	printf '#!/bin/sh\nexit 101\n' >$policy
 	chmod +x $policy
 fi
 export DEBIAN_FRONTEND=noninteractive
 apt-get update -qq
 # shellcheck disable=SC2086 # these are words
-apt-get install -qq -y --no-install-recommends $packages
+apt-get install -o DPkg::Lock::Timeout=300 -qq -y --no-install-recommends $packages

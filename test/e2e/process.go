@@ -151,8 +151,13 @@ func (p *process) stop(grace time.Duration) {
 	<-p.done
 }
 
+// outputTime is how long a command may take whose output is wanted.
+const outputTime = 2 * time.Minute
+
 // output runs a command to its end.
 func output(ctx context.Context, namespace string, env []string, args ...string) (string, error) {
+	ctx, cancel := context.WithTimeout(ctx, outputTime)
+	defer cancel()
 	cmd := exec.CommandContext(ctx, "ip", append([]string{"netns", "exec", namespace}, args...)...) //nolint:gosec // what to run is ours
 	cmd.Env = append(os.Environ(), env...)
 	cmd.WaitDelay = time.Second

@@ -28,17 +28,6 @@ func refusals(of resources, namespace, account string, verbs ...string) []refusa
 	return out
 }
 
-// group is the API group.
-func (r resources) group() string {
-	if r == pods {
-		return ""
-	}
-	return "discovery.k8s.io"
-}
-
-// full is what a message calls them: with their group.
-func (r resources) full() string { return strings.TrimSuffix(string(r)+"."+r.group(), ".") }
-
 // line is what CoreDNS logs: which right is missing, and what to grant, then what the API server says.
 func (r refusal) line() string {
 	full := r.of.full()
@@ -69,6 +58,7 @@ func (s *server) forbids(want ...refusal) {
 	lines := make([]string, 0, len(want))
 	for _, r := range want {
 		lines = append(lines, r.line())
+		s.may("^" + regexp.QuoteMeta(r.line()))
 	}
 	s.t.soon(fmt.Sprintf("CoreDNS logs that %d rights are missing", len(want)), func() error {
 		return same("lines about rights", s.forbidden(), lines)

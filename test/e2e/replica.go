@@ -107,8 +107,8 @@ func (r *replica) ready() error {
 	return err
 }
 
-// metric reads a number of CoreDNS' own.
-func (r *replica) metric(name string) (float64, error) {
+// metric reads a number of CoreDNS' own: the sum of all that have the name and some labels.
+func (r *replica) metric(name string, labels ...string) (float64, error) {
 	text, err := r.get("9153", "/metrics")
 	if err != nil {
 		return 0, err
@@ -124,9 +124,12 @@ func (r *replica) metric(name string) (float64, error) {
 		if err != nil {
 			return 0, err
 		}
-		sum, found = sum+n, true
+		found = true
+		if !slices.ContainsFunc(labels, func(l string) bool { return !strings.Contains(line, l) }) {
+			sum += n
+		}
 	}
-	if !found {
+	if !found && len(labels) == 0 { // who has a label may come into being with its first
 		return 0, fmt.Errorf("%s has no metric %s", r.name, name)
 	}
 	return sum, nil

@@ -38,19 +38,14 @@ func printed(kind string, into any) error {
 	return fmt.Errorf("the README prints no %s", kind)
 }
 
-// resources are what CoreDNS looks up. The README prints the rule for slices and tells how the one for pods differs.
-type resources string
-
-const (
-	endpointSlices resources = "endpointslices"
-	pods           resources = "pods"
-)
-
-func rules(of resources, printed []rbacv1.PolicyRule) []rbacv1.PolicyRule {
-	if of == pods {
-		for i := range printed {
-			printed[i].APIGroups, printed[i].Resources = []string{""}, []string{string(pods)}
+// rules are those printed, except for some verbs.
+func rules(of resources, printed []rbacv1.PolicyRule, except ...string) []rbacv1.PolicyRule {
+	for i := range printed {
+		r := &printed[i]
+		if of == pods {
+			r.APIGroups, r.Resources = []string{""}, []string{string(pods)}
 		}
+		r.Verbs = slices.DeleteFunc(r.Verbs, func(v string) bool { return slices.Contains(except, v) })
 	}
 	return printed
 }
@@ -84,11 +79,7 @@ func (t *trial) grant(account, namespace string, of resources, except ...string)
 	var role rbacv1.Role
 	t.must(printed("Role", &role))
 	role.Namespace = namespace
-	role.Rules = rules(of, role.Rules)
-	for i := range role.Rules {
-		verbs := &role.Rules[i].Verbs
-		*verbs = slices.DeleteFunc(*verbs, func(v string) bool { return slices.Contains(except, v) })
-	}
+	role.Rules = rules(of, role.Rules, except...)
 	_, err := t.client.RbacV1().Roles(namespace).Create(t.ctx, &role, metav1.CreateOptions{})
 	t.must(err)
 	t.bind(account, namespace)
@@ -104,14 +95,14 @@ func (t *trial) bind(account, namespace string) {
 	t.must(err)
 }
 
-// everywhere gives it rights in all namespaces, by the ClusterRole that the README prints.
-func (t *trial) everywhere(account string, of resources) {
+// everywhere gives it rights in all namespaces, by the ClusterRole that the README prints, except for some verbs.
+func (t *trial) everywhere(account string, of resources, except ...string) {
 	var role rbacv1.ClusterRole
 	t.must(printed("ClusterRole", &role))
-	t.grantAll(account, rules(of, role.Rules))
+	t.grantAll(account, rules(of, role.Rules, except...))
 }
 
-// grantAll gives it what some rules say, in all namespaces.
+// grantAll gives it what some rules say, in all namespaces, besides what it has there.
 func (t *trial) grantAll(account string, rules []rbacv1.PolicyRule) {
 	var role rbacv1.ClusterRole
 	t.must(printed("ClusterRole", &role))
@@ -121,9 +112,16 @@ func (t *trial) grantAll(account string, rules []rbacv1.PolicyRule) {
 	role.Name += "-" + t.name
 	binding.Name = role.Name
 	binding.RoleRef.Name = role.Name
-	role.Rules = rules
 	binding.Subjects[0].Namespace = account
-	_, err := t.client.RbacV1().ClusterRoles().Create(t.ctx, &role, metav1.CreateOptions{})
+	roles := t.client.RbacV1().ClusterRoles()
+	if old, err := roles.Get(t.ctx, role.Name, metav1.GetOptions{}); err == nil {
+		old.Rules = slices.Concat(old.Rules, rules)
+		_, err = roles.Update(t.ctx, old, metav1.UpdateOptions{})
+		t.must(err)
+		return
+	}
+	role.Rules = rules
+	_, err := roles.Create(t.ctx, &role, metav1.CreateOptions{})
 	t.must(err)
 	_, err = t.client.RbacV1().ClusterRoleBindings().Create(t.ctx, &binding, metav1.CreateOptions{})
 	t.must(err)

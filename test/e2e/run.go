@@ -105,7 +105,6 @@ func (r *run) removeAll() {
 	for _, path := range files {
 		_ = os.RemoveAll(path)
 	}
-	_ = os.Remove("/etc/netns") // unless others use it
 	_ = os.Remove(r.lock.Name())
 }
 

@@ -9,7 +9,7 @@ func beamScenarios() []scenario {
 	trials := []beamTrial{
 		{"ip", "srv", endpointSlices, false},
 		{"ip", "txt", pods, false},
-		{"ip", "ptr", endpointSlices, false},
+		{"ip", "host", endpointSlices, false},
 		{"ip", "a", pods, false},
 		{"dns", "srv", pods, false},
 		{"dns", "txt", endpointSlices, false},
@@ -85,6 +85,7 @@ func tryBeam(t *trial, b beamTrial) {
 	t.scale(kubernetes, ns, 3)
 	members := t.podsOf(ns, "shop", 3)
 	t.mesh(n, members)
+	t.neverDropped(n, members)
 	hosts := make([]string, 0, len(members))
 	for _, p := range members {
 		hosts = append(hosts, hostOf(n.mode, p, n.domain))

@@ -116,12 +116,22 @@ func tryDig(t *trial) {
 		block("six.erl.internal fd00::/16", "cluster_domain six.erl.internal\nfamily ipv6"))
 
 	t.digZone(pods, "A", digging{name: "shop.erl.internal.", server: t.server.v4})
+	t.digZone(pods, "A", digging{name: "sHoP.ErL.InTeRnAl.", server: t.server.v4})
 	t.digZone(pods, "AAAA", digging{name: "six.erl.internal.", server: t.server.v6, args: []string{"-6"}})
 }
 
 // digZone asks for all that a zone has whose members are these, in mode hostname, with addresses of one type.
 func (t *trial) digZone(members []corev1.Pod, qtype string, zone digging) {
 	n := len(members)
+	// The names in the question are spelt as here, and so have to be the owners of what is answered; nothing else is.
+	own := zone.name
+	zone.name = strings.ToLower(own)
+	ask := func(name string) string {
+		if own != zone.name {
+			name = mixed(name)
+		}
+		return name
+	}
 	srv, txt, addresses, glue := make([]string, n), make([]string, n), make([]string, n), make([]string, n)
 	for i, pod := range members {
 		host := hostOf("hostname", pod, zone.name)
@@ -131,16 +141,25 @@ func (t *trial) digZone(members []corev1.Pod, qtype string, zone digging) {
 		}
 		srv[i], txt[i], addresses[i] = "0 0 4369 "+host, `"shop@`+strings.TrimSuffix(host, ".")+`"`, address
 		glue[i] = host + " 5 IN " + qtype + " " + address
-		t.digs(members[0], zone.with(host, qtype, address))
-		t.digs(members[0], zone.with(reverse(t, address), "PTR", host))
+		t.digs(members[0], zone.with(ask(host), qtype, address))
+		t.digs(members[0], zone.with(ask(reverse(t, address)), "PTR", host))
 		t.digsExactly(host+"\n", members[0], "+short", "-x", address)
 	}
-	t.digs(members[0], zone.with(zone.name, "TXT", txt...))
-	t.digs(members[0], zone.with(zone.name, qtype, addresses...))
-	services := zone.with(zone.name, "SRV", srv...)
+	t.digs(members[0], zone.with(own, "TXT", txt...))
+	t.digs(members[0], zone.with(own, qtype, addresses...))
+	services := zone.with(own, "SRV", srv...)
 	services.glue = glue
 	t.digs(members[0], services)
-	t.digsExactly(strings.Join(txt, "\n")+"\n", members[0], "+short", strings.TrimSuffix(zone.name, "."), "TXT")
+	t.digsExactly(strings.Join(txt, "\n")+"\n", members[0], "+short", strings.TrimSuffix(own, "."), "TXT")
+}
+
+// mixed spells a name with every other letter in upper case.
+func mixed(name string) string {
+	out := []byte(strings.ToLower(name))
+	for i := 1; i < len(out); i += 2 {
+		out[i] = strings.ToUpper(string(out[i]))[0]
+	}
+	return string(out)
 }
 
 // tryDigTruncated has a set that is too large for 512 bytes: dig gets it by TCP, or at once by EDNS.

@@ -34,7 +34,7 @@ func (t *trial) inetRes(namespace, name string, want []string, times int, call, 
 	text, err := output(t.ctx, namespace, []string{"HOME=" + t.dir}, "erl", "-noinput", "+S", "1:1", "-pa", t.beam(),
 		"-s", "cluster", "ask", "-extra", strconv.Itoa(times), call, qtype, name+".", options)
 	t.must(err)
-	what := fmt.Sprintf("inet_res:%s %s %s", call, qtype, options)
+	what := fmt.Sprintf("inet_res:%s %s %s %s", call, name, qtype, options)
 	t.keep(what, what+": "+text)
 	lines := strings.Split(strings.TrimSuffix(text, "\n"), "\n")
 	if len(lines) != times {
@@ -97,8 +97,11 @@ func tryInetRes(t *trial) {
 		if t.truncated(qtype, 0, 14) {
 			t.failf("%s: 14 records do not fit into 512 bytes", qtype)
 		}
-		t.inetRes(client, "shop.erl.internal", want[qtype], 1, "lookup", strings.ToLower(qtype), "[]")
+		for _, name := range []string{"shop.erl.internal", "sHoP.ErL.InTeRnAl"} {
+			t.inetRes(client, name, want[qtype], 1, "lookup", strings.ToLower(qtype), "[]")
+		}
 	}
+	t.inetRes(client, "sHoP.ErL.InTeRnAl", want["SRV"], 1, "getbyname", "srv", "[]")
 	ns := t.name + "-prod"
 	t.scale("deployments", ns, 40)
 	members := addressesOf(t.podsOf(ns, "shop", 40))

@@ -32,12 +32,14 @@ func (t *trial) shop(replicas int32) (namespace string) {
 	t.service(ns, "shop")
 	t.deployment(ns, replicas)
 	t.podsOf(ns, "shop", int(replicas))
-	t.server.serve(`longnames shop.erl.internal {
-		SERVICE_ACCOUNT
-		selector app=shop
-		basename shop
-	}`)
+	t.server.serve(watchedBlock("selector app=shop"))
 	return ns
+}
+
+// watchedBlock is the block of shop.erl.internal whose answers are watched all the time. It has no hold: for its time,
+// that would hide from who watches that the members were lost.
+func watchedBlock(options string) string {
+	return "longnames shop.erl.internal {\nSERVICE_ACCOUNT\nbasename shop\nhold 0\n" + options + "\n}\n"
 }
 
 // settles waits until the cluster is what Kubernetes has.
@@ -49,10 +51,12 @@ func (t *trial) settles(ns string, n int) []corev1.Pod {
 
 func tryScale(t *trial) {
 	ns := t.shop(3)
-	t.settles(ns, 3)
-	stop := t.steady("SRV", atLeast(2))
+	first := addressesOf(t.settles(ns, 3))
+	stop := t.steady("SRV", atLeast(3, first...))
 	t.scale("deployments", ns, 10)
 	t.settles(ns, 10)
+	stop()
+	stop = t.steady("SRV", atLeast(2))
 	t.scale("deployments", ns, 2)
 	t.settles(ns, 2)
 	stop()
@@ -95,13 +99,29 @@ func tryReadiness(t *trial) {
 	t.wants(pods[0].Name+".shop.erl.internal", "A", all[0])
 	ready(0, true)
 	t.wants("shop.erl.internal", "A", all...)
-	// All at once: nobody is ready, so all are members.
+	// One after the other, until nobody is ready, so that all are members.
 	ready(0, false)
 	ready(1, false)
 	t.wants("shop.erl.internal", "A", all[2])
 	ready(2, false)
 	t.wantsCluster("shop.erl.internal", "shop", all, all)
 	ready(1, true)
+	t.wants("shop.erl.internal", "A", all[1])
+	ready(0, true)
+	ready(2, true)
+	t.wants("shop.erl.internal", "A", all...)
+	// All at once.
+	t.many(len(pods), func(i int) { ready(i, false) })
+	t.soon("no endpoint is ready", func() error {
+		for _, e := range t.endpoints(ns, "shop", 3) {
+			if e.Conditions.Ready == nil || *e.Conditions.Ready {
+				return fmt.Errorf("%s is", e.Addresses)
+			}
+		}
+		return nil
+	})
+	t.wantsCluster("shop.erl.internal", "shop", all, all)
+	ready(1, true) // this tells that it was seen
 	t.wants("shop.erl.internal", "A", all[1])
 	stop()
 }
@@ -122,7 +142,9 @@ func tryPodReadiness(t *trial) {
 	t.wants("ready.erl.internal", "A", all...) // never nobody
 	t.must(setReady(t.ctx, t.client, ns, members[1].Name, true))
 	t.wants("ready.erl.internal", "A", all[1])
-	t.wants("all.erl.internal", "A", all...)
+	// What comes later tells that this block has seen it, too.
+	t.pod(ns, "shop", "shop-later", t.address("4", 5))
+	t.wants("all.erl.internal", "A", append(slices.Clip(all), t.address("4", 5))...)
 	t.must(setReady(t.ctx, t.client, ns, members[2].Name, true))
 	t.wants("ready.erl.internal", "A", all[1], all[2])
 }
@@ -160,22 +182,25 @@ func tryTerminating(t *trial, of resources) {
 			of.lookup() + "\ninclude " + include + "\n}\n"
 	}
 	t.server.serve(block("ready") + block("serving") + block("all"))
-	for _, include := range []string{"ready", "serving", "all"} {
-		t.wants(include+".erl.internal", "A", all...)
+	// Each zone is a block of its own. That it has seen all that was before, a pod that comes later tells: where the right
+	// answer is with that one, it cannot be the one before.
+	var later []string
+	are := func(ready, serving, every []string) {
+		later = append(later, t.address("4", 100+len(later)))
+		t.pod(ns, "shop", fmt.Sprintf("later-%d", len(later)), later[len(later)-1])
+		for include, want := range map[string][]string{"ready": ready, "serving": serving, "all": every} {
+			t.wants(include+".erl.internal", "A", slices.Concat(want, later)...)
+		}
 	}
+	are(all, all, all)
 	t.deletePod(ns, "shop-0") // terminating, but serves
-	t.wants("ready.erl.internal", "A", all[1], all[2], all[3])
-	t.wants("serving.erl.internal", "A", all...)
-	t.wants("all.erl.internal", "A", all...)
+	are(all[1:], all, all)
 	t.must(setReady(t.ctx, t.client, ns, "shop-0", false)) // and serves no longer
-	t.wants("serving.erl.internal", "A", all[1], all[2], all[3])
-	t.wants("all.erl.internal", "A", all...)
+	are(all[1:], all[1:], all)
 	t.must(setReady(t.ctx, t.client, ns, "shop-1", false)) // neither ready nor terminating
-	t.wants("ready.erl.internal", "A", all[2], all[3])
-	t.wants("serving.erl.internal", "A", all[2], all[3])
-	t.wants("all.erl.internal", "A", all...)
+	are(all[2:], all[2:], all)
 	t.policy(ns, podPolicy{}) // at last
-	t.wants("all.erl.internal", "A", all[1], all[2], all[3])
+	t.wants("all.erl.internal", "A", slices.Concat(all[1:], later)...)
 	t.rcode("shop-0.all.erl.internal", "A", "NXDOMAIN")
 }
 
@@ -222,8 +247,11 @@ func tryEnded(t *trial) {
 		}
 		return err
 	})
-	t.wants("shop.erl.internal", "A", all[0], all[2])
-	t.wants("cart."+ns+".apps.erl.internal", "TXT", "cart@"+all[1])
+	last := t.address("4", 5) // what comes later tells that both blocks have seen it
+	t.pod(ns, "shop", "shop-later", last)
+	t.wants("shop.erl.internal", "A", all[0], all[2], last)
+	t.wants("shop."+ns+".apps.erl.internal", "A", all[0], all[2], last)
+	t.is("cart."+ns+".apps.erl.internal", "TXT", "cart@"+all[1])
 }
 
 func tryReplaced(t *trial) {
@@ -233,12 +261,14 @@ func tryReplaced(t *trial) {
 	t.service(ns, "shop")
 	t.statefulSet(ns, "shop", "shop", 3)
 	before := addressesOf(t.podsOf(ns, "shop", 3))
+	// Without a hold, as in watchedBlock.
 	t.server.serve(`longnames shop.erl.internal 10.0.0.0/8 {
 		SERVICE_ACCOUNT
 		selector app=shop
 		basename shop
 		mode hostname
 		cluster_domain shop.erl.internal
+		hold 0
 	}`)
 	hosts := make([]string, 0, 3)
 	for i := range 3 {

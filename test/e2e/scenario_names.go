@@ -3,27 +3,21 @@ package main
 import (
 	"fmt"
 	"strings"
-
-	corev1 "k8s.io/api/core/v1"
 )
 
 // nameScenarios: each way to look members up, with each way to name them.
 func nameScenarios() []scenario {
 	out := make([]scenario, 0, 6)
-	for _, lookup := range []string{"endpoints", "pods"} {
+	for _, of := range []resources{endpointSlices, pods} {
 		for _, mode := range []string{"ip", "dns", "hostname"} {
-			out = append(out, scenario{"names-" + lookup + "-" + mode, func(t *trial) { tryNames(t, lookup, mode) }})
+			out = append(out, scenario{"names-" + of.lookup() + "-" + mode, func(t *trial) { tryNames(t, of, mode) }})
 		}
 	}
 	return out
 }
 
-func tryNames(t *trial, lookup, mode string) {
+func tryNames(t *trial, of resources, mode string) {
 	ns := t.namespace("prod", podPolicy{})
-	of := endpointSlices
-	if lookup == "pods" {
-		of = pods
-	}
 	t.account(ns)
 	t.grant(ns, ns, of)
 	t.service(ns, "shop")
@@ -33,6 +27,8 @@ func tryNames(t *trial, lookup, mode string) {
 	}
 	t.pod(ns, "other", "other-0", "", hosted("other"))
 	members := t.podsOf(ns, "shop", 3)
+	t.podsOf(ns, "other", 1) // who is there, and no member
+	t.endpoints(ns, "other", 1)
 
 	domain := ""
 	if mode != "ip" {
@@ -41,7 +37,7 @@ func tryNames(t *trial, lookup, mode string) {
 	t.server.serve(`longnames shop.erl.internal 10.0.0.0/8 {
 		SERVICE_ACCOUNT
 		selector app=shop
-		lookup ` + lookup + `
+		lookup ` + of.lookup() + `
 		mode ` + mode + `
 		basename shop
 		` + domain + `
@@ -63,33 +59,4 @@ func tryNames(t *trial, lookup, mode string) {
 		}
 	}
 	t.rcode("nobody.shop.erl.internal", "A", "NXDOMAIN")
-}
-
-// hostOf is what Kubernetes' and libcluster's documentation tell people to put behind the @ of a node's name: written
-// down here a second time, for the plugin must not be its own judge.
-func hostOf(mode string, pod corev1.Pod, domain string) string {
-	switch mode {
-	case "dns":
-		return strings.NewReplacer(".", "-", ":", "-").Replace(pod.Status.PodIP) + "." + pod.Namespace + ".pod." + domain
-	case "hostname":
-		return pod.Spec.Hostname + "." + pod.Spec.Subdomain + "." + pod.Namespace + ".svc." + domain
-	default:
-		return pod.Status.PodIP
-	}
-}
-
-// wantsCluster waits for all that a cluster's name answers.
-func (t *trial) wantsCluster(name, basename string, hosts, addresses []string) {
-	t.wants(name, "SRV", hosts...)
-	t.wants(name, "TXT", longnames(basename, hosts)...)
-	var v4, v6 []string
-	for _, a := range addresses {
-		if strings.Contains(a, ":") {
-			v6 = append(v6, a)
-		} else {
-			v4 = append(v4, a)
-		}
-	}
-	t.wants(name, "A", v4...)
-	t.wants(name, "AAAA", v6...)
 }

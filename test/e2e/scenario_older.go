@@ -5,7 +5,10 @@ import "slices"
 // olderScenarios: an API server that does not stream lists, as those before Kubernetes 1.34. CoreDNS has to list and
 // then to watch.
 func olderScenarios() []scenario {
-	return []scenario{{"older-api-server", tryOlder}}
+	return []scenario{
+		{"older-api-server", tryOlder},
+		{"older-api-server-cached", tryOlderCached},
+	}
 }
 
 // olderAPI has CoreDNS speak to that API server.
@@ -28,4 +31,17 @@ func tryOlder(t *trial) {
 	t.deletePod(ns, "shop-more")
 	t.wantsCluster("shop.erl.internal", "shop", before, before)
 	v.end()
+	t.readsFrom("kube-apiserver-older", ns, "list", false)
+}
+
+func tryOlderCached(t *trial) {
+	t.olderAPI()
+	ns := t.namespace("prod", podPolicy{})
+	t.account(ns)
+	t.grant(ns, ns, pods)
+	t.deployment(ns, 3)
+	want := addressesOf(t.podsOf(ns, "shop", 3))
+	t.server.serve(watchedBlock("selector app=shop\nlookup pods\ncached"))
+	t.wantsCluster("shop.erl.internal", "shop", want, want)
+	t.readsFrom("kube-apiserver-older", ns, "list", true)
 }

@@ -23,26 +23,20 @@ func rightsScenarios() []scenario {
 		{"rights-one-namespace-pods", func(t *trial) { tryRights(t, pods, 1) }},
 		{"rights-several-namespaces", func(t *trial) { tryRights(t, endpointSlices, 3) }},
 		{"rights-all-namespaces", func(t *trial) { tryRights(t, endpointSlices, 0) }},
-		{"rights-missing-endpoints", func(t *trial) { tryMissing(t, endpointSlices, "list", "watch") }},
-		{"rights-missing-pods", func(t *trial) { tryMissing(t, pods, "list", "watch") }},
-		{"rights-missing-watch-endpoints", func(t *trial) { tryMissing(t, endpointSlices, "watch") }},
-		{"rights-missing-watch-pods", func(t *trial) { tryMissing(t, pods, "watch") }},
-		{"rights-missing-list-endpoints", func(t *trial) { tryMissing(t, endpointSlices, "list") }},
-		{"rights-missing-list-pods", func(t *trial) { tryMissing(t, pods, "list") }},
+		{"rights-missing-endpoints", func(t *trial) { tryMissing(t, endpointSlices, false, "list", "watch") }},
+		{"rights-missing-pods", func(t *trial) { tryMissing(t, pods, false, "list", "watch") }},
+		{"rights-missing-watch-endpoints", func(t *trial) { tryMissing(t, endpointSlices, false, "watch") }},
+		{"rights-missing-watch-pods", func(t *trial) { tryMissing(t, pods, false, "watch") }},
+		{"rights-missing-list-endpoints", func(t *trial) { tryMissing(t, endpointSlices, false, "list") }},
+		{"rights-missing-list-pods", func(t *trial) { tryMissing(t, pods, false, "list") }},
 		{"rights-missing-list-streamed", tryStreamed},
 		{"rights-missing-namespace", tryMissingNamespace},
-		{"rights-missing-all-namespaces", tryMissingEverywhere},
+		{"rights-missing-all-namespaces", func(t *trial) { tryMissing(t, endpointSlices, true, "list", "watch") }},
+		{"rights-missing-watch-all-namespaces", func(t *trial) { tryMissing(t, endpointSlices, true, "watch") }},
+		{"rights-missing-list-all-namespaces", func(t *trial) { tryMissing(t, endpointSlices, true, "list") }},
 		{"rights-withdrawn", tryWithdrawn},
 		{"token-rotated", tryRotated},
 	}
-}
-
-// lookedUp is what a Corefile calls it.
-func (r resources) lookup() string {
-	if r == pods {
-		return "pods"
-	}
-	return "endpoints"
 }
 
 // tryRights is for so many namespaces, 0 for all; then the account has no Role in any.
@@ -124,11 +118,8 @@ func tryRotated(t *trial) {
 	t.service(ns, "shop")
 	t.deployment(ns, 3)
 	t.podsOf(ns, "shop", 3)
-	t.server.serve(`longnames shop.erl.internal {
-		SERVICE_ACCOUNT
-		selector app=shop
-		basename shop
-	}`)
+	t.server.serve(watchedBlock("selector app=shop"))
+	t.server.may(`API server answers 401 Unauthorized: `)
 	before := addressesOf(t.settles(ns, 3))
 	v := t.vigil(before)
 

@@ -6,67 +6,46 @@ import (
 	"github.com/miekg/dns"
 )
 
-// tryMissing lacks some verbs at start, and gets them as the log says.
-func tryMissing(t *trial, of resources, verbs ...string) {
+// tryMissing lacks some verbs at start, in its namespace or in all of them, and gets them as the log says.
+func tryMissing(t *trial, of resources, everywhere bool, verbs ...string) {
 	ns := t.namespace("prod", podPolicy{})
 	t.account(ns)
 	if len(verbs) == 1 {
-		t.grant(ns, ns, of, verbs...)
+		if everywhere {
+			t.everywhere(ns, of, verbs...)
+		} else {
+			t.grant(ns, ns, of, verbs...)
+		}
 	}
 	if slices.Equal(verbs, []string{"list"}) {
 		t.olderAPI() // a list can also be streamed, for which the right to watch is enough
 	}
-	t.service(ns, "shop")
-	t.pod(ns, "shop", "shop-0", t.address("4", 10))
-	t.podsOf(ns, "shop", 1)
-	v := t.vigil([]string{t.address("4", 10)})
-	t.server.launch(`longnames shop.erl.internal {
-		SERVICE_ACCOUNT
-		selector app=shop
-		lookup ` + of.lookup() + `
-		basename shop
-		startup_timeout 1s
-	}`)
-	missing := refusals(of, ns, ns, verbs...)
+	label, watched, options := "shop", ns, ""
+	if everywhere { // others have pods that are called shop, too
+		label, watched, options = t.name, "", "namespaces *\n"
+	}
+	one, both := []string{t.address("4", 10)}, []string{t.address("4", 10), t.address("4", 11)}
+	t.service(ns, label)
+	t.pod(ns, label, "shop-0", one[0])
+	t.podsOf(ns, label, 1)
+	v := t.vigil(one)
+	t.server.launch(watchedBlock(options + "selector app=" + label + "\nlookup " + of.lookup() + "\nstartup_timeout 1s"))
+	missing := refusals(of, watched, ns, verbs...)
 	t.server.forbids(missing...)
 	if slices.Contains(verbs, "list") {
 		t.unknown()
 	} else { // who may list knows the members once
-		t.wants("shop.erl.internal", "A", t.address("4", 10))
+		t.wants("shop.erl.internal", "A", one...)
 	}
 	t.grantAsked(ns)
-	t.wantsCluster("shop.erl.internal", "shop", []string{t.address("4", 10)}, []string{t.address("4", 10)})
+	t.wantsCluster("shop.erl.internal", "shop", one, one)
 	t.server.grants()
 	t.must(t.server.ready())
-	both := []string{t.address("4", 10), t.address("4", 11)}
 	v.then(both...)
-	t.pod(ns, "shop", "shop-1", t.address("4", 11))
+	t.pod(ns, label, "shop-1", both[1])
 	t.wantsCluster("shop.erl.internal", "shop", both, both)
 	v.end()
 	t.server.forbids(missing...)
-}
-
-// tryMissingEverywhere has no rights at start, and needs them in all namespaces.
-func tryMissingEverywhere(t *trial) {
-	ns := t.namespace("prod", podPolicy{})
-	t.account(ns)
-	t.service(ns, t.name)
-	t.pod(ns, t.name, "shop-0", "")
-	want := addressesOf(t.podsOf(ns, t.name, 1))
-	v := t.vigil(want)
-	t.server.launch(`longnames shop.erl.internal {
-		SERVICE_ACCOUNT
-		namespaces *
-		selector app=` + t.name + `
-		basename shop
-		startup_timeout 1s
-	}`)
-	t.server.forbids(refusals(endpointSlices, "", ns, "list", "watch")...)
-	t.unknown()
-	t.grantAsked(ns)
-	t.wantsCluster("shop.erl.internal", "shop", want, want)
-	t.server.grants()
-	v.end()
 }
 
 // unknown wants nothing to be answered, for the members are not known.
@@ -93,11 +72,7 @@ func tryStreamed(t *trial) {
 	t.pod(ns, "shop", "shop-0", t.address("4", 10))
 	t.podsOf(ns, "shop", 1)
 	v := t.vigil([]string{t.address("4", 10)})
-	t.server.serve(`longnames shop.erl.internal {
-		SERVICE_ACCOUNT
-		selector app=shop
-		basename shop
-	}`)
+	t.server.serve(watchedBlock("selector app=shop"))
 	v.sees(10)
 	t.server.proxy.cut()
 	both := []string{t.address("4", 10), t.address("4", 11)}
@@ -120,13 +95,7 @@ func tryMissingNamespace(t *trial) {
 		want = append(want, addressesOf(t.podsOf(ns, "shop", 1))...)
 	}
 	v := t.vigil(want)
-	t.server.launch(`longnames shop.erl.internal {
-		SERVICE_ACCOUNT
-		namespaces ` + prod + ` ` + test + `
-		selector app=shop
-		basename shop
-		startup_timeout 1s
-	}`)
+	t.server.launch(watchedBlock("namespaces " + prod + " " + test + "\nselector app=shop\nstartup_timeout 1s"))
 	t.server.forbids(refusals(endpointSlices, test, prod, "list", "watch")...)
 	t.unknown()
 	t.grantAsked(prod)

@@ -8,6 +8,7 @@ func scenarios() []scenario {
 		rabbitScenarios(),
 		nameScenarios(),
 		setScenarios(),
+		portScenarios(),
 		lifeScenarios(),
 		rightsScenarios(),
 		olderScenarios(),

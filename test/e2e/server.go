@@ -9,8 +9,10 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"sync/atomic"
+	"syscall"
 	"time"
 )
 
@@ -24,7 +26,8 @@ type server struct {
 	proxy     *proxy
 	process   *process
 	starts    atomic.Int64
-	reachable bool // its addresses are on the bridge
+	reachable bool             // its addresses are on the bridge
+	allowed   []*regexp.Regexp // errors that it may log
 }
 
 func newServer(t *trial) *server {
@@ -90,6 +93,42 @@ func (s *server) launch(plugins string) {
 		}
 		return p.says(regexp.MustCompile(`(?m)^CoreDNS-`))
 	})
+}
+
+// may allows it to log an error.
+func (s *server) may(pattern string) { s.allowed = append(s.allowed, regexp.MustCompile(pattern)) }
+
+// endTime is how long CoreDNS may take to end: the README's word for it is 5 s, for the plugin.
+const endTime = 5 * time.Second
+
+// panicked is what is logged of a panic, be it the end or not.
+var panicked = regexp.MustCompile(`(?m)^(panic|fatal error): .*|.*Recovered from panic.*`)
+
+// end has CoreDNS end in good order, as a kubelet does, and looks into its log for what nobody has looked for.
+func (s *server) end() {
+	if s.process == nil {
+		return
+	}
+	s.t.must(s.process.ended())
+	begin := time.Now()
+	s.process.signal(syscall.SIGTERM)
+	select {
+	case <-s.process.done:
+	case <-time.After(endTime):
+		s.t.failf("CoreDNS has not ended within %s", endTime)
+	}
+	if s.process.err != nil {
+		s.t.failf("CoreDNS has ended with %w: %s", s.process.err, tail(s.process.output()))
+	}
+	s.t.note("CoreDNS has ended after %s", time.Since(begin))
+	if found := panicked.FindString(s.process.output()); found != "" {
+		s.t.failf("CoreDNS has logged %s", found)
+	}
+	for line := range strings.Lines(s.process.output()) {
+		if strings.HasPrefix(line, "[ERROR]") && !slices.ContainsFunc(s.allowed, func(re *regexp.Regexp) bool { return re.MatchString(line) }) {
+			s.t.failf("CoreDNS has logged %s", line)
+		}
+	}
 }
 
 // ready asks the *ready* plugin.

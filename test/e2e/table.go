@@ -33,12 +33,19 @@ func (o *options) report(outcomes []outcome) (failed int, err error) {
 	return failed, os.WriteFile(o.matrix, []byte(markdown(lines, outcomes)), 0o644) //nolint:gosec // all may read it
 }
 
+// fewRate is how many questions a second are so few that a row says so.
+const fewRate = 2000
+
 func (o *outcome) line() []string {
 	result := "ok"
 	if o.err != nil {
 		result = "FAILED"
 	}
-	out := []string{o.name, strconv.Itoa(o.ours.asked), kinds(o.ours.wrong), strconv.Itoa(o.ourDowns),
+	questions := strconv.Itoa(o.ours.asked)
+	if rate := o.ours.rate(); rate < fewRate {
+		questions += fmt.Sprintf(" (%.0f/s)", rate)
+	}
+	out := []string{o.name, questions, kinds(o.ours.wrong), strconv.Itoa(o.ourDowns),
 		o.ours.longest.Round(time.Millisecond).String(), result}
 	if !o.compared {
 		return append(out, "", "", "")

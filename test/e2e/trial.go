@@ -78,6 +78,7 @@ func attempt(ctx context.Context, b *bed, s scenario, number int) (err error) {
 	}()
 	t.server = newServer(t)
 	s.try(t)
+	t.server.end()
 	return nil
 }
 

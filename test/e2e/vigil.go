@@ -158,6 +158,10 @@ func (t *trial) steady(qtype string, wrong func(values []string) error) (stop fu
 			}
 		}
 		t.note("%s %s was right %d times", name, qtype, asked)
+		if asked == 0 {
+			result <- fmt.Errorf("%s %s was never asked", name, qtype)
+			return
+		}
 		result <- nil
 	}()
 	return func() {

@@ -10,7 +10,10 @@ main() ->
 
 poll(Kind, Name, Basename, Known) ->
     Found = lists:usort(find(Kind, Name, Basename)) -- [node()],
-    [erlang:disconnect_node(N) || N <- Known -- Found],
+    case Known -- Found of
+        [] -> ok;
+        Gone -> say("DROPPED", Gone), [erlang:disconnect_node(N) || N <- Gone]
+    end,
     Connected = [N || N <- Found, lists:member(N, nodes()) orelse net_kernel:connect_node(N) =:= true],
     say("FOUND", Connected),
     say("NODES", nodes()),
@@ -29,9 +32,14 @@ find(a, Name, Basename) ->
     [node_name(Basename, inet:ntoa(Address)) || Address <- getbyname(Name, a)];
 find(aaaa, Name, Basename) ->
     [node_name(Basename, inet:ntoa(Address)) || Address <- getbyname(Name, aaaa)];
-%% As RabbitMQ does: addresses, and the host name of each.
+%% As RabbitMQ does: addresses, and the host name of each. It is glibc that asks for that.
+find(host, Name, Basename) ->
+    [node_name(Basename, Host) || Address <- addresses(Name), Host <- host(inet:gethostbyaddr(Address))];
+%% OTP's own resolver takes two names for none.
 find(ptr, Name, Basename) ->
-    [node_name(Basename, Host) || Type <- [a, aaaa], Address <- inet_res:lookup(Name, in, Type), Host <- host(Address)].
+    [node_name(Basename, Host) || Address <- addresses(Name), Host <- host(inet_res:gethostbyaddr(Address))].
+
+addresses(Name) -> [Address || Type <- [a, aaaa], Address <- inet_res:lookup(Name, in, Type)].
 
 getbyname(Name, Type) ->
     case inet_res:getbyname(Name, Type) of
@@ -39,11 +47,8 @@ getbyname(Name, Type) ->
         {error, _} -> []
     end.
 
-host(Address) ->
-    case inet:gethostbyaddr(Address) of
-        {ok, HostEnt} -> [element(2, HostEnt)];
-        {error, _} -> []
-    end.
+host({ok, HostEnt}) -> [element(2, HostEnt)];
+host({error, _}) -> [].
 
 node_name(Basename, Host) -> list_to_atom(Basename ++ "@" ++ Host).
 
