@@ -29,6 +29,7 @@ type crew struct {
 }
 
 func newCrew(t testing.TB, block string, layout func(pod int) string, pods ...int) *crew {
+	t.Helper()
 	c := &crew{table: tableOf(configOf(t, block)), layout: layout, have: map[string]*kubeapi.Object{}}
 	c.become(pods...)
 	return c
@@ -234,7 +235,7 @@ func TestBurstIsForgotten(t *testing.T) {
 		time.Sleep(burstTime - 1)
 		c.become(1, 2)
 		remembered("another", 1)
-		time.Sleep(1)
+		time.Sleep(time.Nanosecond)
 		remembered("after the first", 1)
 		time.Sleep(burstTime)
 		remembered("after all", 0)
