@@ -52,7 +52,11 @@ func (b *block) start(old *block) {
 	if old != nil {
 		b.table.inheritSerial(old.table)
 	}
-	if old == nil || !b.goOn(old) {
+	goesOn := old != nil && b.goOn(old)
+	if file := b.config.source.Snapshot; file != "" {
+		b.snapshot = b.source.Snapshot(file)
+	}
+	if !goesOn {
 		b.restore(old)
 		b.source.Join(b.table)
 	}
@@ -70,26 +74,17 @@ func (b *block) goOn(old *block) bool {
 		return false
 	}
 	b.source = old.source
-	b.snapshot = b.newSnapshot()
 	return true
 }
 
 // restore lets the source begin with what old knows, or else with the snapshot.
 func (b *block) restore(old *block) {
-	b.snapshot = b.newSnapshot()
 	if old != nil && b.source.RestoreFrom(old.source) {
 		return
 	}
 	if b.snapshot != nil && b.snapshot.Restore(max(b.limit, restoredTimeout)) && old == nil {
 		b.limit = min(b.limit, restoredTimeout)
 	}
-}
-
-func (b *block) newSnapshot() *kubeapi.Snapshot {
-	if b.config.source.Snapshot == "" {
-		return nil
-	}
-	return b.source.Snapshot(b.config.source.Snapshot)
 }
 
 // pauseSnapshot lets a block that is about to take over have the file.

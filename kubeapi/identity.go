@@ -36,7 +36,9 @@ func (id identity) same(other identity) bool {
 func (conn *connection) identity(c *Config) (identity, error) {
 	id := c.identity(conn.config.Host, conn.namespaces)
 	hash := sha256.New()
-	fmt.Fprintf(hash, "%q %q %q %q\n", c.Context, c.ServiceAccount, c.CertFile, c.KeyFile)
+	// The URL may have a password, and there may be a token now where there was none.
+	fmt.Fprintf(hash, "%q %t %q %q %q %q\n", conn.config.Host, conn.config.WrapTransport != nil,
+		c.Context, c.ServiceAccount, c.CertFile, c.KeyFile)
 	for _, path := range []string{c.Kubeconfig, conn.config.CAFile} {
 		if path == "" {
 			continue

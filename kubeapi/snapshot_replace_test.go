@@ -153,18 +153,6 @@ func TestFileThatCannotBeReplaced(t *testing.T) {
 	}
 }
 
-// The directory is as likely as the file to be forbidden.
-func TestDirectoryThatMayNotBeWritten(t *testing.T) {
-	if os.Geteuid() == 0 {
-		t.Skip("root may write everywhere")
-	}
-	path := filepath.Join(t.TempDir(), "f")
-	if err := os.Chmod(filepath.Dir(path), 0o500); err != nil {
-		t.Fatal(err)
-	}
-	wantError(t, put(path, "x"), "open: permission denied")
-}
-
 // The name of the temporary file is another each time, but the problem is the same.
 func TestErrorsAreTheSameEveryTime(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "f")

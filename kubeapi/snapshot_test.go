@@ -415,16 +415,3 @@ func TestSnapshotThatIsTooLarge(t *testing.T) {
 	wantError(t, f.write(t.Context(), &snapshot{objects: knownPods("a"), version: 7, written: writtenAt}), "expected at most ")
 	wantFiles(t, f.path, "members.json")
 }
-
-func TestSnapshotThatMayNotBeRead(t *testing.T) {
-	if os.Geteuid() == 0 {
-		t.Skip("root may read everything")
-	}
-	f := snapshotFileOf(snapshotConfig(t, &recordingLog{}))
-	if err := os.WriteFile(f.path, nil, 0); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := f.read(); !errors.Is(err, fs.ErrPermission) {
-		t.Errorf("want %v, got %v", fs.ErrPermission, err)
-	}
-}

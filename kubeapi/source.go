@@ -79,16 +79,11 @@ func (s *Source) Join(sink Sink) bool {
 func (s *Source) Leave(sink Sink) <-chan struct{} {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.feed.leave(sink) > 0 {
+	if s.feed.leave(sink) > 0 || s.cancel == nil {
 		return closed
 	}
-	if !s.ended && s.cancel != nil {
-		s.ended = true
-		s.cancel()
-	}
-	if s.cancel == nil {
-		return closed
-	}
+	s.ended = true
+	s.cancel()
 	return s.done
 }
 

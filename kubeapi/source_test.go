@@ -83,6 +83,7 @@ func TestSameSources(t *testing.T) {
 		{"labels", func(c *Config) { c.Labels = []string{"team"} }, false},
 		{"family", func(c *Config) { c.Family = IPv6 }, false},
 		{"endpoint", func(c *Config) { c.Endpoint = "http://127.0.0.1:2" }, false},
+		{"password", func(c *Config) { c.Endpoint = "http://admin:secret@127.0.0.1:1" }, false},
 		{"service account", func(c *Config) { c.ServiceAccount = other }, false},
 		{"cached", func(c *Config) { c.Cached = true }, false},
 		{"log", func(c *Config) { c.Log = &recordingLog{} }, false},

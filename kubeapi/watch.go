@@ -44,6 +44,10 @@ func newWatcher(c *Config, f *feed) (*watcher, identity, error) {
 	if err != nil {
 		return nil, identity{}, err
 	}
+	id, err := conn.identity(c)
+	if err != nil {
+		return nil, identity{}, err
+	}
 	w := &watcher{config: c, resource: c.resource(), rest: conn.config, dialer: newDialer()}
 	for _, namespace := range conn.namespaces {
 		if namespace == AllNamespaces {
@@ -58,8 +62,7 @@ func newWatcher(c *Config, f *feed) (*watcher, identity, error) {
 	if _, err := rest.TLSConfigFor(w.rest); err != nil {
 		return nil, identity{}, fmt.Errorf("client: %w", err)
 	}
-	id, err := conn.identity(c)
-	return w, id, err
+	return w, id, nil
 }
 
 func (c *Config) resource() resource {
