@@ -332,8 +332,8 @@ func TestSerialChangesWhenAHoldEnds(t *testing.T) {
 		{"given up", func() { table.release(time.Now().Add(time.Hour)) }, 12},
 		{"nothing to give up", func() { table.release(time.Now().Add(time.Hour)) }, 12},
 		{"the very next version", func() { table.Apply([]kubeapi.Change{{New: a}}, 12) }, 13},
-		{"one that is late", func() { table.Apply([]kubeapi.Change{{Old: a, New: b}}, 9) }, 13},
-		{"the next", func() { table.Apply([]kubeapi.Change{{Old: b, New: a}}, 13) }, 14},
+		{"one that is late", func() { table.Apply([]kubeapi.Change{{Old: a, New: b}}, 9) }, 14},
+		{"the next", func() { table.Apply([]kubeapi.Change{{Old: b, New: a}}, 13) }, 15},
 		{"versions are ahead", func() { table.Apply([]kubeapi.Change{{Old: a, New: b}}, 20) }, 20},
 	} {
 		step.do()

@@ -261,19 +261,23 @@ func (t *table) index(home *cluster, objects []*kubeapi.Object, delta int) {
 	}
 }
 
-// setSerial makes the SOA's serial from the version of the newest change, so that it is
-// the same on all replicas and grows as RFC 1982 wants it. If the end of a hold has taken
-// that number, it is the next until the versions are ahead again.
+// setSerial makes the SOA's serial from the version of a change: the newest, so that it is
+// the same on all replicas and grows as RFC 1982 wants it. What changes at a version that
+// is not the newest, as with several namespaces or after an etcd was restored, needs a new
+// serial nevertheless, and so does what comes before versions are ahead of that again.
 func (t *table) setSerial(version uint64) {
-	serial, last := uint32(version), t.version //nolint:gosec // the low bits are what serials are made of
-	if version == 0 || last != 0 && !newer(serial, last) {
-		return
+	serial, last, known := uint32(version), t.version, t.serial.Load() //nolint:gosec // the low bits are what serials are made of
+	switch {
+	case version == 0 || serial == last:
+	case last == 0 || newer(serial, last) && newer(serial, known):
+		t.version = serial
+		t.serial.Store(serial)
+	case newer(serial, last):
+		t.version = serial
+		t.serial.Store(known + 1)
+	case t.synced.Load(): // until then, the order in which namespaces are read is chance
+		t.serial.Store(known + 1)
 	}
-	t.version = serial
-	if known := t.serial.Load(); last != 0 && !newer(serial, known) {
-		serial = known + 1
-	}
-	t.serial.Store(serial)
 }
 
 // inheritSerial lets t go on from the serial of another table of the same zone.

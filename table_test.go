@@ -149,23 +149,35 @@ func TestPodNameWithDots(t *testing.T) {
 
 func TestSerialGrowsAsRFC1982WantsIt(t *testing.T) {
 	for _, tc := range []struct {
-		have uint32
-		take uint64
-		want uint32
+		name     string
+		unsynced bool
+		have     uint32
+		take     []uint64
+		want     uint32
 	}{
-		{0, 5, 5},
-		{5, 4, 5},
-		{5, 0, 5},
-		{5, 1<<32 + 6, 6},
-		{1<<32 - 2, 1<<32 + 1, 1},
-		{0, 3_000_000_000, 3_000_000_000},
-		{3_000_000_000, 3_000_000_001, 3_000_000_001},
+		{"the first", false, 0, []uint64{5}, 5},
+		{"the same again", false, 5, []uint64{5}, 5},
+		{"an unknown one", false, 5, []uint64{0}, 5},
+		{"one that comes late", false, 5, []uint64{4}, 6},
+		{"one that comes late, and the next", false, 5, []uint64{4, 7}, 7},
+		{"late ones until versions are ahead", false, 5, []uint64{4, 3, 6, 7, 8, 20}, 20},
+		{"versions that have gone back", false, 100, []uint64{10, 11, 12}, 103},
+		{"namespaces that are read in any order", true, 5, []uint64{4}, 5},
+		{"beyond 32 bits", false, 5, []uint64{1<<32 + 6}, 6},
+		{"over the end", false, 1<<32 - 2, []uint64{1<<32 + 1}, 1},
+		{"the upper half first", false, 0, []uint64{3_000_000_000}, 3_000_000_000},
+		{"the upper half", false, 3_000_000_000, []uint64{3_000_000_001}, 3_000_000_001},
 	} {
-		table := tableOf(configOf(t, ipBlock))
+		table := newTable(configOf(t, ipBlock))
+		if !tc.unsynced {
+			table.Synced()
+		}
 		table.setSerial(uint64(tc.have))
-		table.setSerial(tc.take)
+		for _, version := range tc.take {
+			table.setSerial(version)
+		}
 		if got := table.serial.Load(); got != tc.want {
-			t.Errorf("%d, then %d: got %d, want %d", tc.have, tc.take, got, tc.want)
+			t.Errorf("%s: %d, then %d: got %d, want %d", tc.name, tc.have, tc.take, got, tc.want)
 		}
 	}
 }
