@@ -42,7 +42,10 @@ func labelled(c *config, set labels, o *kubeapi.Object) *kubeapi.Object {
 
 // slice is an EndpointSlice of a Service in namespace prod.
 func slice(service string, members ...kubeapi.Member) *kubeapi.Object {
-	return &kubeapi.Object{Namespace: "prod", Name: service + "-abcde", Service: service, Version: 1, Members: members}
+	return &kubeapi.Object{
+		Template: &kubeapi.Template{Namespace: "prod", Service: service},
+		Name:     service + "-abcde", Version: 1, Members: members,
+	}
 }
 
 // endpoint is a ready endpoint that is a pod.

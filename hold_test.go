@@ -51,7 +51,8 @@ func rcodes(t testing.TB, table *table, questions map[string]string) []string {
 func TestHoldOfOneOfManyClusters(t *testing.T) {
 	before := slice("web", hosted(endpoint("web-0", "10.0.0.1")), hosted(endpoint("web-1", "10.0.0.2")))
 	with := func(edit func(*kubeapi.Object)) *kubeapi.Object {
-		after := *before
+		after, template := *before, *before.Template
+		after.Template = &template
 		after.Members, after.Labels = slices.Clone(before.Members), slices.Clone(before.Labels)
 		edit(&after)
 		return &after

@@ -14,6 +14,11 @@ func named(name string, o *kubeapi.Object) *kubeapi.Object {
 	return o
 }
 
+func inNamespace(namespace string, o *kubeapi.Object) *kubeapi.Object {
+	o.Namespace = namespace
+	return o
+}
+
 func ported(o *kubeapi.Object, ports ...kubeapi.Port) *kubeapi.Object {
 	o.Ports = ports
 	return o
@@ -53,7 +58,7 @@ func TestJoin(t *testing.T) {
 		},
 		{
 			name:    "the same address in two namespaces is two",
-			objects: []*kubeapi.Object{slice("web", manual("", "10.0.0.1")), {Namespace: "test", Name: "web", Members: []kubeapi.Member{manual("", "10.0.0.1")}}},
+			objects: []*kubeapi.Object{slice("web", manual("", "10.0.0.1")), inNamespace("test", slice("web", manual("", "10.0.0.1")))},
 			want:    []string{"10.0.0.1+", "10.0.0.1+"},
 		},
 		{

@@ -56,7 +56,7 @@ func TestLongname(t *testing.T) {
 	}
 	for _, tc := range tests {
 		t.Run(tc.name, func(t *testing.T) {
-			o := &kubeapi.Object{Namespace: "prod", Service: tc.service, Labels: tc.labels}
+			o := &kubeapi.Object{Template: &kubeapi.Template{Namespace: "prod", Service: tc.service, Labels: tc.labels}}
 			if tc.namespace != "" {
 				o.Namespace = tc.namespace
 			}

@@ -220,9 +220,8 @@ func (g generator) slice() *discoveryv1.EndpointSlice {
 func TestExpandedPod(t *testing.T) {
 	c := &Config{Lookup: Pods, Labels: []string{"app"}}
 	got := c.expander().expand(&Object{
-		Namespace: "prod", Name: "queue-0", Version: 4711, Service: "queue-nodes",
-		Labels:  []Label{{"queue", true}},
-		Ports:   []Port{{"epmd", "TCP", 4369}},
+		Template: &Template{"prod", []Label{{"queue", true}}, "queue-nodes", []Port{{"epmd", "TCP", 4369}}},
+		Name:     "queue-0", Version: 4711,
 		Members: []Member{{ID: "queue-0", Pod: "queue-0", Hostname: "queue-0", Address: addr("10.0.0.1"), Ready: true, Serving: true}},
 	})
 	want := newPod("prod/queue-0", "10.0.0.1", "app=queue")
@@ -242,9 +241,8 @@ func TestExpandedPod(t *testing.T) {
 func TestExpandedSlice(t *testing.T) {
 	c := &Config{Lookup: Endpoints, Labels: []string{"app"}}
 	got := c.expander().expand(&Object{
-		Namespace: "prod", Name: "shop-x7k2p", Version: 4711, Service: "shop",
-		Labels:  []Label{{"shop", true}},
-		Ports:   []Port{{"epmd", "TCP", 4369}},
+		Template: &Template{"prod", []Label{{"shop", true}}, "shop", []Port{{"epmd", "TCP", 4369}}},
+		Name:     "shop-x7k2p", Version: 4711,
 		Members: []Member{{ID: "u-0", Pod: "shop-0", Hostname: "shop-0", Address: addr("fd00::1"), Ready: true, Serving: true}},
 	})
 	want := newSlice("prod/shop-x7k2p")
@@ -285,7 +283,7 @@ func TestExpandedObjectsHaveTheLabelsOfTheSelector(t *testing.T) {
 		t.Run(tc.selector, func(t *testing.T) {
 			for _, lookup := range []Lookup{Pods, Endpoints} {
 				c := &Config{Lookup: lookup, Selector: tc.selector, Labels: tc.keys}
-				got := c.expander().expand(&Object{Namespace: "prod", Name: "a", Labels: tc.kept}).GetLabels()
+				got := c.expander().expand(&Object{Template: &Template{Namespace: "prod", Labels: tc.kept}, Name: "a"}).GetLabels()
 				if !maps.Equal(got, tc.want) {
 					t.Errorf("%s: want %q, got %q", lookup, tc.want, got)
 				}

@@ -12,8 +12,9 @@ func (s *Source) RestoreFrom(old *Source) bool {
 		return false
 	}
 	if !slices.Equal(from.Labels, to.Labels) || from.Family != to.Family {
+		shared := newTemplates()
 		for i, o := range objects {
-			objects[i] = o.reduced(labels, to.Family)
+			objects[i] = o.reduced(labels, to.Family, shared)
 		}
 	}
 	s.Restore(objects, version)
@@ -33,12 +34,14 @@ func positions(keys, wanted []string) (at []int, ok bool) {
 }
 
 // reduced gives an object with only some labels, and the members of one family.
-func (o *Object) reduced(labels []int, family Family) *Object {
-	less := *o
-	less.Labels = nil
+func (o *Object) reduced(labels []int, family Family, shared *templates) *Object {
+	template := *o.Template
+	template.Labels = nil
 	for _, i := range labels {
-		less.Labels = append(less.Labels, o.Labels[i])
+		template.Labels = append(template.Labels, o.Labels[i])
 	}
+	less := *o
+	less.Template = shared.shared(&template)
 	less.Members = slices.DeleteFunc(slices.Clone(o.Members), func(m Member) bool { return !family.has(m.Address) })
 	return &less
 }

@@ -8,10 +8,13 @@ import (
 func TestRestoreFromAnotherSource(t *testing.T) {
 	known := []*Object{
 		{
-			Namespace: "prod", Name: "a", Version: 5, Labels: []Label{{"shop", true}, {"blue", true}},
+			Template: &Template{Namespace: "prod", Labels: []Label{{"shop", true}, {"blue", true}}}, Name: "a", Version: 5,
 			Members: []Member{{Address: addr("10.0.0.1")}, {Address: addr("fd00::1")}},
 		},
-		{Namespace: "test", Name: "b", Version: 6, Labels: []Label{{"chat", true}, {}}, Members: []Member{{Address: addr("10.0.0.2")}}},
+		{
+			Template: &Template{Namespace: "test", Labels: []Label{{"chat", true}, {}}}, Name: "b", Version: 6,
+			Members: []Member{{Address: addr("10.0.0.2")}},
+		},
 	}
 	for _, tc := range []struct {
 		name   string
@@ -83,8 +86,8 @@ func TestRestoreFromAnotherSource(t *testing.T) {
 }
 
 func TestReducedLeavesTheObjectAsItIs(t *testing.T) {
-	o := &Object{Labels: []Label{{"a", true}, {"b", true}}, Members: []Member{{Address: addr("10.0.0.1")}, {Address: addr("fd00::1")}}}
-	o.reduced([]int{1}, IPv6)
+	o := &Object{Template: &Template{Labels: []Label{{"a", true}, {"b", true}}}, Members: []Member{{Address: addr("10.0.0.1")}, {Address: addr("fd00::1")}}}
+	o.reduced([]int{1}, IPv6, newTemplates())
 	if len(o.Labels) != 2 || len(o.Members) != 2 || o.Members[0].Address != addr("10.0.0.1") {
 		t.Errorf("want it unchanged, got %+v", o)
 	}

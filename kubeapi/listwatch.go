@@ -35,10 +35,10 @@ type listWatch struct {
 // times are how long to be patient.
 type times struct{ silence, settle time.Duration }
 
-func (w *watcher) listWatch(client rest.Interface, namespace string) *listWatch {
+func (w *watcher) listWatch(client rest.Interface, s *store) *listWatch {
 	return &listWatch{
-		client: client, resource: w.resource, namespace: namespace,
-		selector: w.config.Selector, cached: w.config.Cached, shrinker: w.config.shrinker(),
+		client: client, resource: w.resource, namespace: s.namespace,
+		selector: w.config.Selector, cached: w.config.Cached, shrinker: s.shrinker,
 		contact: w.contact, monitor: w.config.monitor(), times: w.times,
 	}
 }

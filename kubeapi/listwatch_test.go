@@ -97,7 +97,7 @@ func TestPagesOfAListAreShrunk(t *testing.T) {
 	var got []string
 	o := metav1.ListOptions{Limit: 2}
 	for pages := 1; ; pages++ {
-		list, err := w.listWatch(client, "prod").list(t.Context(), o)
+		list, err := w.listWatch(client, w.stores[0]).list(t.Context(), o)
 		if err != nil {
 			t.Fatal(err)
 		}

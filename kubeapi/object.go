@@ -12,35 +12,16 @@ import (
 // Object is what is kept of one Pod or one EndpointSlice. It is immutable once it
 // has been handed to a Sink.
 type Object struct {
-	Namespace string
-	Name      string
+	*Template // what it has in common with others
+
+	Name string
 	// Version is the resourceVersion as a number; 0 if it is none.
 	Version uint64
-	// Labels are the values of Config.Labels, in that order.
-	Labels []Label
-	// Service is a slice's kubernetes.io/service-name or a pod's spec.subdomain.
-	Service string
-	// Ports are the named ports, in their order in the object.
-	Ports []Port
 	// Members are the endpoints of a slice, one for each address, or the one pod;
 	// none for a pod without an address or in a terminal phase.
 	Members []Member
 	// Invalid are the texts that stand where an address should, but are none.
 	Invalid []string
-}
-
-// Label is the value of one label, and whether the object has it at all.
-type Label struct {
-	Value string
-	Set   bool
-}
-
-// Port is a named port of a container or of an endpoint.
-type Port struct {
-	Name string
-	// Protocol is TCP, UDP or SCTP.
-	Protocol string
-	Number   uint16
 }
 
 // Member is one address of an endpoint, or a pod.
@@ -85,7 +66,6 @@ type Logger interface {
 
 // same tells whether o and p differ in their version at most.
 func (o *Object) same(p *Object) bool {
-	return o.Namespace == p.Namespace && o.Name == p.Name && o.Service == p.Service &&
-		slices.Equal(o.Labels, p.Labels) && slices.Equal(o.Ports, p.Ports) &&
+	return o.Template.same(p.Template) && o.Name == p.Name &&
 		slices.Equal(o.Members, p.Members) && slices.Equal(o.Invalid, p.Invalid)
 }

@@ -21,8 +21,8 @@ func TestPodIsAMember(t *testing.T) {
 	p.Spec.Containers = []corev1.Container{{Ports: []corev1.ContainerPort{{Name: "epmd", ContainerPort: 4369}}}}
 	got := shrinker{}.pod(p)
 	want := &Object{
-		Namespace: "prod", Name: "shop-0", Version: 4711, Service: "shop-nodes",
-		Ports:   []Port{{Name: "epmd", Protocol: "TCP", Number: 4369}},
+		Template: &Template{Namespace: "prod", Service: "shop-nodes", Ports: []Port{{"epmd", "TCP", 4369}}},
+		Name:     "shop-0", Version: 4711,
 		Members: []Member{{ID: "shop-0", Pod: "shop-0", Hostname: "shop-0", Address: addr("10.0.0.1"), Ready: true, Serving: true}},
 	}
 	if !reflect.DeepEqual(got, want) {

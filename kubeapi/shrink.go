@@ -14,9 +14,12 @@ import (
 type shrinker struct {
 	labels []string
 	family Family
+	shared *templates // nil if objects are not kept
 }
 
-func (c *Config) shrinker() shrinker { return shrinker{labels: c.Labels, family: c.Family} }
+func (c *Config) shrinker() shrinker {
+	return shrinker{labels: c.Labels, family: c.Family, shared: newTemplates()}
+}
 
 func (s shrinker) shrink(obj any) (*Object, error) {
 	switch obj := obj.(type) {
@@ -25,15 +28,25 @@ func (s shrinker) shrink(obj any) (*Object, error) {
 	case *shrunk:
 		return obj.object, nil
 	case *corev1.Pod:
-		return s.pod(obj), nil
+		return s.share(s.pod(obj)), nil
 	case *discoveryv1.EndpointSlice:
-		return s.slice(obj), nil
+		return s.share(s.slice(obj)), nil
 	}
 	return nil, fmt.Errorf("expected a Pod or an EndpointSlice, got %T", obj)
 }
 
+func (s shrinker) share(o *Object) *Object {
+	if s.shared != nil {
+		o.Template = s.shared.shared(o.Template)
+	}
+	return o
+}
+
 func (s shrinker) meta(m *metav1.ObjectMeta, service string) *Object {
-	o := &Object{Namespace: m.Namespace, Name: m.Name, Version: version(m.ResourceVersion), Service: service}
+	o := &Object{
+		Template: &Template{Namespace: m.Namespace, Service: service},
+		Name:     m.Name, Version: version(m.ResourceVersion),
+	}
 	if len(s.labels) > 0 {
 		o.Labels = make([]Label, len(s.labels))
 		for i, key := range s.labels {

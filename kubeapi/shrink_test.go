@@ -86,7 +86,7 @@ func TestLabelsInTheOrderAskedFor(t *testing.T) {
 }
 
 func TestShrinkTakesPodsAndSlicesOnly(t *testing.T) {
-	object := &Object{Name: "a"}
+	object := &Object{Template: &Template{}, Name: "a"}
 	for _, tc := range []struct {
 		name string
 		obj  any

@@ -23,8 +23,8 @@ func TestSliceHasMembers(t *testing.T) {
 	}}
 	got := shrinker{}.slice(e)
 	want := &Object{
-		Namespace: "prod", Name: "shop-x7k2p", Version: 4711, Service: "shop",
-		Ports:   []Port{{Name: "epmd", Protocol: "TCP", Number: 4369}},
+		Template: &Template{Namespace: "prod", Service: "shop", Ports: []Port{{"epmd", "TCP", 4369}}},
+		Name:     "shop-x7k2p", Version: 4711,
 		Members: []Member{{ID: "u-0", Pod: "shop-0", Hostname: "shop-0", Address: addr("10.0.0.1"), Ready: true, Serving: true}},
 	}
 	if !reflect.DeepEqual(got, want) {

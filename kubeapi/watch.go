@@ -115,7 +115,7 @@ func (w *watcher) run(ctx context.Context) {
 	ctx = klog.NewContext(ctx, logger)
 	var wg sync.WaitGroup
 	for _, store := range w.stores {
-		lw := w.listWatch(client, store.namespace)
+		lw := w.listWatch(client, store)
 		reflector := cache.NewReflectorWithOptions(lw.listerWatcher(), w.resource.example, store, cache.ReflectorOptions{
 			Logger:  &logger,
 			Name:    w.resource.full,

@@ -319,7 +319,7 @@ func TestNothingIsReadFromTheCacheUnasked(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			lw := w.listWatch(client, "prod").listerWatcher()
+			lw := w.listWatch(client, w.stores[0]).listerWatcher()
 			stream, err := lw.WatchWithContext(t.Context(), metav1.ListOptions{})
 			if err != nil {
 				t.Fatal(err)

@@ -1,0 +1,145 @@
+package kubeapi
+
+import (
+	"fmt"
+	"runtime"
+	"strings"
+	"testing"
+
+	corev1 "k8s.io/api/core/v1"
+	discoveryv1 "k8s.io/api/discovery/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+)
+
+// wire is an object as the API server sends it.
+type wire interface {
+	Marshal() ([]byte, error)
+	Unmarshal(data []byte) error
+}
+
+// benchPod is one of 5 KB, most of which is nothing to us.
+func benchPod(i int) wire {
+	app := fmt.Sprintf("app-%d", i/10)
+	name := fmt.Sprintf("%s-7d4b9c6f5-%05d", app, i)
+	return &corev1.Pod{
+		ObjectMeta: metav1.ObjectMeta{
+			Namespace: "production", Name: name, UID: types.UID(fmt.Sprintf("3b1f0d5e-8c7a-4a59-9d39-%012d", i)),
+			ResourceVersion: fmt.Sprint(1_000_000 + i),
+			Labels:          map[string]string{"app": app, "pod-template-hash": "7d4b9c6f5"},
+			Annotations:     map[string]string{"example.com/configuration": strings.Repeat("x", 4<<10)},
+		},
+		Spec: corev1.PodSpec{NodeName: fmt.Sprintf("node-%d", i%100), Containers: []corev1.Container{{
+			Name: "app", Image: "example.com/app:1.2.3",
+			Ports: []corev1.ContainerPort{{Name: "epmd", ContainerPort: 4369, Protocol: corev1.ProtocolTCP}, {Name: "http", ContainerPort: 4000, Protocol: corev1.ProtocolTCP}},
+			Env:   []corev1.EnvVar{{Name: "RELEASE_DISTRIBUTION", Value: "name"}},
+		}}},
+		Status: corev1.PodStatus{
+			Phase: corev1.PodRunning, PodIP: benchAddress(i), PodIPs: []corev1.PodIP{{IP: benchAddress(i)}},
+			Conditions: []corev1.PodCondition{{Type: corev1.PodReady, Status: corev1.ConditionTrue}},
+		},
+	}
+}
+
+// benchSlice is one of 100 endpoints.
+func benchSlice(i int) wire {
+	e := &discoveryv1.EndpointSlice{
+		ObjectMeta: metav1.ObjectMeta{
+			Namespace: "production", Name: fmt.Sprintf("app-%d-x7k2p", i), ResourceVersion: fmt.Sprint(1_000_000 + i),
+			Labels: map[string]string{discoveryv1.LabelServiceName: fmt.Sprintf("app-%d", i), "app": fmt.Sprintf("app-%d", i)},
+		},
+		AddressType: discoveryv1.AddressTypeIPv4,
+		Ports:       []discoveryv1.EndpointPort{{Name: new("epmd"), Protocol: new(corev1.ProtocolTCP), Port: new(int32(4369))}},
+	}
+	for n := range 100 {
+		e.Endpoints = append(e.Endpoints, discoveryv1.Endpoint{
+			Addresses:  []string{benchAddress(100*i + n)},
+			Conditions: discoveryv1.EndpointConditions{Ready: new(true), Serving: new(true), Terminating: new(false)},
+			NodeName:   new(fmt.Sprintf("node-%d", n)),
+			TargetRef: &corev1.ObjectReference{
+				Kind: "Pod", Namespace: "production", Name: fmt.Sprintf("app-%d-7d4b9c6f5-%05d", i, n),
+				UID: types.UID(fmt.Sprintf("3b1f0d5e-8c7a-4a59-%04d-%012d", n, i)),
+			},
+		})
+	}
+	return e
+}
+
+func benchAddress(i int) string { return fmt.Sprintf("10.%d.%d.%d", i>>16&255, i>>8&255, i&255) }
+
+// benchKinds are what there is to watch.
+var benchKinds = []struct {
+	name    string
+	members int // of an object
+	made    func(i int) wire
+	empty   func() wire
+}{
+	{"pods", 1, benchPod, func() wire { return &corev1.Pod{} }},
+	{"endpoints", 100, benchSlice, func() wire { return &discoveryv1.EndpointSlice{} }},
+}
+
+// BenchmarkRead shows what it costs to read a list, first and again, from the wire to the
+// store, and the live heap that it takes.
+func BenchmarkRead(b *testing.B) {
+	for _, kind := range benchKinds {
+		for _, members := range []int{20_000, 100_000} {
+			sent := make([][]byte, members/kind.members)
+			for i := range sent {
+				data, err := kind.made(i).Marshal()
+				if err != nil {
+					b.Fatal(err)
+				}
+				sent[i] = data
+			}
+			read := func(st *store) {
+				list := make([]any, len(sent))
+				for i, data := range sent {
+					o := kind.empty()
+					if err := o.Unmarshal(data); err != nil {
+						b.Fatal(err)
+					}
+					small, err := st.Transformer()(o)
+					if err != nil {
+						b.Fatal(err)
+					}
+					list[i] = small
+				}
+				if err := st.Replace(list, "2000000"); err != nil {
+					b.Fatal(err)
+				}
+			}
+			name := fmt.Sprintf("%s/members=%d", kind.name, members)
+			fresh := func() *store {
+				return (&feed{}).newStore((&Config{Labels: []string{"app"}}).shrinker(), "")
+			}
+			b.Run(name+"/first", func(b *testing.B) {
+				before := liveHeap()
+				var st *store
+				b.ReportAllocs()
+				for b.Loop() {
+					st = fresh()
+					read(st)
+				}
+				b.ReportMetric(float64(liveHeap()-before)/float64(members), "live-B/member")
+				runtime.KeepAlive(st)
+			})
+			b.Run(name+"/again", func(b *testing.B) {
+				st := fresh()
+				read(st)
+				b.ReportAllocs()
+				for b.Loop() {
+					read(st)
+				}
+			})
+		}
+	}
+}
+
+// liveHeap gives the bytes that are reachable.
+func liveHeap() uint64 {
+	runtime.GC()
+	runtime.GC() // what the first one only marked for finalizing or unlinked
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return m.HeapAlloc
+}

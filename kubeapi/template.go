@@ -1,0 +1,94 @@
+package kubeapi
+
+import (
+	"encoding/binary"
+	"hash/maphash"
+	"slices"
+	"weak"
+)
+
+// Template is what the pods of one pod template have in common. Many objects share one, so
+// it is never written to once an object has been handed out.
+type Template struct {
+	Namespace string
+	// Labels are the values of Config.Labels, in that order.
+	Labels []Label
+	// Service is a slice's kubernetes.io/service-name or a pod's spec.subdomain.
+	Service string
+	// Ports are the named ports, in their order in the object.
+	Ports []Port
+}
+
+// Label is the value of one label, and whether the object has it at all.
+type Label struct {
+	Value string
+	Set   bool
+}
+
+// Port is a named port of a container or of an endpoint.
+type Port struct {
+	Name string
+	// Protocol is TCP, UDP or SCTP.
+	Protocol string
+	Number   uint16
+}
+
+func (t *Template) same(o *Template) bool {
+	return t == o || t.Namespace == o.Namespace && t.Service == o.Service &&
+		slices.Equal(t.Labels, o.Labels) && slices.Equal(t.Ports, o.Ports)
+}
+
+// hash is the same for templates that are the same.
+func (t *Template) hash(seed maphash.Seed) uint64 {
+	var h maphash.Hash
+	h.SetSeed(seed)
+	_, _ = h.WriteString(t.Namespace) // never fails
+	_, _ = h.WriteString(t.Service)
+	for _, l := range t.Labels {
+		_, _ = h.WriteString(l.Value)
+	}
+	for _, p := range t.Ports {
+		_, _ = h.WriteString(p.Name)
+		var number [2]byte
+		binary.BigEndian.PutUint16(number[:], p.Number)
+		_, _ = h.Write(number[:])
+	}
+	return h.Sum64()
+}
+
+// templates finds the one that others already share, for as long as any object has it. It
+// is for one goroutine at a time.
+type templates struct {
+	seed  maphash.Seed
+	known map[uint64]weak.Pointer[Template]
+	limit int // of known, before it is looked through for those that are gone
+}
+
+const fewTemplates = 64
+
+func newTemplates() *templates {
+	return &templates{seed: maphash.MakeSeed(), known: make(map[uint64]weak.Pointer[Template]), limit: fewTemplates}
+}
+
+// shared gives t itself if no other is the same.
+func (ts *templates) shared(t *Template) *Template {
+	k := t.hash(ts.seed)
+	if known := ts.known[k].Value(); known != nil && known.same(t) {
+		return known
+	}
+	if len(ts.known) >= ts.limit {
+		ts.sweep()
+	}
+	ts.known[k] = weak.Make(t)
+	return t
+}
+
+func (ts *templates) sweep() {
+	live := make(map[uint64]weak.Pointer[Template]) // deleting does not make a map smaller
+	for k, p := range ts.known {
+		if p.Value() != nil {
+			live[k] = p
+		}
+	}
+	ts.known, ts.limit = live, max(fewTemplates, 2*len(live))
+}
