@@ -30,7 +30,7 @@ func newDirectory(nodes []node, hosts bool) *directory {
 	}
 	for i := range nodes {
 		n := &nodes[i]
-		for _, name := range []string{n.member.Hostname, n.member.Pod, dashed(n.address())} {
+		for _, name := range []string{n.member.Hostname, n.member.Pod(), dashed(n.address())} {
 			if name != "" {
 				d.add(d.byName, name, n)
 			}

@@ -51,13 +51,13 @@ func slice(service string, members ...kubeapi.Member) *kubeapi.Object {
 // endpoint is a ready endpoint that is a pod.
 func endpoint(pod, address string) kubeapi.Member {
 	return kubeapi.Member{
-		ID: "uid-" + pod, Pod: pod, Address: netip.MustParseAddr(address), Ready: true, Serving: true,
+		ID: pod, IsPod: true, Address: netip.MustParseAddr(address), Ready: true, Serving: true,
 	}
 }
 
 // hosted gives an endpoint a hostname, as a StatefulSet does.
 func hosted(m kubeapi.Member) kubeapi.Member {
-	m.Hostname = m.Pod
+	m.Hostname = m.ID
 	return m
 }
 

@@ -162,8 +162,8 @@ func (c *config) nameOf(cand *candidate) (node, entry, problem) {
 }
 
 func describe(e entry) string {
-	if e.member.Pod != "" {
-		return "pod " + e.member.Pod + " at " + e.member.Address.String()
+	if e.member.IsPod {
+		return "pod " + e.member.ID + " at " + e.member.Address.String()
 	}
 	return "address " + e.member.Address.String()
 }

@@ -118,7 +118,7 @@ func TestNodesOfOneLongnameDeclareTheSamePorts(t *testing.T) {
 	nodes, _ := c.nameAll(objects)
 	for i := range nodes {
 		if got, _ := c.port.of(&nodes[i]); got != 9100 {
-			t.Errorf("port of %s: got %d, want 9100", nodes[i].member.Pod, got)
+			t.Errorf("port of %s: got %d, want 9100", nodes[i].member.ID, got)
 		}
 	}
 	equal(t, "SRV", texts(c.rrset(dns.TypeSRV, "erl.internal.", pointers(nodes)).answer),

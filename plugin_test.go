@@ -261,7 +261,6 @@ func TestSharedRecordsAreNotWrittenTo(t *testing.T) {
 	// Two pods of one longname leave room behind the records.
 	c := configOf(t, hostnameBlock)
 	twin := hosted(endpoint("web-0", "10.0.0.2"))
-	twin.ID = "twin"
 	l := serving(tableOf(c, slice("web", hosted(endpoint("web-0", "10.0.0.1")), twin, hosted(endpoint("web-1", "10.0.0.3")))))
 	for _, qtype := range []string{"SRV", "TXT", "A"} {
 		for _, name := range []string{"ERL.internal.", "erl.internal."} {

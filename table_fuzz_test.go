@@ -29,10 +29,10 @@ func (b *bits) object(c *config, service string) *kubeapi.Object {
 		flags := b.next(64)
 		m.Ready, m.Serving, m.Terminating = flags&1 == 0, flags&2 == 0, flags&4 != 0
 		if flags&8 == 0 {
-			m.Hostname = m.Pod
+			m.Hostname = m.ID
 		}
 		if flags&16 != 0 {
-			m.ID = ""
+			m.ID, m.IsPod = "", false
 		}
 		if flags&32 != 0 {
 			m.Hostname = "web_0" // no label

@@ -107,7 +107,6 @@ func TestGroupsThatDifferInCaseAreOneCluster(t *testing.T) {
 func TestNamesOfAReplacedPod(t *testing.T) {
 	old := terminating(hosted(endpoint("web-0", "10.0.0.1")))
 	fresh := hosted(endpoint("web-0", "10.0.0.2"))
-	fresh.ID = "another"
 	for _, include := range []string{"ready", "all"} {
 		t.Run(include, func(t *testing.T) {
 			c := configOf(t, strings.Replace(hostnameBlock, "mode", "include "+include+"\n mode", 1))

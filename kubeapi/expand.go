@@ -155,12 +155,11 @@ func endpoint(m *Member) discoveryv1.Endpoint {
 
 // target is what stands behind an address, nil if that is not known.
 func target(m *Member) *corev1.ObjectReference {
-	if m.ID == "" && m.Pod == "" {
-		return nil
+	switch {
+	case m.IsPod:
+		return &corev1.ObjectReference{Kind: "Pod", Name: m.ID}
+	case m.ID != "":
+		return &corev1.ObjectReference{UID: types.UID(m.ID)}
 	}
-	ref := &corev1.ObjectReference{UID: types.UID(m.ID)}
-	if m.Pod != "" {
-		ref.Kind, ref.Name = "Pod", m.Pod
-	}
-	return ref
+	return nil
 }

@@ -222,7 +222,7 @@ func TestExpandedPod(t *testing.T) {
 	got := c.expander().expand(&Object{
 		Template: &Template{"prod", []Label{{"queue", true}}, "queue-nodes", []Port{{"epmd", "TCP", 4369}}},
 		Name:     "queue-0", Version: 4711,
-		Members: []Member{{ID: "queue-0", Pod: "queue-0", Hostname: "queue-0", Address: addr("10.0.0.1"), Ready: true, Serving: true}},
+		Members: []Member{{ID: "queue-0", IsPod: true, Hostname: "queue-0", Address: addr("10.0.0.1"), Ready: true, Serving: true}},
 	})
 	want := newPod("prod/queue-0", "10.0.0.1", "app=queue")
 	want.TypeMeta = metav1.TypeMeta{APIVersion: "v1", Kind: "Pod"}
@@ -243,7 +243,7 @@ func TestExpandedSlice(t *testing.T) {
 	got := c.expander().expand(&Object{
 		Template: &Template{"prod", []Label{{"shop", true}}, "shop", []Port{{"epmd", "TCP", 4369}}},
 		Name:     "shop-x7k2p", Version: 4711,
-		Members: []Member{{ID: "u-0", Pod: "shop-0", Hostname: "shop-0", Address: addr("fd00::1"), Ready: true, Serving: true}},
+		Members: []Member{{ID: "shop-0", IsPod: true, Hostname: "shop-0", Address: addr("fd00::1"), Ready: true, Serving: true}},
 	})
 	want := newSlice("prod/shop-x7k2p")
 	want.TypeMeta = metav1.TypeMeta{APIVersion: "discovery.k8s.io/v1", Kind: "EndpointSlice"}
@@ -255,7 +255,7 @@ func TestExpandedSlice(t *testing.T) {
 		Addresses:  []string{"fd00::1"},
 		Hostname:   new("shop-0"),
 		Conditions: discoveryv1.EndpointConditions{Ready: new(true), Serving: new(true), Terminating: new(false)},
-		TargetRef:  &corev1.ObjectReference{Kind: "Pod", Name: "shop-0", UID: "u-0"},
+		TargetRef:  &corev1.ObjectReference{Kind: "Pod", Name: "shop-0"},
 	}}
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("\nwant %+v\n got %+v", want, got)
@@ -304,9 +304,9 @@ func TestGeneratorMakesEveryCase(t *testing.T) {
 		"both families":  func(o *Object) bool { return hasFamily(o, IPv4) && hasFamily(o, IPv6) },
 		"invalid only":   func(o *Object) bool { return len(o.Members) == 0 && len(o.Invalid) > 0 },
 		"invalid beside": func(o *Object) bool { return len(o.Members) > 0 && len(o.Invalid) > 0 },
-		"no target":      hasMember(func(m Member) bool { return m.ID == "" && m.Pod == "" }),
-		"pod without ID": hasMember(func(m Member) bool { return m.ID == "" && m.Pod != "" }),
-		"other than pod": hasMember(func(m Member) bool { return m.ID != "" && m.Pod == "" }),
+		"no target":      hasMember(func(m Member) bool { return m.ID == "" }),
+		"pod":            hasMember(func(m Member) bool { return m.IsPod }),
+		"other than pod": hasMember(func(m Member) bool { return m.ID != "" && !m.IsPod }),
 		"hostname":       hasMember(func(m Member) bool { return m.Hostname != "" }),
 		"terminating":    hasMember(func(m Member) bool { return m.Terminating }),
 		"serving only":   hasMember(func(m Member) bool { return m.Serving && !m.Ready }),

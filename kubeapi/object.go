@@ -26,17 +26,24 @@ type Object struct {
 
 // Member is one address of an endpoint, or a pod.
 type Member struct {
-	// ID tells members of one namespace apart: the UID of an endpoint's target,
-	// the name of a pod; empty where nothing says who stands behind an address.
-	ID string
-	// Pod is the pod's name, empty for an endpoint that is no pod.
-	Pod      string
+	// ID tells members of one namespace apart: a pod's name, or the UID of an endpoint's
+	// other target; empty where nothing says who stands behind an address.
+	ID       string
 	Hostname string
 	Address  netip.Addr
+	IsPod    bool
 	// Ready, Serving and Terminating are EndpointConditions of discovery.k8s.io/v1
 	// with its defaults. For a pod, Terminating is a deletionTimestamp, Ready and
 	// Serving are its Ready condition.
 	Ready, Serving, Terminating bool
+}
+
+// Pod gives the pod's name, empty for an endpoint that is no pod.
+func (m *Member) Pod() string {
+	if m.IsPod {
+		return m.ID
+	}
+	return ""
 }
 
 // Change replaces Old by New. Old is nil for a new object, New for a removed one.

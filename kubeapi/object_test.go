@@ -11,7 +11,7 @@ func TestSameLooksAtEverythingButTheVersion(t *testing.T) {
 		return &Object{
 			Template: &Template{"prod", []Label{{"shop", true}}, "shop", []Port{{"epmd", "TCP", 4369}}},
 			Name:     "a", Version: 5,
-			Members: []Member{{ID: "u", Pod: "a", Hostname: "a", Address: addr("10.0.0.1"), Ready: true, Serving: true}},
+			Members: []Member{{ID: "a", IsPod: true, Hostname: "a", Address: addr("10.0.0.1"), Ready: true, Serving: true}},
 			Invalid: []string{"x"},
 		}
 	}

@@ -23,7 +23,7 @@ func (s shrinker) pod(p *corev1.Pod) *Object {
 	ready := podReady(&p.Status)
 	o.Members = []Member{{
 		ID:          p.Name,
-		Pod:         p.Name,
+		IsPod:       true,
 		Hostname:    p.Spec.Hostname,
 		Address:     addr,
 		Ready:       ready,

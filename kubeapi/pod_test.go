@@ -23,7 +23,7 @@ func TestPodIsAMember(t *testing.T) {
 	want := &Object{
 		Template: &Template{Namespace: "prod", Service: "shop-nodes", Ports: []Port{{"epmd", "TCP", 4369}}},
 		Name:     "shop-0", Version: 4711,
-		Members: []Member{{ID: "shop-0", Pod: "shop-0", Hostname: "shop-0", Address: addr("10.0.0.1"), Ready: true, Serving: true}},
+		Members: []Member{{ID: "shop-0", IsPod: true, Hostname: "shop-0", Address: addr("10.0.0.1"), Ready: true, Serving: true}},
 	}
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("\nwant %+v\n got %+v", want, got)
@@ -72,7 +72,7 @@ func TestPodConditions(t *testing.T) {
 		t.Run(tc.name, func(t *testing.T) {
 			p := newPod("prod/shop-0", "10.0.0.1")
 			p.Status.Conditions, p.DeletionTimestamp = tc.conditions, tc.deleted
-			tc.want.ID, tc.want.Pod, tc.want.Address = "shop-0", "shop-0", addr("10.0.0.1")
+			tc.want.ID, tc.want.IsPod, tc.want.Address = "shop-0", true, addr("10.0.0.1")
 			if got := (shrinker{}).pod(p).Members; !slices.Equal(got, []Member{tc.want}) {
 				t.Errorf("\nwant %+v\n got %+v", tc.want, got)
 			}

@@ -39,9 +39,9 @@ func (s shrinker) endpoint(o *Object, e *discoveryv1.Endpoint) {
 		Terminating: isTrue(e.Conditions.Terminating, false),
 	}
 	if e.TargetRef != nil {
-		m.ID = string(e.TargetRef.UID)
-		if e.TargetRef.Kind == "Pod" {
-			m.Pod = e.TargetRef.Name
+		// A pod's UID would make two of a pod that is replaced, and adds to the memory of all.
+		if m.ID, m.IsPod = e.TargetRef.Name, e.TargetRef.Kind == "Pod" && e.TargetRef.Name != ""; !m.IsPod {
+			m.ID = string(e.TargetRef.UID)
 		}
 	}
 	if e.Hostname != nil {

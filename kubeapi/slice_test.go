@@ -25,7 +25,7 @@ func TestSliceHasMembers(t *testing.T) {
 	want := &Object{
 		Template: &Template{Namespace: "prod", Service: "shop", Ports: []Port{{"epmd", "TCP", 4369}}},
 		Name:     "shop-x7k2p", Version: 4711,
-		Members: []Member{{ID: "u-0", Pod: "shop-0", Hostname: "shop-0", Address: addr("10.0.0.1"), Ready: true, Serving: true}},
+		Members: []Member{{ID: "shop-0", IsPod: true, Hostname: "shop-0", Address: addr("10.0.0.1"), Ready: true, Serving: true}},
 	}
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("\nwant %+v\n got %+v", want, got)
@@ -64,9 +64,10 @@ func TestEndpointTargets(t *testing.T) {
 		want   Member
 	}{
 		{"none", nil, Member{}},
-		{"pod", &corev1.ObjectReference{Kind: "Pod", Name: "shop-0", UID: "u-0"}, Member{ID: "u-0", Pod: "shop-0"}},
-		{"pod without UID", &corev1.ObjectReference{Kind: "Pod", Name: "shop-0"}, Member{Pod: "shop-0"}},
+		{"pod", &corev1.ObjectReference{Kind: "Pod", Name: "shop-0", UID: "u-0"}, Member{ID: "shop-0", IsPod: true}},
+		{"pod without UID", &corev1.ObjectReference{Kind: "Pod", Name: "shop-0"}, Member{ID: "shop-0", IsPod: true}},
 		{"node", &corev1.ObjectReference{Kind: "Node", Name: "node-a", UID: "u-a"}, Member{ID: "u-a"}},
+		{"pod without name", &corev1.ObjectReference{Kind: "Pod", UID: "u-0"}, Member{ID: "u-0"}},
 		{"no kind", &corev1.ObjectReference{Name: "shop-0", UID: "u-0"}, Member{ID: "u-0"}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
