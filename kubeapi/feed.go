@@ -18,7 +18,7 @@ type feed struct {
 
 // newStore adds a store for what a namespace holds, or all of them.
 func (f *feed) newStore(s shrinker, namespace string) *store {
-	st := &store{shrinker: s, feed: f, namespace: namespace, objects: make(map[key]entry)}
+	st := &store{shrinker: s, feed: f, namespace: namespace, objects: make(catalog)}
 	f.stores = append(f.stores, st)
 	f.missing++
 	return st
@@ -30,7 +30,7 @@ func (f *feed) join(sink Sink) {
 	defer f.mu.Unlock()
 	var changes []Change
 	for _, s := range f.stores {
-		for _, e := range s.objects {
+		for e := range s.objects.all {
 			changes = append(changes, Change{New: e.Object})
 		}
 	}
@@ -61,7 +61,7 @@ func (f *feed) restore(objects []*Object, version uint64) {
 	for _, o := range objects {
 		for _, s := range f.stores {
 			if s.namespace == "" || s.namespace == o.Namespace {
-				s.objects[key{o.Namespace, o.Name}] = entry{o, o.Version}
+				s.objects.put(entry{o, o.Version})
 			}
 		}
 	}
@@ -73,7 +73,7 @@ func (f *feed) all() (objects []*Object, version uint64, known bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	for _, s := range f.stores {
-		for _, e := range s.objects {
+		for e := range s.objects.all {
 			objects = append(objects, e.Object)
 		}
 	}

@@ -14,8 +14,8 @@ import (
 type store struct {
 	shrinker  shrinker
 	feed      *feed
-	namespace string        // of all objects; empty for all namespaces
-	objects   map[key]entry // written to under the feed's lock
+	namespace string  // of all objects; empty for all namespaces
+	objects   catalog // written to under the feed's lock
 	isFilled  bool
 }
 
@@ -72,14 +72,13 @@ func (s *store) set(obj any) error {
 	}
 	s.feed.mu.Lock()
 	defer s.feed.mu.Unlock()
-	k := key{o.Namespace, o.Name}
-	old, known := s.objects[k]
+	old, known := s.objects.get(o)
 	switch {
 	case known && old.newerThan(o):
 	case known && old.same(o):
-		s.objects[k] = entry{old.Object, o.Version}
+		s.objects.put(entry{old.Object, o.Version})
 	default:
-		s.objects[k] = entry{o, o.Version}
+		s.objects.put(entry{o, o.Version})
 		s.feed.apply([]Change{{Old: old.Object, New: o}}, o.Version)
 	}
 	return nil
@@ -93,9 +92,8 @@ func (s *store) Delete(obj any) error {
 	}
 	s.feed.mu.Lock()
 	defer s.feed.mu.Unlock()
-	k := key{o.Namespace, o.Name}
-	if old, known := s.objects[k]; known && !old.newerThan(o) {
-		delete(s.objects, k)
+	if old, known := s.objects.get(o); known && !old.newerThan(o) {
+		s.objects.remove(o)
 		s.feed.apply([]Change{{Old: old.Object}}, o.Version)
 	}
 	return nil
@@ -142,20 +140,20 @@ func (s *store) fill(objects map[key]*Object, version func(changes []Change, new
 // diff tells how to come from before to after, and the newest version in that. Objects
 // that did not change are kept, but not their versions: these may even go back, as after an
 // etcd was restored, and what follows would look out of order.
-func diff(before map[key]entry, after map[key]*Object) (entries map[key]entry, changes []Change, newest uint64) {
-	for k, old := range before {
-		if after[k] == nil {
+func diff(before catalog, after map[key]*Object) (entries catalog, changes []Change, newest uint64) {
+	for old := range before.all {
+		if after[key{old.Namespace, old.Name}] == nil {
 			changes = append(changes, Change{Old: old.Object})
 		}
 	}
-	entries = make(map[key]entry, len(after))
-	for k, o := range after {
-		old, known := before[k]
+	entries = make(catalog)
+	for _, o := range after {
+		old, known := before.get(o)
 		if known && old.same(o) {
-			entries[k] = entry{old.Object, o.Version}
+			entries.put(entry{old.Object, o.Version})
 			continue
 		}
-		entries[k] = entry{o, o.Version}
+		entries.put(entry{o, o.Version})
 		changes = append(changes, Change{Old: old.Object, New: o})
 		newest = max(newest, o.Version)
 	}

@@ -140,12 +140,11 @@ func TestReplaceTellsTheDifference(t *testing.T) {
 func TestReplaceKeepsWhatDidNotChange(t *testing.T) {
 	sink := newSink(t)
 	s := storeFor(shrinker{}, sink)
-	a := key{"prod", "a"}
 	_ = s.Add(at("5", newPod("prod/a", "10.0.0.1")))
-	before := s.objects[a].Object
+	before := s.objects["prod"]["a"].Object
 	_ = s.Replace([]any{at("6", newPod("prod/a", "10.0.0.1"))}, "6")
-	if s.objects[a].Object != before || sink.objects[a] != before {
-		t.Errorf("want the same pointer %p everywhere, got %p and %p", before, s.objects[a].Object, sink.objects[a])
+	if s.objects["prod"]["a"].Object != before || sink.objects[key{"prod", "a"}] != before {
+		t.Errorf("want the same pointer %p everywhere, got %p and %p", before, s.objects["prod"]["a"].Object, sink.objects[key{"prod", "a"}])
 	}
 }
 
