@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"runtime"
 	"testing"
 	"time"
 
@@ -17,10 +18,12 @@ import (
 // discard takes a message, and packs it if it is asked to.
 type discard struct {
 	test.ResponseWriter
-	pack bool
+	pack    bool
+	answers int
 }
 
 func (w *discard) WriteMsg(m *dns.Msg) error {
+	w.answers = len(m.Answer)
 	if w.pack {
 		m.Compress = true
 		_, err := m.Pack()
@@ -107,4 +110,74 @@ func BenchmarkChange(b *testing.B) {
 			})
 		}
 	}
+}
+
+// BenchmarkMemory shows what the table takes for a member beside the objects themselves,
+// and what each kind of question adds for good.
+func BenchmarkMemory(b *testing.B) {
+	const clusters, members = 10_000, 10
+	for _, kind := range []struct {
+		name  string
+		types []uint16
+		below bool // a member's own name is asked for, too
+	}{
+		{"unasked", nil, false},
+		{"SRV", []uint16{dns.TypeSRV}, false},
+		{"TXT", []uint16{dns.TypeTXT}, false},
+		{"A", []uint16{dns.TypeA}, false},
+		{"SRV+TXT+A", []uint16{dns.TypeSRV, dns.TypeTXT, dns.TypeA}, false},
+		{"SRV+member", []uint16{dns.TypeSRV}, true},
+	} {
+		b.Run(kind.name, func(b *testing.B) {
+			c := configOf(b, "longnames erl.internal {\n group_by app\n lookup pods\n}")
+			var changes []kubeapi.Change
+			for i := range clusters * members {
+				app := fmt.Sprint("app-", i/members)
+				name := fmt.Sprintf("%s-%d", app, i%members)
+				o := labelled(c, labels{"app": app}, slice(name, endpoint(name, fmt.Sprintf("10.%d.%d.%d", i>>16, i>>8&255, i&255))))
+				changes = append(changes, kubeapi.Change{New: o})
+			}
+			var t *table
+			var added uint64
+			for b.Loop() {
+				t = nil
+				before := liveHeap()
+				t = newTable(c)
+				t.Apply(changes, 1)
+				t.Synced()
+				t.takeDirty() // as is done all the time
+				l := serving(t)
+				for i := range clusters {
+					name := fmt.Sprintf("app-%d.prod.erl.internal.", i)
+					for _, qtype := range kind.types {
+						must(b, l, name, qtype)
+					}
+					if kind.below {
+						must(b, l, fmt.Sprintf("app-%d-0.", i)+name, dns.TypeA)
+					}
+				}
+				added = liveHeap() - before
+			}
+			b.ReportMetric(float64(added)/(clusters*members), "B/member")
+			runtime.KeepAlive(t)
+			runtime.KeepAlive(changes)
+		})
+	}
+}
+
+func must(b *testing.B, l *Longnames, name string, qtype uint16) {
+	b.Helper()
+	w := &discard{}
+	if _, err := l.ServeDNS(b.Context(), w, new(dns.Msg).SetQuestion(name, qtype)); err != nil || w.answers == 0 {
+		b.Fatalf("%s %s: got %d records and %v, want some", name, dns.TypeToString[qtype], w.answers, err)
+	}
+}
+
+// liveHeap gives the bytes that are reachable.
+func liveHeap() uint64 {
+	runtime.GC()
+	runtime.GC() // the first may only have found what it can free
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return m.HeapAlloc
 }

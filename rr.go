@@ -14,6 +14,7 @@ func (c *config) srv(owner string, nodes []*node, ports func(i int) []uint16) *r
 		port   uint16
 	}
 	set := &rrset{answer: make([]dns.RR, 0, len(nodes))}
+	records := make([]dns.SRV, 0, len(nodes)) // all at once; should they be more, those made stay where they are
 	seen := make(map[end]bool, len(nodes))
 	for i, n := range nodes {
 		hasGlue := false
@@ -21,7 +22,8 @@ func (c *config) srv(owner string, nodes []*node, ports func(i int) []uint16) *r
 			e := end{n.target(), port}
 			if !seen[e] {
 				seen[e] = true
-				set.answer = append(set.answer, &dns.SRV{Hdr: header(owner, dns.TypeSRV, c.ttl), Port: port, Target: e.target})
+				records = append(records, dns.SRV{Hdr: header(owner, dns.TypeSRV, c.ttl), Port: port, Target: e.target})
+				set.answer = append(set.answer, &records[len(records)-1])
 				hasGlue = c.hasHost(e.target)
 			}
 		}
@@ -39,12 +41,14 @@ func (c *config) srv(owner string, nodes []*node, ports func(i int) []uint16) *r
 
 // txt makes TXT records, each of one string: the longname.
 func (c *config) txt(owner string, nodes []*node) []dns.RR {
-	rrs := make([]dns.RR, 0, len(nodes))
+	rrs, records, strs := make([]dns.RR, 0, len(nodes)), make([]dns.TXT, len(nodes)), make([]string, len(nodes))
 	for i, n := range nodes {
 		if i > 0 && nodes[i-1].text == n.text {
 			continue // nodes are ordered by it
 		}
-		rrs = append(rrs, &dns.TXT{Hdr: header(owner, dns.TypeTXT, c.ttl), Txt: []string{n.longname()}})
+		strs[i] = n.longname()
+		records[i] = dns.TXT{Hdr: header(owner, dns.TypeTXT, c.ttl), Txt: strs[i : i+1 : i+1]}
+		rrs = append(rrs, &records[i])
 	}
 	return rrs
 }

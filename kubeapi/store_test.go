@@ -130,7 +130,7 @@ func TestReplaceTellsTheDifference(t *testing.T) {
 			case tc.want != nil && (len(got) != 1 || !slices.Equal(describe(got[0].changes), tc.want) || got[0].version != tc.version):
 				t.Errorf("want %q at %d in one call, got %+v", tc.want, tc.version, got)
 			}
-			if len(s.objects) != len(tc.after) {
+			if len(slices.Collect(s.objects.all)) != len(tc.after) {
 				t.Errorf("want %d objects, got %v", len(tc.after), s.objects)
 			}
 		})
