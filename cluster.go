@@ -52,18 +52,24 @@ func (r *roster) members(conf *config, cluster string) *members {
 func (r *roster) with(removed, added []*kubeapi.Object) *roster {
 	slices.SortFunc(removed, compareObjects)
 	slices.SortFunc(added, compareObjects)
-	objects := make([]*kubeapi.Object, 0, max(0, len(r.objects)-len(removed)+len(added)))
-	for _, o := range r.objects {
-		for len(added) > 0 && compareObjects(added[0], o) < 0 {
-			objects, added = append(objects, added[0]), added[1:]
-		}
-		if len(removed) > 0 && compareObjects(removed[0], o) == 0 {
+	objects, rest := make([]*kubeapi.Object, 0, max(0, len(r.objects)-len(removed)+len(added))), r.objects
+	upTo := func(o *kubeapi.Object) (found bool) {
+		at, found := slices.BinarySearchFunc(rest, o, compareObjects)
+		objects, rest = append(objects, rest[:at]...), rest[at:]
+		return found
+	}
+	for len(removed) > 0 || len(added) > 0 {
+		if len(added) == 0 || len(removed) > 0 && compareObjects(removed[0], added[0]) <= 0 {
+			if upTo(removed[0]) {
+				rest = rest[1:]
+			}
 			removed = removed[1:]
 			continue
 		}
-		objects = append(objects, o)
+		upTo(added[0])
+		objects, added = append(objects, added[0]), added[1:]
 	}
-	return &roster{objects: append(objects, added...)}
+	return &roster{objects: append(objects, rest...)}
 }
 
 // along gives a roster with the members of r, as they are there, and those of other objects.

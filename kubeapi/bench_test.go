@@ -2,6 +2,7 @@ package kubeapi
 
 import (
 	"fmt"
+	"path/filepath"
 	"runtime"
 	"strings"
 	"testing"
@@ -142,4 +143,37 @@ func liveHeap() uint64 {
 	var m runtime.MemStats
 	runtime.ReadMemStats(&m)
 	return m.HeapAlloc
+}
+
+// BenchmarkSnapshot shows what it costs to write what is known, and to start from it.
+func BenchmarkSnapshot(b *testing.B) {
+	const members = 20_000
+	for _, kind := range benchKinds {
+		c := &Config{Lookup: Lookup(kind.name), Labels: []string{"app"}, Log: &recordingLog{}}
+		f := newSnapshotFile(c, filepath.Join(b.TempDir(), "snapshot.json"), origin{})
+		s := &snapshot{version: 1}
+		for i := range members / kind.members {
+			o, err := f.shrinker.shrink(kind.made(i))
+			if err != nil {
+				b.Fatal(err)
+			}
+			s.objects = append(s.objects, o)
+		}
+		b.Run(kind.name+"/write", func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				if err := f.write(b.Context(), s); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+		b.Run(kind.name+"/read", func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				if read, err := f.read(); err != nil || len(read.objects) != len(s.objects) {
+					b.Fatalf("got %v, want %d objects", err, len(s.objects))
+				}
+			}
+		})
+	}
 }
