@@ -2,6 +2,7 @@ package kubeapi
 
 import (
 	"crypto/sha256"
+	"encoding/hex"
 	"fmt"
 	"maps"
 	"os"
@@ -35,21 +36,39 @@ func (id identity) same(other identity) bool {
 // tokens are not among them.
 func (conn *connection) identity(c *Config) (identity, error) {
 	id := c.identity(conn.config.Host, conn.namespaces)
+	authority, err := conn.authority()
+	if err != nil {
+		return identity{}, err
+	}
+	if len(authority) > 0 {
+		// All clusters have their API server at much the same address, but none another's CA.
+		sum := sha256.Sum256(authority)
+		id.origin["authority"] = hex.EncodeToString(sum[:8])
+	}
 	hash := sha256.New()
 	// The URL may have a password, and there may be a token now where there was none.
 	fmt.Fprintf(hash, "%q %t %q %q %q %q\n", conn.config.Host, conn.config.WrapTransport != nil,
 		c.Context, c.ServiceAccount, c.CertFile, c.KeyFile)
-	for _, path := range []string{c.Kubeconfig, conn.config.CAFile} {
-		if path == "" {
-			continue
-		}
-		data, err := os.ReadFile(path)
+	fmt.Fprintf(hash, "%q %q\n", conn.config.CAFile, authority)
+	if c.Kubeconfig != "" {
+		data, err := os.ReadFile(c.Kubeconfig)
 		if err != nil {
 			return identity{}, fmt.Errorf("credentials: %w", err)
 		}
-		fmt.Fprintf(hash, "%q %d\n", path, len(data))
-		hash.Write(data)
+		fmt.Fprintf(hash, "%q %q\n", c.Kubeconfig, data)
 	}
 	hash.Sum(id.credentials[:0])
 	return id, nil
+}
+
+// authority gives the certificates that the API server's is checked against, if any.
+func (conn *connection) authority() ([]byte, error) {
+	if len(conn.config.CAData) > 0 || conn.config.CAFile == "" {
+		return conn.config.CAData, nil
+	}
+	data, err := os.ReadFile(conn.config.CAFile)
+	if err != nil {
+		return nil, fmt.Errorf("credentials: %w", err)
+	}
+	return data, nil
 }

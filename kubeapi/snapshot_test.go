@@ -15,6 +15,8 @@ import (
 	"time"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+
+	"github.com/longnames/longnames/test/fakeapi"
 )
 
 // snapshotConfig keeps pods in a file of that name in a new directory.
@@ -414,4 +416,31 @@ func TestSnapshotThatIsTooLarge(t *testing.T) {
 	wantError(t, err, "members.json: expected at most ")
 	wantError(t, f.write(t.Context(), &snapshot{objects: knownPods("a"), version: 7, written: writtenAt}), "expected at most ")
 	wantFiles(t, f.path, "members.json")
+}
+
+// In-cluster, the API server of each cluster is at much the same address.
+func TestSnapshotOfAnotherClusterAtTheSameAddress(t *testing.T) {
+	here, there := fakeapi.New(t, fakeapi.WithTLS()), fakeapi.New(t, fakeapi.WithTLS())
+	path := filepath.Join(t.TempDir(), "members.json")
+	file := func(api *fakeapi.Server) *snapshotFile {
+		c := Config{Lookup: Pods, Namespaces: []string{"prod"}, Log: &recordingLog{}}
+		kubeconfig(api, t.TempDir())(&c)
+		text, err := os.ReadFile(c.Kubeconfig)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(c.Kubeconfig, bytes.ReplaceAll(text, []byte(there.URL), []byte(here.URL)), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		source, err := New(c)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return source.Snapshot(path).file
+	}
+	write(t, file(here), knownPods("a")...)
+	_, err := file(here).read()
+	wantError(t, err, "")
+	_, err = file(there).read()
+	wantError(t, err, "another configuration: expected authority")
 }
