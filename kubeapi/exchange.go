@@ -124,12 +124,14 @@ func (a answer) Read(p []byte) (int, error) {
 }
 
 // unreachable is a connection that could not be made or was lost. To a reflector it is a
-// refused one, after which it waits and goes on from where it was, instead of reading
-// everything again.
+// refused one, after which it waits and tries the same again.
 type unreachable struct{ err error }
 
 func (u unreachable) Error() string   { return u.err.Error() }
 func (u unreachable) Unwrap() []error { return []error{syscall.ECONNREFUSED, u.err} }
+
+// isUnreachable tells of requests that nobody has answered.
+func isUnreachable(err error) bool { return endReason(err) == WatchUnreachable }
 
 // undecodable is the error of an answer that is not what an API server says.
 type undecodable struct{ error }

@@ -127,6 +127,14 @@ func (l *listWatch) watch(ctx context.Context, o metav1.ListOptions) (watch.Inte
 	return nil, l.ended(&o, o.SendInitialEvents != nil, err)
 }
 
+// astray gives the error after which a reflector does not go on from where a watch was, but
+// reads everything again. While nobody answered, etcd may have been restored, and have come
+// to the same versions with other objects: of these, the watch would never tell.
+func (l *listWatch) astray(err error) error {
+	l.fresh.Store(true)
+	return apierrors.NewResourceExpired(err.Error())
+}
+
 // watching is the request that a watch is.
 func (l *listWatch) watching() request { return request{"watch", l.namespace} }
 
@@ -144,6 +152,9 @@ func (l *listWatch) ended(o *metav1.ListOptions, short bool, err error) error {
 			return apierrors.NewInternalError(err)
 		}
 		return apierrors.NewResourceExpired(err.Error())
+	case !short && isUnreachable(err):
+		l.contact.observe(l.watching(), err)
+		return l.astray(err)
 	case isVersionUnavailable(err) && version(o.ResourceVersion) == 0:
 		// No version was asked for. A reflector would ask for none again, at once and for ever.
 		err = apierrors.NewInternalError(err)

@@ -86,10 +86,16 @@ func (s *stream) run() {
 		return // nobody wants it any more
 	}
 	var lost unreachable
-	if s.useful && (errors.Is(err, errClosed) || errors.As(err, &lost)) {
+	switch {
+	case s.useful && errors.Is(err, errClosed):
 		s.monitor.WatchEnded(endReason(err))
 		s.rest()
 		return // the reflector goes on from there, at once
+	case s.useful && errors.As(err, &lost):
+		s.monitor.WatchEnded(endReason(err))
+		s.rest()
+		s.send(watch.Event{Type: watch.Error, Object: status(s.astray(err))})
+		return
 	}
 	s.send(watch.Event{Type: watch.Error, Object: status(s.ended(&s.options, s.isShort(), err))})
 }

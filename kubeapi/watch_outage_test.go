@@ -18,14 +18,17 @@ const (
 	junkLine     = "ERROR API server sends what cannot be understood"
 )
 
-func TestWatchGoesOnAfterACut(t *testing.T) {
+// Only a watch that ended in good order goes on from where it was; otherwise everything is
+// read again.
+func TestWatchThatEnds(t *testing.T) {
 	t.Parallel()
 	for _, tc := range []struct {
-		name string
-		end  func(*fakeapi.Server)
+		name  string
+		end   func(*fakeapi.Server)
+		calls int
 	}{
-		{"in the middle of the stream", func(api *fakeapi.Server) { api.Cut() }},
-		{"in good order", func(api *fakeapi.Server) { api.EndWatches() }},
+		{"in the middle of the stream", func(api *fakeapi.Server) { api.Cut() }, 1},
+		{"in good order", func(api *fakeapi.Server) { api.EndWatches() }, 2},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()
@@ -41,8 +44,8 @@ func TestWatchGoesOnAfterACut(t *testing.T) {
 			api.Put(newPod("prod/c", "10.0.0.3"))
 			api.Delete(newPod("prod/a", ""))
 			w.eventually(t, "prod/b 10.0.0.2", "prod/c 10.0.0.3")
-			if got := len(w.calls()); got != 2 {
-				t.Errorf("want two calls, got %d", got)
+			if got := len(w.calls()); got != tc.calls {
+				t.Errorf("want %d calls, got %d", tc.calls, got)
 			}
 			if got := api.Requests(fakeapi.Verb("list")); len(got) > 0 {
 				t.Errorf("want no list, got %v", got)
@@ -103,7 +106,7 @@ func TestAnExpiredVersionIsNoOutage(t *testing.T) {
 	api.Put(newPod("prod/a", "10.0.0.1"))
 	w.synced(t, api, 1, "prod/a 10.0.0.1")
 	api.Inject(fakeapi.Fault{Status: 410, Reason: metav1.StatusReasonExpired, Times: 1})
-	api.Cut()
+	api.EndWatches()
 	api.WaitForOpened(2)
 	w.log.want(t)
 	w.want(t, "prod/a 10.0.0.1")
@@ -267,6 +270,46 @@ func TestWatchSurvivesWhatIsSent(t *testing.T) {
 			if w.fewest < 1 {
 				t.Error("want the known member to stay, got none for a while")
 			}
+		})
+	}
+}
+
+// The backup is a little older, and by the time that the watch could go on, versions have
+// passed those that were seen: nothing goes back, but prod/b is gone, and prod/c is there.
+func TestEtcdRestoredThatHasCaughtUp(t *testing.T) {
+	t.Parallel()
+	for _, tc := range []struct {
+		name string
+		back bool // the API server is there again when it catches up
+	}{
+		{"before it answers again", false},
+		{"afterwards", true},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			t.Parallel()
+			api := fakeapi.New(t)
+			w := watchAPI(t, api, nil)
+			api.WaitForWatches(1)
+			api.Put(newPod("prod/a", "10.0.0.1"), newPod("prod/b", "10.0.0.2"))
+			w.synced(t, api, 1, "prod/a 10.0.0.1", "prod/b 10.0.0.2")
+			api.Stop()
+			api.Delete(newPod("prod/b", ""))
+			api.Rewind(2)
+			api.Put(newPod("prod/c", "10.0.0.3"))
+			start := func() {
+				api.Start()
+				api.WaitForWatches(1)
+			}
+			if tc.back {
+				start()
+			}
+			for i := range 5 {
+				api.Put(newPod("prod/a", fmt.Sprintf("10.0.1.%d", i)))
+			}
+			if !tc.back {
+				start()
+			}
+			w.eventually(t, "prod/a 10.0.1.4", "prod/c 10.0.0.3")
 		})
 	}
 }

@@ -244,17 +244,18 @@ func TestVersionsAskedFor(t *testing.T) {
 		cached  bool
 		first   []string
 		expired []string // after the server has forgotten the version
+		cut     []string // after the connection was lost
 		rewound []string // after it has been set back
 	}{
-		{"newest", nil, false, []string{"watch -"}, []string{"watch 3"}, []string{"watch 5", "watch -"}},
-		{"cached", nil, true, []string{"watch 0"}, []string{"watch 3"}, []string{"watch 5", "watch -"}},
+		{"newest", nil, false, []string{"watch -"}, []string{"watch 3"}, []string{"watch -"}, []string{"watch 6", "watch -"}},
+		{"cached", nil, true, []string{"watch 0"}, []string{"watch 3"}, []string{"watch -"}, []string{"watch 6", "watch -"}},
 		{
 			"newest, without WatchList", old, false, []string{"watch -", "list -", "watch 2"},
-			[]string{"watch 3", "list 3", "watch 4"}, []string{"watch 5", "list 5", "list -", "watch 1"},
+			[]string{"watch 3", "list 3", "watch 4"}, []string{"watch -", "list -", "watch 5"}, []string{"watch 6", "list 6", "list -", "watch 1"},
 		},
 		{
 			"cached, without WatchList", old, true, []string{"watch 0", "list 0", "watch 2"},
-			[]string{"watch 3", "list 3", "watch 4"}, []string{"watch 5", "list 5", "list -", "watch 1"},
+			[]string{"watch 3", "list 3", "watch 4"}, []string{"watch -", "list -", "watch 5"}, []string{"watch 6", "list 6", "list -", "watch 1"},
 		},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
@@ -270,7 +271,8 @@ func TestVersionsAskedFor(t *testing.T) {
 				want []string
 			}{
 				{"first", func() {}, tc.first},
-				{"expired", func() { api.Compact(); api.Cut() }, tc.expired},
+				{"expired", func() { api.Compact(); api.EndWatches() }, tc.expired},
+				{"cut", func() { api.Cut() }, tc.cut},
 				{"rewound", func() {
 					api.Rewind(1)
 					api.Send(watch.Error, &metav1.Status{Status: "Failure", Code: 503}) // so that it is read again
