@@ -49,6 +49,9 @@ func (b *block) start(old *block) {
 	b.wg.Go(func() { b.table.run(b.ctx) })
 	b.wg.Go(func() { newAudit(b.config, b.table).run(b.ctx) })
 	b.limit = b.config.startupTimeout
+	if old == nil && len(b.config.source.Manifests) == 0 {
+		lastContact.WithLabelValues(b.config.name()).SetToCurrentTime() // or it would be missing as long as nobody answers
+	}
 	if old != nil {
 		b.table.inheritSerial(old.table)
 	}

@@ -14,7 +14,7 @@ const burstTime = 2 * time.Second
 // burst is what a cluster loses in events that follow each other.
 type burst struct {
 	before *roster // with those who have come since
-	lost   int     // addresses, without as many as have come since
+	lost   int     // members, without as many as have come since
 	most   int     // that lost has been
 	until  time.Time
 }
@@ -27,7 +27,7 @@ func (t *table) follow(c *cluster, had *roster, e *edit) {
 	if t.config.hold == 0 || c == t.misfits {
 		return
 	}
-	lost := addressesIn(e.removed) - addressesIn(e.added)
+	lost := t.config.namable(e.removed) - t.config.namable(e.added)
 	b := t.bursts[c]
 	if b == nil && lost <= 0 {
 		return
@@ -47,13 +47,22 @@ func (t *table) follow(c *cluster, had *roster, e *edit) {
 	if b.lost > b.most {
 		b.most, b.until = b.lost, now.Add(burstTime)
 	}
-	b.before = b.before.along(e.added)
+	b.before = b.before.along(e.added, t.config.namable)
 }
 
-func addressesIn(objects []*kubeapi.Object) int {
+// namable counts the members that have what makes a longname, at little cost: nothing is
+// named, and who is counted twice here is so everywhere.
+func (c *config) namable(objects []*kubeapi.Object) int {
 	n := 0
 	for _, o := range objects {
-		n += len(o.Members)
+		if !isBasename(c.naming.basenameOf(o)) {
+			continue
+		}
+		for i := range o.Members {
+			if c.naming.hostProblem(o, &o.Members[i]) == noProblem {
+				n++
+			}
+		}
 	}
 	return n
 }

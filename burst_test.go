@@ -311,3 +311,24 @@ func TestQuestionsDuringBursts(t *testing.T) {
 		})
 	}
 }
+
+// Pods that lose a label do so one by one, and keep their addresses.
+func TestBurstOfMembersThatLoseTheirNames(t *testing.T) {
+	c := configOf(t, "longnames erl.internal {\n selector app=web\n lookup pods\n basename label beam\n}")
+	pod := func(i int, set labels) *kubeapi.Object {
+		name := fmt.Sprint("p", i)
+		return labelled(c, set, named(name, slice(name, endpoint(name, fmt.Sprintf("10.0.0.%d", i)))))
+	}
+	beam := labels{"beam": "app"}
+	table := tableOf(c, pod(1, beam), pod(2, beam), pod(3, beam), pod(4, nil))
+	for _, step := range []kubeapi.Change{
+		{Old: pod(1, beam), New: pod(1, nil)},
+		{Old: pod(2, beam), New: pod(2, nil)},
+		{Old: pod(4, nil), New: pod(4, beam)}, // meanwhile, one gets its name
+		{Old: pod(3, beam), New: pod(3, nil)},
+		{Old: pod(4, beam), New: pod(4, nil)},
+	} {
+		table.Apply([]kubeapi.Change{step}, 0)
+	}
+	equal(t, "held", txtOf(t, serving(table), "erl.internal."), []string{"app@10.0.0.1", "app@10.0.0.2", "app@10.0.0.3", "app@10.0.0.4"})
+}

@@ -72,8 +72,9 @@ func (r *roster) with(removed, added []*kubeapi.Object) *roster {
 	return &roster{objects: append(objects, rest...)}
 }
 
-// along gives a roster with the members of r, as they are there, and those of other objects.
-func (r *roster) along(others []*kubeapi.Object) *roster {
+// along gives a roster with the members of r, as they are there, and those of other objects,
+// some of which may only now have names.
+func (r *roster) along(others []*kubeapi.Object, namable func([]*kubeapi.Object) int) *roster {
 	if len(others) == 0 {
 		return r
 	}
@@ -83,6 +84,8 @@ func (r *roster) along(others []*kubeapi.Object) *roster {
 		at, found := slices.BinarySearchFunc(r.objects, o, compareObjects)
 		if !found {
 			missing = append(missing, o)
+		} else if namable(r.objects[at:at+1]) == 0 && namable([]*kubeapi.Object{o}) > 0 {
+			objects[at] = o
 		} else if fresh := newMembersOf(o, r.objects[at]); len(fresh) > 0 {
 			both := *r.objects[at]
 			both.Members = slices.Concat(both.Members, fresh)

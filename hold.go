@@ -172,7 +172,7 @@ func (s settling) isOver() bool { return s.hold.cluster == nil || !s.hold.settle
 // before, so that there is nothing that only the other one has seen; if not, the source of t
 // may later tell of members of those clusters, which ends it, or of none.
 func (t *table) inherit(old *table) {
-	if t.config.hold == 0 || !t.config.groupsAs(old.config) {
+	if t.config.hold == 0 || t.config.group() != old.config.group() {
 		return
 	}
 	now := time.Now()
@@ -185,7 +185,7 @@ func (t *table) inherit(old *table) {
 		if h.cluster == nil {
 			continue
 		}
-		held := &roster{objects: t.config.watched(h.cluster.roster.Load().objects)}
+		held := t.config.readAs(old.config, h.cluster.roster.Load())
 		if !t.config.namesAny(held.objects) {
 			continue
 		}
@@ -209,8 +209,11 @@ func (t *table) inherit(old *table) {
 	for c := range edits {
 		t.isBack(c) // it is not, but some may be there
 	}
+	if len(edits) > 0 {
+		t.restored.Store(true)
+	}
 	for theirs, b := range old.bursts {
-		before := &roster{objects: t.config.watched(b.before.objects)}
+		before := t.config.readAs(old.config, b.before)
 		if c := t.cluster(theirs.name); c != nil && c.hold.Load() == nil && len(before.objects) > 0 {
 			t.remember(c, &burst{before, b.lost, b.most, b.until}, now)
 		}
@@ -218,19 +221,24 @@ func (t *table) inherit(old *table) {
 	t.wake()
 }
 
-// groupsAs tells whether objects that were read for another configuration can be used for
-// c, and belong to the same clusters.
-func (c *config) groupsAs(other *config) bool {
-	a, b := &c.source, &other.source
-	return c.groupLabel == other.groupLabel && slices.Equal(a.Labels, b.Labels) && a.Family == b.Family
+// group is the label that clusters are told apart by, empty if there is one cluster.
+func (c *config) group() string {
+	if c.groupLabel < 0 {
+		return ""
+	}
+	return c.source.Labels[c.groupLabel]
 }
 
-// watched are the objects of namespaces that c watches. Where it does not say which, that
-// may be any.
-func (c *config) watched(objects []*kubeapi.Object) []*kubeapi.Object {
+// readAs gives what c would have of a roster that was read for another configuration: what
+// is in namespaces that c watches. Where it does not say which, that may be any.
+func (c *config) readAs(other *config, r *roster) *roster {
+	objects, ok := c.source.ReadAs(&other.source, r.objects)
+	if !ok {
+		return &roster{}
+	}
 	namespaces := c.source.Namespaces
 	if len(namespaces) == 0 || namespaces[0] == kubeapi.AllNamespaces {
-		return objects
+		return &roster{objects: objects}
 	}
 	var found []*kubeapi.Object
 	for _, o := range objects {
@@ -238,7 +246,7 @@ func (c *config) watched(objects []*kubeapi.Object) []*kubeapi.Object {
 			found = append(found, o)
 		}
 	}
-	return found
+	return &roster{objects: found}
 }
 
 // event is one for the log.

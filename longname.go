@@ -72,10 +72,7 @@ func (n *naming) expects(p problem) string {
 
 // longname makes the longname of a member of o, and tells where its host part begins.
 func (n *naming) longname(o *kubeapi.Object, m *kubeapi.Member) (name string, host int, p problem) {
-	basename := n.basename
-	if n.basenameLabel >= 0 {
-		basename = o.Labels[n.basenameLabel].Value
-	}
+	basename := n.basenameOf(o)
 	if !isBasename(basename) {
 		return "", 0, invalidBasename
 	}
@@ -90,28 +87,47 @@ func (n *naming) longname(o *kubeapi.Object, m *kubeapi.Member) (name string, ho
 	return name, len(basename) + 1, noProblem
 }
 
+func (n *naming) basenameOf(o *kubeapi.Object) string {
+	if n.basenameLabel >= 0 {
+		return o.Labels[n.basenameLabel].Value
+	}
+	return n.basename
+}
+
+func (n *naming) serviceOf(o *kubeapi.Object) string {
+	if n.service != "" {
+		return n.service
+	}
+	return o.Service
+}
+
 // host makes the host part of the longname of a member of o.
 func (n *naming) host(o *kubeapi.Object, m *kubeapi.Member) (string, problem) {
-	if n.mode == modeIP {
-		return m.Address.String(), noProblem
+	if p := n.hostProblem(o, m); p != noProblem {
+		return "", p
 	}
-	if !isLabel(o.Namespace) {
-		return "", invalidNamespace
-	}
-	if n.mode == modeDNS {
+	switch n.mode {
+	case modeDNS:
 		return dashed(m.Address) + "." + o.Namespace + ".pod." + n.domain, noProblem
+	case modeHostname:
+		return m.Hostname + "." + n.serviceOf(o) + "." + o.Namespace + ".svc." + n.domain, noProblem
 	}
-	service := n.service
-	if service == "" {
-		service = o.Service
-	}
+	return m.Address.String(), noProblem
+}
+
+// hostProblem is the reason for which a member of o has no host part.
+func (n *naming) hostProblem(o *kubeapi.Object, m *kubeapi.Member) problem {
 	switch {
+	case n.mode == modeIP:
+	case !isLabel(o.Namespace):
+		return invalidNamespace
+	case n.mode == modeDNS:
 	case !isLabel(m.Hostname):
-		return "", invalidHostname
-	case !isLabel(service):
-		return "", invalidService
+		return invalidHostname
+	case !isLabel(n.serviceOf(o)):
+		return invalidService
 	}
-	return m.Hostname + "." + service + "." + o.Namespace + ".svc." + n.domain, noProblem
+	return noProblem
 }
 
 // suffix is the domain that all host parts are in, with a final dot; not for mode ip.

@@ -72,28 +72,35 @@ func (l *Longnames) ServeDNS(ctx context.Context, w dns.ResponseWriter, r *dns.M
 		qtype:  asked.Qtype,
 		client: addressOf(w.RemoteAddr()),
 	}
+	open := false // a block that has been asked may have the name, but cannot tell
 	// The longest zone first, and those of one name in the order of the Corefile.
 	for off, end := 0, false; ; {
 		name := q.name[off:]
 		if end {
 			name = "."
 		}
+		unread := false
 		for _, a := range l.zones[name] {
 			if q.name == a.zone.server {
 				q.server = serverAddress(w)
 			}
 			reply := a.block.resolver.lookup(a.zone, &q)
-			if reply.result == nameError && a.block.config.fall.Through(q.name) {
+			unread = unread || reply.result == unavailable
+			// What was last known does not tell of a cluster that is younger.
+			open = open || unread || reply.stale && reply.result == nameError
+			if (reply.result == nameError || reply.result == unavailable) && a.block.config.fall.Through(q.name) {
 				continue
 			}
-			if reply.stale && reply.result == nameError {
-				// What was last known does not tell of a cluster that is younger.
+			if open && reply.result == nameError {
 				reply = unknown
 			}
 			if reply.stale {
 				staleAnswers.WithLabelValues(metrics.WithServer(ctx), a.block.config.name()).Inc()
 			}
 			return write(w, r, &reply)
+		}
+		if unread {
+			return write(w, r, &unknown)
 		}
 		if end || q.name == "." {
 			return plugin.NextOrFailure(l.Name(), l.Next, ctx, w, r)

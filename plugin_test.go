@@ -331,3 +331,48 @@ func TestServerAddressOfASocketForAllAddresses(t *testing.T) {
 		}
 	}
 }
+
+// A zone may have several blocks, each of which is known or not.
+func TestBlocksOfAZoneThatKnowUnequally(t *testing.T) {
+	const block = "longnames erl.internal {\n selector tier=x\n group_by app\n %s\n}"
+	first, second := configOf(t, fmt.Sprintf(block, "fallthrough")), configOf(t, fmt.Sprintf(block, ""))
+	shop := slice("shop", endpoint("p1", "10.0.0.1"))
+	member := func(c *config) *kubeapi.Object { return labelled(c, labels{"app": "shop"}, shop) }
+	web := labelled(first, labels{"app": "web"}, slice("web", endpoint("p2", "10.0.0.2")))
+	for _, tc := range []struct {
+		name          string
+		first, second *table
+		shop, chat    int // the codes for a cluster of the second block and for one of none
+	}{
+		{"both have been read", tableOf(first, web), tableOf(second, member(second)), dns.RcodeSuccess, dns.RcodeNameError},
+		{"the first is stale", restoredOf(first, web), tableOf(second, member(second)), dns.RcodeSuccess, dns.RcodeServerFailure},
+		{"the first is not known", newTable(first), tableOf(second, member(second)), dns.RcodeSuccess, dns.RcodeServerFailure},
+		{"the second is stale", tableOf(first, web), restoredOf(second, member(second)), dns.RcodeSuccess, dns.RcodeServerFailure},
+		{"the second is not known", tableOf(first, web), newTable(second), dns.RcodeServerFailure, dns.RcodeServerFailure},
+	} {
+		l := serving(tc.first, tc.second)
+		for name, want := range map[string]int{"web": dns.RcodeSuccess, "shop": tc.shop, "chat": tc.chat} {
+			if name == "web" && !tc.first.known() {
+				want = dns.RcodeServerFailure
+			}
+			if got := ask(t, l, name+".prod.erl.internal.", "TXT", client{}).Rcode; got != want {
+				t.Errorf("%s: %s: got %s, want %s", tc.name, name, dns.RcodeToString[got], dns.RcodeToString[want])
+			}
+		}
+	}
+}
+
+// A cluster that had nobody when that was last known may have members by now.
+func TestStaleClusterWithoutMembers(t *testing.T) {
+	c := configOf(t, groupBlock)
+	l := serving(restoredOf(c, inService(c, slice("shop", endpoint("p1", "10.0.0.1"))), inService(c, slice("chat"))))
+	for name, want := range map[string]int{
+		"chat.prod.svc.erl.internal.": dns.RcodeServerFailure,
+		"shop.prod.svc.erl.internal.": dns.RcodeSuccess,
+		"prod.svc.erl.internal.":      dns.RcodeSuccess, // exists, and never has records
+	} {
+		if got := ask(t, l, name, "AAAA", client{}).Rcode; got != want {
+			t.Errorf("%s: got %s, want %s", name, dns.RcodeToString[got], dns.RcodeToString[want])
+		}
+	}
+}

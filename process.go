@@ -17,6 +17,8 @@ type process struct {
 	blocks []*block
 	// old is what a reload replaces, until the start.
 	old *process
+	// ready is whether all members have been known once.
+	ready atomic.Bool
 	// next is made from the Corefile of a reload, until that has succeeded or failed.
 	next atomic.Pointer[process]
 }
@@ -38,6 +40,7 @@ func processOf(c *caddy.Controller) *process {
 	if old := reloading.Swap(nil); old != nil {
 		old.next.Store(p)
 		p.old = old
+		p.ready.Store(old.isReady())
 	}
 	c.OnStartup(func() error {
 		p.start()
@@ -86,7 +89,7 @@ func (p *process) writerOf(path string) *block {
 }
 
 // successions tells which block each block replaces: the one that reads the same or else, in
-// the order of the Corefile, one that shares a zone. Some may replace none.
+// the order of the Corefile, one that shares a zone, and at best the selector. Some may replace none.
 func (p *process) successions() map[*block]*block {
 	replaced := make(map[*block]*block)
 	if p.old == nil {
@@ -95,6 +98,9 @@ func (p *process) successions() map[*block]*block {
 	left := slices.Clone(p.old.blocks)
 	for _, fits := range []func(b, old *block) bool{
 		func(b, old *block) bool { return old.source.Same(b.source) },
+		func(b, old *block) bool {
+			return b.config.sharesZone(old.config) && b.config.source.Selector == old.config.source.Selector
+		},
 		func(b, old *block) bool { return b.config.sharesZone(old.config) },
 	} {
 		for _, b := range p.blocks {
@@ -151,12 +157,19 @@ func (p *process) each(do func(*block)) {
 }
 
 // Ready implements ready.Readiness: it is true once the members of every block in the
-// process are known, and stays so.
-func (l *Longnames) Ready() bool {
-	for _, b := range l.all.blocks {
+// process are known, and stays so, also over a reload that brings a block which cannot be
+// read: the others would be out of service with it.
+func (l *Longnames) Ready() bool { return l.all.isReady() }
+
+func (p *process) isReady() bool {
+	if p.ready.Load() {
+		return true
+	}
+	for _, b := range p.blocks {
 		if !b.table.known() {
 			return false
 		}
 	}
+	p.ready.Store(true)
 	return true
 }

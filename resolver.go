@@ -55,7 +55,19 @@ func (r *resolver) lookup(z *zone, q *question) reply {
 	}
 	answer := r.answer(z, q)
 	answer.stale = stale && answer.result != refused
+	if answer.stale && answer.result == noData && r.isEmpty(z, q) {
+		return unknown // a cluster that had nobody then may have members now
+	}
 	return answer
+}
+
+// isEmpty tells whether a name is that of a cluster without members.
+func (r *resolver) isEmpty(z *zone, q *question) bool {
+	if z.reverse {
+		return false
+	}
+	c, below := r.locate(z.relative(q.name))
+	return c != nil && below == "" && !r.config.namesAny(c.roster.Load().objects)
 }
 
 func (r *resolver) answer(z *zone, q *question) reply {

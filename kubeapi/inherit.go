@@ -6,19 +6,29 @@ import "slices"
 // to end. It is false if that is nothing, or lacks what is needed here.
 func (s *Source) RestoreFrom(old *Source) bool {
 	objects, version, known := old.Objects()
-	from, to := old.config, s.config
-	labels, ok := positions(from.Labels, to.Labels)
-	if !known || !ok || from.Family != to.Family && from.Family != AnyFamily {
+	objects, ok := s.config.ReadAs(old.config, objects)
+	if !known || !ok {
 		return false
-	}
-	if !slices.Equal(from.Labels, to.Labels) || from.Family != to.Family {
-		shared := newTemplates()
-		for i, o := range objects {
-			objects[i] = o.reduced(labels, to.Family, shared)
-		}
 	}
 	s.Restore(objects, version)
 	return true
+}
+
+// ReadAs gives objects that were read for another configuration as they would have been for
+// this one, whatever their namespaces. It is false if they lack what this one asks for.
+func (c *Config) ReadAs(other *Config, objects []*Object) ([]*Object, bool) {
+	labels, ok := positions(other.Labels, c.Labels)
+	if !ok || other.Family != c.Family && other.Family != AnyFamily {
+		return nil, false
+	}
+	if slices.Equal(other.Labels, c.Labels) && other.Family == c.Family {
+		return objects, true
+	}
+	shared, read := newTemplates(), make([]*Object, 0, len(objects))
+	for _, o := range objects {
+		read = append(read, o.reduced(labels, c.Family, shared))
+	}
+	return read, true
 }
 
 // positions tells where the wanted keys stand among those that there are.

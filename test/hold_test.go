@@ -4,6 +4,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/miekg/dns"
+
 	"github.com/longnames/longnames/test/fakeapi"
 )
 
@@ -29,4 +31,35 @@ func TestMembersAreHeldForSomeTimeOnly(t *testing.T) {
 	s := start(t, corefile(api, "hold 100ms"))
 	api.Delete(slice())
 	s.soon("erl.internal.", "TXT")
+}
+
+// What is held is held on, though nothing else is known to a block that reads anew.
+func TestReloadOfWhatIsHeldWhileTheAPIServerIsAway(t *testing.T) {
+	for _, tc := range []struct{ name, options, selector string }{
+		{"the same watch", "ttl 3", "selector app=web"},
+		{"another watch", "cached", "selector app=web"},
+		{"another selector", "", "selector app"},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			api := fakeapi.New(t)
+			api.Put(slice(endpoint("web-0", "10.0.0.1", true)))
+			s := start(t, corefile(api, "hold 1h"))
+			s.wants("erl.internal.", "TXT", "app@10.0.0.1")
+			serial := func() uint32 { return s.query("udp", "erl.internal.", "SOA", 0).Answer[0].(*dns.SOA).Serial }
+			before := serial()
+			api.Delete(slice())
+			eventually(t, "the cluster is held", func() bool { return serial() != before })
+			api.Stop()
+			text := corefile(api, "hold 1h\nstartup_timeout 100ms\n"+tc.options)
+			next, err := s.instance.Restart(input(strings.Replace(text, "selector app=web", tc.selector, 1)))
+			if err != nil {
+				t.Fatal(err)
+			}
+			s.use(next)
+			s.wants("erl.internal.", "TXT", "app@10.0.0.1")
+			api.Start()
+			api.WaitForWatches(1)
+			s.wants("erl.internal.", "TXT", "app@10.0.0.1")
+		})
+	}
 }

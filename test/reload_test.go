@@ -3,6 +3,7 @@ package test
 import (
 	"fmt"
 	"net"
+	"net/http"
 	"slices"
 	"strings"
 	"sync"
@@ -12,6 +13,7 @@ import (
 	"github.com/coredns/caddy"
 	"github.com/miekg/dns"
 	"go.uber.org/goleak"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/longnames/longnames/test/fakeapi"
 )
@@ -291,4 +293,33 @@ func TestHundredReloadsGoodAndBad(t *testing.T) {
 	}
 	api.Stop()
 	goleak.VerifyNone(t, before)
+}
+
+// A block that cannot be read must not take the others out of service, be it by the probe of
+// readiness or by standing before them.
+func TestReloadThatAddsWhatCannotBeRead(t *testing.T) {
+	api := fakeapi.New(t)
+	api.Put(slice(endpoint("web-0", "10.0.0.1", true)))
+	health := freeAddress(t)
+	block := func(zone, namespace, more string) string {
+		return fmt.Sprintf("\nlongnames %s {\nendpoint %s\nnamespaces %s\ngroup_by app\nstartup_timeout 100ms\n%s\n}", zone, api.URL, namespace, more)
+	}
+	known := block("erl.internal", "prod", "")
+	s := start(t, ".:0 {\nready "+health+known+"\n}")
+	s.wants("web.prod.erl.internal.", "TXT", "web@10.0.0.1")
+	if got := status(t, health); got != http.StatusOK {
+		t.Fatalf("ready: got %d, want 200", got)
+	}
+	api.Fail(http.StatusForbidden, metav1.StatusReasonForbidden, "no")
+	for _, more := range []string{block("other.internal", "test", ""), block("erl.internal", "test", "fallthrough")} {
+		next, err := s.instance.Restart(input(".:0 {\nready " + health + more + known + "\n}"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		s.use(next)
+		s.wants("web.prod.erl.internal.", "TXT", "web@10.0.0.1")
+		if got := status(t, health); got != http.StatusOK {
+			t.Errorf("ready, after %s: got %d, want 200", more, got)
+		}
+	}
 }
