@@ -41,6 +41,20 @@ func TestZoneMonitorTellsTheLastContact(t *testing.T) {
 	}
 }
 
+// An alert on the age of the last contact has to see one that there never was.
+func TestLastContactIsTheStartUntilThereIsOne(t *testing.T) {
+	start := time.Now()
+	b, err := newBlock(configOf(t, "longnames never.internal {\n endpoint http://127.0.0.1:1\n namespaces prod\n selector app=web\n basename app\n}"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.start(nil)
+	defer b.stop(false)
+	if got := testutil.ToFloat64(lastContact.WithLabelValues("never.internal.")); got < float64(start.Unix()) {
+		t.Errorf("want %v or later, got %v", start.Unix(), got)
+	}
+}
+
 func TestSourceIsMonitoredByItsZone(t *testing.T) {
 	c, err := parseText("longnames shop.internal {\nselector app=shop\nbasename shop\n}", "")
 	if err != nil {
