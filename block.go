@@ -13,7 +13,7 @@ const (
 	shutdownTimeout = 5 * time.Second
 	// restoredTimeout bounds how long CoreDNS waits at its start where a snapshot knows
 	// members: as long as nobody answers, clusters are in danger.
-	restoredTimeout = time.Second
+	restoredTimeout = 500 * time.Millisecond
 )
 
 // block is one longnames block at work: a source that fills a table, and a resolver that

@@ -56,7 +56,7 @@ func build(ctx context.Context, dir, to, pkg string, more ...string) error {
 	cmd := exec.CommandContext(ctx, goCommand(), append(args, "-o", to, pkg)...) //nolint:gosec // what to run is ours
 	cmd.Dir = dir
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOWORK=off")
-	if out, err := cmd.CombinedOutput(); err != nil {
+	if out, err := toEndOf(cmd); err != nil {
 		return fmt.Errorf("go build %s in %s: %w\n%s", pkg, dir, err, out)
 	}
 	return nil

@@ -70,8 +70,15 @@ func (c counts) wrongs() int {
 	return sum
 }
 
-// askers are how many ask at once, so that one that waits for an answer keeps the others from nothing.
-const askers = 64
+// How questions are given out.
+const (
+	askTick = 2 * time.Millisecond
+	// askHaste is how much faster it may be asked if that was not possible in time, and askLag what is not made up for.
+	askHaste = 1.25
+	askLag   = 10 * time.Second
+	// mostAskers is more than wait at any time, even if every server is silent for as long as a resolver asks again.
+	mostAskers = 12000
+)
 
 func (c *checker) start(ctx context.Context) {
 	ctx, c.stop = context.WithCancel(ctx)
@@ -79,9 +86,14 @@ func (c *checker) start(ctx context.Context) {
 	for _, q := range c.questions {
 		q.answered.Store(nil)
 	}
-	for i := range askers {
-		c.wg.Go(func() { c.work(ctx, i) })
-	}
+	c.wg.Go(func() { c.dispatch(ctx) })
+}
+
+// asked tells how many questions have been judged so far.
+func (c *checker) asked() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.counts.asked
 }
 
 // end stops asking, and gives what was found.
@@ -91,26 +103,52 @@ func (c *checker) end() (counts, []string) {
 	return c.counts, c.last
 }
 
-func (c *checker) work(ctx context.Context, number int) {
+// dispatch has each question asked when it is due, by an asker that is idle or else by a new one: those that wait for an
+// answer, as from a server that has just gone, keep nobody else from asking.
+func (c *checker) dispatch(ctx context.Context) {
+	todo := make(chan *question)
+	defer close(todo)
+	tick := time.NewTicker(askTick)
+	defer tick.Stop()
+	interval := time.Second / time.Duration(c.rate)
+	due := time.Now()
+	last := due
+	askers, quota := 0, 0.0
+	for i := 0; ; {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		now := time.Now()
+		if now.Sub(due) > askLag {
+			due = now.Add(-askLag)
+		}
+		// Not all at once what is due: no server could take that.
+		quota = min(quota+askHaste*now.Sub(last).Seconds()*float64(c.rate), max(1, askHaste*10*askTick.Seconds()*float64(c.rate)))
+		last = now
+		for ; quota >= 1 && due.Before(now); quota-- {
+			q := c.questions[i%len(c.questions)]
+			i++
+			due = due.Add(interval)
+			select {
+			case todo <- q:
+			default:
+				if askers < mostAskers {
+					askers++
+					c.wg.Go(func() { c.work(ctx, q, todo) })
+				}
+			}
+		}
+	}
+}
+
+func (c *checker) work(ctx context.Context, first *question, todo <-chan *question) {
 	r := &resolver{from: c.from, servers: c.servers, conns: make([]net.Conn, len(c.servers))}
 	defer r.close()
-	pause := askers * time.Second / time.Duration(c.rate)
-	next := time.Now().Add(pause * time.Duration(number) / askers)
-	for i := number; ; i += askers + 1 { // so that everyone comes to ask everything
-		if wait := time.Until(next); wait > 0 {
-			select {
-			case <-ctx.Done():
-				return
-			case <-time.After(wait):
-			}
-		} else if wait < -time.Second {
-			next = time.Now() // not all at once what could not be asked in time
-		}
-		next = next.Add(pause)
-		if ctx.Err() != nil {
-			return
-		}
-		c.ask(ctx, r, c.questions[i%len(c.questions)])
+	c.ask(ctx, r, first)
+	for q := range todo {
+		c.ask(ctx, r, q)
 	}
 }
 

@@ -182,7 +182,7 @@ func (s *stage) ourQuestions() []*question {
 // answered is an error until a server's answers are what the clusters are now.
 func (s *stage) answered(r *replica) error {
 	questions := s.ourQuestions()
-	if r == s.kubernetes {
+	if r.theirs {
 		questions = s.theirQuestions
 	}
 	for _, q := range questions {

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
@@ -15,6 +16,7 @@ const faultTime = 12 * time.Second
 func allPlans() []*plan {
 	return []*plan{
 		{name: "matrix-stopped", own: true, replicas: 1, rows: stoppedRows()},
+		{name: "matrix-older", own: true, replicas: 1, rows: olderRows()},
 		{name: "matrix-http1", replicas: 1, env: []string{"DISABLE_HTTP2=1"}, rows: []row{halfOpen("fault-half-open-http1", "HTTP/1.1")}},
 		{name: "matrix-statuses", replicas: 1, rows: httpRows()},
 		{name: "matrix-store", own: true, replicas: 1, rows: storeRows()},
@@ -59,9 +61,20 @@ func (s *stage) trim() {
 	for _, c := range s.clusters {
 		surplus := c.pods[clusterSize:]
 		s.change(c, c.pods[:clusterSize:clusterSize], clusterSize)
-		for _, p := range surplus {
-			s.deletePod(c.namespace, p.Name)
+		if len(surplus) > 0 {
+			s.remove(c, surplus...)
 		}
+	}
+}
+
+// remove deletes pods whose nodes have ended. If others disconnected one that lives on for a moment, OTP would have
+// them disconnect each other, too, to prevent overlapping partitions.
+func (s *stage) remove(c *cluster, pods ...corev1.Pod) {
+	running, err := s.uids(c)
+	s.must(err)
+	for _, p := range pods {
+		s.kubelet.release(running[p.Name].UID)
+		s.deletePod(c.namespace, p.Name)
 	}
 }
 

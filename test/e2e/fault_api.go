@@ -49,8 +49,15 @@ func apiRows() []row {
 // storeRows: what can become of etcd.
 func storeRows() []row {
 	return []row{
-		{name: "fault-etcd-restored", struck: []string{"unreachable"}, what: "etcd is killed, and restored from a copy that is older", try: restored},
+		{name: "fault-etcd-restored", struck: []string{"unreachable"}, what: "etcd is killed, and restored from a copy that is older, its versions being raised as they should be", try: func(s *stage) { restored(s, true) }},
 		{name: "fault-etcd-wiped", struck: []string{"unreachable"}, what: "etcd is killed and restored empty; all objects are made anew within `hold`: until then nobody is missing, then those are answered that are back", try: wiped},
+	}
+}
+
+// olderRows has a stage to itself, for it takes long.
+func olderRows() []row {
+	return []row{
+		{name: "fault-etcd-goes-back", struck: []string{"unreachable"}, what: "etcd is killed, and restored from a copy that is older, without its versions being raised", try: func(s *stage) { restored(s, false) }},
 	}
 }
 
@@ -193,38 +200,50 @@ func (s *stage) bump(to int64) {
 }
 
 // withStore has something done to etcd's directory while etcd and the API server are down, and waits until they are back.
-func (s *stage) withStore(do func(dir string) error) {
+// Its versions are raised above all that there have been, or not.
+func (s *stage) withStore(raised bool, do func(dir string) error) {
 	was := s.revision()
 	s.away()
 	s.partNamed("etcd").stop(0)
 	s.must(do(filepath.Join(s.bed.dir, "etcd")))
 	s.lasts(faultTime / 2)
 	s.respawn("etcd")
-	s.bump(was + 1000)
+	if raised {
+		s.bump(was + 1000)
+	}
 	s.back()
+	s.note("etcd was at %d, and is at %d", was, s.revision())
 }
 
-func restored(s *stage) {
+func restored(s *stage, raised bool) {
 	copied := filepath.Join(s.bed.dir, "etcd-copy")
-	s.withStore(func(dir string) error { return os.CopyFS(copied, os.DirFS(dir)) })
+	s.withStore(true, func(dir string) error { return os.CopyFS(copied, os.DirFS(dir)) })
 	s.calm()
 	s.grow()
 	s.calm()
 	s.shrink() // so that the members are those of the copy, but not its versions
-	s.withStore(func(dir string) error {
+	if !raised {
+		// An API server that has just started may forbid all for a moment: then everything is read anew in any case.
+		s.proxy.now(wireFault{cut: true})
+	}
+	s.withStore(raised, func(dir string) error {
 		if err := os.RemoveAll(dir); err != nil {
 			return err
 		}
 		return os.Rename(copied, dir)
 	})
-	s.calm()
+	s.proxy.now(wireFault{})
+	if raised {
+		s.calm()
+	}
 	s.grow()
+	s.seen(silence)
 	s.calm()
 	s.shrink()
 }
 
 func wiped(s *stage) {
-	s.withStore(os.RemoveAll)
+	s.withStore(true, os.RemoveAll)
 	// The nodes run on, whatever the API server knows of them.
 	given := make(map[string]types.UID)
 	s.kubelet.mu.Lock()

@@ -7,24 +7,29 @@ import (
 	"time"
 )
 
-// clockRow has a CoreDNS of its own, whose clock can be set.
+// clockRow has CoreDNS of its own, whose clock can be set.
 func clockRow() row {
 	var file string
 	return row{
 		name: "fault-clock-set", what: "the clock is set an hour forward, and then two hours back",
-		extra: func(s *stage) *replica {
+		extras: func(s *stage) []*replica {
 			binary, err := s.matrix.clocked()
 			s.must(err)
-			r := s.newExtra("clocked", "")
-			file = filepath.Join(r.dir(), "clock")
+			extras := s.newExtras("clocked")
+			file = filepath.Join(s.dir, "clock")
 			s.must(setClock(file, 0))
-			r.binary, r.env = binary, []string{clockEnv + "=" + file}
-			return r.readily()
+			for _, r := range extras {
+				r.binary, r.env = binary, []string{clockEnv + "=" + file}
+			}
+			s.each(extras, (*replica).readily)
+			return extras
 		},
 		try: func(s *stage) {
 			for _, by := range []time.Duration{time.Hour, -time.Hour, 0} {
 				s.must(setClock(file, by))
-				s.must(s.extra.clockIs(by))
+				for _, r := range s.extras {
+					s.must(r.clockIs(by))
+				}
 				s.grow()
 				s.lasts(faultTime / 3)
 				s.proxy.cut()

@@ -132,9 +132,10 @@ func (s *stage) replace(c *cluster, i int) {
 
 // goes deletes the member at i.
 func (s *stage) goes(c *cluster, i int) {
-	name := c.pods[i].Name
+	p := c.pods[i]
+	name := p.Name
 	s.change(c, slices.Delete(slices.Clone(c.pods), i, i+1), clusterSize-1)
-	s.deletePod(c.namespace, name)
+	s.remove(c, p)
 	s.soon(name+" is gone", func() error {
 		_, err := s.client.CoreV1().Pods(c.namespace).Get(s.ctx, name, metav1.GetOptions{})
 		if apierrors.IsNotFound(err) {

@@ -18,10 +18,11 @@ type row struct {
 	try  func(s *stage)
 	// restarts is for rows in which CoreDNS itself goes away for a moment.
 	restarts bool
-	// extra brings a CoreDNS of the row's own: it is asked in place of those that the nodes ask.
-	extra func(s *stage) *replica
-	// excused is what is promised instead of right answers. It may be nil.
-	excused func(s *stage) func(q *question, begin time.Time, kind string, err error) bool
+	// extras brings a CoreDNS of the row's own, and one of *kubernetes* to compare it with: they are asked in place of
+	// those that the nodes ask.
+	extras func(s *stage) []*replica
+	// excused is what is promised instead of right answers, by the CoreDNS that is asked. It may be nil.
+	excused func(r *replica) func(q *question, begin time.Time, kind string, err error) bool
 	// struck are the reasons, of which CoreDNS has to count one at least, for watches to have ended while the fault
 	// lasted: else it has not struck.
 	struck []string
@@ -29,9 +30,10 @@ type row struct {
 	apart bool
 }
 
-// The rates of questions, a second.
+// The rates of questions, a second: what is tried, and what a row has to come to.
 const (
 	ourRate   = 2500
+	leastRate = 2000
 	theirRate = 200
 )
 
@@ -44,6 +46,9 @@ type outcome struct {
 	err                  error
 	took                 time.Duration
 }
+
+// few tells whether there were too few questions for the row to show much.
+func (o *outcome) few() bool { return o.ours.rate() < leastRate }
 
 // matrix tries stages side by side.
 type matrix struct {
@@ -184,7 +189,7 @@ func (m *matrix) oneByOne(set func()) {
 
 // row tries one.
 func (s *stage) row(r row) (o outcome) {
-	o = outcome{row: r, compared: !r.apart && r.extra == nil}
+	o = outcome{row: r, compared: !r.apart}
 	begin := time.Now()
 	s.note("--- %s", r.name)
 	var ours, theirs *checker
@@ -201,15 +206,15 @@ func (s *stage) row(r row) (o outcome) {
 		s.calm()
 		s.recovers()
 		s.still()
-		if r.extra != nil {
-			s.extra = r.extra(s)
+		if r.extras != nil {
+			s.extras = r.extras(s)
 		}
 	})
 	defer func() {
-		if s.extra != nil {
-			s.extra.remove()
-			s.extra = nil
+		for _, extra := range s.extras {
+			extra.remove()
 		}
+		s.extras = nil
 	}()
 	if o.err != nil {
 		return o
@@ -223,16 +228,8 @@ func (s *stage) row(r row) (o outcome) {
 	for _, c := range s.allClusters() {
 		before[c], _ = s.downs(c)
 	}
-	asked := s.replicas
-	if s.extra != nil {
-		asked = []*replica{s.extra}
-	}
-	ours = &checker{from: s.plane, servers: addressesOfReplicas(asked), questions: s.ourQuestions(), rate: ourRate, retried: r.restarts}
-	theirs = &checker{from: s.plane, servers: []string{s.kubernetes.address}, questions: s.theirQuestions, rate: theirRate, retried: r.restarts}
-	if r.excused != nil {
-		ours.excused = r.excused(s)
-	}
-	s.checker = ours
+	ours = s.checkerOf(r, false, s.ourQuestions(), ourRate)
+	theirs = s.checkerOf(r, true, s.theirQuestions, theirRate)
 	ours.start(s.ctx)
 	theirs.start(s.ctx)
 	o.err = s.caught(func() {
@@ -265,8 +262,31 @@ func (s *stage) row(r row) (o outcome) {
 		o.err = fmt.Errorf("%d of %d answers were wrong: %s; at last %s", o.ours.wrongs(), o.ours.asked, kinds(o.ours.wrong), lastOurs[len(lastOurs)-1])
 	case o.ourDowns > 0:
 		o.err = fmt.Errorf("%d times a node has lost one that lives, at last %s", o.ourDowns, lost[len(lost)-1])
+	case o.few() && hurries.Load(): // else others may be to blame who keep the machine busy
+		o.err = fmt.Errorf("only %.0f questions a second were asked", o.ours.rate())
 	}
 	return o
+}
+
+// checkerOf makes one for the CoreDNS of one kind that a row is about.
+func (s *stage) checkerOf(r row, theirs bool, questions []*question, rate int) *checker {
+	asked := s.replicas
+	if theirs {
+		asked = s.kubernetes
+	}
+	for _, extra := range s.extras {
+		if extra.theirs == theirs {
+			asked = []*replica{extra}
+		}
+	}
+	c := &checker{from: s.plane, servers: addressesOfReplicas(asked), questions: questions, rate: rate, retried: r.restarts}
+	if r.excused != nil {
+		c.excused = r.excused(asked[0])
+	}
+	for _, a := range asked {
+		a.checker = c
+	}
+	return c
 }
 
 // watchesEnded counts the watches of all CoreDNS that nodes ask which have ended for some reasons.
@@ -295,11 +315,10 @@ func (s *stage) strikes(reasons []string, before float64) {
 
 // unpanicked wants no CoreDNS to have panicked, not even without an end.
 func (s *stage) unpanicked() {
-	asked := s.replicas
-	if s.extra != nil {
-		asked = append(slices.Clip(asked), s.extra)
-	}
-	for _, r := range asked {
+	for _, r := range slices.Concat(s.replicas, s.extras) {
+		if r.theirs {
+			continue
+		}
 		if found := panicked.FindString(r.process.output()); found != "" {
 			s.failf("%s has logged %s", r.name, found)
 		}

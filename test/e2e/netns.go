@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"slices"
+	"strconv"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -116,9 +117,34 @@ func prefix(a netip.Addr) string {
 	return a.String() + "/16 nodad"
 }
 
+// limits are what the kernel has for all namespaces together, and how much many nodes need. If there are more
+// neighbours than it has room for, packets are lost for seconds; a busy machine loses those that wait for too long.
+var limits = map[string]int{
+	"ipv4/neigh/default/gc_thresh2": 8192,
+	"ipv4/neigh/default/gc_thresh3": 16384,
+	"ipv6/neigh/default/gc_thresh2": 8192,
+	"ipv6/neigh/default/gc_thresh3": 16384,
+	"core/netdev_max_backlog":       10000,
+}
+
+// raiseLimits never lowers any, for they are the machine's. Where it may not, the bed may do all the same.
+func raiseLimits() {
+	for name, least := range limits {
+		path := filepath.Join("/proc/sys/net", name)
+		text, err := os.ReadFile(path)
+		if err != nil {
+			continue
+		}
+		if now, err := strconv.Atoi(strings.TrimSpace(string(text))); err == nil && now < least {
+			_ = os.WriteFile(path, []byte(strconv.Itoa(least)), 0o600)
+		}
+	}
+}
+
 // newBridge makes the namespace of the control plane, with the bridge that joins the pods to it. The bridge is in
-// there, too: the host's network is not touched.
+// there, too: the host's network is not touched, but for limits.
 func newBridge(ctx context.Context, name string) error {
+	raiseLimits()
 	return batch(ctx, append([]string{"netns add " + name}, in(name,
 		"link set lo up",
 		// With an address of its own: else it takes that of one of its ports, and packets are lost when it takes another.

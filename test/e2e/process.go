@@ -18,9 +18,10 @@ import (
 
 // command is what to run.
 type command struct {
-	name string // of its log
-	args []string
-	env  []string
+	name   string // of its log
+	args   []string
+	env    []string
+	urgent bool // it comes before all else if hurry was called
 	// pod runs it as the first process of a PID namespace of its own, so that all that it starts, as epmd, ends with it.
 	pod bool
 }
@@ -37,8 +38,10 @@ type process struct {
 	out bytes.Buffer
 }
 
-// births are what spawn has a thread of its own do.
-var births = sync.OnceValue(func() chan<- func() {
+// births are what spawn has a thread of its own do. Processes inherit its priority: see hurry.
+var births, urgentBirths = sync.OnceValue(newBirths), sync.OnceValue(newBirths)
+
+func newBirths() chan<- func() {
 	calls := make(chan func())
 	go func() {
 		runtime.LockOSThread()
@@ -47,15 +50,15 @@ var births = sync.OnceValue(func() chan<- func() {
 		}
 	}()
 	return calls
-})
+}
 
 // spawn starts a process. It is out of the terminal's reach: who presses Ctrl-C ends the runner, which ends the others,
 // in order. They end as well if the runner is killed; to be exact, if the thread ends that started them, so that has to
 // be one that lives as long as the runner.
-func spawn(cmd *exec.Cmd) error {
+func spawn(cmd *exec.Cmd, births chan<- func()) error {
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
 	result := make(chan error)
-	births() <- func() { result <- cmd.Start() }
+	births <- func() { result <- cmd.Start() }
 	return <-result
 }
 
@@ -75,7 +78,11 @@ func start(namespace, dir string, c command) (*process, error) {
 	p.cmd.Env = append(os.Environ(), c.env...)
 	p.cmd.Stdout, p.cmd.Stderr = p, p
 	p.cmd.WaitDelay = 2 * time.Second
-	if err := spawn(p.cmd); err != nil {
+	from := births()
+	if c.urgent {
+		from = urgentBirths()
+	}
+	if err := spawn(p.cmd, from); err != nil {
 		file.Close()
 		return nil, fmt.Errorf("%s: %w", c.name, err)
 	}
@@ -110,6 +117,25 @@ func (p *process) says(re *regexp.Regexp) error {
 		return err
 	}
 	return fmt.Errorf("%s does not say %q", p.name, re)
+}
+
+// until waits until the output has a match, without any delay: time may be short.
+func (p *process) until(ctx context.Context, patience time.Duration, re *regexp.Regexp) error {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	for {
+		err := p.says(re)
+		if err == nil {
+			return nil
+		}
+		select {
+		case <-p.done:
+			return err
+		case <-ctx.Done():
+			return fmt.Errorf("not within %s: %w", patience, err)
+		case <-time.After(5 * time.Millisecond):
+		}
+	}
 }
 
 // last gives what follows a prefix in the last whole line that has it.
@@ -161,16 +187,22 @@ func output(ctx context.Context, namespace string, env []string, args ...string)
 	cmd := exec.CommandContext(ctx, "ip", append([]string{"netns", "exec", namespace}, args...)...) //nolint:gosec // what to run is ours
 	cmd.Env = append(os.Environ(), env...)
 	cmd.WaitDelay = time.Second
+	out, err := toEndOf(cmd)
+	if err != nil {
+		return "", fmt.Errorf("%s: %w: %s", strings.Join(args, " "), err, tail(out))
+	}
+	return out, nil
+}
+
+// toEndOf runs a command that is not urgent, and gives its output.
+func toEndOf(cmd *exec.Cmd) (string, error) {
 	var out bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &out
-	err := spawn(cmd)
+	err := spawn(cmd, births())
 	if err == nil {
 		err = cmd.Wait()
 	}
-	if err != nil {
-		return "", fmt.Errorf("%s: %w: %s", strings.Join(args, " "), err, tail(out.String()))
-	}
-	return out.String(), nil
+	return out.String(), err
 }
 
 func tail(text string) string {

@@ -27,6 +27,7 @@ const nowhere = "02:00:00:00:de:ad"
 // replica is a CoreDNS in a network namespace of its own, as in a pod.
 type replica struct {
 	s        *stage
+	theirs   bool // it is one of *kubernetes*
 	name     string
 	netns    string
 	cable    string
@@ -39,6 +40,7 @@ type replica struct {
 	wrap     []string // what it is run by
 	process  *process
 	starts   int
+	checker  *checker // that asks it in the row at hand
 }
 
 func (s *stage) newReplica(name string, n int) *replica {
@@ -53,6 +55,27 @@ func (s *stage) newReplica(name string, n int) *replica {
 	s.cleanup(func() { _ = s.removeNetns(r.netns) })
 	s.must(batch(s.ctx, in(r.netns, "addr add "+r.apiPeer+"/16 dev eth0")...))
 	return r
+}
+
+// newTheirs makes one of *kubernetes*.
+func (s *stage) newTheirs(name string, n int) *replica {
+	r := s.newReplica(name, n)
+	r.theirs = true
+	return r
+}
+
+// configure writes a Corefile for what it is of, with options, in which DIR is a directory of its own, and more plugins.
+func (r *replica) configure(options, more string) {
+	r.s.must(os.MkdirAll(r.dir(), 0o700))
+	if r.theirs {
+		r.write(r.s.theirBlock(options) + more)
+		return
+	}
+	text := r.s.blocks(strings.ReplaceAll(options, "DIR", r.dir()))
+	if r.s.plan.crowd {
+		text += crowdBlock(r.s.server.account)
+	}
+	r.write(text + more)
 }
 
 // write writes the Corefile.
@@ -76,18 +99,23 @@ func (r *replica) launch() {
 	r.s.must(err)
 	r.process, err = start(r.netns, r.s.dir, command{
 		name: fmt.Sprintf("%s-%d", r.name, r.starts),
-		args: append(slices.Clone(r.wrap), r.binary, "-conf", r.corefile),
-		env:  append([]string{"KUBERNETES_SERVICE_HOST=" + host, "KUBERNETES_SERVICE_PORT=" + port, "CLUSTER_DOMAIN="}, r.env...),
+		args: append(slices.Clone(r.wrap), r.binary, "-conf", r.corefile), urgent: true,
+		env: append([]string{"KUBERNETES_SERVICE_HOST=" + host, "KUBERNETES_SERVICE_PORT=" + port, "CLUSTER_DOMAIN="}, r.env...),
 	})
 	r.s.must(err)
 	p := r.process
 	r.s.cleanup(func() { p.stop(0) })
-	r.s.soon(r.name+" listens", func() error {
-		if err := p.ended(); err != nil {
-			r.s.failf("%w", err)
-		}
-		return p.says(regexp.MustCompile(`(?m)^CoreDNS-`))
-	})
+	r.s.must(p.until(r.s.ctx, patience, banner))
+	r.s.note("%s listens", r.name)
+}
+
+// banner is what CoreDNS says once it listens.
+var banner = regexp.MustCompile(`(?m)^CoreDNS-`)
+
+// readily starts it and waits until it is ready.
+func (r *replica) readily() {
+	r.launch()
+	r.s.soon(r.name+" is ready", r.ready)
 }
 
 // dir is for what it keeps.
@@ -139,10 +167,12 @@ func (r *replica) metric(name string, labels ...string) (float64, error) {
 func (r *replica) kill() { r.process.stop(0) }
 
 // plug and unplug its cable: its pod is there, or gone. From one that is gone nothing comes back; from one that is there
-// but does not listen comes a refusal.
-func (r *replica) plug() { r.s.must(batch(r.s.ctx, in(r.s.plane.name, "link set "+r.cable+" up")...)) }
-func (r *replica) unplug() {
-	r.s.must(batch(r.s.ctx, in(r.s.plane.name, "link set "+r.cable+" down")...))
+// but does not listen comes a refusal. The link stays up: the kernel may take a second to tell that one is up again.
+func (r *replica) plug()   { r.cabled("master br0") }
+func (r *replica) unplug() { r.cabled("nomaster") }
+
+func (r *replica) cabled(how string) {
+	r.s.must(batch(r.s.ctx, in(r.s.plane.name, "link set "+r.cable+" "+how)...))
 }
 
 // vanish loses all packets between CoreDNS and the API server, in both directions, without telling either of them.

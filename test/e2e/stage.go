@@ -29,14 +29,13 @@ type stage struct {
 	theirQuestions []*question
 
 	replicas   []*replica // of *longnames*, which all of our nodes ask
-	extra      *replica   // of *longnames*, for the row at hand, which no node asks
-	kubernetes *replica
+	kubernetes []*replica // as many of *kubernetes*, which all of theirs ask
+	extras     []*replica // for the row at hand, which no node asks
 
-	left    map[string]bool // nodes that have been told to leave
-	checker *checker        // of the row at hand
-	more    int             // nodes that have been added
-	extras  int             // replicas that have
-	toEtcd  http.RoundTripper
+	left   map[string]bool // nodes that have been told to leave
+	more   int             // nodes that have been added
+	made   int             // replicas that have been made for single rows
+	toEtcd http.RoundTripper
 }
 
 // plan is what a stage is for.
@@ -44,7 +43,7 @@ type plan struct {
 	name     string
 	own      bool // it has a control plane of its own, to be harmed
 	crowd    bool // there are many pods besides
-	replicas int
+	replicas int  // of each kind
 	// deployment has the cluster that is called shop be one.
 	deployment bool
 	options    string   // of each longnames block
@@ -59,18 +58,21 @@ func (s *stage) set() {
 	s.proxy = s.newWire()
 	for i := range s.plan.replicas {
 		s.replicas = append(s.replicas, s.newReplica(fmt.Sprintf("longnames%d", i), i))
+		s.kubernetes = append(s.kubernetes, s.newTheirs(fmt.Sprintf("kubernetes%d", i), 5+i))
 	}
-	s.kubernetes = s.newReplica("kubernetes", 5)
 
 	s.ours = s.namespace("ours", podPolicy{process: s.process, servers: addressesOfReplicas(s.replicas)})
-	s.theirs = s.namespace("theirs", podPolicy{process: s.process, servers: []string{s.kubernetes.address}})
+	s.theirs = s.namespace("theirs", podPolicy{process: s.process, servers: addressesOfReplicas(s.kubernetes)})
 	s.newClusters()
 	s.account(s.ours)
 	s.allow(true)
+	s.writeKubeconfig()
 	for _, r := range s.replicas {
-		s.writeOurs(r, s.plan.options)
+		r.configure(s.plan.options, "")
 	}
-	s.writeTheirs()
+	for _, r := range s.kubernetes {
+		r.configure("", "")
+	}
 	s.many(len(s.allClusters()), func(i int) { s.populate(s.allClusters()[i]) })
 	s.newQuestions()
 	for _, r := range s.everyReplica() {
@@ -88,7 +90,7 @@ func addressesOfReplicas(replicas []*replica) []string {
 }
 
 func (s *stage) everyReplica() []*replica {
-	return append(slices.Clip(s.replicas), s.kubernetes)
+	return slices.Concat(s.replicas, s.kubernetes, s.extras)
 }
 
 // blocks are all longnames blocks of the stage.
@@ -100,27 +102,22 @@ func (s *stage) blocks(options string) string {
 	return out.String()
 }
 
-// writeOurs writes a Corefile for *longnames*. DIR is a directory of the replica's own.
-func (s *stage) writeOurs(r *replica, options string) {
-	s.must(os.MkdirAll(r.dir(), 0o700))
-	text := s.blocks(strings.ReplaceAll(options, "DIR", r.dir()))
-	if s.plan.crowd {
-		text += crowdBlock(s.server.account)
-	}
-	r.write(text)
-}
+func (s *stage) kubeconfig() string { return filepath.Join(s.dir, "kubeconfig") }
 
-// writeTheirs has *kubernetes* use the same account by a kubeconfig: it takes no directory for it.
-func (s *stage) writeTheirs() {
-	config := filepath.Join(s.dir, "kubeconfig")
-	s.must(os.WriteFile(config, fmt.Appendf(nil, `apiVersion: v1
+// writeKubeconfig has *kubernetes* use the same account: it takes no directory for it.
+func (s *stage) writeKubeconfig() {
+	s.must(os.WriteFile(s.kubeconfig(), fmt.Appendf(nil, `apiVersion: v1
 kind: Config
 clusters: [{name: e2e, cluster: {server: "https://%s", certificate-authority: %s}}]
 users: [{name: coredns, user: {tokenFile: %s}}]
 contexts: [{name: e2e, context: {cluster: e2e, user: coredns}}]
 current-context: e2e
 `, s.proxy.address(), s.pki.path("ca.crt"), filepath.Join(s.server.account, "token")), 0o600))
-	s.kubernetes.write("kubernetes cluster.local {\nkubeconfig " + config + "\n}\n")
+}
+
+// theirBlock is what a Corefile has for *kubernetes*.
+func (s *stage) theirBlock(options string) string {
+	return fmt.Sprintf("kubernetes cluster.local {\nkubeconfig %s\n%s\n}\n", s.kubeconfig(), options)
 }
 
 // allow gives the account its rights, or takes them away. They are those of *kubernetes*, which needs more.
@@ -167,11 +164,10 @@ func (s *stage) calm() {
 
 // seen waits until every server answers what is right, and has nothing else be right from then on.
 func (s *stage) seen(patience time.Duration) {
-	asked := s.replicas
-	if s.extra != nil && s.extra.process.ended() == nil {
-		asked = append(slices.Clip(asked), s.extra)
-	}
-	for _, r := range asked {
+	for _, r := range slices.Concat(s.replicas, s.extras) {
+		if r.theirs || r.process.ended() != nil {
+			continue
+		}
 		s.within(patience, r.name+" answers what is right", func() error { return s.answered(r) })
 	}
 	for _, c := range s.allClusters() {
@@ -188,10 +184,12 @@ func (s *stage) forget() {
 
 // recovers waits for *kubernetes*, too, as far as it can.
 func (s *stage) recovers() {
-	if err := eventually(s.ctx, patience, func() error { return s.answered(s.kubernetes) }); err != nil {
-		s.note("kubernetes does not recover: %v", err)
-		s.kubernetes.kill()
-		s.kubernetes.launch()
+	for _, r := range s.kubernetes {
+		if err := eventually(s.ctx, patience, func() error { return s.answered(r) }); err != nil {
+			s.note("%s does not recover: %v", r.name, err)
+			r.kill()
+			r.launch()
+		}
 	}
 	if err := eventually(s.ctx, patience, func() error { return s.connected(s.other) }); err != nil {
 		s.note("the nodes of kubernetes do not: %v", err)

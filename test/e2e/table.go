@@ -13,7 +13,7 @@ func (o *options) report(outcomes []outcome) (failed int, err error) {
 	if len(outcomes) == 0 {
 		return 0, nil
 	}
-	lines := [][]string{{"fault", "questions", "wrong answers", "nodes lost", "longest answer", "result",
+	lines := [][]string{{"fault", "questions", "a second", "wrong answers", "nodes lost", "longest answer", "result",
 		"*kubernetes*: questions", "wrong answers", "nodes lost"}}
 	var asked, theirs int
 	for _, c := range outcomes {
@@ -33,19 +33,16 @@ func (o *options) report(outcomes []outcome) (failed int, err error) {
 	return failed, os.WriteFile(o.matrix, []byte(markdown(lines, outcomes)), 0o644) //nolint:gosec // all may read it
 }
 
-// fewRate is how many questions a second are so few that a row says so.
-const fewRate = 2000
-
 func (o *outcome) line() []string {
 	result := "ok"
 	if o.err != nil {
 		result = "FAILED"
 	}
-	questions := strconv.Itoa(o.ours.asked)
-	if rate := o.ours.rate(); rate < fewRate {
-		questions += fmt.Sprintf(" (%.0f/s)", rate)
+	rate := fmt.Sprintf("%.0f", o.ours.rate())
+	if o.few() {
+		rate += fmt.Sprintf(" < %d", leastRate)
 	}
-	out := []string{o.name, questions, kinds(o.ours.wrong), strconv.Itoa(o.ourDowns),
+	out := []string{o.name, strconv.Itoa(o.ours.asked), rate, kinds(o.ours.wrong), strconv.Itoa(o.ourDowns),
 		o.ours.longest.Round(time.Millisecond).String(), result}
 	if !o.compared {
 		return append(out, "", "", "")
