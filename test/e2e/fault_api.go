@@ -32,18 +32,24 @@ func apiRows() []row {
 			s.calm()
 			s.shrink()
 		}},
-		{name: "fault-410", struck: []string{"expired"}, what: "what CoreDNS has seen last is compacted away while it is cut off, so that it has to read everything again", try: func(s *stage) {
-			s.proxy.now(wireFault{cut: true})
-			s.grow()
-			s.compact()
-			s.away()
-			s.back()
-			s.lasts(faultTime / 2)
-			s.proxy.now(wireFault{})
-			s.calm()
-			s.shrink()
-		}},
+		{name: "fault-410", struck: []string{"expired"}, what: "what CoreDNS has seen last is compacted away while it is put off, so that it has to read everything again", try: forgotten},
 	}
+}
+
+// forgotten has CoreDNS come back with a version that nobody knows any more. It is put off, not cut off: after that it
+// would not go on from any version.
+func forgotten(s *stage) {
+	i := s.interceptWatches()
+	i.refuse(http.StatusTooManyRequests)
+	s.grow()
+	s.compact()
+	s.away()
+	s.back()
+	s.lasts(faultTime / 2)
+	i.answers(nil)
+	s.calm()
+	s.shrink()
+	s.proxy.lead(apiAddress)
 }
 
 // storeRows: what can become of etcd.

@@ -19,24 +19,35 @@ func httpRows() []row {
 }
 
 func statuses(s *stage, code int) {
-	i := s.newIntercept()
-	// Else the fault could be over before CoreDNS tries again: it has just lost its connection.
-	ours := "/namespaces/" + s.ours
-	s.within(2*patience, "CoreDNS watches through the interceptor", func() error { return i.watches(ours+"/endpointslices", ours+"/pods") })
-	var told atomic.Int64
-	s.through(func() {
-		i.answers(func(w http.ResponseWriter, _ *http.Request) bool {
-			told.Add(1)
-			w.Header().Set("Retry-After", "1")
-			http.Error(w, http.StatusText(code), code)
-			return true
-		})
-		i.end()
-	}, func() { i.answers(nil) })
+	i := s.interceptWatches()
+	var told *atomic.Int64
+	s.through(func() { told = i.refuse(code) }, func() { i.answers(nil) })
 	if told.Load() == 0 {
 		s.failf("nobody was told %d", code)
 	}
 	s.proxy.lead(apiAddress)
+}
+
+// interceptWatches has those of ours go through an interceptor. Else a fault could be over before CoreDNS tries again: it
+// has just lost its connection.
+func (s *stage) interceptWatches() *intercept {
+	i := s.newIntercept()
+	ours := "/namespaces/" + s.ours
+	s.within(2*patience, "CoreDNS watches through the interceptor", func() error { return i.watches(ours+"/endpointslices", ours+"/pods") })
+	return i
+}
+
+// refuse answers all requests with a code, and ends all watches. It counts how many were told.
+func (i *intercept) refuse(code int) *atomic.Int64 {
+	var told atomic.Int64
+	i.answers(func(w http.ResponseWriter, _ *http.Request) bool {
+		told.Add(1)
+		w.Header().Set("Retry-After", "1")
+		http.Error(w, http.StatusText(code), code)
+		return true
+	})
+	i.end()
+	return &told
 }
 
 // watched are the parts of paths by which watches differ.
