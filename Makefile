@@ -16,7 +16,7 @@ GOLANGCI_LINT_VERSION ?= v2.15.0
 GOLANGCI_LINT          = bin/golangci-lint-$(GOLANGCI_LINT_VERSION)
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z][a-z0-9-]*:.*## / { printf "make %-7s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z][a-z0-9-]*:.*## / { printf "make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 build: ## bin/coredns: CoreDNS with all its plugins and this one
 	$(SHIP) $(GO) build -ldflags "-s -w -X main.version=$(VERSION)" -o bin/coredns ./cmd/coredns
@@ -66,8 +66,17 @@ BENCH ?= .
 bench: ## all benchmarks, or BENCH=regexp
 	$(SHIP) $(GO) test -run '^$$' -bench '$(BENCH)' -benchmem $(TESTFLAGS) $(PKGS)
 
+# The whole takes two hours, most of it for the API server: PEERSFLAGS='-peers-cost 1m' is quicker, and says so.
+PEERS ?= .
+bench-peers: export GO := $(GO)
+bench-peers: export GOWORK = off
+bench-peers: build ## side by side with kubernetes, file and whoami, on a real control plane; needs root (PEERS=regexp)
+	test/e2e/packages.sh
+	cd test/e2e && $(SHIP) $(GO) build -o ../../bin/e2e .
+	cd test/e2e && exec ../../bin/e2e -coredns ../../bin/coredns -peers '$(PEERS)' -peers-table ../../docs/performance.md $(PEERSFLAGS)
+
 clean: ## remove what was built
 	rm -rf bin
 	find . \( -name '*.test' -o -name '*.out' -o -name '*.prof' \) -not -path '*/.*' -not -path '*/testdata/*' -type f -delete
 
-.PHONY: help build run test lint fuzz e2e bench clean
+.PHONY: help build run test lint fuzz e2e bench bench-peers clean

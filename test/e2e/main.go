@@ -31,6 +31,7 @@ type options struct {
 	keep     bool
 	verbose  bool
 	matrix   string
+	peers    peers
 }
 
 func main() {
@@ -42,6 +43,7 @@ func main() {
 	flag.StringVar(&o.matrix, "matrix", "", "write the table of faults to this `file`, as Markdown")
 	flag.BoolVar(&o.keep, "keep", false, "keep all logs")
 	flag.BoolVar(&o.verbose, "v", false, "print what scenarios note")
+	o.peers.flags()
 	flag.Parse()
 	var err error
 	if o.run, err = regexp.Compile(*pattern); err != nil {
@@ -75,14 +77,8 @@ func main() {
 
 func (o *options) main(ctx context.Context) (err error) {
 	begin := time.Now()
-	var chosen []scenario
-	for _, s := range scenarios() {
-		if o.run.MatchString(s.name) {
-			chosen = append(chosen, s)
-		}
-	}
-	faults := plans(o.run.MatchString)
-	if len(chosen) == 0 && len(faults) == 0 {
+	chosen, faults := o.choose()
+	if len(chosen) == 0 && len(faults) == 0 && o.peers.chosen == "" {
 		return errors.New("no such scenario, see -list")
 	}
 	if os.Geteuid() != 0 {
@@ -123,6 +119,9 @@ func (o *options) main(ctx context.Context) (err error) {
 		return err
 	}
 	fmt.Printf("The control plane runs after %.1f s.\n", time.Since(begin).Seconds())
+	if o.peers.chosen != "" {
+		return o.peers.measure(ctx, b)
+	}
 	failed := o.try(ctx, b, chosen)
 	m.coredns, m.controlplane, m.shared = coredns, controlplane, b
 	if len(faults) > 0 {
@@ -145,6 +144,19 @@ func (o *options) main(ctx context.Context) (err error) {
 		return errFailed
 	}
 	return nil
+}
+
+// choose gives what is to be tried: nothing, where something is to be measured.
+func (o *options) choose() (chosen []scenario, faults []*plan) {
+	if o.peers.chosen != "" {
+		return nil, nil
+	}
+	for _, s := range scenarios() {
+		if o.run.MatchString(s.name) {
+			chosen = append(chosen, s)
+		}
+	}
+	return chosen, plans(o.run.MatchString)
 }
 
 func (o *options) build(ctx context.Context, r *run) (string, error) {

@@ -9,6 +9,7 @@ need() { # FILE PACKAGE
 need /usr/bin/erlc erlang-base
 need /usr/lib/rabbitmq/bin/rabbitmq-server rabbitmq-server
 need /usr/bin/dig bind9-dnsutils
+need /usr/bin/dnsperf dnsperf
 need /usr/bin/unshare util-linux
 command -v ip >/dev/null || packages="$packages iproute2"
 [ -n "$packages" ] || exit 0

@@ -1,0 +1,161 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"regexp"
+	"slices"
+	"strings"
+)
+
+// megabyte is what memory is told in.
+const megabyte = 1 << 20
+
+// memoryRounds are enough, as it differs little from round to round.
+const memoryRounds = 3
+
+// memory has CoreDNS read very many pods: for the first time, and once more.
+func (p *peers) memory(t *trial) {
+	m := newMass(t)
+	// Go tells of each garbage collection.
+	const trace = "GODEBUG=gctrace=1"
+	ours := &reader{
+		peer: t.newPeer("longnames", 0, t.longnamesPlugin(m.namespace, "lookup pods", "group_by app"), trace),
+		name: func(i int) string { return ourName(massApp(i), m.namespace) }, qtypes: []string{"SRV", "TXT", "A"}, together: massTogether,
+	}
+	theirs := &reader{
+		peer: t.newPeer("kubernetes", 1, t.kubernetesPlugin(m.namespace), trace),
+		name: func(i int) string {
+			return strings.ReplaceAll(m.address(i), ".", "-") + "." + m.namespace + ".pod.cluster.local."
+		}, together: 1,
+	}
+	both := []*reader{ours, theirs}
+	rounds := min(p.rounds, memoryRounds)
+	for range rounds {
+		for _, r := range both {
+			r.nobody()
+		}
+	}
+	m.plant()
+	for round := range rounds {
+		for _, r := range both {
+			r.first()
+			t.must(p.profile(r.peer, "heap", "heap?gc=1"))
+		}
+		m.again(round, both)
+		slices.Reverse(both)
+	}
+	p.ratio("first sync of 20 000 pods, growth of peak RSS", "kubernetes", "%.1f MB", median(ours.growth), median(theirs.growth), "≤ 0.2", atMostRatio(0.2))
+	live, peak := median(ours.live), median(ours.peak)
+	p.goals = append(p.goals, goal{
+		work: "relist of the same, peak heap", ours: fmt.Sprintf("%.1f MB, live %.1f MB", peak, live),
+		theirs: fmt.Sprintf("kubernetes %.1f MB, live %.1f MB", median(theirs.peak), median(theirs.live)),
+		ratio:  fmt.Sprintf("%.2f", peak/median(theirs.peak)), want: "≤ 2 × live + 32 MB", met: peak <= 2*live+32,
+	})
+	p.ratio("live heap a member", "kubernetes", "%.0f B", median(ours.each), median(theirs.each), "≤ 300 B",
+		func(float64) bool { return median(ours.each) <= 300 })
+	p.ratio("the same before the first question", "kubernetes", "%.0f B", median(ours.unasked), median(theirs.unasked), "≤ 300 B",
+		func(float64) bool { return median(ours.unasked) <= 300 })
+}
+
+// reader is a CoreDNS that reads all pods.
+type reader struct {
+	*peer
+	name     func(i int) string // what is asked for a pod
+	qtypes   []string           // all that it can be asked for
+	together int                // how many pods that name has
+
+	idlePeak, idleLive []float64 // with no pods there, in bytes
+	growth, live, peak []float64 // in MB
+	each, unasked      []float64 // live bytes a member, after and before questions
+}
+
+// nobody has it idle. Both plugins have CoreDNS wait for what they read before it listens.
+func (r *reader) nobody() {
+	r.start()
+	r.idlePeak, r.idleLive = append(r.idlePeak, r.peakRSS()), append(r.idleLive, r.liveHeap())
+	r.stop()
+}
+
+// first has it read for the first time, and answer all questions. It goes on.
+func (r *reader) first() {
+	r.start()
+	for _, i := range []int{0, massSize / 2, massSize - 1} {
+		r.knows(r.name(i), "A", r.together)
+	}
+	peak, unasked := r.peakRSS(), r.liveHeap()
+	for i := 0; i < massSize; i += r.together {
+		for _, qtype := range r.qtypes {
+			r.knows(r.name(i), qtype, r.together)
+		}
+	}
+	live := r.liveHeap()
+	r.growth = append(r.growth, (peak-median(r.idlePeak))/megabyte)
+	r.live = append(r.live, live/megabyte)
+	r.each = append(r.each, (live-median(r.idleLive))/massSize)
+	r.unasked = append(r.unasked, (unasked-median(r.idleLive))/massSize)
+	r.t.note("%s: peak RSS %.1f MB, idle %.1f MB; live heap %.1f MB, %.1f MB before questions, idle %.1f MB", r.peer.name,
+		peak/megabyte, median(r.idlePeak)/megabyte, live/megabyte, unasked/megabyte, median(r.idleLive)/megabyte)
+}
+
+// again has all of them read everything once more, and ends them.
+func (m *mass) again(round int, readers []*reader) {
+	said := make([]int, 0, len(readers))
+	for _, r := range readers {
+		r.liveHeap() // so that nothing is left of before
+		said = append(said, len(r.process.output()))
+	}
+	fresh := massSize + round*massTogether
+	m.growUnseen(fresh)
+	for i, r := range readers {
+		r.knows(r.name(fresh), "A", 1)
+		peak := r.peakHeap(said[i])
+		r.peak = append(r.peak, peak)
+		m.note("%s: peak heap %.1f MB", r.peer.name, peak)
+		r.stop()
+	}
+}
+
+// peakRSS is the most that the process has ever had in memory.
+func (p *peer) peakRSS() float64 {
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.process.cmd.Process.Pid))
+	p.t.must(err)
+	return 1024 * p.found(`VmHWM:\s+(\d+) kB`, text)
+}
+
+// liveHeap is what is left after garbage collections: the second one empties the pools, too.
+func (p *peer) liveHeap() (live float64) {
+	for range 3 {
+		live = p.heap("&gc=1")
+	}
+	return live
+}
+
+func (p *peer) heap(more string) float64 {
+	text, err := p.look("heap?debug=1" + more)
+	p.t.must(err)
+	return p.found(`(?m)^# HeapAlloc = (\d+)$`, text)
+}
+
+// found is the number in a text.
+func (p *peer) found(pattern string, text []byte) float64 {
+	found := regexp.MustCompile(pattern).FindSubmatch(text)
+	if found == nil {
+		p.t.failf("%s does not tell %s", p.name, pattern)
+	}
+	return p.t.figure(string(found[1]))
+}
+
+// collected is what Go says of each garbage collection: the heap at its begin and at its end.
+var collected = regexp.MustCompile(`(?m)^gc \d+ @.* (\d+)->(\d+)->\d+ MB,`)
+
+// peakHeap is the most that the heap had since the process has said so much. From one collection to the next it grows.
+func (p *peer) peakHeap(since int) float64 {
+	most := p.heap("") / megabyte
+	for _, found := range collected.FindAllStringSubmatch(p.process.output()[since:], -1) {
+		for _, text := range found[1:] {
+			most = max(most, p.t.figure(text))
+		}
+	}
+	return most
+}
