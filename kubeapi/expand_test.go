@@ -220,7 +220,7 @@ func (g generator) slice() *discoveryv1.EndpointSlice {
 func TestExpandedPod(t *testing.T) {
 	c := &Config{Lookup: Pods, Labels: []string{"app"}}
 	got := c.expander().expand(&Object{
-		Template: &Template{"prod", []Label{{"queue", true}}, "queue-nodes", []Port{{"epmd", "TCP", 4369}}},
+		Template: &Template{"prod", []Label{{"queue", true}}, "queue-nodes", []Port{{"epmd", "TCP", 4369}}, nil},
 		Name:     "queue-0", Version: 4711,
 		Members: []Member{{ID: "queue-0", IsPod: true, Hostname: "queue-0", Address: addr("10.0.0.1"), Ready: true, Serving: true}},
 	})
@@ -241,7 +241,7 @@ func TestExpandedPod(t *testing.T) {
 func TestExpandedSlice(t *testing.T) {
 	c := &Config{Lookup: Endpoints, Labels: []string{"app"}}
 	got := c.expander().expand(&Object{
-		Template: &Template{"prod", []Label{{"shop", true}}, "shop", []Port{{"epmd", "TCP", 4369}}},
+		Template: &Template{"prod", []Label{{"shop", true}}, "shop", []Port{{"epmd", "TCP", 4369}}, nil},
 		Name:     "shop-x7k2p", Version: 4711,
 		Members: []Member{{ID: "shop-0", IsPod: true, Hostname: "shop-0", Address: addr("fd00::1"), Ready: true, Serving: true}},
 	})

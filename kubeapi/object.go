@@ -20,8 +20,6 @@ type Object struct {
 	// Members are the endpoints of a slice, one for each address, or the one pod;
 	// none for a pod without an address or in a terminal phase.
 	Members []Member
-	// Invalid are the texts that stand where an address should, but are none.
-	Invalid []string
 }
 
 // Member is one address of an endpoint, or a pod.
@@ -74,5 +72,5 @@ type Logger interface {
 // same tells whether o and p differ in their version at most.
 func (o *Object) same(p *Object) bool {
 	return o.Template.same(p.Template) && o.Name == p.Name &&
-		slices.Equal(o.Members, p.Members) && slices.Equal(o.Invalid, p.Invalid)
+		slices.Equal(o.Members, p.Members)
 }

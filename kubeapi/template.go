@@ -17,6 +17,9 @@ type Template struct {
 	Service string
 	// Ports are the named ports, in their order in the object.
 	Ports []Port
+	// Invalid are the texts that stand where an address should, but are none. Hardly any
+	// object has such, so here they cost the others least.
+	Invalid []string
 }
 
 // Label is the value of one label, and whether the object has it at all.
@@ -35,7 +38,7 @@ type Port struct {
 
 func (t *Template) same(o *Template) bool {
 	return t == o || t.Namespace == o.Namespace && t.Service == o.Service &&
-		slices.Equal(t.Labels, o.Labels) && slices.Equal(t.Ports, o.Ports)
+		slices.Equal(t.Labels, o.Labels) && slices.Equal(t.Ports, o.Ports) && slices.Equal(t.Invalid, o.Invalid)
 }
 
 // hash is the same for templates that are the same.
@@ -52,6 +55,9 @@ func (t *Template) hash(seed maphash.Seed) uint64 {
 		var number [2]byte
 		binary.BigEndian.PutUint16(number[:], p.Number)
 		_, _ = h.Write(number[:])
+	}
+	for _, text := range t.Invalid {
+		_, _ = h.WriteString(text)
 	}
 	return h.Sum64()
 }

@@ -8,7 +8,7 @@ import (
 )
 
 func newTemplate() *Template {
-	return &Template{"prod", []Label{{"shop", true}}, "shop", []Port{{"epmd", "TCP", 4369}}}
+	return &Template{"prod", []Label{{"shop", true}}, "shop", []Port{{"epmd", "TCP", 4369}}, nil}
 }
 
 func TestTemplatesAreSharedByWhatIsTheSame(t *testing.T) {
@@ -26,6 +26,7 @@ func TestTemplatesAreSharedByWhatIsTheSame(t *testing.T) {
 		"no ports":              func(o *Template) { o.Ports = nil },
 		"name of a port":        func(o *Template) { o.Ports[0].Name = "dist" },
 		"protocol":              func(o *Template) { o.Ports[0].Protocol = "UDP" },
+		"invalid address":       func(o *Template) { o.Invalid = []string{"x"} },
 		"number of a port":      func(o *Template) { o.Ports[0].Number++ },
 	} {
 		other := newTemplate()

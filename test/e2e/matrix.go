@@ -76,8 +76,8 @@ func newMatrix(ctx context.Context, r *run, plans []*plan) *matrix {
 	return m
 }
 
-// stagesAtOnce are so few that nodes have the time to answer each other.
-const stagesAtOnce = 5
+// stagesAtOnce are so few that nodes, and API servers, have the time to answer.
+const stagesAtOnce = 3
 
 // plans leaves the rows that are chosen.
 func plans(chosen func(name string) bool) []*plan {
