@@ -45,13 +45,14 @@ func newBlock(c *config) (*block, error) {
 // stands, if that is not nil.
 func (b *block) start(old *block) {
 	b.ctx, b.cancel = context.WithCancel(context.Background())
-	b.endMetrics = useMetrics(b.config.name())
+	first, end := useMetrics(b.config.name())
+	b.endMetrics = end
+	if (first || old != nil && len(old.config.source.Manifests) > 0) && len(b.config.source.Manifests) == 0 {
+		lastContact.WithLabelValues(b.config.name()).SetToCurrentTime() // or it would be missing as long as nobody answers
+	}
 	b.wg.Go(func() { b.table.run(b.ctx) })
 	b.wg.Go(func() { newAudit(b.config, b.table).run(b.ctx) })
 	b.limit = b.config.startupTimeout
-	if old == nil && len(b.config.source.Manifests) == 0 {
-		lastContact.WithLabelValues(b.config.name()).SetToCurrentTime() // or it would be missing as long as nobody answers
-	}
 	if old != nil {
 		b.table.inheritSerial(old.table)
 	}

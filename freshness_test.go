@@ -127,7 +127,8 @@ func TestWhatWasLastKnownFallsThrough(t *testing.T) {
 
 func TestStaleAnswersAreCountedByServer(t *testing.T) {
 	c := configOf(t, "longnames counted.internal {\n selector app=web\n basename app\n}")
-	t.Cleanup(useMetrics(c.name()))
+	_, end := useMetrics(c.name())
+	t.Cleanup(end)
 	l := serving(restoredOf(c, slice("web", endpoint("p1", "10.0.0.1"))))
 	ctx := context.WithValue(t.Context(), dnsserver.Key{}, &dnsserver.Server{Addr: "dns://:1053"})
 	r := new(dns.Msg).SetQuestion("counted.internal.", dns.TypeTXT)

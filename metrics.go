@@ -56,12 +56,12 @@ var users = struct {
 
 // useMetrics keeps the metrics of a zone until the function that it gives is called. They are
 // removed with the last block: a reload does not interrupt them, and what is not configured
-// any more does not alert for ever.
-func useMetrics(zone string) (end func()) {
+// any more does not alert for ever. First is true if nobody else uses them yet.
+func useMetrics(zone string) (first bool, end func()) {
 	users.Lock()
 	defer users.Unlock()
 	users.of[zone]++
-	return sync.OnceFunc(func() {
+	return users.of[zone] == 1, sync.OnceFunc(func() {
 		users.Lock()
 		defer users.Unlock()
 		if users.of[zone]--; users.of[zone] > 0 {

@@ -59,7 +59,7 @@ func TestMetricsOfAZoneEndWithItsLastBlock(t *testing.T) {
 	first.stop(true)
 	first.stop(true)
 	check("after a reload", want)
-	other := useMetrics("other.internal.")
+	_, other := useMetrics("other.internal.")
 	newAudit(configOf(t, "longnames other.internal {\n selector app=web\n basename app\n}"), newTable(c))
 	second.stop(true)
 	check("afterwards", map[string]bool{})

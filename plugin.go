@@ -91,7 +91,7 @@ func (l *Longnames) ServeDNS(ctx context.Context, w dns.ResponseWriter, r *dns.M
 			if (reply.result == nameError || reply.result == unavailable) && a.block.config.fall.Through(q.name) {
 				continue
 			}
-			if open && reply.result == nameError {
+			if open && (reply.result == nameError || reply.empty) {
 				reply = unknown
 			}
 			if reply.stale {

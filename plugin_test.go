@@ -347,6 +347,7 @@ func TestBlocksOfAZoneThatKnowUnequally(t *testing.T) {
 		{"both have been read", tableOf(first, web), tableOf(second, member(second)), dns.RcodeSuccess, dns.RcodeNameError},
 		{"the first is stale", restoredOf(first, web), tableOf(second, member(second)), dns.RcodeSuccess, dns.RcodeServerFailure},
 		{"the first is not known", newTable(first), tableOf(second, member(second)), dns.RcodeSuccess, dns.RcodeServerFailure},
+		{"the first is not known, and the second has nobody", newTable(first), tableOf(second, labelled(second, labels{"app": "shop"}, slice("shop"))), dns.RcodeServerFailure, dns.RcodeServerFailure},
 		{"the second is stale", tableOf(first, web), restoredOf(second, member(second)), dns.RcodeSuccess, dns.RcodeServerFailure},
 		{"the second is not known", tableOf(first, web), newTable(second), dns.RcodeServerFailure, dns.RcodeServerFailure},
 	} {
@@ -367,9 +368,11 @@ func TestStaleClusterWithoutMembers(t *testing.T) {
 	c := configOf(t, groupBlock)
 	l := serving(restoredOf(c, inService(c, slice("shop", endpoint("p1", "10.0.0.1"))), inService(c, slice("chat"))))
 	for name, want := range map[string]int{
-		"chat.prod.svc.erl.internal.": dns.RcodeServerFailure,
-		"shop.prod.svc.erl.internal.": dns.RcodeSuccess,
-		"prod.svc.erl.internal.":      dns.RcodeSuccess, // exists, and never has records
+		"chat.prod.svc.erl.internal.":            dns.RcodeServerFailure,
+		"shop.prod.svc.erl.internal.":            dns.RcodeSuccess,
+		"prod.svc.erl.internal.":                 dns.RcodeSuccess, // exists, and never has records
+		"_epmd._tcp.chat.prod.svc.erl.internal.": dns.RcodeServerFailure,
+		"_epmd._tcp.shop.prod.svc.erl.internal.": dns.RcodeSuccess,
 	} {
 		if got := ask(t, l, name, "AAAA", client{}).Rcode; got != want {
 			t.Errorf("%s: got %s, want %s", name, dns.RcodeToString[got], dns.RcodeToString[want])

@@ -41,6 +41,7 @@ type reply struct {
 	glue   []dns.RR // likewise; addresses that may be left out
 	size   int      // bytes of the message with glue
 	stale  bool     // from what was last known, which may be out of date
+	empty  bool     // the name is that of a cluster without members
 	soa    dns.RR   // of the zone, if there is no answer
 }
 
@@ -55,19 +56,20 @@ func (r *resolver) lookup(z *zone, q *question) reply {
 	}
 	answer := r.answer(z, q)
 	answer.stale = stale && answer.result != refused
-	if answer.stale && answer.result == noData && r.isEmpty(z, q) {
+	answer.empty = answer.result == noData && r.isEmpty(z, q)
+	if answer.stale && answer.empty {
 		return unknown // a cluster that had nobody then may have members now
 	}
 	return answer
 }
 
-// isEmpty tells whether a name is that of a cluster without members.
+// isEmpty tells whether a name is that of a cluster without members, or of its ports.
 func (r *resolver) isEmpty(z *zone, q *question) bool {
 	if z.reverse {
 		return false
 	}
 	c, below := r.locate(z.relative(q.name))
-	return c != nil && below == "" && !r.config.namesAny(c.roster.Load().objects)
+	return c != nil && (below == "" || below[0] == '_') && !r.config.namesAny(c.roster.Load().objects)
 }
 
 func (r *resolver) answer(z *zone, q *question) reply {

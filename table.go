@@ -268,7 +268,7 @@ func (t *table) index(home *cluster, objects []*kubeapi.Object, delta int) {
 func (t *table) setSerial(version uint64) {
 	serial, last, known := uint32(version), t.version, t.serial.Load() //nolint:gosec // the low bits are what serials are made of
 	switch {
-	case version == 0 || serial == last:
+	case version == 0:
 	case last == 0 || newer(serial, last) && newer(serial, known):
 		t.version = serial
 		t.serial.Store(serial)

@@ -155,7 +155,8 @@ func TestSerialGrowsAsRFC1982WantsIt(t *testing.T) {
 		want     uint32
 	}{
 		{"the first", false, 0, []uint64{5}, 5},
-		{"the same again", false, 5, []uint64{5}, 5},
+		{"the same again", false, 5, []uint64{5}, 6}, // of another namespace
+		{"the same again, before all is known", true, 5, []uint64{5}, 5},
 		{"an unknown one", false, 5, []uint64{0}, 5},
 		{"one that comes late", false, 5, []uint64{4}, 6},
 		{"one that comes late, and the next", false, 5, []uint64{4, 7}, 7},

@@ -3,6 +3,7 @@ package kubeapi
 import (
 	"crypto/sha256"
 	"encoding/hex"
+	"encoding/pem"
 	"fmt"
 	"maps"
 	"os"
@@ -40,10 +41,9 @@ func (conn *connection) identity(c *Config) (identity, error) {
 	if err != nil {
 		return identity{}, err
 	}
-	if len(authority) > 0 {
-		// All clusters have their API server at much the same address, but none another's CA.
-		sum := sha256.Sum256(authority)
-		id.origin["authority"] = hex.EncodeToString(sum[:8])
+	// All clusters have their API server at much the same address, but none another's CA.
+	if prints := fingerprints(authority); len(prints) > 0 {
+		id.origin[authorityPart] = words(prints)
 	}
 	hash := sha256.New()
 	// The URL may have a password, and there may be a token now where there was none.
@@ -59,6 +59,18 @@ func (conn *connection) identity(c *Config) (identity, error) {
 	}
 	hash.Sum(id.credentials[:0])
 	return id, nil
+}
+
+// fingerprints are of each certificate, so that a bundle can be told that has got one more.
+func fingerprints(authority []byte) (prints []string) {
+	for {
+		block, rest := pem.Decode(authority)
+		if block == nil {
+			return prints
+		}
+		sum := sha256.Sum256(block.Bytes)
+		prints, authority = append(prints, hex.EncodeToString(sum[:8])), rest
+	}
 }
 
 // authority gives the certificates that the API server's is checked against, if any.

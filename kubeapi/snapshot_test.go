@@ -444,3 +444,20 @@ func TestSnapshotOfAnotherClusterAtTheSameAddress(t *testing.T) {
 	_, err = file(there).read()
 	wantError(t, err, "another configuration: expected authority")
 }
+
+// A CA is replaced by way of a bundle of both.
+func TestSnapshotOfARotatedAuthority(t *testing.T) {
+	for _, tc := range []struct {
+		written, read, want string
+	}{
+		{"a", "a", ""},
+		{"a", "a b", ""},
+		{"a b", "b", ""},
+		{"a", "b", "expected authority"},
+		{"", "b", "expected authority"},
+		{"a", "", "expected authority"},
+	} {
+		file := func(authority string) origin { return origin{"server": "https://10.0.0.1:6443", authorityPart: authority} }
+		wantError(t, file(tc.read).check(file(tc.written)), tc.want)
+	}
+}

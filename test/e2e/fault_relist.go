@@ -18,7 +18,7 @@ const crowdSize = 20_000
 // relistRows are tried where CoreDNS watches a crowd, too.
 func relistRows() []row {
 	return []row{{
-		name: "fault-relist-20000-pods", struck: []string{"expired"}, what: "CoreDNS has to read 20 000 pods again, three times", try: func(s *stage) {
+		name: "fault-relist-20000-pods", struck: []string{"unreachable"}, what: "CoreDNS has to read 20 000 pods again, three times", try: func(s *stage) {
 			s.crowd()
 			s.soonInCrowd()
 			for range 3 {
