@@ -457,7 +457,9 @@ func TestSnapshotOfARotatedAuthority(t *testing.T) {
 		{"", "b", "expected authority"},
 		{"a", "", "expected authority"},
 	} {
-		file := func(authority string) origin { return origin{"server": "https://10.0.0.1:6443", authorityPart: authority} }
+		file := func(authority string) origin {
+			return origin{"server": "https://10.0.0.1:6443", authorityPart: authority}
+		}
 		wantError(t, file(tc.read).check(file(tc.written)), tc.want)
 	}
 }
