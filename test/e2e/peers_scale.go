@@ -37,6 +37,17 @@ func (p *peers) scale(t *trial) {
 	p.figure("live heap a member", "%.0f B", (c.liveHeap()-idleLive)/scaleMembers)
 	t.must(p.profile(c, "heap", "heap"))
 
+	// Before any load, which leaves garbage to be collected.
+	before, begin := c.cpu(), time.Now()
+	t.wait(p.load)
+	still := (c.cpu() - before) / time.Since(begin).Seconds()
+	end := m.disturb(t)
+	before, begin = c.cpu(), time.Now()
+	t.wait(p.load)
+	busy := (c.cpu() - before) / time.Since(begin).Seconds()
+	rate := end()
+	p.figure(fmt.Sprintf("CPU of a change, at %.0f changes a second, without questions", rate), "%.0f µs", (busy-still)/rate*1e6)
+
 	questions := make([]string, 0, scaleAsked)
 	for range scaleAsked {
 		questions = append(questions, m.name(rand.N(scaleMembers))+" SRV") //nolint:gosec // any will do
@@ -47,16 +58,6 @@ func (p *peers) scale(t *trial) {
 	ask.close()
 	quiet := p.rate(load)
 	p.figure(fmt.Sprintf("questions for %d clusters, no changes", scaleAsked), "%.0f/s", quiet)
-
-	before, begin := c.cpu(), time.Now()
-	t.wait(p.load)
-	still := (c.cpu() - before) / time.Since(begin).Seconds()
-	end := m.disturb(t)
-	before, begin = c.cpu(), time.Now()
-	t.wait(p.load)
-	busy := (c.cpu() - before) / time.Since(begin).Seconds()
-	rate := end()
-	p.figure(fmt.Sprintf("CPU of a change, at %.0f changes a second, without questions", rate), "%.0f µs", (busy-still)/rate*1e6)
 
 	end = m.disturb(t)
 	withChanges := p.rate(load)
