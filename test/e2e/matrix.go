@@ -154,12 +154,10 @@ func (m *matrix) add(dir string, o outcome) {
 func (m *matrix) stage(ctx context.Context, p *plan, number int) error {
 	b := m.shared
 	if p.own {
-		// Another run as far as the bed can see; what it leaves behind is found by the name of the first.
-		own := &run{id: m.run.id + "-" + p.name, lock: m.run.lock, dir: filepath.Join(m.run.dir, p.name+"-plane")}
-		if err := os.MkdirAll(own.dir, 0o755); err != nil {
+		own, err := m.run.within(p.name)
+		if err != nil {
 			return err
 		}
-		var err error
 		b, err = openBed(ctx, own, m.controlplane, m.coredns)
 		defer b.close()
 		if err != nil {

@@ -22,7 +22,7 @@ type peers struct {
 	profiles string
 
 	goals  []goal
-	costs  []cost
+	costs  []cost     // by size, then in the order of costKinds
 	scales [][]string // what is compared to nothing, and its figure
 }
 
@@ -40,17 +40,17 @@ func peersParts() []peersPart {
 		{"latency", (*peers).latency},
 		{"limit", (*peers).limit},
 		{"scale", (*peers).scale},
-		{"cost", (*peers).apiCost},
-		{"memory", (*peers).memory}, // the last one, for it leaves its pods behind, and no kubelet
+		{"memory", (*peers).memory}, // leaves its pods behind, and no kubelet
+		{"cost", (*peers).apiCost},  // has control planes of its own
 	}
 }
 
 func (p *peers) flags() {
-	flag.StringVar(&p.chosen, "peers", "", "try nothing, but measure the parts that match this `regexp`: udp, tcp, alone, latency, limit, scale, cost, memory")
+	flag.StringVar(&p.chosen, "peers", "", "try nothing, but measure the parts that match this `regexp`: udp, tcp, alone, latency, limit, scale, memory, cost")
 	flag.IntVar(&p.rounds, "peers-rounds", 7, "measure each `n` times, in turns")
 	flag.DurationVar(&p.load, "peers-load", 5*time.Second, "put load on a server for so `long` in each round")
 	flag.IntVar(&p.writes, "peers-writes", 200, "wait for `n` writes to be answered in each round")
-	flag.DurationVar(&p.cost, "peers-cost", 10*time.Minute, "look at the API server for so `long` with each number of nodes, and each kind of client")
+	flag.DurationVar(&p.cost, "peers-cost", 10*time.Minute, "look at the API servers for so `long` with each number of nodes")
 	flag.StringVar(&p.table, "peers-table", "", "write the tables to this `file`, between its marks, if all parts are measured")
 	flag.StringVar(&p.profiles, "peers-profiles", "", "write a CPU profile of each server under each load to this `directory`")
 }

@@ -46,24 +46,43 @@ func (p *peers) costLines() [][]string {
 	return lines
 }
 
+// costKind is a way to know of the nodes of a cluster.
+type costKind struct {
+	name    string
+	clients func(nodes int) string
+	// ready does what is not to be counted, and gives what lets the clients begin.
+	ready func(t *trial, namespace string, nodes int) (begin func() (stop func()))
+}
+
+var costKinds = []costKind{
+	// Without any, it is what the control plane costs itself.
+	{"none", func(int) string { return "none" }, func(*trial, string, int) func() func() {
+		return func() func() { return func() {} }
+	}},
+	{"longnames", func(int) string { return fmt.Sprintf("longnames, %d replicas", costReplicas) }, (*trial).watching},
+	{"libcluster", func(nodes int) string { return fmt.Sprintf("libcluster, %d nodes", nodes) }, (*trial).polling},
+}
+
 // apiCost is about what the API server has to do for nodes that know of each other, while one of them changes now and then.
+// Each kind of client has an API server of its own, side by side: what else there is on the machine is the same for all.
 func (p *peers) apiCost(t *trial) {
-	ns := t.clustersOf(costNodes...)
-	t.account(ns)
-	t.grantAll(ns, []rbacv1.PolicyRule{
-		{APIGroups: []string{"discovery.k8s.io"}, Resources: []string{"endpointslices"}, Verbs: []string{"list", "watch"}},
-		{APIGroups: []string{""}, Resources: []string{"endpoints"}, Verbs: []string{"list"}},
-	})
-	for _, n := range costNodes {
-		// Without any, it is what the control plane costs itself.
-		p.costOf(t, ns, n, "none", func() (stop func()) { return func() {} })
-		ours := p.costOf(t, ns, n, fmt.Sprintf("longnames, %d replicas", costReplicas), func() func() { return t.watching(ns, n) })
-		tokens := make([]string, n)
-		t.many(n, func(i int) { tokens[i] = t.token(ns, nil) })
-		theirs := p.costOf(t, ns, n, fmt.Sprintf("libcluster, %d nodes", n), func() func() { return t.polling(ns, tokens) })
-		if n == slices.Max(costNodes) {
+	costs := make([][]cost, len(costKinds))
+	var g errgroup.Group
+	for i, kind := range costKinds {
+		g.Go(func() (err error) {
+			costs[i], err = p.costsOf(t, kind)
+			return err
+		})
+	}
+	t.must(g.Wait())
+	for size, nodes := range costNodes {
+		for i := range costKinds {
+			p.costs = append(p.costs, costs[i][size])
+		}
+		if nodes == slices.Max(costNodes) {
+			ours, theirs := costs[1][size], costs[2][size]
 			p.goals = append(p.goals, goal{
-				work: fmt.Sprintf("API requests of %d nodes in %s", n, p.cost), ours: fmt.Sprintf("%.0f", ours.requests),
+				work: fmt.Sprintf("API requests of %d nodes in %s", nodes, p.cost), ours: fmt.Sprintf("%.0f", ours.requests),
 				theirs: fmt.Sprintf("libcluster %.0f", theirs.requests), ratio: fmt.Sprintf("%.5f", ours.requests/theirs.requests),
 				want: "< 50", met: ours.requests < 50,
 			})
@@ -71,8 +90,37 @@ func (p *peers) apiCost(t *trial) {
 	}
 }
 
+// costsOf measures a kind of client with clusters of all sizes, one after the other.
+func (p *peers) costsOf(t *trial, kind costKind) (costs []cost, err error) {
+	own, err := t.run.within("cost-" + kind.name)
+	if err != nil {
+		return nil, err
+	}
+	b, err := openBed(t.ctx, own, t.binary, t.coredns)
+	defer b.close()
+	if err != nil {
+		return nil, err
+	}
+	err = attempt(t.ctx, b, scenario{"cost", func(t *trial) {
+		ns := t.clustersOf(costNodes...)
+		t.account(ns)
+		t.grantAll(ns, []rbacv1.PolicyRule{
+			{APIGroups: []string{"discovery.k8s.io"}, Resources: []string{"endpointslices"}, Verbs: []string{"list", "watch"}},
+			{APIGroups: []string{""}, Resources: []string{"endpoints"}, Verbs: []string{"list"}},
+		})
+		for _, nodes := range costNodes {
+			costs = append(costs, p.costOf(t, kind, ns, nodes))
+		}
+	}}, t.number)
+	if err != nil {
+		err = errors.Join(append([]error{fmt.Errorf("%s: %w", kind.name, err)}, b.dead()...)...)
+	}
+	return costs, err
+}
+
 // costOf looks at the API server before clients begin, and after they have ended.
-func (p *peers) costOf(t *trial, namespace string, nodes int, clients string, begin func() (stop func())) cost {
+func (p *peers) costOf(t *trial, kind costKind, namespace string, nodes int) cost {
+	begin := kind.ready(t, namespace, nodes)
 	before := t.apiCost()
 	over := time.NewTimer(p.cost)
 	stop := begin()
@@ -95,12 +143,11 @@ func (p *peers) costOf(t *trial, namespace string, nodes int, clients string, be
 		t.must(setReady(t.ctx, t.client, namespace, sized(nodes)+"-0", true))
 	}
 	c := t.apiCost()
-	c.nodes, c.clients = nodes, clients
+	c.nodes, c.clients = nodes, kind.clients(nodes)
 	c.requests -= before.requests
 	c.bytes -= before.bytes
 	c.cpu -= before.cpu
-	p.costs = append(p.costs, c)
-	fmt.Printf("%d nodes, %s: %.0f requests, %.0f bytes, %.2f s\n", nodes, clients, c.requests, c.bytes, c.cpu)
+	fmt.Printf("%d nodes, %s: %.0f requests, %.0f bytes, %.2f s\n", nodes, c.clients, c.requests, c.bytes, c.cpu)
 	return c
 }
 
@@ -129,36 +176,42 @@ func (t *trial) apiCost() (c cost) {
 	return c
 }
 
-// watching starts replicas of CoreDNS.
-func (t *trial) watching(namespace string, nodes int) (stop func()) {
-	replicas := make([]*peer, 0, costReplicas)
+// watching has replicas of CoreDNS.
+func (t *trial) watching(namespace string, nodes int) (begin func() (stop func())) {
 	plugin := fmt.Sprintf("longnames shop.erl.internal {\nendpoint https://%s\nservice_account %s\nnamespaces %s\nselector app=%s\nbasename shop\n}",
 		apiAddress, t.server.account, namespace, sized(nodes))
-	for i := range costReplicas {
-		r := t.newPeer(fmt.Sprintf("longnames-%d", i), i, plugin)
-		r.start()
-		r.knows("shop.erl.internal.", "A", nodes)
-		replicas = append(replicas, r)
-	}
-	return func() {
-		for _, r := range replicas {
-			r.stop()
+	return func() func() {
+		replicas := make([]*peer, 0, costReplicas)
+		for i := range costReplicas {
+			r := t.newPeer(fmt.Sprintf("longnames-%d", i), i, plugin)
+			r.start()
+			r.knows("shop.erl.internal.", "A", nodes)
+			replicas = append(replicas, r)
+		}
+		return func() {
+			for _, r := range replicas {
+				r.stop()
+			}
 		}
 	}
 }
 
 // polling has each node ask as libcluster's strategy Kubernetes does: it lists the endpoints by label as JSON, with the
 // token of its pod, over a connection that stays, and again so long after it has the answer.
-func (t *trial) polling(namespace string, tokens []string) (stop func()) {
-	address := fmt.Sprintf("https://%s/api/v1/namespaces/%s/endpoints?labelSelector=%s", apiAddress, namespace, url.QueryEscape("app="+sized(len(tokens))))
-	ctx, cancel := context.WithCancel(t.ctx)
-	var g errgroup.Group
-	for _, token := range tokens {
-		g.Go(func() error { return t.poll(ctx, address, token) })
-	}
-	return func() {
-		cancel()
-		t.must(g.Wait())
+func (t *trial) polling(namespace string, nodes int) (begin func() (stop func())) {
+	tokens := make([]string, nodes)
+	t.many(nodes, func(i int) { tokens[i] = t.token(namespace, nil) })
+	address := fmt.Sprintf("https://%s/api/v1/namespaces/%s/endpoints?labelSelector=%s", apiAddress, namespace, url.QueryEscape("app="+sized(nodes)))
+	return func() func() {
+		ctx, cancel := context.WithCancel(t.ctx)
+		var g errgroup.Group
+		for _, token := range tokens {
+			g.Go(func() error { return t.poll(ctx, address, token) })
+		}
+		return func() {
+			cancel()
+			t.must(g.Wait())
+		}
 	}
 }
 

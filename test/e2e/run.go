@@ -55,6 +55,13 @@ func newRun() (*run, error) {
 	return r, err
 }
 
+// within gives another run, as far as a bed can see, for one that stands beside others. What it leaves behind is found by
+// the name of the first.
+func (r *run) within(name string) (*run, error) {
+	own := &run{id: r.id + "-" + name, lock: r.lock, dir: filepath.Join(r.dir, name+"-plane")}
+	return own, os.MkdirAll(own.dir, 0o755)
+}
+
 // bury removes what runs have left that were killed.
 func bury() {
 	files, _ := filepath.Glob(filepath.Join(runsDir, "[0-9a-f]*"))
