@@ -105,7 +105,7 @@ func (p *peers) write(facts string) error {
 	var tables strings.Builder
 	fmt.Fprintf(&tables, "\n%s\n", facts)
 	for _, lines := range [][][]string{p.goalLines(), p.costLines(), p.scaleLines()} {
-		fmt.Fprintf(&tables, "\n%s", markdown(lines, nil))
+		fmt.Fprintf(&tables, "\n%s\n", strings.TrimSpace(markdown(lines, nil)))
 	}
 	return os.WriteFile(p.table, []byte(before+tableBegin+tables.String()+"\n"+tableEnd+after), 0o644) //nolint:gosec // all may read it
 }
