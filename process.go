@@ -57,7 +57,15 @@ func processOf(c *caddy.Controller) *process {
 	})
 	c.OnShutdown(func() error {
 		reloading.CompareAndSwap(p, nil)
-		p.stop(p.next.Load() == nil)
+		if !p.isCurrent() {
+			p.end()
+		}
+		return nil
+	})
+	// At the end of CoreDNS, answers are wanted until the lameduck time of health is over,
+	// for which that waits in a callback of this kind before ours.
+	c.OnFinalShutdown(func() error {
+		p.end()
 		return nil
 	})
 	return p
@@ -140,6 +148,9 @@ func (p *process) isCurrent() bool {
 		return i.Storage[storageKey{}] == p
 	})
 }
+
+// end stops p for good, be there another one that goes on or not.
+func (p *process) end() { p.stop(p.next.Load() == nil) }
 
 // stop ends what start began. What snapshots lack is written if nobody else goes on with them.
 // Calling it again does nothing.

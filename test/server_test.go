@@ -30,7 +30,8 @@ func TestMain(m *testing.M) {
 	caddy.Quiet, dnsserver.Quiet = true, true
 	at := slices.Index(dnsserver.Directives, "kubernetes")
 	dnsserver.Directives = slices.Insert(slices.Clone(dnsserver.Directives), at, "longnames")
-	goleak.VerifyTestMain(m)
+	// The plugin forward leaves it to the garbage collector to end this.
+	goleak.VerifyTestMain(m, goleak.IgnoreTopFunction("github.com/coredns/coredns/plugin/pkg/proxy.(*Transport).connManager"))
 }
 
 // patience is how long a test waits for what must happen soon.

@@ -15,5 +15,6 @@ func scenarios() []scenario {
 		beamScenarios(),
 		inetResScenarios(),
 		digScenarios(),
+		dnssecScenarios(),
 	)
 }

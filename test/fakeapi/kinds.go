@@ -19,6 +19,7 @@ type object interface {
 type kind struct {
 	schema.GroupVersionKind
 	resource string
+	global   bool          // its objects are in no namespace
 	empty    func() object // for bookmarks
 	fields   func(object) fields.Set
 	list     func([]object, metav1.ListMeta) runtime.Object
@@ -64,6 +65,39 @@ var (
 			return list
 		},
 	}
+	services = &kind{
+		GroupVersionKind: corev1.SchemeGroupVersion.WithKind("Service"),
+		resource:         "services",
+		empty:            func() object { return &corev1.Service{} },
+		fields:           nameFields,
+		list: func(objects []object, meta metav1.ListMeta) runtime.Object {
+			list := &corev1.ServiceList{ListMeta: meta, Items: make([]corev1.Service, len(objects))}
+			list.SetGroupVersionKind(corev1.SchemeGroupVersion.WithKind("ServiceList"))
+			for i, o := range objects {
+				list.Items[i] = *o.(*corev1.Service)
+				list.Items[i].TypeMeta = metav1.TypeMeta{}
+			}
+			return list
+		},
+	}
+	namespaces = &kind{
+		GroupVersionKind: corev1.SchemeGroupVersion.WithKind("Namespace"),
+		resource:         "namespaces",
+		global:           true,
+		empty:            func() object { return &corev1.Namespace{} },
+		fields:           nameFields,
+		list: func(objects []object, meta metav1.ListMeta) runtime.Object {
+			list := &corev1.NamespaceList{ListMeta: meta, Items: make([]corev1.Namespace, len(objects))}
+			list.SetGroupVersionKind(corev1.SchemeGroupVersion.WithKind("NamespaceList"))
+			for i, o := range objects {
+				list.Items[i] = *o.(*corev1.Namespace)
+				list.Items[i].TypeMeta = metav1.TypeMeta{}
+			}
+			return list
+		},
+	}
+
+	kinds = []*kind{pods, endpointSlices, services, namespaces}
 )
 
 func nameFields(o object) fields.Set {
@@ -77,6 +111,10 @@ func kindOf(obj runtime.Object) *kind {
 		return pods
 	case *discoveryv1.EndpointSlice:
 		return endpointSlices
+	case *corev1.Service:
+		return services
+	case *corev1.Namespace:
+		return namespaces
 	}
 	return nil
 }

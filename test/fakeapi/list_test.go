@@ -18,6 +18,7 @@ func TestListSelects(t *testing.T) {
 	addressed.Status.PodIP = "10.0.0.9"
 	addressed.Status.PodIPs = []corev1.PodIP{{IP: "10.0.0.9"}, {IP: "fd00::9"}}
 	s.Put(pod("one", "app=x"), pod("two", "app=y"), failed, addressed, slice("one"))
+	s.Put(&corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "a"}}, &corev1.Service{ObjectMeta: metav1.ObjectMeta{Name: "web", Namespace: "a"}})
 
 	for _, tc := range []struct {
 		name, path string
@@ -35,6 +36,8 @@ func TestListSelects(t *testing.T) {
 		{"namespace field", allPods, []string{"fieldSelector=metadata.namespace=b"}, []string{"b/addressed"}},
 		{"address", allPods, []string{"fieldSelector=status.podIP=10.0.0.9"}, []string{"b/addressed"}},
 		{"label and field", allPods, []string{"labelSelector=app", "fieldSelector=status.phase=Failed"}, []string{"a/failed"}},
+		{"services", "/api/v1/services", nil, []string{"a/web"}},
+		{"namespaces", "/api/v1/namespaces", nil, []string{"/a"}},
 		{"slice by name", allSlices, []string{"fieldSelector=metadata.name=none"}, []string{}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {

@@ -2,8 +2,8 @@ package fakeapi
 
 import "k8s.io/apimachinery/pkg/runtime"
 
-// Put creates or updates Pods and EndpointSlices and tells the open watches. Each object is one change with a resource
-// version of its own, even where nothing differs. An empty namespace is "default". A new object without a UID gets
+// Put creates or updates objects and tells the open watches. Each object is one change with a resource version of its
+// own, even where nothing differs. An empty namespace is "default", but for a Namespace. A new object without a UID gets
 // one; an update without keeps it. The given objects are not written to.
 func (s *Server) Put(objs ...runtime.Object) {
 	s.tb.Helper()
@@ -57,7 +57,7 @@ func (s *Server) known(obj runtime.Object) *kind {
 	s.tb.Helper()
 	k := kindOf(obj)
 	if k == nil {
-		s.tb.Errorf("fakeapi: holds Pods and EndpointSlices, not %T", obj)
+		s.tb.Errorf("fakeapi: holds Pods, EndpointSlices, Services and Namespaces, not %T", obj)
 	}
 	return k
 }

@@ -15,7 +15,7 @@ import (
 type Request struct {
 	Verb      string // list, watch; for anything else the method in lower case
 	Group     string // empty for pods
-	Resource  string // pods, endpointslices; empty for anything else
+	Resource  string // such as pods; empty for what is not served
 	Namespace string // empty for all namespaces
 	Method    string
 	Path      string
@@ -51,7 +51,7 @@ type Match func(Request) bool
 // Verb matches list or watch requests.
 func Verb(verb string) Match { return func(r Request) bool { return r.Verb == verb } }
 
-// Resource matches requests for pods or endpointslices.
+// Resource matches requests for one, such as pods.
 func Resource(resource string) Match { return func(r Request) bool { return r.Resource == resource } }
 
 // Namespace matches requests for one namespace, or with "" for all namespaces at once.

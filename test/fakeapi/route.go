@@ -25,7 +25,7 @@ func routeOf(r *http.Request) route {
 		Method: r.Method, Path: r.URL.Path, Query: r.URL.Query(), Header: r.Header.Clone(),
 		Verb: strings.ToLower(r.Method), User: commonName(r),
 	}
-	for _, k := range []*kind{pods, endpointSlices} {
+	for _, k := range kinds {
 		base := "/api/" + k.Version + "/"
 		if k.Group != "" {
 			base = "/apis/" + k.Group + "/" + k.Version + "/"

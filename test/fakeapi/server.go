@@ -1,5 +1,6 @@
-// Package fakeapi is a small Kubernetes API server for tests. It holds Pods and EndpointSlices, answers list and watch
-// requests over real HTTP the way a kube-apiserver does, and breaks on demand: refused, hung, cut, expired, forbidden.
+// Package fakeapi is a small Kubernetes API server for tests. It holds Pods and EndpointSlices, and what the kubernetes
+// plugin of CoreDNS needs besides: Services and Namespaces. It answers list and watch requests over real HTTP the way a
+// kube-apiserver does, and breaks on demand: refused, hung, cut, expired, forbidden.
 package fakeapi
 
 import (

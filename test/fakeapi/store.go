@@ -28,7 +28,11 @@ type store struct {
 
 // newStore starts above 0, which in a request means "any version".
 func newStore() *store {
-	return &store{version: 1, compacted: 1, objects: map[*kind]map[string]object{pods: {}, endpointSlices: {}}}
+	s := &store{version: 1, compacted: 1, objects: make(map[*kind]map[string]object)}
+	for _, k := range kinds {
+		s.objects[k] = make(map[string]object)
+	}
+	return s
 }
 
 func keyOf(o object) string { return o.GetNamespace() + "/" + o.GetName() }
@@ -39,7 +43,7 @@ func (s *store) put(k *kind, given object) change {
 	s.version++
 	o := given.DeepCopyObject().(object)
 	o.GetObjectKind().SetGroupVersionKind(k.GroupVersionKind)
-	if o.GetNamespace() == "" {
+	if o.GetNamespace() == "" && !k.global {
 		o.SetNamespace("default")
 	}
 	o.SetResourceVersion(format(s.version))
@@ -57,7 +61,7 @@ func (s *store) put(k *kind, given object) change {
 
 func (s *store) remove(k *kind, given object) (change, bool) {
 	key := keyOf(given)
-	if given.GetNamespace() == "" {
+	if given.GetNamespace() == "" && !k.global {
 		key = "default" + key
 	}
 	before, ok := s.objects[k][key]
