@@ -3,6 +3,7 @@ package longnames
 import (
 	"fmt"
 	"io"
+	"net/netip"
 	"os"
 	"runtime"
 	"testing"
@@ -10,6 +11,7 @@ import (
 
 	clog "github.com/coredns/coredns/plugin/pkg/log"
 	"github.com/coredns/coredns/plugin/test"
+	"github.com/coredns/coredns/request"
 	"github.com/miekg/dns"
 
 	"github.com/longnames/longnames/kubeapi"
@@ -18,40 +20,81 @@ import (
 // discard takes a message, and packs it if it is asked to.
 type discard struct {
 	test.ResponseWriter
-	pack    bool
-	answers int
+	pack      bool
+	answers   int
+	truncated bool
 }
 
 func (w *discard) WriteMsg(m *dns.Msg) error {
-	w.answers = len(m.Answer)
-	if w.pack {
-		m.Compress = true
-		_, err := m.Pack()
-		return err
+	w.answers, w.truncated = len(m.Answer), m.Truncated
+	if !w.pack {
+		return nil
 	}
-	return nil
+	_, err := m.Pack()
+	return err
 }
 
 // BenchmarkServeDNS shows that a question costs the same in small and in large clusters, up
-// to packing.
+// to what CoreDNS does with the answer: it truncates and packs it, for UDP without EDNS or
+// for TCP.
 func BenchmarkServeDNS(b *testing.B) {
 	for _, members := range []int{3, 10, 100, 1000, 3000} {
 		l := manyMembers(b, ipBlock, members)
 		for _, qtype := range []uint16{dns.TypeSRV, dns.TypeTXT, dns.TypeA} {
-			for _, pack := range []bool{false, true} {
-				b.Run(fmt.Sprintf("%s/members=%d/pack=%t", dns.TypeToString[qtype], members, pack), func(b *testing.B) {
+			for _, write := range []string{"none", "udp", "tcp"} {
+				b.Run(fmt.Sprintf("%s/members=%d/write=%s", dns.TypeToString[qtype], members, write), func(b *testing.B) {
 					r := new(dns.Msg).SetQuestion("erl.internal.", qtype)
-					w := &discard{pack: pack}
+					d := &discard{ResponseWriter: test.ResponseWriter{TCP: write == "tcp"}, pack: write != "none"}
 					ctx := b.Context()
 					b.ReportAllocs()
 					for b.Loop() {
+						var w dns.ResponseWriter = d
+						if d.pack {
+							w = request.NewScrubWriter(r, d)
+						}
 						if _, err := l.ServeDNS(ctx, w, r); err != nil {
 							b.Fatal(err)
 						}
 					}
+					whole := d.answers == members
+					if d.answers == 0 || d.truncated == whole || !whole && (members <= 10 || !d.pack) {
+						b.Fatalf("got %d records, truncated %t; want %d, unless they do not fit", d.answers, d.truncated, members)
+					}
 				})
 			}
 		}
+	}
+}
+
+// BenchmarkServeDNSGrouped shows what it costs to find the cluster among others.
+func BenchmarkServeDNSGrouped(b *testing.B) {
+	const members = 3
+	for _, clusters := range []int{1, 1000, 100_000} {
+		b.Run(fmt.Sprintf("clusters=%d", clusters), func(b *testing.B) {
+			c := configOf(b, "longnames erl.internal {\n group_by app\n}")
+			changes := make([]kubeapi.Change, 0, clusters)
+			for i := range clusters {
+				app := fmt.Sprint("app", i)
+				changes = append(changes, kubeapi.Change{New: labelled(c, labels{"app": app}, slice(app,
+					endpoint("a", "10.0.0.1"), endpoint("b", "10.0.0.2"), endpoint("c", "10.0.0.3")))})
+			}
+			t := newTable(c)
+			t.Apply(changes, 1)
+			t.Synced()
+			l := serving(t)
+			r := new(dns.Msg).SetQuestion("app0.prod.erl.internal.", dns.TypeSRV)
+			w := &discard{}
+			ctx := b.Context()
+			b.ReportAllocs()
+			for b.Loop() {
+				if _, err := l.ServeDNS(ctx, w, r); err != nil {
+					b.Fatal(err)
+				}
+			}
+			if w.answers != members {
+				b.Fatalf("got %d records, want %d", w.answers, members)
+			}
+		})
 	}
 }
 
@@ -78,84 +121,181 @@ func BenchmarkVanish(b *testing.B) {
 	}
 }
 
-// BenchmarkChange shows that a change costs its own cluster, however many others there are.
+// BenchmarkChange shows that a change costs its own cluster, however many others there are:
+// a pod gets another address. With answered, there is a question after each.
 func BenchmarkChange(b *testing.B) {
 	for _, clusters := range []int{1, 100_000} {
 		for _, members := range []int{10, 1000} {
-			b.Run(fmt.Sprintf("clusters=%d/members=%d", clusters, members), func(b *testing.B) {
-				c := configOf(b, "longnames erl.internal {\n group_by app\n lookup pods\n}")
-				t := newTable(c)
-				add := func(app string, n int) (last *kubeapi.Object) {
-					var changes []kubeapi.Change
-					for i := range n {
-						name := fmt.Sprintf("%s-%d", app, i)
-						last = labelled(c, labels{"app": app}, slice(name, endpoint(name, fmt.Sprintf("10.0.%d.%d", i/250, i%250+1))))
-						changes = append(changes, kubeapi.Change{New: last})
-					}
-					t.Apply(changes, 1)
-					return last
+			c := configOf(b, "longnames erl.internal {\n group_by app\n lookup pods\n}")
+			t := newTable(c)
+			add := func(app string, n int) (last *kubeapi.Object) {
+				var changes []kubeapi.Change
+				for i := range n {
+					name := fmt.Sprintf("%s-%d", app, i)
+					last = labelled(c, labels{"app": app}, slice(name, endpoint(name, fmt.Sprintf("10.0.%d.%d", i/250, i%250+1))))
+					last.Name = name
+					changes = append(changes, kubeapi.Change{New: last})
 				}
-				for i := range clusters - 1 {
-					add(fmt.Sprint("other", i), 10)
+				t.Apply(changes, 1)
+				return last
+			}
+			for i := range clusters - 1 {
+				add(fmt.Sprint("other", i), 10)
+			}
+			old := add("web", members)
+			fresh := *old
+			fresh.Members = []kubeapi.Member{endpoint(old.Name, "10.9.9.9")}
+			t.Synced()
+			states := []*kubeapi.Object{old, &fresh} // what is there is the first
+			for _, answered := range []bool{false, true} {
+				b.Run(fmt.Sprintf("clusters=%d/members=%d/answered=%t", clusters, members, answered), func(b *testing.B) {
+					changing(b, serving(t), t, states, "web.prod.erl.internal.", answered, members)
+				})
+			}
+		}
+	}
+}
+
+// BenchmarkChangeOfSlice shows what one endpoint of the 100 in a slice costs, with zones that
+// need no index, with a reverse zone, and where host parts lie in our zones.
+func BenchmarkChangeOfSlice(b *testing.B) {
+	const members = 100
+	for _, kind := range []struct{ name, zones, mode string }{
+		{"indexes=none", "erl.internal", "ip"},
+		{"indexes=reverse", "erl.internal 10.in-addr.arpa", "ip"},
+		{"indexes=hosts", "erl.internal cluster.local", "dns"},
+	} {
+		for _, answered := range []bool{false, true} {
+			b.Run(fmt.Sprintf("%s/answered=%t", kind.name, answered), func(b *testing.B) {
+				c := configOf(b, fmt.Sprintf("longnames %s {\n group_by app\n mode %s\n}", kind.zones, kind.mode))
+				states := make([]*kubeapi.Object, 2)
+				for i := range states {
+					states[i] = labelled(c, labels{"app": "web"}, bigSlice(members))
+					states[i].Members[0].Address = netip.AddrFrom4([4]byte{10, 9, 9, byte(i)})
 				}
-				old := add("web", members)
-				fresh := *old
-				states := []*kubeapi.Object{old, &fresh}
-				b.ReportAllocs()
-				i := 0
-				for b.Loop() {
-					t.Apply([]kubeapi.Change{{Old: states[i%2], New: states[(i+1)%2]}}, uint64(i))
-					i++
-				}
+				t := tableOf(c, states[0])
+				changing(b, serving(t), t, states, "web.prod.erl.internal.", answered, members)
 			})
 		}
 	}
 }
 
-// BenchmarkMemory shows what the table takes for a member beside the objects themselves,
-// and what each kind of question adds for good.
+// changing has an object be in one of two states and in the other, in turns, and asks for its
+// cluster: after each change, or at the end. What is there is states[0], and will be.
+func changing(b *testing.B, l *Longnames, t *table, states []*kubeapi.Object, name string, answered bool, members int) {
+	b.Helper()
+	r := new(dns.Msg).SetQuestion(name, dns.TypeSRV)
+	w := &discard{}
+	ask := func() {
+		if _, err := l.ServeDNS(b.Context(), w, r); err != nil {
+			b.Fatal(err)
+		}
+	}
+	b.ReportAllocs()
+	i := 0
+	turn := func() {
+		t.Apply([]kubeapi.Change{{Old: states[i%2], New: states[(i+1)%2]}}, uint64(i))
+		i++
+	}
+	for b.Loop() {
+		turn()
+		if answered {
+			ask()
+		}
+	}
+	if i%2 == 1 {
+		turn()
+	}
+	if ask(); w.answers != members {
+		b.Fatalf("got %d records, want %d", w.answers, members)
+	}
+}
+
+// BenchmarkStart shows what it costs to have a table follow a source that knows pods already,
+// as from a snapshot, until the first answer.
+func BenchmarkStart(b *testing.B) {
+	const clusters, members = 2000, 10
+	c := configOf(b, "longnames erl.internal {\n group_by app\n lookup pods\n}")
+	changes := manyClusters(c, clusters, members, 1)
+	b.ReportAllocs()
+	for b.Loop() {
+		t := newTable(c)
+		t.Apply(changes, 1)
+		t.Restored()
+		must(b, serving(t), "app-0.prod.erl.internal.", dns.TypeSRV, members)
+	}
+}
+
+// manyClusters are app-0 and so on, with so many members each, some of them in one object.
+func manyClusters(c *config, clusters, members, together int) (changes []kubeapi.Change) {
+	for first := 0; first < clusters*members; first += together {
+		app := fmt.Sprint("app-", first/members)
+		var all []kubeapi.Member
+		for i := first; i < first+together; i++ {
+			all = append(all, endpoint(fmt.Sprintf("%s-%d", app, i%members), fmt.Sprintf("10.%d.%d.%d", i>>16, i>>8&255, i&255)))
+		}
+		changes = append(changes, kubeapi.Change{New: labelled(c, labels{"app": app}, slice(fmt.Sprintf("%s-%d", app, first%members), all...))})
+	}
+	return changes
+}
+
+// BenchmarkMemory shows what there is for a member beside the objects themselves: the table
+// and the audit, with several options, and what each kind of question adds for good.
 func BenchmarkMemory(b *testing.B) {
 	const clusters, members = 10_000, 10
+	const zone = "erl.internal"
 	for _, kind := range []struct {
-		name  string
-		types []uint16
-		below bool // a member's own name is asked for, too
+		name, zones, options string
+		types                []uint16
+		below, unaudited     bool // a member's own name is asked for, too; there is no audit
 	}{
-		{"unasked", nil, false},
-		{"SRV", []uint16{dns.TypeSRV}, false},
-		{"TXT", []uint16{dns.TypeTXT}, false},
-		{"A", []uint16{dns.TypeA}, false},
-		{"SRV+TXT+A", []uint16{dns.TypeSRV, dns.TypeTXT, dns.TypeA}, false},
-		{"SRV+member", []uint16{dns.TypeSRV}, true},
+		{name: "no questions yet, audit left out", unaudited: true},
+		{name: "no questions yet"},
+		{name: "asked for SRV", types: []uint16{dns.TypeSRV}},
+		{name: "asked for TXT", types: []uint16{dns.TypeTXT}},
+		{name: "asked for A", types: []uint16{dns.TypeA}},
+		{name: "asked for SRV, TXT and A", types: []uint16{dns.TypeSRV, dns.TypeTXT, dns.TypeA}},
+		{name: "asked for SRV and a name below", types: []uint16{dns.TypeSRV}, below: true},
+		{name: "`lookup endpoints`, no questions yet", options: "lookup endpoints"},
+		{name: "`lookup endpoints`, asked for SRV", options: "lookup endpoints", types: []uint16{dns.TypeSRV}},
+		{name: "reverse zone, no questions yet", zones: " 10.in-addr.arpa"},
+		{name: "reverse zone, asked for SRV", zones: " 10.in-addr.arpa", types: []uint16{dns.TypeSRV}},
+		{name: "`mode dns`, hosts in our zones, no questions yet", zones: " cluster.local", options: "mode dns"},
+		{name: "`mode dns`, hosts in our zones, asked for SRV", zones: " cluster.local", options: "mode dns", types: []uint16{dns.TypeSRV}},
 	} {
 		b.Run(kind.name, func(b *testing.B) {
-			c := configOf(b, "longnames erl.internal {\n group_by app\n lookup pods\n}")
-			var changes []kubeapi.Change
-			for i := range clusters * members {
-				app := fmt.Sprint("app-", i/members)
-				name := fmt.Sprintf("%s-%d", app, i%members)
-				o := labelled(c, labels{"app": app}, slice(name, endpoint(name, fmt.Sprintf("10.%d.%d.%d", i>>16, i>>8&255, i&255))))
-				changes = append(changes, kubeapi.Change{New: o})
+			options, together := kind.options, members
+			if options != "lookup endpoints" {
+				options, together = options+"\n lookup pods", 1
 			}
+			c := configOf(b, fmt.Sprintf("longnames %s%s {\n group_by app\n %s\n}", zone, kind.zones, options))
+			changes := manyClusters(c, clusters, members, together)
 			var added uint64
 			for b.Loop() {
 				before := liveHeap()
 				t := newTable(c)
 				t.Apply(changes, 1)
 				t.Synced()
-				t.takeDirty() // as is done all the time
+				a := newAudit(c, t)
+				if kind.unaudited {
+					t.takeDirty() // as the audit does all the time
+				} else {
+					a.look()
+				}
 				l := serving(t)
 				for i := range clusters {
-					name := fmt.Sprintf("app-%d.prod.erl.internal.", i)
+					name := fmt.Sprintf("app-%d.prod.%s.", i, zone)
 					for _, qtype := range kind.types {
-						must(b, l, name, qtype)
+						must(b, l, name, qtype, members)
 					}
 					if kind.below {
-						must(b, l, fmt.Sprintf("app-%d-0.", i)+name, dns.TypeA)
+						must(b, l, fmt.Sprintf("app-%d-0.", i)+name, dns.TypeA, 1)
 					}
 				}
 				added = liveHeap() - before
+				a.close()
 				runtime.KeepAlive(t)
+				runtime.KeepAlive(l)
 			}
 			b.ReportMetric(float64(added)/(clusters*members), "B/member")
 			runtime.KeepAlive(changes)
@@ -163,11 +303,11 @@ func BenchmarkMemory(b *testing.B) {
 	}
 }
 
-func must(b *testing.B, l *Longnames, name string, qtype uint16) {
+func must(b *testing.B, l *Longnames, name string, qtype uint16, want int) {
 	b.Helper()
 	w := &discard{}
-	if _, err := l.ServeDNS(b.Context(), w, new(dns.Msg).SetQuestion(name, qtype)); err != nil || w.answers == 0 {
-		b.Fatalf("%s %s: got %d records and %v, want some", name, dns.TypeToString[qtype], w.answers, err)
+	if _, err := l.ServeDNS(b.Context(), w, new(dns.Msg).SetQuestion(name, qtype)); err != nil || w.answers != want {
+		b.Fatalf("%s %s: got %d records and %v, want %d", name, dns.TypeToString[qtype], w.answers, err, want)
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net"
+	"net/http"
 	"os"
 	"path/filepath"
 	"slices"
@@ -36,6 +37,7 @@ type bed struct {
 	plane   *netns
 	pki     *pki
 	client  kubernetes.Interface
+	toEtcd  *http.Client
 	kubelet *kubelet
 	older   func() error // starts the API server that cannot stream lists
 	binary  string       // the control plane
@@ -58,6 +60,7 @@ func openBed(ctx context.Context, r *run, controlplane, coredns string) (*bed, e
 	if b.plane, err = openNetns(r.netns("plane")); err != nil {
 		return b, err
 	}
+	b.toEtcd = &http.Client{Transport: &http.Transport{DialContext: b.plane.dial, MaxIdleConnsPerHost: 8}}
 	if b.pki, err = newPKI(filepath.Join(r.dir, "pki")); err != nil {
 		return b, err
 	}

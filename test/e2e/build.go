@@ -50,12 +50,15 @@ func controlPlane(ctx context.Context) (string, error) {
 // goCommand is the Go that make uses, or else that of the path.
 func goCommand() string { return cmp.Or(os.Getenv("GO"), "go") }
 
+// shipped is the environment in which what is shipped is compiled.
+func shipped() []string { return append(os.Environ(), "CGO_ENABLED=0", "GOWORK=off") }
+
 // build compiles with the flags of the Makefile, so that what it has compiled needs not be compiled again.
 func build(ctx context.Context, dir, to, pkg string, more ...string) error {
 	args := append([]string{"build", "-trimpath", "-buildvcs=false", "-ldflags", "-s -w"}, more...)
 	cmd := exec.CommandContext(ctx, goCommand(), append(args, "-o", to, pkg)...) //nolint:gosec // what to run is ours
 	cmd.Dir = dir
-	cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOWORK=off")
+	cmd.Env = shipped()
 	if out, err := toEndOf(cmd); err != nil {
 		return fmt.Errorf("go build %s in %s: %w\n%s", pkg, dir, err, out)
 	}

@@ -1,21 +1,13 @@
 package main
 
 import (
-	"bytes"
-	"context"
-	"encoding/base64"
-	"encoding/json"
 	"fmt"
 	"net/http"
 	"os"
 	"path/filepath"
-	"slices"
-	"strconv"
-	"strings"
 	"syscall"
 	"time"
 
-	"golang.org/x/sync/errgroup"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
@@ -82,41 +74,9 @@ func stoppedRows() []row {
 	}
 }
 
-// partNamed is a part of the control plane.
-func (b *bed) partNamed(name string) *process {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	i := slices.IndexFunc(b.parts, func(p *process) bool { return strings.HasPrefix(p.name, name) })
-	return b.parts[i]
-}
-
-// respawn starts a part of the control plane that has ended.
-func (s *stage) respawn(name string) {
-	s.bed.mu.Lock()
-	defer s.bed.mu.Unlock()
-	for i, p := range s.parts {
-		if strings.HasPrefix(p.name, name) {
-			again := p.command
-			again.name += "+"
-			fresh, err := start(s.plane.name, s.bed.dir, again)
-			s.must(err)
-			s.parts[i] = fresh
-		}
-	}
-}
-
-// away ends the API server, and the controllers, which would take their time to find it again.
-func (s *stage) away() {
-	s.partNamed("kube-controller-manager").stop(0)
-	s.partNamed("kube-apiserver").stop(0)
-}
-
+// back starts again what away has ended, with a fresh kubelet.
 func (s *stage) back() {
-	s.respawn("kube-apiserver")
-	s.within(4*patience, "the API server is ready", func() error {
-		return s.client.Discovery().RESTClient().Get().AbsPath("/readyz").Do(s.ctx).Error()
-	})
-	s.respawn("kube-controller-manager") // it would not wait for long
+	s.trial.back()
 	s.freshKubelet()
 }
 
@@ -135,76 +95,6 @@ func (s *stage) freshKubelet() {
 	}
 }
 
-// etcd speaks to it by its gateway for JSON, of which any HTTP client can make use.
-func (s *stage) etcd(path string, body any, into any) error {
-	text, err := json.Marshal(body)
-	if err != nil {
-		return err
-	}
-	ctx, cancel := context.WithTimeout(s.ctx, 10*time.Second)
-	defer cancel()
-	request, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://"+etcdAddress+path, bytes.NewReader(text))
-	if err != nil {
-		return err
-	}
-	client := http.Client{Transport: s.etcdTransport()}
-	response, err := client.Do(request)
-	if err != nil {
-		return err
-	}
-	defer response.Body.Close()
-	if response.StatusCode != http.StatusOK {
-		return fmt.Errorf("etcd: %s", response.Status)
-	}
-	return json.NewDecoder(response.Body).Decode(into)
-}
-
-func (s *stage) etcdTransport() http.RoundTripper {
-	if s.toEtcd == nil {
-		s.toEtcd = &http.Transport{DialContext: s.plane.dial, MaxIdleConnsPerHost: 8}
-	}
-	return s.toEtcd
-}
-
-// etcdHeader is what each of its answers has.
-type etcdHeader struct {
-	Header struct {
-		Revision string `json:"revision"`
-	} `json:"header"`
-}
-
-func (s *stage) revision() int64 {
-	var h etcdHeader
-	s.within(2*patience, "etcd answers", func() error {
-		return s.etcd("/v3/kv/range", map[string]string{"key": base64.StdEncoding.EncodeToString([]byte("x"))}, &h)
-	})
-	n, err := strconv.ParseInt(h.Header.Revision, 10, 64)
-	s.must(err)
-	return n
-}
-
-// compact has etcd forget all that was.
-func (s *stage) compact() {
-	var h etcdHeader
-	s.must(s.etcd("/v3/kv/compaction", map[string]any{"revision": strconv.FormatInt(s.revision(), 10), "physical": true}, &h))
-}
-
-// bump makes etcd's revision as high as it has ever been, and more, as one does who restores it from a copy.
-func (s *stage) bump(to int64) {
-	from := s.revision()
-	var g errgroup.Group
-	g.SetLimit(8)
-	for i := from; i < to; i++ {
-		g.Go(func() error {
-			var h etcdHeader
-			text := base64.StdEncoding.EncodeToString([]byte("bump"))
-			return s.etcd("/v3/kv/put", map[string]string{"key": text, "value": text}, &h)
-		})
-	}
-	s.must(g.Wait())
-	s.compact()
-}
-
 // withStore has something done to etcd's directory while etcd and the API server are down, and waits until they are back.
 // Its versions are raised above all that there have been, or not.
 func (s *stage) withStore(raised bool, do func(dir string) error) {
@@ -213,7 +103,7 @@ func (s *stage) withStore(raised bool, do func(dir string) error) {
 	s.partNamed("etcd").stop(0)
 	s.must(do(filepath.Join(s.bed.dir, "etcd")))
 	s.lasts(faultTime / 2)
-	s.respawn("etcd")
+	s.must(s.respawn("etcd"))
 	if raised {
 		s.bump(was + 1000)
 	}

@@ -1,12 +1,10 @@
 package main
 
 import (
-	"encoding/base64"
-	"encoding/json"
 	"fmt"
+	"net/netip"
 	"time"
 
-	"golang.org/x/sync/errgroup"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
@@ -48,52 +46,23 @@ func crowdBlock(account string) string {
 
 func crowdAddress(i int) string { return fmt.Sprintf("10.%d.%d.%d", 200+i/62500, i/250%250, i%250+1) }
 
-// crowd writes pods directly into etcd: the API server would take minutes.
+// crowd plants them.
 func (s *stage) crowd() {
 	_, err := s.client.CoreV1().Namespaces().Create(s.ctx, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: crowdNamespace}}, metav1.CreateOptions{})
 	s.must(err)
-	type put struct {
-		Key   string `json:"key"`
-		Value string `json:"value"`
-	}
-	type op struct {
-		Put put `json:"request_put"`
-	}
-	const atOnce = 100
 	now := metav1.NewTime(time.Now().Truncate(time.Second))
-	var g errgroup.Group
-	g.SetLimit(4)
-	for from := 0; from < crowdSize; from += atOnce {
-		g.Go(func() error {
-			var ops []op
-			for i := from; i < from+atOnce; i++ {
-				name := fmt.Sprintf("crowd-%d", i)
-				p := corev1.Pod{
-					TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: "Pod"},
-					ObjectMeta: metav1.ObjectMeta{
-						Name: name, Namespace: crowdNamespace, UID: types.UID(name), Labels: app("crowd"), CreationTimestamp: now,
-					},
-					Spec: podSpec(),
-					Status: corev1.PodStatus{
-						Phase: corev1.PodRunning, Conditions: readiness(true),
-						PodIP: crowdAddress(i), PodIPs: []corev1.PodIP{{IP: crowdAddress(i)}},
-					},
-				}
-				p.Spec.NodeName = fakeNode
-				text, err := json.Marshal(p)
-				if err != nil {
-					return err
-				}
-				ops = append(ops, op{put{
-					base64.StdEncoding.EncodeToString([]byte("/registry/pods/" + crowdNamespace + "/" + name)),
-					base64.StdEncoding.EncodeToString(text),
-				}})
-			}
-			var h etcdHeader
-			return s.etcd("/v3/kv/txn", map[string]any{"success": ops}, &h)
-		})
-	}
-	s.must(g.Wait())
+	s.plant(crowdSize, func(i int) *corev1.Pod {
+		name := fmt.Sprintf("crowd-%d", i)
+		p := &corev1.Pod{
+			TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: "Pod"},
+			ObjectMeta: metav1.ObjectMeta{
+				Name: name, Namespace: crowdNamespace, UID: types.UID(name), Labels: app("crowd"), CreationTimestamp: now,
+			},
+			Spec: podSpec(), Status: statusOf([]netip.Addr{netip.MustParseAddr(crowdAddress(i))}, true),
+		}
+		p.Spec.NodeName = fakeNode
+		return p
+	})
 }
 
 // soonInCrowd waits until CoreDNS has all of the crowd.

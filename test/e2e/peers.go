@@ -24,6 +24,7 @@ type peers struct {
 	goals  []goal
 	costs  []cost     // by size, then in the order of costKinds
 	scales [][]string // what is compared to nothing, and its figure
+	shares [][]string // what a member has memory for, and how many bytes
 }
 
 // peersPart is one that can be measured alone.
@@ -41,14 +42,14 @@ func peersParts() []peersPart {
 		{"limit", (*peers).limit},
 		{"scale", (*peers).scale},
 		{"memory", (*peers).memory}, // leaves its pods behind, and no kubelet
-		{"cost", (*peers).apiCost},  // has control planes of its own
+		{"cost", (*peers).control},  // has control planes of its own
 	}
 }
 
 func (p *peers) flags() {
 	flag.StringVar(&p.chosen, "peers", "", "try nothing, but measure the parts that match this `regexp`: udp, tcp, alone, latency, limit, scale, memory, cost")
-	flag.IntVar(&p.rounds, "peers-rounds", 7, "measure each `n` times, in turns")
-	flag.DurationVar(&p.load, "peers-load", 5*time.Second, "put load on a server for so `long` in each round")
+	flag.IntVar(&p.rounds, "peers-rounds", 5, "measure each `n` times, in turns")
+	flag.DurationVar(&p.load, "peers-load", 4*time.Second, "put load on a server for so `long` in each round")
 	flag.IntVar(&p.writes, "peers-writes", 200, "wait for `n` writes to be answered in each round")
 	flag.DurationVar(&p.cost, "peers-cost", 10*time.Minute, "look at the API servers for so `long` with each number of nodes")
 	flag.StringVar(&p.table, "peers-table", "", "write the tables to this `file`, between its marks, if all parts are measured")
@@ -89,17 +90,15 @@ func (p *peers) measure(ctx context.Context, b *bed) error {
 		return err
 	}
 	fmt.Printf("\n%s\n\n", facts)
-	if len(p.goals) > 0 {
-		fmt.Println(align(p.goalLines()))
-	}
-	if len(p.scales) > 0 {
-		fmt.Println(align(p.scaleLines()))
-	}
-	if len(p.costs) > 0 {
-		fmt.Println(align(p.costLines()))
+	for _, t := range p.tables() {
+		fmt.Printf("%s\n\n%s\n", t.caption, align(t.lines))
 	}
 	if p.table == "" || !all || failed != nil {
 		return failed
+	}
+	if p.profiles != "" {
+		fmt.Println("Nothing is written to", p.table+": who is profiled is slower.")
+		return nil
 	}
 	return p.write(facts)
 }

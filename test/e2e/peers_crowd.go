@@ -1,14 +1,11 @@
 package main
 
 import (
-	"encoding/base64"
-	"encoding/json"
 	"fmt"
 	"net/netip"
 	"strings"
 	"time"
 
-	"golang.org/x/sync/errgroup"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
@@ -23,29 +20,24 @@ const (
 
 // mass are very many pods in a namespace of their own that nobody looks after.
 type mass struct {
-	*stage
+	*trial
 	namespace string
 	since     metav1.Time
 }
 
 func newMass(t *trial) *mass {
-	m := &mass{stage: &stage{trial: t}, namespace: t.name + "-mass", since: metav1.NewTime(time.Now().Truncate(time.Second))}
+	t.kubelet.close() // it would read all of them, too
+	m := &mass{trial: t, namespace: t.name + "-mass", since: metav1.NewTime(time.Now().Truncate(time.Second))}
 	_, err := t.client.CoreV1().Namespaces().Create(t.ctx, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: m.namespace}}, metav1.CreateOptions{})
 	t.must(err)
 	return m
 }
 
-// plant makes all of them, several at once. Kubernetes never does so: who begins to watch amid those that are of one
-// version would miss the others. So the last one has a version of its own, and is waited for.
-func (m *mass) plant() {
-	var g errgroup.Group
-	g.SetLimit(4)
-	const together = 50
-	for from := 0; from < massSize; from += together {
-		g.Go(func() error { return m.put(from, from+together) })
-	}
-	m.must(g.Wait())
-	m.must(m.put(massSize-1, massSize))
+// plantAll makes all of them. Kubernetes never makes several with one version: who begins to watch amid those would miss
+// the others. So the last one has a version of its own, and is waited for.
+func (m *mass) plantAll() {
+	m.plant(massSize, m.member)
+	m.must(m.put(massSize-1, massSize, m.member))
 }
 
 func massApp(i int) string { return fmt.Sprintf("app-%d", i/massTogether) }
@@ -80,31 +72,10 @@ func (m *mass) member(i int) *corev1.Pod {
 	return p
 }
 
-func (m *mass) key(name string) string {
-	return base64.StdEncoding.EncodeToString([]byte("/registry/pods/" + m.namespace + "/" + name))
-}
-
-// put writes pods directly into etcd: the API server would take minutes. A busy machine may need a second try.
-func (m *mass) put(from, to int) error {
-	var puts []any
-	for i := from; i < to; i++ {
-		p := m.member(i)
-		text, err := json.Marshal(p)
-		if err != nil {
-			return err
-		}
-		puts = append(puts, map[string]any{"request_put": map[string]string{"key": m.key(p.Name), "value": base64.StdEncoding.EncodeToString(text)}})
-	}
-	return eventually(m.ctx, patience, func() error {
-		var h etcdHeader
-		return m.etcd("/v3/kv/txn", map[string]any{"success": puts}, &h)
-	})
-}
-
 // growUnseen adds a pod while nobody can see it, and has it be impossible to go on from what was seen before.
 func (m *mass) growUnseen(i int) {
 	m.away()
-	m.must(m.put(i, i+1))
+	m.must(m.put(i, i+1, m.member))
 	m.bump(m.revision() + 10)
 	m.back()
 }

@@ -9,20 +9,22 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode/utf8"
 )
 
-// goal is what one kind of work has come to, and what it should.
+// goal is what one kind of work has come to, and what it should. There may be no goal; then want is empty.
 type goal struct {
 	work, ours, theirs, ratio, want string
 	met                             bool
 }
 
-// ratio adds a goal that is about the proportion of two figures.
-func (p *peers) ratio(work, peer, format string, ours, theirs float64, want string, met func(ratio float64) bool) {
-	p.goals = append(p.goals, goal{
-		work: work, ours: fmt.Sprintf(format, ours), theirs: peer + " " + fmt.Sprintf(format, theirs),
-		ratio: fmt.Sprintf("%.2f", ours/theirs), want: want, met: met(ours / theirs),
-	})
+// compare adds a goal that is about two figures; told is how these are written.
+func (p *peers) compare(work, peer string, told [2]string, ours, theirs float64, want string, met bool) {
+	g := goal{work: work, ours: told[0], theirs: peer + " " + told[1], want: want, met: met}
+	if theirs != 0 {
+		g.ratio = fmt.Sprintf("%.2f", ours/theirs)
+	}
+	p.goals = append(p.goals, g)
 }
 
 func (p *peers) goalLines() [][]string {
@@ -30,12 +32,32 @@ func (p *peers) goalLines() [][]string {
 	lines = append(lines, []string{"work", "longnames", "peer", "ratio", "goal", "result"})
 	for _, g := range p.goals {
 		result := "miss"
-		if g.met {
+		switch {
+		case g.want == "":
+			result = ""
+		case g.met:
 			result = "ok"
 		}
 		lines = append(lines, []string{g.work, g.ours, g.theirs, g.ratio, g.want, result})
 	}
 	return lines
+}
+
+// table is a table of the report.
+type table struct {
+	caption string
+	lines   [][]string // the first has the heads of the columns
+}
+
+// tables are those that have something in them.
+func (p *peers) tables() []table {
+	all := []table{
+		{"Side by side. A rate is the median of all rounds; beside it, the CPU time that one answer costs the server.", p.goalLines()},
+		{"What the clients of one cluster cost the API server. One of its members changes every 10 seconds.", p.costLines()},
+		{"A large cluster of Kubernetes, made up.", p.scaleLines()},
+		{"Live heap a member, by the benchmarks: what is read, and what the table has on top of that. Each line is for itself.", p.shareLines()},
+	}
+	return slices.DeleteFunc(all, func(t table) bool { return len(t.lines) < 2 })
 }
 
 // median is of any number of figures but none.
@@ -80,7 +102,7 @@ func (p *peers) facts(ctx context.Context, b *bed) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	return fmt.Sprintf("%s, on %d cores of %s, Linux %s: %s.\n%d rounds; load for %s in each, %d writes in each; the API server for %s each.",
+	return fmt.Sprintf("%s, on %d cores of %s, Linux %s: %s. Rounds: %d; load in each: %s; writes in each: %d; the API server: %s each.",
 		time.Now().UTC().Format(time.DateOnly), runtime.NumCPU(), processor, strings.TrimSpace(string(kernel)), strings.Join(versions, ", "),
 		p.rounds, p.load, p.writes, p.cost), nil
 }
@@ -90,6 +112,27 @@ const (
 	tableBegin = "<!-- measured -->\n"
 	tableEnd   = "<!-- end of measured -->\n"
 )
+
+// wrap breaks a text into lines of at most 120 characters.
+func wrap(text string) string {
+	const most = 120
+	var out strings.Builder
+	length := 0
+	for word := range strings.FieldsSeq(text) {
+		switch n := utf8.RuneCountInString(word); {
+		case length == 0:
+			length = n
+		case length+1+n > most:
+			out.WriteByte('\n')
+			length = n
+		default:
+			out.WriteByte(' ')
+			length += 1 + n
+		}
+		out.WriteString(word)
+	}
+	return out.String()
+}
 
 // write puts the tables into their document.
 func (p *peers) write(facts string) error {
@@ -103,9 +146,9 @@ func (p *peers) write(facts string) error {
 		return fmt.Errorf("%s lacks the marks %q and %q", p.table, tableBegin, tableEnd)
 	}
 	var tables strings.Builder
-	fmt.Fprintf(&tables, "\n%s\n", facts)
-	for _, lines := range [][][]string{p.goalLines(), p.costLines(), p.scaleLines()} {
-		fmt.Fprintf(&tables, "\n%s\n", strings.TrimSpace(markdown(lines, nil)))
+	fmt.Fprintf(&tables, "\n%s\n", wrap(facts))
+	for _, t := range p.tables() {
+		fmt.Fprintf(&tables, "\n%s\n\n%s\n", wrap(t.caption), strings.TrimSpace(markdown(t.lines, nil)))
 	}
 	return os.WriteFile(p.table, []byte(before+tableBegin+tables.String()+"\n"+tableEnd+after), 0o644) //nolint:gosec // all may read it
 }

@@ -1,12 +1,10 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"fmt"
 	"math/rand/v2"
 	"net/netip"
-	"os"
 	"strings"
 	"time"
 )
@@ -18,6 +16,7 @@ const (
 	scaleMembers  = scaleApps * scaleTogether
 	scaleRate     = 1000 // changes a second
 	scaleAsked    = 10_000
+	scaleRounds   = 3
 )
 
 // scale is about a million members in 100 000 clusters, which no API server could have here: they are made up.
@@ -27,66 +26,85 @@ func (p *peers) scale(t *trial) {
 	idle.stop()
 
 	m := t.newMadeUp(scaleApps)
-	c := t.newPeer("longnames-1000000", 1, t.scalePlugin(m))
-	begin := time.Now()
-	c.start()
-	c.knows(m.name(scaleMembers-1), "A", scaleTogether)
-	p.figure("time until all are known", "%.1f s", time.Since(begin).Seconds())
-	p.figure("of that, CPU of CoreDNS", "%.1f s", c.cpu())
-	p.figure("peak RSS meanwhile", "%.0f MB", c.peakRSS()/megabyte)
-	p.figure("live heap a member", "%.0f B", (c.liveHeap()-idleLive)/scaleMembers)
-	t.must(p.profile(c, "heap", "heap"))
-
-	// Before any load, which leaves garbage to be collected.
-	before, begin := c.cpu(), time.Now()
-	t.wait(p.load)
-	still := (c.cpu() - before) / time.Since(begin).Seconds()
-	end := m.disturb(t)
-	before, begin = c.cpu(), time.Now()
-	t.wait(p.load)
-	busy := (c.cpu() - before) / time.Since(begin).Seconds()
-	rate := end()
-	p.figure(fmt.Sprintf("CPU of a change, at %.0f changes a second, without questions", rate), "%.0f µs", (busy-still)/rate*1e6)
-
-	questions := make([]string, 0, scaleAsked)
-	for range scaleAsked {
-		questions = append(questions, m.name(rand.N(scaleMembers))+" SRV") //nolint:gosec // any will do
+	c := t.newPeer(fmt.Sprintf("longnames-%d", scaleMembers), 1, t.scalePlugin(m))
+	rounds := min(p.rounds, scaleRounds)
+	known, used := make([]float64, 0, rounds), make([]float64, 0, rounds)
+	peak, live := make([]float64, 0, rounds), make([]float64, 0, rounds)
+	for round := range rounds {
+		begin := time.Now()
+		c.start()
+		c.knows(m.name(scaleMembers-1), "A", scaleTogether)
+		known, used = append(known, time.Since(begin).Seconds()), append(used, c.cpu())
+		peak, live = append(peak, c.peakRSS()/megabyte), append(live, (c.liveHeap()-idleLive)/scaleMembers)
+		if round < rounds-1 {
+			c.stop()
+		}
 	}
-	load := &loaded{peer: c, question: strings.Join(questions, "\n")}
-	ask := c.asker("udp", m.name(0), "SRV", 4096)
-	p.figure("one question, nothing else going on: median", "%.0f µs", median(t.askedFor(ask))*1000)
-	ask.close()
-	quiet := p.rate(load)
-	p.figure(fmt.Sprintf("questions for %d clusters, no changes", scaleAsked), "%.0f/s", quiet)
-
-	end = m.disturb(t)
-	withChanges := p.rate(load)
-	delays := m.delays(t, c, p.writes)
-	rate = end()
-	p.figure(fmt.Sprintf("questions, with %.0f changes a second", rate), "%.0f/s", withChanges)
-	p.figure("share of those without changes", "%.2f", withChanges/quiet)
-	p.figure("change sent until it is answered, meanwhile: p50", "%.1f ms", median(delays))
-	p.figure("p99", "%.1f ms", quantile(delays, 0.99))
+	t.must(p.profile(c, "heap", "heap"))
+	p.scaled("time until all are known", "%.1f s", median(known))
+	p.scaled("CPU time of CoreDNS until then", "%.1f s", median(used))
+	p.scaled("peak RSS until then", "%.0f MB", median(peak))
+	p.scaled("live heap a member", "%.0f B", median(live))
+	p.changesAlone(t, m, c, rounds)
+	p.changesAndQuestions(t, m, c, rounds)
 	c.stop()
 }
 
-// figure is one of those that are compared to nothing.
-func (p *peers) figure(what, format string, figure float64) {
+// changesAlone is what a change of any cluster costs. It comes before any question: that leaves garbage to be collected.
+func (p *peers) changesAlone(t *trial, m *madeUp, c *peer, rounds int) {
+	share := func() float64 { // of a core
+		before, begin := c.cpu(), time.Now()
+		t.wait(p.load)
+		return (c.cpu() - before) / time.Since(begin).Seconds()
+	}
+	costs, rates := make([]float64, 0, rounds), make([]float64, 0, rounds)
+	for range rounds {
+		still := share()
+		end := m.churn(t, func() int { return rand.N(scaleMembers - scaleTogether) }) //nolint:gosec // any will do
+		busy := share()
+		rate := end()
+		costs, rates = append(costs, (busy-still)/rate*1e6), append(rates, rate)
+	}
+	p.scaled(fmt.Sprintf("CPU time of a change, at %.0f changes/s, without questions", median(rates)), "%.0f µs", median(costs))
+}
+
+// changesAndQuestions are about the same clusters, so that records have to be made again; in turns with questions alone.
+func (p *peers) changesAndQuestions(t *trial, m *madeUp, c *peer, rounds int) {
+	asked, questions := make([]int, 0, scaleAsked), make([]string, 0, scaleAsked)
+	for range scaleAsked {
+		pod := rand.N(scaleMembers - scaleTogether) //nolint:gosec // any will do
+		asked, questions = append(asked, pod), append(questions, m.name(pod)+" SRV")
+	}
+	quiet := &loaded{peer: c, network: "udp", edns: true, questions: strings.Join(questions, "\n")}
+	for _, pod := range asked {
+		_, size := quiet.verified(m.name(pod), "SRV", scaleTogether)
+		quiet.size += size / scaleAsked
+	}
+	busy := &loaded{peer: c, network: quiet.network, edns: quiet.edns, questions: quiet.questions, size: quiet.size}
+	delays := make([]float64, 0, rounds*p.writes)
+	rates, shares := make([]float64, 0, rounds), make([]float64, 0, rounds)
+	for round := range rounds {
+		quiet.dnsperf(p.load)
+		end := m.churn(t, func() int { return asked[rand.N(scaleAsked)] }) //nolint:gosec // any will do
+		busy.dnsperf(p.load)
+		delays = append(delays, m.delays(t, c, p.writes)...)
+		rates, shares = append(rates, end()), append(shares, busy.rates[round]/quiet.rates[round])
+	}
+	p.scaled(fmt.Sprintf("questions about %d clusters, no changes", scaleAsked), "%s", quiet)
+	p.scaled(fmt.Sprintf("questions about them, with %.0f changes/s, all of these clusters", median(rates)), "%s", busy)
+	p.scaled("questions with changes, as a share of those without", "%.2f", median(shares))
+	p.scaled("change sent until it is answered, meanwhile, p50", "%.1f ms", median(delays))
+	p.scaled("change sent until it is answered, meanwhile, p99", "%.1f ms", quantile(delays, 0.99))
+}
+
+// scaled adds a figure that is compared to nothing.
+func (p *peers) scaled(what, format string, figure any) {
 	p.scales = append(p.scales, []string{what, fmt.Sprintf(format, figure)})
 	fmt.Printf("%s: "+format+"\n", what, figure)
 }
 
 func (p *peers) scaleLines() [][]string {
 	return append([][]string{{fmt.Sprintf("%d members in %d clusters", scaleMembers, scaleApps), "figure"}}, p.scales...)
-}
-
-func (p *peers) rate(l *loaded) float64 {
-	rounds := min(p.rounds, 3)
-	rates := make([]float64, 0, rounds)
-	for range rounds {
-		rates = append(rates, l.dnsperf("udp", "-e", p.load))
-	}
-	return median(rates)
 }
 
 func (t *trial) newMadeUp(apps int) *madeUp {
@@ -116,31 +134,11 @@ func (t *trial) wait(d time.Duration) {
 	}
 }
 
-// askedFor gives how long each of some questions took, in milliseconds.
-func (t *trial) askedFor(a *asker) (out []float64) {
-	for range 1000 {
-		begin := time.Now()
-		_, err := a.ask()
-		t.must(err)
-		out = append(out, time.Since(begin).Seconds()*1000)
-	}
-	return out
-}
-
-// cpu is what all threads of the process have used, in seconds: see proc_pid_stat(5). A tick is a hundredth on any Linux.
-func (p *peer) cpu() float64 {
-	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", p.process.cmd.Process.Pid))
-	p.t.must(err)
-	fields := strings.Fields(string(text[bytes.LastIndexByte(text, ')')+1:]))
-	const user, system, ticks = 11, 12, 100
-	return (p.t.figure(fields[user]) + p.t.figure(fields[system])) / ticks
-}
-
 func (m *madeUp) name(pod int) string { return ourName(m.app(pod), scaleNamespace) }
 
-// disturb moves pods all the time, all but the last cluster's, until the function that it gives is called, which tells
-// how many in a second.
-func (m *madeUp) disturb(t *trial) (end func() (rate float64)) {
+// churn moves pods all the time, until the function that it gives is called, which tells how many in a second. pod tells
+// which is next; none of the last cluster's.
+func (m *madeUp) churn(t *trial, pod func() int) (end func() (rate float64)) {
 	ctx, cancel := context.WithCancel(t.ctx)
 	begin, done, moved := time.Now(), make(chan struct{}), 0
 	go func() {
@@ -152,7 +150,7 @@ func (m *madeUp) disturb(t *trial) (end func() (rate float64)) {
 			case <-ctx.Done():
 			case <-ticker.C:
 				// As many as are due, for a busy machine has no finer clock.
-				for due := int(time.Since(begin).Seconds() * scaleRate); moved < due && m.move(ctx, rand.N(scaleMembers-scaleTogether)); { //nolint:gosec // any will do
+				for due := int(time.Since(begin).Seconds() * scaleRate); moved < due && m.move(ctx, pod()); {
 					moved++
 				}
 			}
@@ -191,15 +189,9 @@ func (m *madeUp) delays(t *trial, c *peer, moves int) (out []float64) {
 			t.must(t.ctx.Err())
 		}
 		begin := time.Now()
-		data := append([]byte{0, 4}, to.AsSlice()...)
-		for shown := false; !shown; {
-			answer, err := ask.ask()
-			t.must(err)
-			if shown = bytes.Contains(answer, data); !shown && time.Since(begin) > patience {
-				t.failf("%s does not show %s", c.name, to)
-			}
-		}
-		out = append(out, time.Since(begin).Seconds()*1000)
+		shown, err := ask.shows(to)
+		t.must(err)
+		out = append(out, shown.Sub(begin).Seconds()*1000)
 	}
 	return out
 }

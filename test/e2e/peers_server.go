@@ -1,13 +1,13 @@
 package main
 
 import (
+	"bytes"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
 	"os"
 	"path/filepath"
-	"regexp"
 	"strings"
 	"time"
 
@@ -69,7 +69,7 @@ func (p *peer) start() {
 	p.t.must(err)
 	running := p.process
 	p.t.cleanup(func() { running.stop(0) })
-	p.t.soon(p.name+" listens", func() error { return running.says(regexp.MustCompile(`(?m)^CoreDNS-`)) })
+	p.t.soon(p.name+" listens", func() error { return running.says(banner) })
 }
 
 func (p *peer) stop() { p.process.stop(endTime) }
@@ -106,4 +106,13 @@ func (p *peer) look(what string) ([]byte, error) {
 		return nil, fmt.Errorf("%s of %s: %s", what, p.name, response.Status)
 	}
 	return io.ReadAll(response.Body)
+}
+
+// cpu is what all threads of the process have used, in seconds: see proc_pid_stat(5). A tick is a hundredth on any Linux.
+func (p *peer) cpu() float64 {
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", p.process.cmd.Process.Pid))
+	p.t.must(err)
+	fields := strings.Fields(string(text[bytes.LastIndexByte(text, ')')+1:]))
+	const user, system, ticks = 11, 12, 100
+	return (p.t.parsed(fields[user]) + p.t.parsed(fields[system])) / ticks
 }

@@ -11,7 +11,6 @@ import (
 	"path/filepath"
 	"regexp"
 	"slices"
-	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -135,32 +134,18 @@ func (r *replica) ready() error {
 	return err
 }
 
-// metric reads a number of CoreDNS' own: the sum of all that have the name and some labels.
+// metric reads a number of CoreDNS' own: the sum of all that have the name and some labels. One with labels may come into
+// being with its first.
 func (r *replica) metric(name string, labels ...string) (float64, error) {
 	text, err := r.get("9153", "/metrics")
 	if err != nil {
 		return 0, err
 	}
-	sum, found := 0.0, false
-	for line := range strings.Lines(text) {
-		rest, ok := strings.CutPrefix(line, name)
-		if !ok || !strings.HasPrefix(rest, " ") && !strings.HasPrefix(rest, "{") {
-			continue
-		}
-		fields := strings.Fields(line)
-		n, err := strconv.ParseFloat(fields[len(fields)-1], 64)
-		if err != nil {
-			return 0, err
-		}
-		found = true
-		if !slices.ContainsFunc(labels, func(l string) bool { return !strings.Contains(line, l) }) {
-			sum += n
-		}
+	sum, found, err := sumOf(text, name, labels...)
+	if err == nil && !found && len(labels) == 0 {
+		err = fmt.Errorf("%s has no metric %s", r.name, name)
 	}
-	if !found && len(labels) == 0 { // who has a label may come into being with its first
-		return 0, fmt.Errorf("%s has no metric %s", r.name, name)
-	}
-	return sum, nil
+	return sum, err
 }
 
 // kill is a crash.

@@ -91,7 +91,7 @@ func (s *server) launch(plugins string) {
 		if err := p.ended(); err != nil {
 			t.failf("%w", err)
 		}
-		return p.says(regexp.MustCompile(`(?m)^CoreDNS-`))
+		return p.says(banner)
 	})
 }
 

@@ -3,7 +3,6 @@ package main
 import (
 	"errors"
 	"fmt"
-	"net/http"
 	"os"
 	"path/filepath"
 	"slices"
@@ -32,10 +31,9 @@ type stage struct {
 	kubernetes []*replica // as many of *kubernetes*, which all of theirs ask
 	extras     []*replica // for the row at hand, which no node asks
 
-	left   map[string]bool // nodes that have been told to leave
-	more   int             // nodes that have been added
-	made   int             // replicas that have been made for single rows
-	toEtcd http.RoundTripper
+	left map[string]bool // nodes that have been told to leave
+	more int             // nodes that have been added
+	made int             // replicas that have been made for single rows
 }
 
 // plan is what a stage is for.
