@@ -180,6 +180,9 @@ func (a *audit) find(s state) census {
 			found[finding{what: nodes[i].longname(), problem: undeclaredPort}] = struct{}{}
 		}
 	}
+	if len(found) == 0 {
+		found = nil // and not a map for each cluster
+	}
 	return census{listed(nodes), held, found}
 }
 

@@ -44,7 +44,7 @@ func BenchmarkServeDNS(b *testing.B) {
 			for _, write := range []string{"none", "udp", "tcp"} {
 				b.Run(fmt.Sprintf("%s/members=%d/write=%s", dns.TypeToString[qtype], members, write), func(b *testing.B) {
 					r := new(dns.Msg).SetQuestion("erl.internal.", qtype)
-					d := &discard{ResponseWriter: test.ResponseWriter{TCP: write == "tcp"}, pack: write != "none"}
+					d := &discard{ResponseWriter: test.ResponseWriter{TCP: write != "udp"}, pack: write != "none"}
 					ctx := b.Context()
 					b.ReportAllocs()
 					for b.Loop() {

@@ -51,7 +51,7 @@ func (t *table) follow(c *cluster, had *roster, e *edit) {
 }
 
 // namable counts the members that have what makes a longname, at little cost: nothing is
-// named, and who is counted twice here is so everywhere.
+// named, and who is counted twice here is so everywhere. No more than these can be listed.
 func (c *config) namable(objects []*kubeapi.Object) int {
 	n := 0
 	for _, o := range objects {

@@ -48,7 +48,7 @@ func (r *roster) members(conf *config, cluster string) *members {
 }
 
 // with gives a roster without some objects and with others, which may be newer states of
-// the former. r itself stays as it is.
+// the former, and puts both in order. r itself stays as it is.
 func (r *roster) with(removed, added []*kubeapi.Object) *roster {
 	slices.SortFunc(removed, compareObjects)
 	slices.SortFunc(added, compareObjects)
@@ -157,6 +157,6 @@ func (m *members) listed() []*node {
 
 // directory is for finding single nodes.
 func (m *members) directory(c *config) *directory {
-	m.once.Do(func() { m.found = newDirectory(m.nodes, c.hosts != outside) })
+	m.once.Do(func() { m.found = newDirectory(c, m.nodes) })
 	return m.found
 }

@@ -14,19 +14,22 @@ type directory struct {
 	// cluster.
 	byName map[string][]*node
 	// byHost has host parts, in lower case with a final dot; none if they lie outside our zones.
-	byHost    map[string][]*node
+	byHost map[string][]*node
+	// byAddress and addresses are empty if no zone is reverse.
 	byAddress map[netip.Addr][]*node
 	addresses addresses
 	// above has what exists only because something in byName or byHost lies below it.
 	above map[string]bool
 }
 
-func newDirectory(nodes []node, hosts bool) *directory {
+func newDirectory(c *config, nodes []node) *directory {
 	d := &directory{
-		byName:    make(map[string][]*node, 2*len(nodes)),
-		byHost:    make(map[string][]*node),
-		byAddress: make(map[netip.Addr][]*node, len(nodes)),
-		above:     make(map[string]bool),
+		byName: make(map[string][]*node, 2*len(nodes)),
+		byHost: make(map[string][]*node),
+		above:  make(map[string]bool),
+	}
+	if c.reverse {
+		d.byAddress = make(map[netip.Addr][]*node, len(nodes))
 	}
 	for i := range nodes {
 		n := &nodes[i]
@@ -35,10 +38,12 @@ func newDirectory(nodes []node, hosts bool) *directory {
 				d.add(d.byName, name, n)
 			}
 		}
-		if hosts {
+		if c.hosts != outside {
 			d.add(d.byHost, n.target(), n)
 		}
-		d.byAddress[n.address()] = best(d.byAddress[n.address()], n)
+		if c.reverse {
+			d.byAddress[n.address()] = best(d.byAddress[n.address()], n)
+		}
 	}
 	d.addresses.all = maps.Keys(d.byAddress)
 	return d

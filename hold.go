@@ -56,7 +56,7 @@ func (t *table) isBack(c *cluster) bool {
 		h.settled = time.Time{}
 		return false
 	}
-	if t.listedIn(c, c.actual) >= t.listedIn(c, c.roster.Load()) {
+	if t.hasAsMany(c, c.roster.Load()) {
 		return true
 	}
 	if h.settled.IsZero() {
@@ -66,6 +66,14 @@ func (t *table) isBack(c *cluster) bool {
 		}
 	}
 	return false
+}
+
+// hasAsMany tells whether a cluster really lists as many members as are listed in a roster.
+// Members that come back one by one are not named until they can be as many: to name all of
+// them each time would take the square of their number.
+func (t *table) hasAsMany(c *cluster, r *roster) bool {
+	before := t.listedIn(c, r)
+	return t.config.namable(c.actual.objects) >= before && t.listedIn(c, c.actual) >= before
 }
 
 func (t *table) listedIn(c *cluster, r *roster) int {
@@ -190,7 +198,7 @@ func (t *table) inherit(old *table) {
 			continue
 		}
 		c := t.home(held.objects[0])
-		if t.config.namesAny(c.actual.objects) && t.listedIn(c, c.actual) >= t.listedIn(c, held) {
+		if t.config.namesAny(c.actual.objects) && t.hasAsMany(c, held) {
 			continue // it has come back
 		}
 		if own := c.hold.Load(); own != nil {

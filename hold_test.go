@@ -278,6 +278,33 @@ func TestHoldWaitsForAllToComeBack(t *testing.T) {
 	}
 }
 
+// To name all who are there at each event would take the square of their number.
+func TestThoseWhoComeBackAreNotNamedUntilTheyAreAll(t *testing.T) {
+	const n = 50
+	c := configOf(t, groupedHosts)
+	pods := make([]*kubeapi.Object, 0, n)
+	for i := range n {
+		pod := fmt.Sprint("web-", i)
+		pods = append(pods, web(c, named(pod, slice("web", hosted(endpoint(pod, fmt.Sprintf("10.0.0.%d", i+1))))))...)
+	}
+	table := tableOf(c, pods...)
+	l := serving(table)
+	table.Apply(gone(pods...), 0)
+	want := txtOf(t, l, "web.prod.erl.internal.")
+	if len(want) != n {
+		t.Fatalf("held: got %d members, want %d", len(want), n)
+	}
+	held := table.cluster("web.prod")
+	for i, pod := range pods {
+		apply(table, pod)
+		isNamed, isHeld := held.actual.built != nil, held.hold.Load() != nil
+		if last := i == n-1; isNamed != last || isHeld == last {
+			t.Fatalf("%d of %d have come: got named %t, held %t; want named %t, held %t", i+1, n, isNamed, isHeld, last, !last)
+		}
+	}
+	equal(t, "afterwards", txtOf(t, l, "web.prod.erl.internal."), want)
+}
+
 func TestHoldOff(t *testing.T) {
 	c := configOf(t, strings.Replace(groupedHosts, "mode", "hold 0\n mode", 1))
 	objects := web(c, slice("web", hosted(endpoint("web-0", "10.0.0.1"))))

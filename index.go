@@ -20,8 +20,10 @@ func (x *index[K]) in(k K) []occurrence {
 	return found
 }
 
-func (x *index[K]) add(k K, c *cluster, delta int) {
-	next := slices.Clone(x.in(k))
+// add counts k in or out, and tells whether it has come, or has gone with that.
+func (x *index[K]) add(k K, c *cluster, delta int) (changed bool) {
+	known := x.in(k)
+	next := slices.Clone(known)
 	at := slices.IndexFunc(next, func(o occurrence) bool { return o.cluster == c })
 	if at < 0 {
 		at = len(next)
@@ -33,12 +35,8 @@ func (x *index[K]) add(k K, c *cluster, delta int) {
 	}
 	if len(next) == 0 {
 		x.m.Delete(k)
-		return
+	} else {
+		x.m.Store(k, next)
 	}
-	x.m.Store(k, next)
-}
-
-// all gives every key there is.
-func (x *index[K]) all(yield func(K) bool) {
-	x.m.Range(func(k, _ any) bool { return yield(k.(K)) })
+	return len(known) == 0 != (len(next) == 0)
 }

@@ -5,20 +5,27 @@ import "testing"
 func TestIndexCounts(t *testing.T) {
 	var x index[string]
 	a, b := newCluster("a"), newCluster("b")
-	x.add("k", a, +1)
-	x.add("k", a, +1)
-	x.add("k", b, +1)
+	add := func(c *cluster, delta int, want bool) {
+		t.Helper()
+		if got := x.add("k", c, delta); got != want {
+			t.Errorf("%+d in %s: came or went: got %t, want %t", delta, c.name, got, want)
+		}
+	}
+	add(a, +1, true)
+	add(a, +1, false)
+	add(b, +1, false)
 	before := x.in("k")
-	x.add("k", a, -1)
+	add(a, -1, false)
 	if got := x.in("k"); len(got) != 2 || got[0].cluster != a || got[0].count != 1 {
 		t.Errorf("got %v, want a once and b once", got)
 	}
 	if before[0].count != 2 {
 		t.Errorf("what was read before: got count %d, want 2", before[0].count)
 	}
-	x.add("k", a, -1)
-	x.add("k", b, -1)
+	add(a, -1, false)
+	add(b, -1, true)
 	if got := x.in("k"); got != nil {
 		t.Errorf("got %v, want nothing", got)
 	}
+	add(b, -1, false)
 }

@@ -70,21 +70,22 @@ func (n *naming) expects(p problem) string {
 	return string(p) // of others, the log says more
 }
 
-// longname makes the longname of a member of o, and tells where its host part begins.
-func (n *naming) longname(o *kubeapi.Object, m *kubeapi.Member) (name string, host int, p problem) {
+// longname makes the longname of a member of o and a dot, as in node.text, and tells where its
+// host part begins.
+func (n *naming) longname(o *kubeapi.Object, m *kubeapi.Member) (text string, host int, p problem) {
 	basename := n.basenameOf(o)
 	if !isBasename(basename) {
 		return "", 0, invalidBasename
 	}
-	text, p := n.host(o, m)
+	part, p := n.host(o, m)
 	if p != noProblem {
 		return "", 0, p
 	}
-	name = basename + "@" + text
-	if len(name) > maxLongname {
+	text = basename + "@" + part + "."
+	if len(text) > maxLongname+len(".") {
 		return "", 0, tooLong
 	}
-	return name, len(basename) + 1, noProblem
+	return text, len(basename) + len("@"), noProblem
 }
 
 func (n *naming) basenameOf(o *kubeapi.Object) string {

@@ -62,8 +62,12 @@ func TestLongname(t *testing.T) {
 			}
 			m := &kubeapi.Member{Hostname: tc.hostname, Address: netip.MustParseAddr(tc.address)}
 			got, at, p := tc.naming.longname(o, m)
-			if got != tc.want || p != tc.problem {
-				t.Fatalf("got %q, problem %q; want %q, problem %q", got, p, tc.want, tc.problem)
+			want := tc.want
+			if tc.problem == noProblem {
+				want += "."
+			}
+			if got != want || p != tc.problem {
+				t.Fatalf("got %q, problem %q; want %q, problem %q", got, p, want, tc.problem)
 			}
 			if p == noProblem && got[at-1] != '@' {
 				t.Errorf("host part at %d of %q does not follow the @", at, got)

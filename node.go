@@ -11,9 +11,9 @@ import (
 // node is a member, or a candidate that is not listed, with its name.
 type node struct {
 	text   string // the longname and a dot, so that all its parts are slices of it
-	at     int    // where the host part begins
 	member *kubeapi.Member
 	ports  []kubeapi.Port
+	at     uint8 // where the host part begins, which lies within maxLongname
 	listed bool
 }
 
@@ -144,13 +144,13 @@ func unitePorts(nodes []node) {
 func (c *config) nameOf(cand *candidate) (node, entry, problem) {
 	first := noProblem
 	for _, e := range cand.entries {
-		name, at, p := c.naming.longname(e.object, e.member)
+		text, at, p := c.naming.longname(e.object, e.member)
 		if p == noProblem {
 			return node{
-				text:   name + ".",
-				at:     at,
+				text:   text,
 				member: e.member,
 				ports:  cand.ports,
+				at:     uint8(at), //nolint:gosec // no longname is longer than maxLongname
 				listed: cand.passes,
 			}, e, noProblem
 		}

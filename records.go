@@ -4,6 +4,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 
 	"github.com/miekg/dns"
 )
@@ -29,10 +30,20 @@ func (s *rrset) with(more *rrset) *rrset {
 	return both
 }
 
-// lazy is an RRset that is made when it is first asked for.
-type lazy struct {
-	once sync.Once
-	set  *rrset
+// lazy is something that is made when it is first asked for. There are many: it is as small
+// as can be, so that those of one cluster share a lock.
+type lazy[T any] struct{ made atomic.Pointer[T] }
+
+func (l *lazy[T]) get(mu *sync.Mutex, made func() *T) *T {
+	if got := l.made.Load(); got != nil {
+		return got
+	}
+	mu.Lock()
+	defer mu.Unlock()
+	if l.made.Load() == nil {
+		l.made.Store(made())
+	}
+	return l.made.Load()
 }
 
 // records are the RRsets of one cluster in one zone.
@@ -41,15 +52,17 @@ type records struct {
 	members *members
 	owner   string
 
-	srv, txt, a, aaaa lazy
-
-	once  sync.Once
-	ports map[string]*rrset
+	mu                sync.Mutex // held while one of them is made
+	srv, txt, a, aaaa lazy[rrset]
+	ports             lazy[portSets]
 }
+
+// portSets are the SRV sets of named ports, as _name._protocol in lower case.
+type portSets map[string]*rrset
 
 // of gives the set for a type, nil for one that clusters have no records of.
 func (r *records) of(qtype uint16) *rrset {
-	var l *lazy
+	var l *lazy[rrset]
 	switch qtype {
 	case dns.TypeSRV:
 		l = &r.srv
@@ -62,14 +75,15 @@ func (r *records) of(qtype uint16) *rrset {
 	default:
 		return nil
 	}
-	l.once.Do(func() { l.set = r.config.rrset(qtype, r.owner, r.members.listed()) })
-	return l.set
+	return l.get(&r.mu, func() *rrset { return r.config.rrset(qtype, r.owner, r.members.listed()) })
 }
 
-// ofPorts gives the SRV sets of named ports, as _name._protocol in lower case.
-func (r *records) ofPorts() map[string]*rrset {
-	r.once.Do(func() { r.ports = r.config.portSets(r.owner, r.members.listed()) })
-	return r.ports
+// ofPorts gives the SRV sets of all ports that somebody declares, and of epmd's.
+func (r *records) ofPorts() portSets {
+	return *r.ports.get(&r.mu, func() *portSets {
+		sets := r.config.portSets(r.owner, r.members.listed())
+		return &sets
+	})
 }
 
 // rrset makes the RRset of one type for some nodes; nil for a type that nodes have none of.
@@ -89,7 +103,7 @@ func (c *config) rrset(qtype uint16, owner string, nodes []*node) *rrset {
 }
 
 // portSets makes the SRV sets of all ports that nodes declare, and of epmd's.
-func (c *config) portSets(owner string, nodes []*node) map[string]*rrset {
+func (c *config) portSets(owner string, nodes []*node) portSets {
 	declared := make(map[string]*declaration)
 	for _, n := range nodes {
 		for _, p := range n.ports {
@@ -100,7 +114,7 @@ func (c *config) portSets(owner string, nodes []*node) map[string]*rrset {
 			declared[service].add(n, p.Number)
 		}
 	}
-	sets := make(map[string]*rrset, len(declared)+1)
+	sets := make(portSets, len(declared)+1)
 	for service, d := range declared {
 		sets[service] = c.srv(service+"."+owner, d.nodes, func(i int) []uint16 { return d.ports[i] })
 	}

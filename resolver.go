@@ -212,8 +212,9 @@ func (r *resolver) host(q *question) (set *rrset, exists bool) {
 		d := r.table.cluster("").members(r.config).directory(r.config)
 		return r.hostSet(q, d.byHost[q.name]), len(d.byHost[q.name]) > 0 || d.above[q.name]
 	}
-	nodes := r.nodes(r.table.hosts.in(q.name), func(d *directory) []*node { return d.byHost[q.name] })
-	return r.hostSet(q, nodes), len(nodes) > 0 || r.table.hostNames.has(q.name)
+	in := r.table.hosts.in(q.name)
+	nodes := r.nodes(in, func(d *directory) []*node { return d.byHost[q.name] })
+	return r.hostSet(q, nodes), len(in) > 0 || r.table.hostNames.has(q.name)
 }
 
 // nodes gives the best of those that some clusters have. What is only held yields to what
@@ -259,7 +260,7 @@ func (r *resolver) reverse(q *question) (set *rrset, exists bool) {
 		}
 		nodes = d.byAddress[prefix.Addr()]
 	case !prefix.IsSingleIP():
-		return nil, r.table.ordered.Load().overlaps(prefix)
+		return nil, r.table.prefixes.has(prefix)
 	default:
 		nodes = r.nodes(r.table.addresses.in(prefix.Addr()), func(d *directory) []*node { return d.byAddress[prefix.Addr()] })
 	}

@@ -25,8 +25,9 @@ func write(w dns.ResponseWriter, r *dns.Msg, reply *reply) (int, error) {
 	case noData:
 		m.Ns = []dns.RR{reply.soa}
 	case success:
+		answer, truncated := mayFit(w, r, reply.answer)
 		// Clipped, since other plugins append to it.
-		m.Answer = slices.Clip(reply.answer)
+		m.Answer, m.Truncated = slices.Clip(answer), truncated
 		if glueFits(w, r, reply) {
 			m.Extra = slices.Clip(reply.glue)
 		}
@@ -56,6 +57,26 @@ func explain(m *dns.Msg, w dns.ResponseWriter, r *dns.Msg, code uint16, text str
 		m.Extra = bare
 	}
 	m.Compress = false
+}
+
+// smallestRecord is the least bytes that a record of ours takes: the root as its owner, type to
+// length, and the address of an A record.
+const smallestRecord = 1 + 10 + 4
+
+// mayFit gives as many records of an answer as the client could take if they were the smallest,
+// and tells whether these are not all. CoreDNS truncates the rest of what does not fit, but it
+// takes the length of every record before, and most nodes of a large cluster ask like that
+// first. An answer to be signed stays whole, for a signature is of all records.
+func mayFit(w dns.ResponseWriter, r *dns.Msg, answer []dns.RR) (some []dns.RR, truncated bool) {
+	if len(answer) <= dns.MinMsgSize/smallestRecord {
+		return answer, false
+	}
+	state := request.Request{W: w, Req: r}
+	most := state.Size() / smallestRecord
+	if state.Do() || len(answer) <= most {
+		return answer, false
+	}
+	return answer[:most], true
 }
 
 // ednsRoom is kept free for options that we or other plugins may add to the OPT record.

@@ -55,13 +55,29 @@ func (c *config) txt(owner string, nodes []*node) []dns.RR {
 
 // addresses makes the A or AAAA records of those nodes that have an address of that type.
 func (c *config) addresses(qtype uint16, owner string, nodes []*node) []dns.RR {
-	rrs := make([]dns.RR, 0, len(nodes))
+	found := make([]netip.Addr, 0, len(nodes))
 	seen := make(map[netip.Addr]bool, len(nodes))
 	for _, n := range nodes {
 		if a := n.address(); addressType(a) == qtype && !seen[a] {
 			seen[a] = true
-			rrs = append(rrs, addressRecord(owner, a, c.ttl))
+			found = append(found, a)
 		}
+	}
+	rrs, hdr := make([]dns.RR, len(found)), header(owner, qtype, c.ttl)
+	if qtype == dns.TypeA {
+		records, ips := make([]dns.A, len(found)), make([][4]byte, len(found))
+		for i, a := range found {
+			ips[i] = a.As4()
+			records[i] = dns.A{Hdr: hdr, A: ips[i][:]}
+			rrs[i] = &records[i]
+		}
+		return rrs
+	}
+	records, ips := make([]dns.AAAA, len(found)), make([][16]byte, len(found))
+	for i, a := range found {
+		ips[i] = a.As16()
+		records[i] = dns.AAAA{Hdr: hdr, AAAA: ips[i][:]}
+		rrs[i] = &records[i]
 	}
 	return rrs
 }

@@ -2,6 +2,7 @@ package longnames
 
 import (
 	"net/netip"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -24,9 +25,9 @@ type table struct {
 
 	// With many clusters, these tell which one to look in. A single one needs none.
 	hosts     index[string] // host parts, in lower case with a final dot
-	hostNames names         // the same, and what lies above them
+	hostNames names         // what lies above them
 	addresses index[netip.Addr]
-	ordered   atomic.Pointer[addresses]
+	prefixes  prefixes // that have addresses
 
 	mu      sync.Mutex // protects following; held by writers only
 	misfits *cluster   // has the objects that belong to no cluster
@@ -51,7 +52,6 @@ func newTable(c *config) *table {
 		held:    make(chan struct{}, 1),
 		done:    make(chan struct{}),
 	}
-	t.ordered.Store(&addresses{all: t.addresses.all})
 	if c.groupLabel < 0 {
 		t.clusters.Store("", newCluster("")) // a zone's apex always exists
 	}
@@ -97,7 +97,7 @@ func (t *table) takeDirty() []state {
 	for c := range t.dirty {
 		states = append(states, state{c, c.roster.Load(), c.actual})
 	}
-	clear(t.dirty)
+	t.dirty = make(map[*cluster]struct{}) // and not one that only grows
 	return states
 }
 
@@ -180,19 +180,16 @@ func (t *table) collect(changes []kubeapi.Change, edits map[*cluster]*edit) {
 // found all the while: the new is indexed before the old is taken out.
 func (t *table) replace(edits map[*cluster]*edit) {
 	for home, e := range edits {
-		t.index(home, e.added, +1)
+		t.index(home, e.added, e.removed, +1)
 	}
 	for home, e := range edits {
 		home.roster.Store(e.roster)
 	}
 	for home, e := range edits {
-		t.index(home, e.removed, -1)
+		t.index(home, e.removed, e.added, -1)
 		if len(e.roster.objects) == 0 {
 			t.remove(home)
 		}
-	}
-	if t.indexed() && t.config.reverse {
-		t.ordered.Store(&addresses{all: t.addresses.all})
 	}
 	select {
 	case t.changed <- struct{}{}:
@@ -237,28 +234,50 @@ func (t *table) remove(c *cluster) {
 func (t *table) indexed() bool { return t.config.groupLabel >= 0 }
 
 // index counts the members of objects in or out of the indexes, as far as the zones ask
-// for such.
-func (t *table) index(home *cluster, objects []*kubeapi.Object, delta int) {
+// for such. Those that the objects have in their other states, too, mostly stay as they are.
+func (t *table) index(home *cluster, objects, others []*kubeapi.Object, delta int) {
 	c := t.config
 	if !t.indexed() || home == t.misfits || !c.reverse && c.hosts == outside {
 		return
 	}
 	for _, o := range objects {
-		for i := range o.Members {
-			m := &o.Members[i]
-			if c.reverse {
-				t.addresses.add(m.Address, home, delta)
+		members := differing(o, others)
+		for i := range members {
+			m := &members[i]
+			if c.reverse && t.addresses.add(m.Address, home, delta) {
+				t.prefixes.add(m.Address, delta)
 			}
 			if c.hosts == outside {
 				continue
 			}
 			if text, p := c.naming.host(o, m); p == noProblem {
 				host := strings.ToLower(text) + "."
-				t.hosts.add(host, home, delta)
-				t.hostNames.add(host, delta)
+				if t.hosts.add(host, home, delta) {
+					_, above, _ := strings.Cut(host, ".")
+					t.hostNames.add(above, delta)
+				}
 			}
 		}
 	}
+}
+
+// differing gives the members of o without those at the begin and at the end that are indexed
+// alike for its other state, which may be among others; these are in order. It is the same the
+// other way round.
+func differing(o *kubeapi.Object, others []*kubeapi.Object) []kubeapi.Member {
+	at, found := slices.BinarySearchFunc(others, o, compareObjects)
+	if !found || others[at].Service != o.Service {
+		return o.Members
+	}
+	members, other := o.Members, others[at].Members
+	same := func(m, n *kubeapi.Member) bool { return m.Address == n.Address && m.Hostname == n.Hostname }
+	for len(members) > 0 && len(other) > 0 && same(&members[0], &other[0]) {
+		members, other = members[1:], other[1:]
+	}
+	for len(members) > 0 && len(other) > 0 && same(&members[len(members)-1], &other[len(other)-1]) {
+		members, other = members[:len(members)-1], other[:len(other)-1]
+	}
+	return members
 }
 
 // setSerial makes the SOA's serial from the version of a change: the newest, so that it is

@@ -43,7 +43,11 @@ func (b *bits) object(c *config, service string) *kubeapi.Object {
 	if b.next(8) == 7 {
 		set = nil
 	}
-	return labelled(c, set, slice(service, members...))
+	o := labelled(c, set, slice(service, members...))
+	if b.next(8) == 7 {
+		o.Service = "s" // of another Service all of a sudden
+	}
+	return o
 }
 
 // FuzzTable changes a table in any way. It has to answer as one that was told the outcome
@@ -56,8 +60,8 @@ func FuzzTable(f *testing.F) {
 	}
 	blocks := []string{
 		"longnames erl.internal 10.in-addr.arpa {\n group_by app\n mode hostname\n cluster_domain erl.internal\n hold 0\n}",
-		"longnames erl.internal 10.0.0.0/8 {\n group_by app\n mode dns\n include serving\n hold 0\n}",
-		"longnames erl.internal 10.0.0.0/8 {\n selector app\n basename label app\n hold 0\n}",
+		"longnames erl.internal 10.0.0.0/8 d.f.ip6.arpa {\n group_by app\n mode dns\n include serving\n hold 0\n}",
+		"longnames erl.internal 10.0.0.0/8 d.f.ip6.arpa {\n selector app\n basename label app\n hold 0\n}",
 	}
 	f.Fuzz(func(t *testing.T, data []byte, block int) {
 		b := bits(data[:min(len(data), 300)])

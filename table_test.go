@@ -236,7 +236,14 @@ func dump(t testing.TB, table *table) []string {
 	t.Helper()
 	l := serving(table)
 	out := []string{}
-	for name, qtype := range everyName(table) {
+	questions := everyName(table)
+	for _, name := range []string{ // above some addresses, maybe
+		"0.10.in-addr.arpa.", "1.10.in-addr.arpa.", "0.0.10.in-addr.arpa.", "1.0.10.in-addr.arpa.", "2.0.10.in-addr.arpa.",
+		"0.d.f.ip6.arpa.", "0.0.0.0.0.0.0.0.d.f.ip6.arpa.",
+	} {
+		questions[name] = "PTR"
+	}
+	for name, qtype := range questions {
 		m := ask(t, l, name, qtype, client{tcp: true})
 		out = append(out, name+" "+qtype+" "+dns.RcodeToString[m.Rcode]+" "+strings.Join(texts(m.Answer), "; "))
 	}
@@ -364,5 +371,56 @@ func TestMisfitsAreInNobodysWay(t *testing.T) {
 	equal(t, "the good one's host", data(ask(t, l, "p1.web.prod.svc.cluster.local.", "A", client{}).Answer), []string{"10.0.0.1"})
 	if got := ask(t, l, "2.0.0.10.in-addr.arpa.", "PTR", client{}).Rcode; got != dns.RcodeNameError {
 		t.Errorf("the misfit's address: got %s, want NXDOMAIN", dns.RcodeToString[got])
+	}
+}
+
+func TestOnlyWhatDiffersIsIndexed(t *testing.T) {
+	a, b, c, d := endpoint("a", "10.0.0.1"), endpoint("b", "10.0.0.2"), endpoint("c", "10.0.0.3"), endpoint("d", "10.0.0.4")
+	web := func(members ...kubeapi.Member) *kubeapi.Object { return slice("web", members...) }
+	moved := web(a)
+	moved.Service = "api"
+	for _, tc := range []struct {
+		name          string
+		before, after *kubeapi.Object
+		out, in       string
+	}{
+		{"new", nil, web(a, b), "", "a b"},
+		{"gone", web(a, b), nil, "a b", ""},
+		{"the same", web(a, b), web(a, b), "", ""},
+		{"no longer ready", web(a, b), web(unready(a), terminating(b)), "", ""},
+		{"grown at the end", web(a, b), web(a, b, c), "", "c"},
+		{"grown at the begin", web(b, c), web(a, b, c), "", "a"},
+		{"grown in the middle", web(a, d), web(a, b, c, d), "", "b c"},
+		{"smaller", web(a, b, c, d), web(a, d), "b c", ""},
+		{"one replaced", web(a, b, c), web(a, d, c), "b", "d"},
+		{"two replaced", web(a, b, c, d), web(b, b, c, c), "a b c d", "b b c c"},
+		{"one twice", web(a, a), web(a), "a", ""},
+		{"one with a hostname now", web(a, b), web(a, hosted(b)), "b", "b"},
+		{"of another Service", web(a), moved, "a", "a"},
+		{"another one", web(a), named("other", web(a)), "a", "a"},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			differ := func(o, other *kubeapi.Object) string {
+				if o == nil {
+					return ""
+				}
+				others := []*kubeapi.Object{named("x", slice("x")), named("a", slice("a"))}
+				if other != nil {
+					others = append(others, other)
+				}
+				slices.SortFunc(others, compareObjects)
+				var ids []string
+				for _, m := range differing(o, others) {
+					ids = append(ids, m.ID)
+				}
+				return strings.Join(ids, " ")
+			}
+			if got := differ(tc.before, tc.after); got != tc.out {
+				t.Errorf("counted out: got %q, want %q", got, tc.out)
+			}
+			if got := differ(tc.after, tc.before); got != tc.in {
+				t.Errorf("counted in: got %q, want %q", got, tc.in)
+			}
+		})
 	}
 }

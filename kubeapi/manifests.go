@@ -275,9 +275,11 @@ func (m *manifests) report(known string, err error) string {
 
 // publish tells how things are now. Of an object in several files, the last file's counts.
 func (m *manifests) publish() {
-	objects := make(map[key]*Object)
+	objects := make(catalog)
 	for _, path := range slices.Sorted(maps.Keys(m.files)) {
-		maps.Copy(objects, m.files[path].objects)
+		for _, o := range m.files[path].objects {
+			objects.put(entry{o, o.Version})
+		}
 	}
 	m.store.fill(objects, func([]Change, uint64) uint64 { return m.version })
 }

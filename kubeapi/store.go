@@ -104,13 +104,13 @@ func (e entry) newerThan(o *Object) bool { return o.Version != 0 && o.Version < 
 
 // Replace takes the complete set. What is in it as before is no change.
 func (s *store) Replace(list []any, at string) error {
-	objects := make(map[key]*Object, len(list))
+	objects := make(catalog)
 	for _, obj := range list {
 		o, err := s.shrinker.shrink(obj)
 		if err != nil {
 			return err
 		}
-		objects[key{o.Namespace, o.Name}] = o
+		objects.put(entry{o, o.Version})
 	}
 	s.fill(objects, func(changes []Change, newest uint64) uint64 {
 		if slices.ContainsFunc(changes, func(c Change) bool { return c.New == nil }) {
@@ -123,11 +123,11 @@ func (s *store) Replace(list []any, at string) error {
 
 // fill makes objects what the store holds; version chooses one for the changes, of which it
 // gets the newest.
-func (s *store) fill(objects map[key]*Object, version func(changes []Change, newest uint64) uint64) {
+func (s *store) fill(objects catalog, version func(changes []Change, newest uint64) uint64) {
 	s.feed.mu.Lock()
 	defer s.feed.mu.Unlock()
-	entries, changes, newest := diff(s.objects, objects)
-	s.objects = entries
+	changes, newest := diff(s.objects, objects)
+	s.objects = objects
 	if len(changes) > 0 {
 		s.feed.apply(changes, version(changes, newest))
 	}
@@ -137,27 +137,25 @@ func (s *store) fill(objects map[key]*Object, version func(changes []Change, new
 	}
 }
 
-// diff tells how to come from before to after, and the newest version in that. Objects
-// that did not change are kept, but not their versions: these may even go back, as after an
-// etcd was restored, and what follows would look out of order.
-func diff(before catalog, after map[key]*Object) (entries catalog, changes []Change, newest uint64) {
+// diff tells how to come from before to after, and the newest version in that. In after, objects
+// that did not change are replaced by those of before, but not their versions: these may even go
+// back, as after an etcd was restored, and what follows would look out of order.
+func diff(before, after catalog) (changes []Change, newest uint64) {
 	for old := range before.all {
-		if after[key{old.Namespace, old.Name}] == nil {
+		if _, stays := after.get(old.Object); !stays {
 			changes = append(changes, Change{Old: old.Object})
 		}
 	}
-	entries = make(catalog)
-	for _, o := range after {
-		old, known := before.get(o)
-		if known && old.same(o) {
-			entries.put(entry{old.Object, o.Version})
+	for now := range after.all {
+		old, known := before.get(now.Object)
+		if known && old.same(now.Object) {
+			after.put(entry{old.Object, now.seen})
 			continue
 		}
-		entries.put(entry{o, o.Version})
-		changes = append(changes, Change{Old: old.Object, New: o})
-		newest = max(newest, o.Version)
+		changes = append(changes, Change{Old: old.Object, New: now.Object})
+		newest = max(newest, now.seen)
 	}
-	return entries, changes, newest
+	return changes, newest
 }
 
 // Resync has nothing to do: a sink never misses a change.
