@@ -1,6 +1,7 @@
 # The version is linked in. Without git, or where git does not trust the checkout, it is empty and the binary says
 # "devel"; hence also -buildvcs=false, which would turn that into an error.
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null)
+COMMIT  ?= $(shell git rev-parse --short=12 HEAD 2>/dev/null)
 
 # One set of flags for all that is compiled without the race detector: what is shipped is what is vetted, linted and
 # measured, and CoreDNS with all its plugins is compiled once, not once a target.
@@ -19,7 +20,7 @@ help: ## this list
 	@awk -F ':.*## ' '/^[a-z][a-z0-9-]*:.*## / { printf "make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 build: ## bin/coredns: CoreDNS with all its plugins and this one
-	$(SHIP) $(GO) build -ldflags "-s -w -X main.version=$(VERSION)" -o bin/coredns ./cmd/coredns
+	$(SHIP) $(GO) build -ldflags "-s -w -X main.version=$(VERSION) -X main.commit=$(COMMIT)" -o bin/coredns ./cmd/coredns
 
 run: build ## build, then serve Corefile.example on 127.0.0.1:1053; needs no cluster
 	bin/coredns -conf Corefile.example
@@ -37,6 +38,7 @@ lint: $(GOLANGCI_LINT) ## gofmt and golangci-lint, also of the end-to-end tests
 		test -z "$$files" || { echo 'Not formatted, try gofmt -s -w:'; echo "$$files"; exit 1; }
 	$(SHIP) $(GOLANGCI_LINT) run
 	cd test/e2e && GOWORK=off $(SHIP) $(CURDIR)/$(GOLANGCI_LINT) run -c $(CURDIR)/.golangci.yml
+	cd deploy/sbom && GOWORK=off $(SHIP) $(CURDIR)/$(GOLANGCI_LINT) run -c $(CURDIR)/.golangci.yml
 
 # Compiled, not downloaded: the Go checksum database vouches for it, and it needs nothing but the module proxy.
 $(GOLANGCI_LINT):
@@ -52,6 +54,24 @@ fuzz: ## every fuzz target, one after the other, TIME=30s each
 		echo "$$name ($$pkg)"; \
 		$(SHIP) $(GO) test -run '^$$' -fuzz "^$$name\$$" -fuzztime $(TIME) $$pkg </dev/null || exit 1; \
 	done
+
+# The time of the commit stands for the time of the build, so that who builds a commit again gets the same digest.
+IMAGE             ?= longnames/coredns:$(or $(VERSION),devel)
+BUILDAH           ?= buildah
+SOURCE_DATE_EPOCH ?= $(or $(shell git log -1 --format=%ct 2>/dev/null),0)
+image: export GOOS = linux
+image: build ## the container image IMAGE=name:tag, by buildah (BUILDAH=podman)
+	$(BUILDAH) build --platform linux/$(shell $(GO) env GOARCH) --timestamp $(SOURCE_DATE_EPOCH) --identity-label=false \
+		--build-arg VERSION=$(VERSION) --build-arg COMMIT=$(COMMIT) -t $(IMAGE) .
+
+image-test: ## scenarios about the image and the SBOM; needs root
+	$(MAKE) e2e RUN='^image'
+
+SBOM ?= bin/coredns.cdx.json
+sbom: export GOWORK = off
+sbom: build ## SBOM=file: what is in bin/coredns, as CycloneDX JSON
+	cd deploy/sbom && $(SHIP) $(GO) vet . && $(SHIP) $(GO) test . && $(SHIP) $(GO) build -o ../../bin/sbom .
+	bin/sbom -version '$(VERSION)' bin/coredns >$(SBOM)
 
 # Not `go run`, which does not pass a SIGTERM on: what runs has to end what it has started.
 RUN ?=
@@ -79,4 +99,4 @@ clean: ## remove what was built
 	rm -rf bin
 	find . \( -name '*.test' -o -name '*.out' -o -name '*.prof' \) -not -path '*/.*' -not -path '*/testdata/*' -type f -delete
 
-.PHONY: help build run test lint fuzz e2e bench bench-peers clean
+.PHONY: help build run test lint fuzz image image-test sbom e2e bench bench-peers clean

@@ -14,8 +14,8 @@ import (
 	"github.com/longnames/longnames"
 )
 
-// version is set by the linker; see the Makefile.
-var version string
+// version and commit are set by the linker; see the Makefile.
+var version, commit string
 
 func main() {
 	if err := addDirective(); err != nil {
@@ -24,7 +24,7 @@ func main() {
 	info, _ := debug.ReadBuildInfo()
 	longnames.Version = versionOf(version, info)
 	// CoreDNS prints this below its own version, which stays as it is: the chaos plugin and others report that one.
-	coremain.GitCommit = "longnames-" + longnames.Version
+	coremain.GitCommit = release(longnames.Version, commit)
 	coremain.Run()
 }
 
@@ -46,6 +46,14 @@ func insertBefore(list []string, name, next string) ([]string, error) {
 		return nil, fmt.Errorf("no place for directive %q: this CoreDNS has no directive %q", name, next)
 	}
 	return slices.Insert(slices.Clone(list), i, name), nil
+}
+
+// release returns what -version tells of us: longnames-VERSION and, if it is known, the commit.
+func release(version, commit string) string {
+	if commit == "" {
+		return "longnames-" + version
+	}
+	return "longnames-" + version + ", commit " + commit
 }
 
 // versionOf returns what the linker was told or else, for a plain `go install`, what the go command recorded.

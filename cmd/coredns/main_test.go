@@ -91,3 +91,21 @@ func TestVersionOf(t *testing.T) {
 		})
 	}
 }
+
+func TestRelease(t *testing.T) {
+	tests := []struct {
+		name            string
+		version, commit string
+		want            string
+	}{
+		{name: "built by make", version: "v1.2.3", commit: "0123456789ab", want: "longnames-v1.2.3, commit 0123456789ab"},
+		{name: "commit not known", version: "devel", want: "longnames-devel"},
+	}
+	for _, tc := range tests {
+		t.Run(tc.name, func(t *testing.T) {
+			if got := release(tc.version, tc.commit); got != tc.want {
+				t.Errorf("got %q, want %q", got, tc.want)
+			}
+		})
+	}
+}

@@ -41,8 +41,10 @@ type bed struct {
 	kubelet *kubelet
 	older   func() error // starts the API server that cannot stream lists
 	binary  string       // the control plane
+	whole   bool         // it has all that pods of others need, see openWhole
 
 	compiled func() (string, error) // gives the directory with our Erlang modules
+	images   *images
 
 	mu    sync.Mutex // protects parts
 	parts []*process // to be stopped from the last to the first
@@ -50,28 +52,44 @@ type bed struct {
 
 // openBed starts the control plane. Who gets a bed, even with an error, has to close it.
 func openBed(ctx context.Context, r *run, controlplane, coredns string) (*bed, error) {
-	b := &bed{run: r, coredns: coredns, binary: controlplane}
+	b := &bed{run: r, coredns: coredns, binary: controlplane, images: newImages(ctx, r)}
+	return b, b.open(ctx)
+}
+
+// openWhole starts another control plane, with all that pods need which are not ours to make: service accounts, quotas
+// and disruption budgets. It has a network of its own, and shares nothing with this one but the images.
+func (b *bed) openWhole(ctx context.Context, name string) (*bed, error) {
+	own, err := b.within(name)
+	if err != nil {
+		return nil, err
+	}
+	w := &bed{run: own, coredns: b.coredns, binary: b.binary, images: b.images, whole: true}
+	return w, w.open(ctx)
+}
+
+// open starts the control plane.
+func (b *bed) open(ctx context.Context) error {
 	b.older = sync.OnceValue(func() error { return b.startOlder(ctx) })
 	b.compiled = sync.OnceValues(func() (string, error) { return b.compileBeam(ctx) })
-	if err := newBridge(ctx, r.netns("plane")); err != nil {
-		return b, err
+	if err := newBridge(ctx, b.netns("plane")); err != nil {
+		return err
 	}
 	var err error
-	if b.plane, err = openNetns(r.netns("plane")); err != nil {
-		return b, err
+	if b.plane, err = openNetns(b.netns("plane")); err != nil {
+		return err
 	}
 	b.toEtcd = &http.Client{Transport: &http.Transport{DialContext: b.plane.dial, MaxIdleConnsPerHost: 8}}
-	if b.pki, err = newPKI(filepath.Join(r.dir, "pki")); err != nil {
-		return b, err
+	if b.pki, err = newPKI(filepath.Join(b.dir, "pki")); err != nil {
+		return err
 	}
 	if err := b.connect(); err != nil {
-		return b, err
+		return err
 	}
 	if err := b.startPlane(ctx); err != nil {
-		return b, err
+		return err
 	}
 	b.kubelet, err = newKubelet(ctx, b)
-	return b, err
+	return err
 }
 
 // config is for the administrator, or with a token for whoever has that.
@@ -119,14 +137,18 @@ func (b *bed) startPlane(ctx context.Context) error {
 	if err := b.startAPI(ctx, "kube-apiserver", b.client, "--secure-port=6443"); err != nil {
 		return err
 	}
+	controllers := "endpoints-controller,endpointslice-controller,endpointslice-mirroring-controller," +
+		"serviceaccount-controller,serviceaccount-token-controller,root-ca-certificate-publisher-controller," +
+		"namespace-controller,garbage-collector-controller," +
+		"deployment-controller,replicaset-controller,statefulset-controller"
+	if b.whole {
+		controllers += ",disruption-controller,resourcequota-controller"
+	}
 	if err := b.part("kube-controller-manager", b.binary, "kube-controller-manager",
 		"--kubeconfig="+config, "--authentication-kubeconfig="+config, "--authorization-kubeconfig="+config,
 		"--bind-address=127.0.0.1", "--secure-port="+kcmPort, "--cert-dir="+p.dir, "--leader-elect=false",
 		"--root-ca-file="+p.path("ca.crt"), "--service-account-private-key-file="+p.path("sa.key"),
-		"--controllers=endpoints-controller,endpointslice-controller,endpointslice-mirroring-controller,"+
-			"serviceaccount-controller,serviceaccount-token-controller,root-ca-certificate-publisher-controller,"+
-			"namespace-controller,garbage-collector-controller,"+
-			"deployment-controller,replicaset-controller,statefulset-controller",
+		"--controllers="+controllers,
 		"--endpoint-updates-batch-period=0s", "--endpointslice-updates-batch-period=0s",
 		"--kube-api-qps=1000", "--kube-api-burst=2000"); err != nil {
 		return err
@@ -153,11 +175,13 @@ func (b *bed) startAPI(ctx context.Context, name string, client kubernetes.Inter
 		"--bind-address=127.0.0.1", "--advertise-address=127.0.0.1", "--endpoint-reconciler-type=none",
 		"--cert-dir=" + p.dir, "--tls-cert-file=" + p.path("apiserver.crt"), "--tls-private-key-file=" + p.path("apiserver.key"),
 		"--client-ca-file=" + p.path("ca.crt"), "--authorization-mode=RBAC",
-		// Pods need no service accounts of their own here.
-		"--disable-admission-plugins=ServiceAccount",
 		"--service-account-issuer=https://kubernetes.default.svc.cluster.local",
 		"--service-account-signing-key-file=" + p.path("sa.key"), "--service-account-key-file=" + p.path("sa.pub"),
 		"--service-cluster-ip-range=10.96.0.0/16,fd00:96::/112", "--shutdown-delay-duration=0s"}, audit, more)
+	if !b.whole {
+		// Pods need no service accounts of their own here.
+		args = append(args, "--disable-admission-plugins=ServiceAccount")
+	}
 	if err := b.part(name, args...); err != nil {
 		return err
 	}
@@ -233,6 +257,9 @@ func (b *bed) close() {
 	}
 	if b.plane != nil {
 		b.plane.close()
+	}
+	if !b.whole {
+		b.images.close()
 	}
 	// What is left to see are logs.
 	_ = os.RemoveAll(filepath.Join(b.dir, "etcd"))

@@ -122,6 +122,9 @@ func (k *kubelet) sync(ctx context.Context, key types.NamespacedName) error {
 		if policy.lingers {
 			return nil
 		}
+		if policy.container != nil {
+			k.terminate(pod)
+		}
 		k.release(pod.UID)
 		now := int64(0)
 		return pods.Delete(ctx, pod.Name, metav1.DeleteOptions{GracePeriodSeconds: &now, Preconditions: &metav1.Preconditions{UID: &pod.UID}})
@@ -151,10 +154,13 @@ func (k *kubelet) run(ctx context.Context, owner *trial, policy podPolicy, pod *
 			return err
 		}
 	}
-	if policy.process != nil && g.process == nil {
+	if policy.runs() && g.process == nil {
 		if err := k.startProcess(ctx, owner, policy, pod, g); err != nil {
 			owner.note("%s: %v", pod.Name, err)
 			return err
+		}
+		if policy.container != nil {
+			go owner.probes(pod, g.process)
 		}
 	}
 	ready := !policy.unready
@@ -162,6 +168,7 @@ func (k *kubelet) run(ctx context.Context, owner *trial, policy podPolicy, pod *
 		ready = false
 		go k.probe(ctx, owner, policy, pod, g.process)
 	}
+	ready = ready && policy.container == nil
 	pod = pod.DeepCopy()
 	pod.Status = statusOf(g.addresses, ready)
 	_, err := k.bed.client.CoreV1().Pods(pod.Namespace).UpdateStatus(ctx, pod, metav1.UpdateOptions{})
@@ -193,9 +200,13 @@ func (k *kubelet) startProcess(ctx context.Context, owner *trial, policy podPoli
 	if err == nil {
 		err = writeEtc(name, servers)
 	}
+	var c command
+	if err == nil {
+		c, err = policy.command(pod, g.addresses, name)
+	}
 	var p *process
 	if err == nil {
-		p, err = start(name, owner.dir, policy.process(pod, g.addresses))
+		p, err = start(name, owner.dir, c)
 	}
 	k.mu.Lock()
 	released := k.given[pod.UID] != g
@@ -207,6 +218,13 @@ func (k *kubelet) startProcess(ctx context.Context, owner *trial, policy podPoli
 		k.unplug(name, cable, p)
 	}
 	return err
+}
+
+// terminate has a pod's process end in good order, within the time that the pod has for it.
+func (k *kubelet) terminate(pod *corev1.Pod) {
+	if p, _ := k.process(pod.UID); p != nil && pod.DeletionGracePeriodSeconds != nil {
+		p.stop(time.Duration(*pod.DeletionGracePeriodSeconds) * time.Second)
+	}
 }
 
 // unplug ends a pod's process and removes its network. The cable goes first: nobody hears that the process ends, and

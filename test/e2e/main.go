@@ -35,6 +35,10 @@ type options struct {
 }
 
 func main() {
+	if len(os.Args) == 3 && os.Args[1] == containerCommand {
+		fmt.Fprintln(os.Stderr, runContainer(os.Args[2]))
+		os.Exit(1)
+	}
 	var o options
 	pattern := flag.String("run", "", "try only the scenarios and faults that match this `regexp`")
 	list := flag.Bool("list", false, "list the scenarios and faults")

@@ -11,6 +11,7 @@ need /usr/lib/rabbitmq/bin/rabbitmq-server rabbitmq-server
 need /usr/bin/dig bind9-dnsutils
 need /usr/bin/dnsperf dnsperf
 need /usr/bin/unshare util-linux
+need /usr/bin/buildah buildah
 command -v ip >/dev/null || packages="$packages iproute2"
 [ -n "$packages" ] || exit 0
 

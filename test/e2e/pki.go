@@ -41,7 +41,7 @@ func newPKI(dir string) (*pki, error) {
 		Subject:     pkix.Name{CommonName: "kube-apiserver"},
 		KeyUsage:    x509.KeyUsageDigitalSignature,
 		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
-		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1), net.ParseIP(apiSide)},
+		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1), net.ParseIP(apiSide), net.ParseIP(kubernetesAddress)},
 	}); err != nil {
 		return nil, err
 	}

@@ -6,6 +6,8 @@ import "slices"
 func scenarios() []scenario {
 	return slices.Concat(
 		rabbitScenarios(),
+		deployScenarios(),
+		imageScenarios(),
 		nameScenarios(),
 		setScenarios(),
 		portScenarios(),

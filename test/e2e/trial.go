@@ -155,6 +155,20 @@ type podPolicy struct {
 	// process is what a pod runs, and readyWhen what it says once it is ready.
 	process   func(pod *corev1.Pod, addresses []netip.Addr) command
 	readyWhen *regexp.Regexp
+	// container runs what the pod itself says, in its network namespace, instead of a process. Its probes tell whether it
+	// is ready, and it may end in good order.
+	container func(pod *corev1.Pod, netns string) (command, error)
+}
+
+// runs tells whether pods run anything.
+func (p podPolicy) runs() bool { return p.process != nil || p.container != nil }
+
+// command is what a pod runs.
+func (p podPolicy) command(pod *corev1.Pod, addresses []netip.Addr, netns string) (command, error) {
+	if p.container != nil {
+		return p.container(pod, netns)
+	}
+	return p.process(pod, addresses), nil
 }
 
 // namespace makes a Kubernetes namespace of this trial's, with a policy for its pods.

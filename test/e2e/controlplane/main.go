@@ -1,6 +1,7 @@
 // Command controlplane is a Kubernetes control plane in one binary: etcd, kube-apiserver and
-// kube-controller-manager, by the name of its first argument. Kubernetes publishes binaries, but not through the Go
-// module proxy; from its modules they can be built wherever the plugin can. One binary, since most of it is shared.
+// kube-controller-manager, and kubectl besides, by the name of its first argument. Kubernetes publishes binaries, but
+// not through the Go module proxy; from its modules they can be built wherever the plugin can. One binary, since most
+// of it is shared.
 package main
 
 import (
@@ -9,6 +10,8 @@ import (
 
 	"go.etcd.io/etcd/server/v3/etcdmain"
 	"k8s.io/component-base/cli"
+	kubectl "k8s.io/kubectl/pkg/cmd"
+	"k8s.io/kubectl/pkg/cmd/util"
 	apiserver "k8s.io/kubernetes/cmd/kube-apiserver/app"
 	controllers "k8s.io/kubernetes/cmd/kube-controller-manager/app"
 )
@@ -27,12 +30,14 @@ func main() {
 		os.Exit(cli.Run(apiserver.NewAPIServerCommand()))
 	case "kube-controller-manager":
 		os.Exit(cli.Run(controllers.NewControllerManagerCommand()))
+	case "kubectl":
+		util.CheckErr(cli.RunNoErrOutput(kubectl.NewDefaultKubectlCommand())) // it prints the error, and exits
 	default:
 		usage()
 	}
 }
 
 func usage() {
-	fmt.Fprintln(os.Stderr, "usage: controlplane etcd|kube-apiserver|kube-controller-manager ARGUMENT...")
+	fmt.Fprintln(os.Stderr, "usage: controlplane etcd|kube-apiserver|kube-controller-manager|kubectl ARGUMENT...")
 	os.Exit(2)
 }

@@ -1,0 +1,210 @@
+package longnames
+
+import (
+	"fmt"
+	"io/fs"
+	"path/filepath"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/coredns/caddy/caddyfile"
+	"github.com/coredns/coredns/core/dnsserver"
+	"sigs.k8s.io/yaml"
+)
+
+// deployCorefiles gives the Corefiles in deploy, by path.
+func deployCorefiles(t *testing.T) map[string]string {
+	t.Helper()
+	found := make(map[string]string)
+	if err := filepath.WalkDir("deploy", func(path string, d fs.DirEntry, err error) error {
+		if err == nil && d.Name() == "Corefile" {
+			found[path] = read(t, path)
+		}
+		return err
+	}); err != nil {
+		t.Fatal(err)
+	}
+	return found
+}
+
+// corefileTokens gives what a Corefile says, whatever its comments and spaces: for each server block its zones, and for
+// each directive its words.
+func corefileTokens(t *testing.T, text string) []map[string]string {
+	t.Helper()
+	blocks, err := caddyfile.Parse("Corefile", strings.NewReader(text), append(slices.Clone(dnsserver.Directives), pluginName))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var out []map[string]string
+	for _, b := range blocks {
+		said := map[string]string{"zones": strings.Join(b.Keys, " ")}
+		for directive, tokens := range b.Tokens {
+			words := make([]string, 0, len(tokens))
+			for _, token := range tokens {
+				words = append(words, token.Text)
+			}
+			said[directive] = strings.Join(words, " ")
+		}
+		out = append(out, said)
+	}
+	return out
+}
+
+func TestDeployCorefilesAreAccepted(t *testing.T) {
+	with := 0
+	for path, text := range deployCorefiles(t) {
+		t.Run(path, func(t *testing.T) {
+			if strings.Contains(path, "stub-domain") {
+				corefileTokens(t, text) // it has nothing of ours, but every plugin has to be known
+				return
+			}
+			with++
+			for _, c := range serverBlocks(t, text) {
+				for c.Next() {
+					if _, err := parse(c); err != nil {
+						t.Error(err)
+					}
+				}
+			}
+		})
+	}
+	if with != 3 {
+		t.Errorf("got %d Corefiles with longnames, want 3", with)
+	}
+}
+
+// chartValues are the values of the chart coredns in github.com/coredns/helm that ours set. What is nested deeper is
+// passed on to Kubernetes as it is.
+type chartValues struct {
+	Image struct {
+		Repository string `json:"repository"`
+		Tag        string `json:"tag"`
+	} `json:"image"`
+	ReplicaCount  int `json:"replicaCount"`
+	RollingUpdate struct {
+		MaxUnavailable any `json:"maxUnavailable"`
+		MaxSurge       any `json:"maxSurge"`
+	} `json:"rollingUpdate"`
+	Resources           map[string]any `json:"resources"`
+	PodDisruptionBudget map[string]any `json:"podDisruptionBudget"`
+	ServiceAccount      struct {
+		Create bool `json:"create"`
+	} `json:"serviceAccount"`
+	RBAC struct {
+		Create bool `json:"create"`
+	} `json:"rbac"`
+	PodSecurityContext map[string]any   `json:"podSecurityContext"`
+	SecurityContext    map[string]any   `json:"securityContext"`
+	ExtraVolumes       []map[string]any `json:"extraVolumes"`
+	ExtraVolumeMounts  []map[string]any `json:"extraVolumeMounts"`
+	Servers            []chartServer    `json:"servers"`
+}
+
+// chartServer is a server block in the chart's form.
+type chartServer struct {
+	Zones []struct {
+		Zone   string `json:"zone"`
+		Scheme string `json:"scheme"`
+		UseTCP bool   `json:"use_tcp"`
+	} `json:"zones"`
+	Port    any `json:"port"`
+	Plugins []struct {
+		Name        string `json:"name"`
+		Parameters  any    `json:"parameters"`
+		ConfigBlock string `json:"configBlock"`
+	} `json:"plugins"`
+}
+
+// chartCorefile renders server blocks as the chart's template of its ConfigMap does.
+func chartCorefile(servers []chartServer) string {
+	var b strings.Builder
+	for _, s := range servers {
+		for _, z := range s.Zones {
+			fmt.Fprintf(&b, "%s%s:%v ", z.Scheme, z.Zone, s.Port)
+		}
+		b.WriteString("{\n")
+		for _, p := range s.Plugins {
+			b.WriteString(p.Name)
+			if p.Parameters != nil {
+				fmt.Fprintf(&b, " %v", p.Parameters)
+			}
+			if p.ConfigBlock != "" {
+				fmt.Fprintf(&b, " {\n%s\n}", p.ConfigBlock)
+			}
+			b.WriteString("\n")
+		}
+		b.WriteString("}\n")
+	}
+	return b.String()
+}
+
+// helmValues gives the values of both files.
+func helmValues(t *testing.T) *chartValues {
+	t.Helper()
+	var values chartValues
+	for _, path := range []string{"deploy/helm/coredns-values.yaml", "deploy/helm/coredns-servers.yaml"} {
+		if err := yaml.UnmarshalStrict([]byte(read(t, path)), &values); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return &values
+}
+
+func TestHelmValuesMakeTheCorefileOfTheOverlay(t *testing.T) {
+	got := corefileTokens(t, chartCorefile(helmValues(t).Servers))
+	want := corefileTokens(t, read(t, "deploy/overlays/cluster-dns/corefile/Corefile"))
+	if !reflect.DeepEqual(got, want) {
+		t.Errorf("got\n%q\nwant\n%q", got, want)
+	}
+}
+
+// The pods of the chart have to differ from others in the same way as those of the overlay.
+func TestHelmValuesMakeThePodsOfTheOverlay(t *testing.T) {
+	type object = map[string]any
+	var deployment struct {
+		Spec struct {
+			Strategy struct{ RollingUpdate object }
+			Template struct {
+				Spec struct {
+					SecurityContext object
+					Containers      []struct {
+						Image        string
+						VolumeMounts []object
+					}
+					Volumes []object
+				}
+			}
+		}
+	}
+	if err := yaml.Unmarshal([]byte(read(t, "deploy/overlays/cluster-dns/image/deployment.yaml")), &deployment); err != nil {
+		t.Fatal(err)
+	}
+	values, spec := helmValues(t), deployment.Spec.Template.Spec
+	tests := []struct {
+		what      string
+		got, want any
+	}{
+		{"image", values.Image.Repository, spec.Containers[0].Image},
+		{"sysctls", values.PodSecurityContext["sysctls"], spec.SecurityContext["sysctls"]},
+		{"volumes", values.ExtraVolumes, spec.Volumes},
+		{"volume mounts", values.ExtraVolumeMounts, spec.Containers[0].VolumeMounts},
+		{"maxUnavailable", values.RollingUpdate.MaxUnavailable, deployment.Spec.Strategy.RollingUpdate["maxUnavailable"]},
+		{"maxSurge", values.RollingUpdate.MaxSurge, deployment.Spec.Strategy.RollingUpdate["maxSurge"]},
+	}
+	for _, tc := range tests {
+		if !reflect.DeepEqual(tc.got, tc.want) {
+			t.Errorf("%s: got %v, want %v", tc.what, tc.got, tc.want)
+		}
+	}
+}
+
+// Both overlays say that they begin with what kubeadm writes.
+func TestDeployCorefilesOfTheClusterBeginAlike(t *testing.T) {
+	ours := corefileTokens(t, read(t, "deploy/overlays/cluster-dns/corefile/Corefile"))
+	stub := corefileTokens(t, read(t, "deploy/overlays/stub-domain/coredns/Corefile"))
+	if !reflect.DeepEqual(ours[0], stub[0]) {
+		t.Errorf("got\n%q\nand\n%q", ours[0], stub[0])
+	}
+}

@@ -1,0 +1,209 @@
+package main
+
+import (
+	"context"
+	"encoding/binary"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+
+	"golang.org/x/sys/unix"
+)
+
+// images are what pods can run: ours, as `make image` builds it, and one with a CoreDNS that knows nothing of
+// *longnames*. Each is made when it is asked for.
+type images struct {
+	dir          string
+	ours, theirs func() (*image, error)
+}
+
+// image is what a kubelet has to know of one.
+type image struct {
+	Root       string // the directory with its files
+	User       string
+	Entrypoint []string
+	Env        []string
+	Dir        string `json:"WorkingDir"`
+	Labels     map[string]string
+	Digest     string `json:"-"` // of its manifest in a registry
+	Packed     int64  `json:"-"` // bytes that are pulled
+}
+
+// What our image says of itself, whatever the state of the checkout.
+const (
+	imageVersion = "v0.0.0-e2e"
+	imageCommit  = "0123456789ab"
+)
+
+func newImages(ctx context.Context, r *run) *images {
+	i := &images{dir: filepath.Join(r.dir, "images")}
+	i.ours = sync.OnceValues(func() (*image, error) { return i.make(ctx, "ours") })
+	i.theirs = sync.OnceValues(func() (*image, error) { return i.stock(ctx) })
+	return i
+}
+
+// named gives the image of a name, whatever its tag.
+func (i *images) named(name string) (*image, error) {
+	repository, tag, _ := strings.Cut(name, ":")
+	switch {
+	case tag == "":
+		return nil, fmt.Errorf("image %s has no tag", name)
+	case repository == "longnames/coredns":
+		return i.ours()
+	case repository == "coredns/coredns":
+		return i.theirs()
+	}
+	return nil, fmt.Errorf("there is no image %s", name)
+}
+
+// make builds ours, of a copy of the source, so that the build in the checkout stays as it is.
+func (i *images) make(ctx context.Context, name string) (*image, error) {
+	dir := filepath.Join(i.dir, name)
+	source := filepath.Join(dir, "source")
+	if err := copySource(source, "../.."); err != nil {
+		return nil, err
+	}
+	defer os.RemoveAll(source)
+	// A store of its own, of plain files: nothing is left behind, and nothing has to be mounted.
+	buildah := fmt.Sprintf("buildah --root %s --runroot %s --storage-driver vfs", filepath.Join(dir, "store"), filepath.Join(dir, "run"))
+	do := func(args ...string) (string, error) {
+		cmd := exec.CommandContext(ctx, args[0], args[1:]...) //nolint:gosec // what to run is ours
+		// What runs this may be a make that has told those below how to be.
+		cmd.Env = append(os.Environ(), "MAKEFLAGS=", "MFLAGS=")
+		out, err := toEndOf(cmd)
+		if err != nil {
+			err = fmt.Errorf("%s: %w: %s", strings.Join(args, " "), err, tail(out))
+		}
+		return strings.TrimSpace(out), err
+	}
+	const tag = "longnames/coredns:e2e"
+	if _, err := do("make", "-C", source, "image", "IMAGE="+tag, "BUILDAH="+buildah,
+		"VERSION="+imageVersion, "COMMIT="+imageCommit, "SOURCE_DATE_EPOCH=1700000000"); err != nil {
+		return nil, err
+	}
+	layout := filepath.Join(dir, "layout")
+	digest := filepath.Join(dir, "digest")
+	with := func(args ...string) []string { return append(strings.Fields(buildah), args...) }
+	if _, err := do(with("push", "--quiet", "--digestfile", digest, tag, "oci:"+layout+":e2e")...); err != nil {
+		return nil, err
+	}
+	config, err := do(with("inspect", "--type", "image", tag)...)
+	if err != nil {
+		return nil, err
+	}
+	working, err := do(with("from", "--pull-never", tag)...)
+	if err != nil {
+		return nil, err
+	}
+	root, err := do(with("mount", working)...)
+	if err != nil {
+		return nil, err
+	}
+	var inspected struct {
+		OCIv1 struct {
+			Config image `json:"config"`
+		}
+	}
+	if err := json.Unmarshal([]byte(config), &inspected); err != nil {
+		return nil, err
+	}
+	out := inspected.OCIv1.Config
+	out.Root = root
+	text, err := os.ReadFile(digest)
+	if err != nil {
+		return nil, err
+	}
+	out.Digest = strings.TrimSpace(string(text))
+	out.Packed, err = sizeOf(filepath.Join(layout, "blobs"))
+	return &out, err
+}
+
+// copySource copies what a build needs: all but what git and make keep.
+func copySource(to, from string) error {
+	return filepath.WalkDir(from, func(path string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		name, err := filepath.Rel(from, path)
+		if err != nil {
+			return err
+		}
+		switch {
+		case name == ".git" || name == "bin":
+			if d.IsDir() {
+				return filepath.SkipDir
+			}
+			return nil
+		case d.IsDir():
+			return os.MkdirAll(filepath.Join(to, name), 0o755)
+		case !d.Type().IsRegular():
+			return nil
+		}
+		return copyFile(filepath.Join(to, name), path)
+	})
+}
+
+// sizeOf gives the bytes of all files in a directory.
+func sizeOf(dir string) (sum int64, err error) {
+	err = filepath.WalkDir(dir, func(_ string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
+		}
+		info, err := d.Info()
+		if err == nil {
+			sum += info.Size()
+		}
+		return err
+	})
+	return sum, err
+}
+
+// stock is as others make images of CoreDNS: the binary, which without root's rights may listen on port 53 only because
+// its file says so.
+func (i *images) stock(ctx context.Context) (*image, error) {
+	root := filepath.Join(i.dir, "theirs")
+	if err := os.MkdirAll(root, 0o755); err != nil {
+		return nil, err
+	}
+	file := filepath.Join(root, "coredns")
+	if err := build(ctx, "../..", file, "github.com/coredns/coredns"); err != nil {
+		return nil, err
+	}
+	return &image{Root: root, User: "65532:65532", Entrypoint: []string{"/coredns"}, Dir: "/"},
+		setFileCapability(file, netBindService)
+}
+
+// setFileCapability does what setcap(8) does with +ep. The attribute has revision 2 of struct vfs_cap_data, in little
+// endian: see linux/capability.h.
+func setFileCapability(path string, capability int) error {
+	const revision2Effective = 0x02000001
+	data := make([]byte, 20)
+	binary.LittleEndian.PutUint32(data, revision2Effective)
+	binary.LittleEndian.PutUint32(data[4:], 1<<capability)
+	return unix.Setxattr(path, "security.capability", data, 0)
+}
+
+// mounts shows the image's files in a container's root.
+func (i *image) mounts(readOnly bool) ([]mount, error) {
+	entries, err := os.ReadDir(i.Root)
+	if err != nil {
+		return nil, err
+	}
+	var out []mount
+	for _, e := range entries {
+		out = append(out, mount{From: filepath.Join(i.Root, e.Name()), To: "/" + e.Name(), ReadOnly: readOnly})
+	}
+	if len(out) == 0 {
+		return nil, errors.New("the image is empty")
+	}
+	return out, nil
+}
+
+// close removes what was made.
+func (i *images) close() { _ = os.RemoveAll(i.dir) }

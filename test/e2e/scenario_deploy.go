@@ -1,0 +1,475 @@
+package main
+
+import (
+	"fmt"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+
+	"github.com/miekg/dns"
+	corev1 "k8s.io/api/core/v1"
+	policyv1 "k8s.io/api/policy/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+)
+
+// deployScenarios: what deploy has is applied as it stands, to a cluster of its own, whose controllers make the pods.
+// Our kubelet runs these as they say, from the image, and real nodes find each other through them.
+func deployScenarios() []scenario {
+	return []scenario{
+		{"deploy-standalone", tryStandalone},
+		{"deploy-standalone-namespaced", tryNamespaced},
+		{"deploy-stub-domain", tryStubDomain},
+		{"deploy-cluster-dns", tryClusterDNS},
+	}
+}
+
+// ours labels the pods of the base.
+var ours = map[string]string{"app.kubernetes.io/name": "longnames"}
+
+// kubeDNS labels the pods of the cluster's DNS.
+var kubeDNS = map[string]string{"k8s-app": "kube-dns"}
+
+// beamService is a Service as deploy/README.md wants it.
+func beamService(t *trial, namespace string) {
+	t.service(namespace, "shop", withLabels(map[string]string{"beam": "true"}))
+}
+
+// deployedNodes are real nodes behind it, which ask a nameserver for the cluster.
+func deployedNodes(t *trial, namespace, nameserver string) *nodes {
+	n := &nodes{basename: "shop", mode: "ip", kind: "srv", ask: "shop." + namespace + ".svc.erl.internal"}
+	t.exactly(namespace, podPolicy{process: n.process(t), servers: []string{nameserver}})
+	beamService(t, namespace)
+	return n
+}
+
+func tryStandalone(t *trial) {
+	t.beam()
+	t.ownCluster("longnames")
+	t.apply(overlay("standalone"))
+	t.rolledOut("longnames", "longnames")
+	pods := t.deployed("longnames", ours)
+	address := t.serveService("longnames", "longnames")
+	n := deployedNodes(t, "prod", address)
+	t.deployment("prod", 3)
+	members := t.podsOf("prod", "shop", 3)
+	hosts := addressesOf(members)
+	t.answersAt(address, n.ask, "SRV", hosts...)
+	t.answersAt(address, n.ask, "TXT", longnames("shop", hosts)...)
+	t.answersAt(address, n.ask, "A", hosts...)
+	t.digsShort(members[0], n.ask, "SRV", srv(4369, hosts...)...)
+	t.mesh(n, members)
+
+	for _, pod := range pods {
+		t.restricted(pod)
+		t.mayOnly(pod, "prod", onlyRight)
+		t.mayOnly(pod, "kube-system", onlyRight)
+		t.refused(pod, "prod")
+		t.snapshots(pod)
+		t.connects(pod, standaloneConnections()...)
+	}
+	t.notOurs(address)
+	t.disrupts("longnames")
+	t.deployed("longnames", ours)
+	t.mesh(n, members)
+
+	stop := t.stream(address, n.ask, hosts...)
+	t.changesCorefile(address, n.ask)
+	stop()
+	t.mesh(n, members)
+	t.neverDropped(n, members)
+	for _, pod := range t.deployed("longnames", ours) {
+		t.unharmed(pod)
+	}
+	t.deletes(overlay("standalone"))
+}
+
+// standaloneConnections are those that matter, allowed or not.
+func standaloneConnections() []connection {
+	ns := func(name string, more ...string) map[string]string {
+		out := map[string]string{"kubernetes.io/metadata.name": name}
+		for _, label := range more {
+			out[label] = "true"
+		}
+		return out
+	}
+	node := peerOf{what: "a pod of a namespace with nodes", namespace: ns("prod", "beam"), pod: app("shop")}
+	stranger := peerOf{what: "a pod of another namespace", namespace: ns("other"), pod: app("shop")}
+	clusterDNS := peerOf{what: "the cluster's DNS", namespace: ns("kube-system"), pod: kubeDNS}
+	system := peerOf{what: "another pod of kube-system", namespace: ns("kube-system"), pod: app("other")}
+	double := peerOf{what: "who has the labels of the cluster's DNS elsewhere", namespace: ns("other"), pod: kubeDNS}
+	prometheus := peerOf{what: "Prometheus", namespace: ns("monitoring"), pod: app("prometheus")}
+	api := peerOf{what: "the API server"}
+	return []connection{
+		{node, false, 1053, corev1.ProtocolUDP, true},
+		{node, false, 1053, corev1.ProtocolTCP, true},
+		{node, false, 9153, corev1.ProtocolTCP, false},
+		{node, false, 8080, corev1.ProtocolTCP, false},
+		{stranger, false, 1053, corev1.ProtocolUDP, false},
+		{clusterDNS, false, 1053, corev1.ProtocolUDP, true},
+		{clusterDNS, false, 1053, corev1.ProtocolTCP, true},
+		{system, false, 1053, corev1.ProtocolUDP, false},
+		{double, false, 1053, corev1.ProtocolUDP, false},
+		{prometheus, false, 9153, corev1.ProtocolTCP, true},
+		{prometheus, false, 1053, corev1.ProtocolTCP, false},
+		{api, true, 443, corev1.ProtocolTCP, true},
+		{api, true, 6443, corev1.ProtocolTCP, true},
+		{api, true, 80, corev1.ProtocolTCP, false},
+		{clusterDNS, true, 53, corev1.ProtocolUDP, false},
+	}
+}
+
+// snapshots wants a snapshot to be in the volume that the pod has for it.
+func (t *trial) snapshots(pod corev1.Pod) {
+	t.soon(pod.Name+" has written its snapshot", func() error {
+		found, err := filepath.Glob(filepath.Join(t.dir, pod.Name, "volumes", "*", "svc.erl.internal.json"))
+		if err == nil && len(found) != 1 {
+			err = fmt.Errorf("found %q", found)
+		}
+		if err != nil {
+			return err
+		}
+		text, err := os.ReadFile(found[0])
+		if err == nil && !strings.Contains(string(text), "shop") {
+			err = fmt.Errorf("%s has no member yet", found[0])
+		}
+		return err
+	})
+}
+
+// notOurs wants a question for any other zone to be refused: nothing is forwarded, so nothing can go round in a loop.
+func (t *trial) notOurs(address string) {
+	for name, want := range map[string]int{upstreamName: dns.RcodeRefused, "other.prod.svc.erl.internal": dns.RcodeNameError} {
+		m, err := t.query(address, name, "A")
+		t.must(err)
+		if m.Rcode != want {
+			t.failf("%s: got %s, want %s", name, dns.RcodeToString[m.Rcode], dns.RcodeToString[want])
+		}
+	}
+}
+
+// disrupts wants one pod of a Deployment to be evicted at a time.
+func (t *trial) disrupts(name string) {
+	pods := t.deployed(name, ours)
+	t.soon("one pod may be evicted", func() error {
+		b, err := t.client.PolicyV1().PodDisruptionBudgets(name).Get(t.ctx, name, metav1.GetOptions{})
+		if err == nil && b.Status.DisruptionsAllowed != 1 {
+			err = fmt.Errorf("%d disruptions are allowed", b.Status.DisruptionsAllowed)
+		}
+		return err
+	})
+	evict := func(pod string) error {
+		return t.client.PolicyV1().Evictions(name).Evict(t.ctx, &policyv1.Eviction{ObjectMeta: metav1.ObjectMeta{Name: pod, Namespace: name}})
+	}
+	t.must(evict(pods[0].Name))
+	if err := evict(pods[1].Name); !apierrors.IsTooManyRequests(err) {
+		t.failf("the second pod was evicted at once: %v", err)
+	}
+}
+
+// changesCorefile rolls a change out, and one that CoreDNS cannot read, which goes no further than one pod.
+func (t *trial) changesCorefile(address, name string) {
+	corefile, err := os.ReadFile(filepath.Join(deployDir, "base", "Corefile"))
+	t.must(err)
+	change := func(dir, from, to string) string {
+		if !strings.Contains(string(corefile), from) {
+			t.failf("the base's Corefile has no %q", from)
+		}
+		return t.ownOverlay(dir, `resources: [DEPLOY/overlays/standalone]
+configMapGenerator:
+- {name: longnames, namespace: longnames, behavior: replace, files: [Corefile]}
+`, map[string]string{"Corefile": strings.Replace(string(corefile), from, to, 1)})
+	}
+	t.apply(change("broken", "ttl 0", "ttl a-while"))
+	t.soon("a pod cannot read the Corefile", func() error { return t.oneSays(`expected TTL|ttl`) })
+	t.stillReady("longnames")
+
+	t.apply(change("changed", "ttl 0", "ttl 7"))
+	t.rolledOut("longnames", "longnames")
+	t.deployed("longnames", ours)
+	t.soon("the change is seen", func() error {
+		m, err := t.query(address, name, "A")
+		if err == nil && (len(m.Answer) == 0 || m.Answer[0].Header().Ttl != 7) {
+			err = fmt.Errorf("got %s", m)
+		}
+		return err
+	})
+}
+
+// oneSays is an error until one of our pods has ended with an error that has a match.
+func (t *trial) oneSays(pattern string) error {
+	list, err := t.client.CoreV1().Pods("longnames").List(t.ctx, metav1.ListOptions{})
+	if err != nil {
+		return err
+	}
+	for _, pod := range list.Items {
+		p, _ := t.kubelet.process(pod.UID)
+		if p != nil && p.ended() != nil && regexp.MustCompile(pattern).MatchString(p.output()) {
+			return nil
+		}
+	}
+	return fmt.Errorf("none of %d pods has ended", len(list.Items))
+}
+
+// stillReady wants all pods that are needed to be ready, whoever else is there.
+func (t *trial) stillReady(namespace string) {
+	list, err := t.client.CoreV1().Pods(namespace).List(t.ctx, metav1.ListOptions{})
+	t.must(err)
+	ready := 0
+	for i := range list.Items {
+		if isReady(&list.Items[i]) && list.Items[i].DeletionTimestamp == nil {
+			ready++
+		}
+	}
+	if ready != replicas {
+		t.failf("%d pods are ready, want %d", ready, replicas)
+	}
+}
+
+// unharmed wants a pod's CoreDNS to have said nothing of an error.
+func (t *trial) unharmed(pod corev1.Pod) {
+	p, _ := t.kubelet.process(pod.UID)
+	if p == nil {
+		t.failf("%s does not run", pod.Name)
+	}
+	t.must(p.ended())
+	if found := regexp.MustCompile(`(?m)^\[(ERROR|WARNING)\].*|^panic.*`).FindString(p.output()); found != "" {
+		t.failf("%s has logged %s", pod.Name, found)
+	}
+}
+
+// deletes wants nothing to be left of an overlay.
+func (t *trial) deletes(dir string) {
+	t.kubectl("delete", "--timeout=100s", "-k", dir)
+	if out := t.kubectl("get", "--ignore-not-found", "-o", "name", "namespace/longnames", "clusterrole/longnames", "clusterrolebinding/longnames"); out != "" {
+		t.failf("left after delete: %s", out)
+	}
+}
+
+// tryNamespaced has rights in two namespaces, and knows nothing of a third.
+func tryNamespaced(t *trial) {
+	t.ownCluster("longnames")
+	for _, ns := range []string{"prod", "staging", "other"} {
+		t.exactly(ns, podPolicy{})
+		beamService(t, ns)
+		t.pod(ns, "shop", "shop-0", "")
+	}
+	t.apply(overlay("standalone-namespaced"))
+	t.rolledOut("longnames", "longnames")
+	address := t.serveService("longnames", "longnames")
+	for _, ns := range []string{"prod", "staging"} {
+		t.answersAt(address, "shop."+ns+".svc.erl.internal", "SRV", addressesOf(t.podsOf(ns, "shop", 1))...)
+	}
+	m, err := t.query(address, "shop.other.svc.erl.internal", "SRV")
+	t.must(err)
+	if m.Rcode != dns.RcodeNameError {
+		t.failf("shop.other: got %s, want NXDOMAIN", dns.RcodeToString[m.Rcode])
+	}
+	for _, pod := range t.deployed("longnames", ours) {
+		t.restricted(pod)
+		t.mayOnly(pod, "prod", onlyRight)
+		t.mayOnly(pod, "staging", onlyRight)
+		for _, ns := range []string{"other", "longnames", "kube-system"} {
+			t.mayOnly(pod, ns)
+		}
+		if _, err := t.as(pod).DiscoveryV1().EndpointSlices("").List(t.ctx, metav1.ListOptions{}); !apierrors.IsForbidden(err) {
+			t.failf("%s may list in all namespaces: %v", pod.Name, err)
+		}
+		t.connects(pod, standaloneConnections()...)
+		t.unharmed(pod)
+	}
+	t.deletes(overlay("standalone-namespaced"))
+	if out := t.kubectl("get", "roles,rolebindings", "-A", "-o", "name", "-l", "!kubernetes.io/bootstrapping"); strings.Contains(out, "longnames") {
+		t.failf("left after delete: %s", out)
+	}
+}
+
+// stubAddress is that of Service longnames in the overlays that need to know it.
+const stubAddress = "10.96.0.15"
+
+// tryStubDomain has nodes ask the cluster's DNS, which is as kubeadm has set it up and asks ours, with all components.
+func tryStubDomain(t *trial) {
+	t.beam()
+	t.ownCluster("longnames", "kube-system")
+	t.kubectl("create", "--validate=strict", "-f", "testdata/kubeadm.yaml", "-f", "testdata/servicemonitor.yaml")
+	t.rolledOut("kube-system", "coredns")
+	t.serveService("kube-system", "kube-dns")
+	t.kubectl("wait", "--for=condition=Established", "--timeout=60s", "crd/servicemonitors.monitoring.coreos.com")
+	t.apply(t.ownOverlay("components", `resources: [DEPLOY/overlays/standalone]
+components:
+- DEPLOY/components/fixed-address
+- DEPLOY/components/critical
+- DEPLOY/components/service-monitor
+`, nil))
+	t.rolledOut("longnames", "longnames")
+	if got := t.serveService("longnames", "longnames"); got != stubAddress {
+		t.failf("got address %s, want %s", got, stubAddress)
+	}
+	for _, pod := range t.deployed("longnames", ours) {
+		if pod.Spec.PriorityClassName != "system-cluster-critical" {
+			t.failf("%s has priority class %q", pod.Name, pod.Spec.PriorityClassName)
+		}
+	}
+	stop := t.stream(clusterDNS, "kubernetes.default.svc.cluster.local", kubernetesAddress)
+	t.apply(overlay("stub-domain/coredns"), "--force-conflicts")
+	t.reloads()
+	stop()
+	n := deployedNodes(t, "prod", clusterDNS)
+	t.deployment("prod", 3)
+	members := t.podsOf("prod", "shop", 3)
+	t.answersAt(clusterDNS, n.ask, "SRV", addressesOf(members)...)
+	t.digsShort(members[0], n.ask, "SRV", srv(4369, addressesOf(members)...)...)
+	t.digsShort(members[0], upstreamName, "A", upstreamAnswer)
+	t.mesh(n, members)
+
+	node := t.nodeLocalDNS()
+	for name, want := range map[string]string{"kubernetes.default.svc.cluster.local": kubernetesAddress, upstreamName: upstreamAnswer} {
+		t.digsAt(node, name, "A", want)
+	}
+	t.scale("deployments", "prod", 4)
+	members = t.podsOf("prod", "shop", 4)
+	t.mesh(n, members)
+	t.neverDropped(n, members)
+	t.digsAt(node, n.ask, "A", addressesOf(members)...)
+	t.scale("deployments", "prod", 2)
+	members = t.podsOf("prod", "shop", 2)
+	t.answersAt(stubAddress, n.ask, "A", addressesOf(members)...)
+	t.digsAt(node, n.ask, "A", addressesOf(members)...) // nothing keeps what it answered before
+}
+
+// The addresses on which NodeLocal DNSCache listens on each node.
+const nodeLocalAddress = "169.254.20.10"
+
+// nodeLocalDNS runs our binary with the Corefile that the overlay gives NodeLocal DNSCache, on a node as node-cache has
+// prepared it. It gives the node's network namespace.
+func (t *trial) nodeLocalDNS() string {
+	t.apply(overlay("stub-domain/node-local-dns"))
+	files, err := t.configMap("kube-system", "node-local-dns", nil)
+	t.must(err)
+	corefile := strings.NewReplacer(
+		"__PILLAR__CLUSTER__DNS__", t.serveService("kube-system", "kube-dns-upstream"),
+		"__PILLAR__UPSTREAM__SERVERS__", upstreamAddress).Replace(files["Corefile"])
+	path := filepath.Join(t.dir, "node-local-dns.Corefile")
+	t.must(os.WriteFile(path, []byte(corefile), 0o600))
+	node := t.netns("node")
+	t.must(newPodNetns(t.ctx, t.plane.name, node, "node", []netip.Addr{netip.MustParseAddr(t.address("4", 200))}))
+	t.cleanup(func() { _ = t.removeNetns(node) })
+	t.must(batch(t.ctx, in(node, "addr add "+nodeLocalAddress+"/32 dev lo", "addr add "+clusterDNS+"/32 dev lo")...))
+	p, err := start(node, t.dir, command{name: "node-local-dns", args: []string{t.coredns, "-conf", path}})
+	t.must(err)
+	t.cleanup(func() { p.stop(0) })
+	t.must(p.until(t.ctx, patience, banner))
+	return node
+}
+
+// digsAt asks NodeLocal DNSCache by dig, on its node.
+func (t *trial) digsAt(node, name, qtype string, want ...string) {
+	text, err := output(t.ctx, node, []string{"HOME=" + t.dir}, "/usr/bin/dig", "+short", "@"+nodeLocalAddress, name, qtype)
+	t.must(err)
+	t.must(same("dig "+name+" "+qtype, strings.Split(strings.TrimSpace(text), "\n"), want))
+	t.note("NodeLocal DNSCache answers %s %s", name, qtype)
+}
+
+// tryClusterDNS gives the cluster's own DNS our image and then our Corefile. Meanwhile it answers as it always did.
+func tryClusterDNS(t *trial) {
+	t.beam()
+	t.ownCluster("kube-system")
+	t.kubectl("create", "--validate=strict", "-f", "testdata/kubeadm.yaml")
+	t.rolledOut("kube-system", "coredns")
+	t.serveService("kube-system", "kube-dns")
+	t.exactly("web", podPolicy{})
+	t.service("web", "web")
+	t.pod("web", "web", "web-0", "")
+	t.mayRead("kube-system:coredns")
+	questions := kubernetesQuestions(t.podsOf("web", "web", 1)[0])
+	for _, q := range questions {
+		t.answersAt(clusterDNS, q.name, q.qtype, q.want...)
+	}
+	stop := t.stream(clusterDNS, "kubernetes.default.svc.cluster.local", kubernetesAddress)
+
+	t.apply(overlay("cluster-dns/image"), "--force-conflicts")
+	t.rolledOut("kube-system", "coredns")
+	for _, pod := range t.deployed("kube-system", kubeDNS) {
+		if image := pod.Spec.Containers[0].Image; !strings.HasPrefix(image, "longnames/coredns:") {
+			t.failf("%s runs %s", pod.Name, image)
+		}
+	}
+	t.differs(overlay("cluster-dns/corefile"), "selector beam=true")
+	t.apply(overlay("cluster-dns/corefile"), "--force-conflicts")
+	pods := t.reloads()
+	stop()
+
+	for _, q := range questions {
+		t.answersAt(clusterDNS, q.name, q.qtype, q.want...)
+	}
+	n := deployedNodes(t, "prod", clusterDNS)
+	t.deployment("prod", 3)
+	members := t.podsOf("prod", "shop", 3)
+	t.answersAt(clusterDNS, n.ask, "SRV", addressesOf(members)...)
+	t.digsShort(members[0], n.ask, "SRV", srv(4369, addressesOf(members)...)...)
+	t.mesh(n, members)
+	for _, pod := range pods {
+		t.restricted(pod)
+		t.snapshots(pod)
+		t.unharmed(pod)
+		t.mayOnly(pod, "prod", "list,watch endpoints,services,pods,namespaces", onlyRight)
+	}
+	stop = t.stream(clusterDNS, n.ask, addressesOf(members)...)
+	t.kubectl("rollout", "restart", "-n", "kube-system", "deployment/coredns")
+	t.rolledOut("kube-system", "coredns")
+	t.deployed("kube-system", kubeDNS)
+	stop()
+	t.neverDropped(n, members)
+}
+
+// differs wants `kubectl diff` to show a line, as deploy/README.md has people look.
+func (t *trial) differs(dir, line string) {
+	_, err := t.tryKubectl("diff", "--server-side", "--force-conflicts", "-k", dir)
+	if err == nil || !strings.Contains(err.Error(), line) { // it fails where there is a difference, and prints that
+		t.failf("kubectl diff has no line with %q: %w", line, err)
+	}
+}
+
+// mayRead asks for rights as deploy/README.md has people ask.
+func (t *trial) mayRead(account string) {
+	for _, verb := range []string{"list", "watch"} {
+		t.kubectl("auth", "can-i", verb, "endpointslices.discovery.k8s.io", "-A", "--as", "system:serviceaccount:"+account) // it fails if not
+	}
+}
+
+// reloads waits until all pods of the cluster's DNS have found the new Corefile, for which they look every 30 seconds, and
+// gives these. Until then some answer NXDOMAIN for the zone, so that no node should ask yet.
+func (t *trial) reloads() []corev1.Pod {
+	pods := t.deployed("kube-system", kubeDNS)
+	for _, pod := range pods {
+		p, _ := t.kubelet.process(pod.UID)
+		if p == nil {
+			t.failf("%s does not run", pod.Name)
+		}
+		t.within(3*patience, pod.Name+" has the new Corefile", func() error {
+			return p.says(regexp.MustCompile(`(?m)^\[INFO\] Reloading complete`))
+		})
+	}
+	return pods
+}
+
+// plainQuestion is one, and what its answer has to be.
+type plainQuestion struct {
+	name, qtype string
+	want        []string
+}
+
+// kubernetesQuestions are those that the cluster's DNS has to answer whatever else it does.
+func kubernetesQuestions(web corev1.Pod) []plainQuestion {
+	pod := web.Status.PodIP
+	reversed, _ := dns.ReverseAddr(kubernetesAddress)
+	return []plainQuestion{
+		{"kubernetes.default.svc.cluster.local", "A", []string{kubernetesAddress}},
+		{"web.web.svc.cluster.local", "A", []string{pod}},
+		{strings.ReplaceAll(pod, ".", "-") + ".web.pod.cluster.local", "A", []string{pod}},
+		{reversed, "PTR", []string{"kubernetes.default.svc.cluster.local"}},
+		{upstreamName, "A", []string{upstreamAnswer}},
+	}
+}
