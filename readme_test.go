@@ -3,6 +3,7 @@ package longnames
 import (
 	"maps"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -14,6 +15,7 @@ import (
 	"github.com/coredns/caddy/caddyfile"
 	"github.com/coredns/coredns/core/dnsserver"
 	"github.com/miekg/dns"
+	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
 	"sigs.k8s.io/yaml"
@@ -28,17 +30,30 @@ func read(t *testing.T, name string) string {
 	return string(text)
 }
 
-// snippets gives the code blocks of the README that are in a language, by the line where
-// each begins.
-func snippets(t *testing.T, language string) map[string]string {
+const readme = "README.md"
+
+// pages are the README and all of docs.
+func pages(t *testing.T) []string {
 	t.Helper()
-	readme := read(t, "README.md")
-	found := make(map[string]string)
-	for _, at := range regexp.MustCompile("(?ms)^```"+language+"\n(.*?)^```$").FindAllStringSubmatchIndex(readme, -1) {
-		line := 2 + strings.Count(readme[:at[0]], "\n")
-		found["README.md:"+strconv.Itoa(line)] = readme[at[2]:at[3]]
+	found, err := filepath.Glob("docs/*.md")
+	if err != nil {
+		t.Fatal(err)
 	}
-	if len(found) == 0 {
+	return append(found, readme)
+}
+
+// snippets gives the code blocks of a page that are in a language, by the line where each
+// begins. Those in lists are indented; that is taken away.
+func snippets(t *testing.T, page, language string) map[string]string {
+	t.Helper()
+	text := read(t, page)
+	found := make(map[string]string)
+	for _, at := range regexp.MustCompile("(?ms)^( *)```"+language+"\n(.*?)^ *```$").FindAllStringSubmatchIndex(text, -1) {
+		line := 2 + strings.Count(text[:at[0]], "\n")
+		indent := regexp.MustCompile("(?m)^" + text[at[2]:at[3]])
+		found[page+":"+strconv.Itoa(line)] = indent.ReplaceAllString(text[at[4]:at[5]], "")
+	}
+	if len(found) == 0 && page == readme {
 		t.Fatalf("got no %s in the README", language)
 	}
 	return found
@@ -62,7 +77,7 @@ func serverBlocks(t *testing.T, text string) []*caddy.Controller {
 			all = append(all, c)
 		}
 	}
-	if len(all) == 0 {
+	if len(all) == 0 && strings.Contains(text, pluginName+" ") {
 		t.Fatalf("got no longnames in %q", text)
 	}
 	return all
@@ -70,8 +85,10 @@ func serverBlocks(t *testing.T, text string) []*caddy.Controller {
 
 // Everything but what needs the files and the API servers that they name.
 func TestReadmeCorefilesAreAccepted(t *testing.T) {
-	corefiles := snippets(t, "corefile")
-	corefiles["Corefile.example"] = read(t, "Corefile.example")
+	corefiles := map[string]string{"Corefile.example": read(t, "Corefile.example")}
+	for _, page := range pages(t) {
+		maps.Copy(corefiles, snippets(t, page, "corefile"))
+	}
 	for name, text := range corefiles {
 		t.Run(name, func(t *testing.T) {
 			for _, c := range serverBlocks(t, text) {
@@ -93,7 +110,7 @@ func TestReadmeCorefilesAreAccepted(t *testing.T) {
 
 func TestReadmeShowsEveryOption(t *testing.T) {
 	missing := maps.Clone(options)
-	for _, text := range snippets(t, "corefile") {
+	for _, text := range snippets(t, readme, "corefile") {
 		for _, c := range serverBlocks(t, text) {
 			for c.Next() {
 				c.RemainingArgs()
@@ -111,7 +128,7 @@ func TestReadmeShowsEveryOption(t *testing.T) {
 
 func TestReadmeSyntaxIsThatOfTheParser(t *testing.T) {
 	var got []string
-	for _, text := range snippets(t, "txt") {
+	for _, text := range snippets(t, readme, "txt") {
 		if strings.HasPrefix(text, "longnames [ZONES...] {\n") {
 			for _, line := range regexp.MustCompile(`(?m)^    (.*)$`).FindAllStringSubmatch(text, -1) {
 				got = append(got, line[1])
@@ -126,7 +143,7 @@ func TestReadmeSyntaxIsThatOfTheParser(t *testing.T) {
 	slices.Sort(want)
 	equal(t, "options", got, want)
 
-	_, syntax, _ := strings.Cut(read(t, "README.md"), "\n## Syntax\n")
+	_, syntax, _ := strings.Cut(read(t, readme), "\n## Syntax\n")
 	syntax, _, _ = strings.Cut(syntax, "\n#")
 	for name := range options {
 		if n := strings.Count(syntax, "\n* `"+name+"` "); n != 1 {
@@ -159,7 +176,7 @@ func TestReadmeDigsAreAnsweredAsItSays(t *testing.T) {
 	}
 	l := example(t)
 	asked := 0
-	for where, text := range snippets(t, "console") {
+	for where, text := range snippets(t, readme, "console") {
 		for _, command := range strings.Split(text, "$ ")[1:] {
 			line, output, _ := strings.Cut(command, "\n")
 			dig, ok := strings.CutPrefix(line, "dig @127.0.0.1 -p 1053 ")
@@ -228,7 +245,7 @@ func TestReadmeYAML(t *testing.T) {
 			t.Errorf("%q: %v", text, err)
 		}
 	}
-	for _, text := range snippets(t, "yaml") {
+	for _, text := range snippets(t, readme, "yaml") {
 		for doc := range strings.SplitSeq(text, "---\n") {
 			var o struct {
 				Kind     string              `json:"kind"`
@@ -267,7 +284,7 @@ func TestReadmeYAML(t *testing.T) {
 
 // The order of sections is that of CoreDNS' own plugins, from which man pages are made.
 func TestReadmeSections(t *testing.T) {
-	headings := regexp.MustCompile(`(?m)^## (.*)$`).FindAllStringSubmatch(read(t, "README.md"), -1)
+	headings := regexp.MustCompile(`(?m)^## (.*)$`).FindAllStringSubmatch(read(t, readme), -1)
 	got := make([]string, 0, len(headings))
 	for _, heading := range headings {
 		got = append(got, heading[1])
@@ -277,22 +294,130 @@ func TestReadmeSections(t *testing.T) {
 	})
 }
 
-func TestReadmeLinks(t *testing.T) {
-	readme := read(t, "README.md")
-	anchors := make(map[string]bool)
-	for _, heading := range regexp.MustCompile(`(?m)^#+ (.*)$`).FindAllStringSubmatch(readme, -1) {
-		anchors["#"+strings.ToLower(strings.ReplaceAll(heading[1], " ", "-"))] = true
+// anchors are what a link to a page can lead to.
+func anchors(t *testing.T, page string) map[string]bool {
+	t.Helper()
+	found := make(map[string]bool)
+	for _, heading := range regexp.MustCompile(`(?m)^#+ (.*)$`).FindAllStringSubmatch(read(t, page), -1) {
+		name := regexp.MustCompile(`[^a-z0-9_ -]`).ReplaceAllString(strings.ToLower(heading[1]), "")
+		found[strings.ReplaceAll(name, " ", "-")] = true
 	}
-	for _, link := range regexp.MustCompile(`\]\(([^)]*)\)`).FindAllStringSubmatch(readme, -1) {
-		switch target := link[1]; {
-		case strings.HasPrefix(target, "https://"):
-		case strings.HasPrefix(target, "#"):
-			if !anchors[target] {
-				t.Errorf("got link to %s, want one of %v", target, slices.Sorted(maps.Keys(anchors)))
+	return found
+}
+
+func TestReadmeLinks(t *testing.T) {
+	for _, page := range pages(t) {
+		for _, link := range regexp.MustCompile(`\]\(([^)]*)\)`).FindAllStringSubmatch(read(t, page), -1) {
+			if strings.HasPrefix(link[1], "https://") {
+				continue
 			}
-		default:
-			if _, err := os.Stat(filepath.FromSlash(target)); err != nil {
-				t.Errorf("link: %v", err)
+			target, anchor, _ := strings.Cut(link[1], "#")
+			if target == "" {
+				target = page
+			} else {
+				target = filepath.Join(filepath.Dir(page), filepath.FromSlash(target))
+			}
+			if _, err := os.Stat(target); err != nil {
+				t.Errorf("%s: link: %v", page, err)
+				continue
+			}
+			if anchor == "" {
+				continue
+			}
+			if known := anchors(t, target); !known[anchor] {
+				t.Errorf("%s: got link to %s, want one of %v", page, link[1], slices.Sorted(maps.Keys(known)))
+			}
+		}
+	}
+}
+
+// manifests is what the pages print that is for the API server.
+var manifests = map[string]func() any{
+	"ConfigMap":   func() any { return new(corev1.ConfigMap) },
+	"Deployment":  func() any { return new(appsv1.Deployment) },
+	"Service":     func() any { return new(corev1.Service) },
+	"StatefulSet": func() any { return new(appsv1.StatefulSet) },
+	"":            func() any { return new(appsv1.Deployment) }, // a change to one
+}
+
+func TestDocsYAML(t *testing.T) {
+	kinds := make(map[string]int)
+	for where, text := range snippets(t, "docs/clients.md", "yaml") {
+		for doc := range strings.SplitSeq(text, "---\n") {
+			var meta struct {
+				Kind string `json:"kind"`
+			}
+			if err := yaml.Unmarshal([]byte(doc), &meta); err != nil {
+				t.Errorf("%s: %v", where, err)
+			}
+			into, known := manifests[meta.Kind]
+			if !known {
+				t.Errorf("%s: got kind %q, want one of %v", where, meta.Kind, slices.Sorted(maps.Keys(manifests)))
+				continue
+			}
+			kinds[meta.Kind]++
+			if err := yaml.UnmarshalStrict([]byte(doc), into()); err != nil {
+				t.Errorf("%s: %v", where, err)
+			}
+		}
+	}
+	for kind := range manifests {
+		if kinds[kind] == 0 {
+			t.Errorf("got no manifest of kind %q", kind)
+		}
+	}
+}
+
+// What a node is called by its rel/env.sh.eex is what a member is called.
+func TestDocsNodesAreCalledAsMembersAre(t *testing.T) {
+	domains := map[mode]string{modeIP: "", modeDNS: "shop.erl.internal", modeHostname: "erl.internal"}
+	tried := make(map[mode]bool)
+	for where, lines := range snippets(t, "docs/clients.md", "sh") {
+		named := regexp.MustCompile(`^# rel/env\.sh\.eex, mode (\w+)`).FindStringSubmatch(lines)
+		if named == nil {
+			continue
+		}
+		mode := mode(named[1])
+		domain, known := domains[mode]
+		if !known {
+			t.Errorf("%s: got mode %q", where, mode)
+		}
+		tried[mode] = true
+		n := &naming{mode: mode, basename: "shop", basenameLabel: -1, domain: domain}
+		for _, address := range []string{"10.0.0.1", "fd00::1", "fd00::", "2001:db8::1:0:0:1", "fd00:1:2:3:4:5:6:7"} {
+			m := hosted(endpoint("shop-0", address))
+			want, _, problem := n.longname(slice("shop"), &m)
+			if problem != noProblem {
+				t.Fatalf("%s: %s", address, problem)
+			}
+			command := exec.Command("sh", "-euc", lines+`echo "$RELEASE_DISTRIBUTION $RELEASE_NODE ${ERL_AFLAGS:-}"`)
+			command.Env = []string{"PATH=" + os.Getenv("PATH"), "POD_IP=" + address, "POD_NAME=shop-0", "POD_NAMESPACE=prod"}
+			out, err := command.CombinedOutput()
+			if err != nil {
+				t.Fatalf("%s: %v: %s", where, err, out)
+			}
+			want = "name " + want
+			if strings.Contains(address, ":") {
+				want += " -proto_dist inet6_tcp"
+			}
+			if got := strings.TrimSpace(string(out)); got != want {
+				t.Errorf("%s with %s: got %q, want %q", where, address, got, want)
+			}
+		}
+	}
+	if len(tried) != len(domains) {
+		t.Errorf("got lines for modes %v, want all of %v", tried, domains)
+	}
+}
+
+// Lines of text are not longer than this; tables and links cannot be broken.
+const longestLine = 120
+
+func TestPagesAreWrapped(t *testing.T) {
+	for _, page := range []string{"docs/clients.md", "docs/migrating-from-libcluster.md"} {
+		for i, line := range strings.Split(read(t, page), "\n") {
+			if length := len([]rune(line)); length > longestLine && !strings.HasPrefix(line, "|") {
+				t.Errorf("%s:%d: got %d characters, want %d at most", page, i+1, length, longestLine)
 			}
 		}
 	}

@@ -21,7 +21,7 @@ func (b *bed) compileBeam(ctx context.Context) (string, error) {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return "", err
 	}
-	if out, err := toEndOf(exec.CommandContext(ctx, "erlc", "-o", dir, "beam/cluster.erl", "beam/downs.erl")); err != nil {
+	if out, err := toEndOf(exec.CommandContext(ctx, "erlc", "-o", dir, "beam/cluster.erl", "beam/clients.erl", "beam/downs.erl")); err != nil {
 		return "", fmt.Errorf("erlc: %w: %s", err, out)
 	}
 	return dir, nil

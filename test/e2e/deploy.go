@@ -87,20 +87,6 @@ func (t *trial) serveUpstream() {
 	}
 }
 
-// kubectl runs the one of the control plane's version, as the administrator, and gives what it prints.
-func (t *trial) kubectl(args ...string) string {
-	out, err := t.tryKubectl(args...)
-	t.must(err)
-	return out
-}
-
-func (t *trial) tryKubectl(args ...string) (string, error) {
-	all := slices.Concat([]string{t.binary, "kubectl", "--kubeconfig=" + filepath.Join(t.bed.dir, "kubeconfig")}, args)
-	out, err := output(t.ctx, t.plane.name, []string{"HOME=" + t.dir}, all...)
-	t.note("kubectl %s: %s%v", strings.Join(args, " "), out, err)
-	return out, err
-}
-
 // apply applies a directory as deploy/README.md says, strictly: a field that the API server does not know is an error.
 func (t *trial) apply(dir string, more ...string) {
 	t.kubectl(slices.Concat([]string{"apply", "--server-side", "--validate=strict", "-k", dir}, more)...)

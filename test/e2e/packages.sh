@@ -12,6 +12,7 @@ need /usr/bin/dig bind9-dnsutils
 need /usr/bin/dnsperf dnsperf
 need /usr/bin/unshare util-linux
 need /usr/bin/buildah buildah
+need /usr/lib/python3/dist-packages/dns/resolver.py python3-dnspython
 command -v ip >/dev/null || packages="$packages iproute2"
 [ -n "$packages" ] || exit 0
 

@@ -8,6 +8,7 @@ func scenarios() []scenario {
 		rabbitScenarios(),
 		deployScenarios(),
 		imageScenarios(),
+		clientsScenarios(),
 		nameScenarios(),
 		setScenarios(),
 		portScenarios(),

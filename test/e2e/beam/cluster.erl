@@ -12,7 +12,7 @@ poll(Kind, Name, Basename, Known) ->
     Found = lists:usort(find(Kind, Name, Basename)) -- [node()],
     case Known -- Found of
         [] -> ok;
-        Gone -> say("DROPPED", Gone), [erlang:disconnect_node(N) || N <- Gone]
+        Gone -> downs:lost(Gone), say("DROPPED", Gone), [erlang:disconnect_node(N) || N <- Gone]
     end,
     Connected = [N || N <- Found, lists:member(N, nodes()) orelse net_kernel:connect_node(N) =:= true],
     say("FOUND", Connected),
@@ -32,6 +32,8 @@ find(a, Name, Basename) ->
     [node_name(Basename, inet:ntoa(Address)) || Address <- getbyname(Name, a)];
 find(aaaa, Name, Basename) ->
     [node_name(Basename, inet:ntoa(Address)) || Address <- getbyname(Name, aaaa)];
+%% As nodes do that do without DNS: addresses of endpoints, by the API server.
+find(api, Url, Basename) -> [node_name(Basename, Address) || Address <- clients:endpoints(Url)];
 %% As RabbitMQ does: addresses, and the host name of each. It is glibc that asks for that.
 find(host, Name, Basename) ->
     [node_name(Basename, Host) || Address <- addresses(Name), Host <- host(inet:gethostbyaddr(Address))];

@@ -1,0 +1,33 @@
+package main
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+)
+
+// kubectlCommand is how users speak to the API server: a command line with the administrator's rights, to be run where the
+// control plane is.
+func (t *trial) kubectlCommand(args ...string) []string {
+	return append([]string{t.binary, "kubectl", "--kubeconfig", filepath.Join(t.bed.dir, "kubeconfig"), "--cache-dir", filepath.Join(t.dir, "kubectl")}, args...)
+}
+
+// kubectl gives what it prints.
+func (t *trial) kubectl(args ...string) string {
+	out, err := t.tryKubectl(args...)
+	t.must(err)
+	return out
+}
+
+func (t *trial) tryKubectl(args ...string) (string, error) {
+	out, err := output(t.ctx, t.plane.name, []string{"HOME=" + t.dir}, t.kubectlCommand(args...)...)
+	t.note("kubectl %s: %s %v", strings.Join(args, " "), out, err)
+	return out, err
+}
+
+// applyText has the API server take a manifest, as it stands: a field that it does not know is an error.
+func (t *trial) applyText(name, manifest string) {
+	file := filepath.Join(t.dir, name+".yaml")
+	t.must(os.WriteFile(file, []byte(manifest), 0o600))
+	t.kubectl("apply", "--server-side", "--validate=strict", "-f", file)
+}

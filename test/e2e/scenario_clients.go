@@ -1,0 +1,331 @@
+package main
+
+import (
+	"fmt"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+
+	corev1 "k8s.io/api/core/v1"
+)
+
+// client is one of docs/clients.md: what it asks for, in which modes, and what it makes of the answer.
+type client struct {
+	name     string
+	strategy string
+	modes    []string
+	types    []string // that it asks for
+	call     string   // of clients:nodes/3 in beam/clients.erl; none if it is no BEAM that asks
+	zone     string   // which of the zones it asks
+	// node is what it makes of a member, if that is not the longname.
+	node func(m member, port int) string
+}
+
+// The zones that there are in each mode.
+const (
+	zoneMode     = "mode"     // that of the page's section about the mode
+	zoneService  = "service"  // named as libcluster's Kubernetes.DNSSRV asks
+	zonePartisan = "partisan" // SRV records give partisan's port
+	zoneCaravan  = "caravan"  // SRV records give the port that is in the basename
+	zoneReverse  = "reverse"  // has PTR records, too
+	zoneProduct  = "product"  // that of a product's own manifest
+)
+
+var (
+	onlyIP  = []string{"ip"}
+	anyMode = []string{"ip", "dns", "hostname"}
+
+	typeA     = []string{"A"}
+	typeAAAA  = []string{"AAAA"}
+	typesBoth = []string{"A", "AAAA"}
+	typeSRV   = []string{"SRV"}
+)
+
+// clientTable has the rows of the table in docs/clients.md, in its order.
+var clientTable = []client{
+	{name: "libcluster", strategy: "Kubernetes.DNSSRV", modes: anyMode, types: typeSRV, call: "libcluster Kubernetes.DNSSRV", zone: zoneService},
+	{name: "libcluster", strategy: "Kubernetes.DNS", modes: onlyIP, types: typeA, call: "libcluster Kubernetes.DNS", zone: zoneMode},
+	{name: "libcluster", strategy: "DNSPoll", modes: onlyIP, types: typesBoth, call: "lookup a aaaa", zone: zoneMode},
+	{name: "dns_cluster", strategy: "0.3", modes: onlyIP, types: []string{"A", "AAAA", "SRV"}, call: "dns_cluster 0.3", zone: zoneMode},
+	{name: "dns_cluster", strategy: "0.2", modes: onlyIP, types: typesBoth, call: "getbyname a aaaa", zone: zoneMode},
+	{name: "Livebook", strategy: "dns:", modes: onlyIP, types: typesBoth, call: "getbyname a aaaa", zone: zoneProduct},
+	{name: "peerage", strategy: "Peerage.Via.Dns", modes: onlyIP, types: typeA, call: "lookup a", zone: zoneMode},
+	{name: "EMQX", strategy: "record_type = a", modes: onlyIP, types: typeA, call: "lookup a", zone: zoneMode},
+	{name: "EMQX", strategy: "record_type = aaaa", modes: onlyIP, types: typeAAAA, call: "lookup aaaa", zone: zoneMode},
+	{name: "EMQX", strategy: "record_type = srv", modes: anyMode, types: typeSRV, call: "lookup srv", zone: zoneMode},
+	{name: "RabbitMQ", strategy: "dns", modes: anyMode, types: []string{"A", "AAAA", "PTR"}, call: "rabbitmq", zone: zoneReverse},
+	{name: "partisan", strategy: "a", modes: onlyIP, types: typeA, call: "lookup a", zone: zoneMode},
+	{name: "partisan", strategy: "aaaa", modes: onlyIP, types: typeAAAA, call: "lookup aaaa", zone: zoneMode},
+	{name: "partisan", strategy: "srv", modes: anyMode, types: []string{"SRV", "A"}, call: "partisan srv", zone: zonePartisan, node: partisanNode},
+	{name: "partisan", strategy: "fqdns", modes: []string{"dns", "hostname"}, types: []string{"A", "PTR"}, call: "partisan fqdns", zone: zoneReverse},
+	{name: "CouchDB", strategy: "assembler", modes: []string{"hostname"}, types: typeSRV, zone: zoneProduct},
+	{name: "gen_cluster", strategy: "srv", modes: anyMode, types: typeSRV, call: "gen_cluster srv", zone: zoneMode},
+	{name: "caravan", strategy: "DnsStrategy", modes: anyMode, types: typeSRV, call: "caravan", zone: zoneCaravan, node: caravanNode},
+	{name: "barnacle", strategy: "dns", modes: onlyIP, types: typesBoth, call: "lookup a aaaa", zone: zoneMode},
+	{name: "nessie_cluster", strategy: "DnsQuery", modes: onlyIP, types: typesBoth, call: "getbyname a aaaa", zone: zoneMode},
+}
+
+// member is one of those that are asked for.
+type member struct {
+	basename, host, address string
+}
+
+// partisanNode is a node with where it is to be reached, which comes from DNS, too.
+func partisanNode(m member, port int) string {
+	return fmt.Sprintf("%s@%s=%s:%d", m.basename, m.host, m.address, port)
+}
+
+func caravanNode(m member, port int) string {
+	return fmt.Sprintf("%s-%d@%s", m.basename, port, m.host)
+}
+
+// The ports that docs/clients.md gives the two clients that use one.
+var clientPorts = map[string]int{"partisan": 10200, "caravan": 9100}
+
+// finds tells whether a client finds members in a mode that have addresses of one family only. The name of a host has
+// no colons, or glibc takes it for none; and partisan resolves hosts to IPv4 only.
+func (c *client) finds(mode, family string) bool {
+	if c.zone == zoneProduct || !slices.Contains(c.modes, mode) {
+		return false
+	}
+	if family == "4" {
+		return !slices.Equal(c.types, typeAAAA)
+	}
+	switch c.name + " " + c.strategy {
+	case "RabbitMQ dns":
+		return mode != "ip"
+	case "partisan srv":
+		return mode == "ip"
+	}
+	return slices.Contains(c.types, "AAAA") || slices.Contains(c.types, "SRV")
+}
+
+// clientsScenarios: docs/clients.md and docs/migrating-from-libcluster.md, as they are printed.
+func clientsScenarios() []scenario {
+	return []scenario{
+		{"clients-rabbitmq", tryClientsRabbit},
+		{"clients-migration", tryMigration},
+		{"clients-leaving", tryLeaving},
+		{"clients-ip", func(t *trial) { tryClients(t, "ip", "4", "a") }},
+		{"clients-dns", func(t *trial) { tryClients(t, "dns", "4", "srv") }},
+		{"clients-hostname", func(t *trial) { tryClients(t, "hostname", "4", "srv") }},
+		{"clients-ipv6-ip", func(t *trial) { tryClients(t, "ip", "6", "aaaa") }},
+		{"clients-ipv6-dns", func(t *trial) { tryClients(t, "dns", "6", "srv") }},
+		{"clients-ipv6-hostname", func(t *trial) { tryClients(t, "hostname", "6", "srv") }},
+		{"clients-products", tryProducts},
+		{"clients-manifests", tryManifests},
+		{"clients-compare", tryCompare},
+		{"clients-truncated", tryClientsTruncated},
+		{"clients-forms", tryClientsForms},
+		{"clients-inetrc", tryInetrc},
+	}
+}
+
+// clientZone is a zone that a client asks, and the domain of the hosts in it.
+type clientZone struct {
+	name, domain string
+}
+
+// page is what docs/clients.md has for a mode, for a namespace, with the zones for clients of all kinds.
+type page struct {
+	blocks   []string // for the Corefile
+	manifest string
+	lines    string // of rel/env.sh.eex
+	zones    map[string]clientZone
+}
+
+func (t *trial) page(mode, family, namespace string) *page {
+	section := "Mode " + mode
+	p := &page{lines: t.snippet(clientsPage, section, "sh", namespace)}
+	block := t.snippet(clientsPage, section, "corefile", namespace)
+	service := t.snippet(clientsPage, "Mode hostname", "corefile", namespace)
+	p.zones = map[string]clientZone{
+		zoneMode:     {"shop.erl.internal", "shop.erl.internal"},
+		zoneService:  {"shop." + namespace + ".svc.erl.internal", "erl.internal"},
+		zonePartisan: {"partisan.erl.internal", "shop.erl.internal"},
+		zoneCaravan:  {"caravan.erl.internal", "shop.erl.internal"},
+		zoneReverse:  {"reverse.erl.internal", "shop.erl.internal"},
+	}
+	manifest := section
+	switch mode {
+	case "dns":
+		manifest = "Mode ip"
+		// As the page has it for libcluster's DNSSRV.
+		service = strings.Replace(withMode(service, mode, "erl.internal"), "svc.erl.internal {", "svc.erl.internal pod.erl.internal {", 1)
+	case "ip":
+		service = withMode(service, mode, "erl.internal")
+	case "hostname":
+		for zone := range p.zones {
+			p.zones[zone] = clientZone{p.zones[zone].name, "erl.internal"}
+		}
+		p.zones[zoneMode] = p.zones[zoneService]
+	}
+	p.manifest = t.snippet(clientsPage, manifest, "yaml", namespace)
+	domain := p.zones[zoneCaravan].domain
+	p.blocks = []string{
+		service,
+		withMode(t.snippet(clientsPage, "partisan", "corefile", namespace), mode, domain),
+		withMode(t.snippet(clientsPage, "Others", "corefile", namespace), mode, domain),
+		withMode("reverse.erl.internal 10.0.0.0/8 fd00::/16 {\n    longnames {\nnamespaces "+namespace+"\nselector app=shop\nbasename shop\n}\n}\n", mode, domain),
+	}
+	if mode != "hostname" {
+		p.blocks = append(p.blocks, block)
+	}
+	if family == "6" {
+		// As the page has it for clusters of two families.
+		p.manifest = strings.Replace(p.manifest, "  clusterIP: None\n", "  clusterIP: None\n  ipFamilies: [IPv6]\n", 1)
+		for i := range p.blocks {
+			p.blocks[i] = longnamesLine.ReplaceAllString(p.blocks[i], "${0}\nfamily ipv6")
+		}
+	}
+	return p
+}
+
+// tryClients starts nodes from what docs/clients.md has for a mode. Once each is connected to all others, which have
+// found each other by one kind of question, each client asks in its own way.
+func tryClients(t *trial, mode, family, kind string) {
+	t.beam()
+	ns := t.namespace("prod", podPolicy{unaddressed: true})
+	t.account(ns)
+	t.everywhere(ns, endpointSlices)
+	p := t.page(mode, family, ns)
+	t.erlangConfig(ns)
+	t.applyText("shop", p.manifest)
+	t.serveBlocks(p.blocks...)
+	zone := p.zones[zoneMode]
+	t.policy(ns, podPolicy{families: family, process: t.release(p.lines, func([]string) []string {
+		return []string{kind, zone.name + ".", "shop"}
+	})})
+	pods := t.podsOf(ns, "shop", 3)
+	t.mesh(&nodes{basename: "shop", mode: mode, domain: zone.domain}, pods)
+	_, namespace := t.kubelet.process(pods[0].UID)
+	for _, c := range clientTable {
+		if c.finds(mode, family) {
+			zone := p.zones[c.zone]
+			t.asks(namespace, c, mode, zone.name, members("shop", mode, zone.domain, pods))
+		}
+	}
+	if mode == "dns" {
+		for _, m := range members("shop", mode, p.zones[zoneService].domain, pods) {
+			t.is(m.host, map[string]string{"4": "A", "6": "AAAA"}[family], m.address) // libcluster's DNSSRV has a zone for the hosts
+		}
+	}
+	if mode == "hostname" { // which is where libcluster's DNSSRV has its name from
+		t.must(same("the name that DNSSRV asks for", []string{"shop." + ns + ".svc." + t.told(pods[0], 0, "CLUSTER_DOMAIN")}, []string{zone.name + "."}))
+	}
+	if mode == "ip" && family == "4" {
+		t.checks(namespace, longnames("shop", addressesOf(pods)))
+	}
+}
+
+// erlangConfig makes what all manifests of docs/clients.md mount, and the cookie.
+func (t *trial) erlangConfig(namespace string) {
+	t.applyText("erlang", t.snippet(clientsPage, "Modes", "yaml", namespace))
+	t.secret(namespace, "shop-cookie", "cookie")
+}
+
+// members of pods, in a mode.
+func members(basename, mode, domain string, pods []corev1.Pod) []member {
+	out := make([]member, 0, len(pods))
+	for _, p := range pods {
+		out = append(out, member{basename, hostOf(mode, p, domain), p.Status.PodIP})
+	}
+	return out
+}
+
+// asks has a client ask for a name, in a namespace with its own resolv.conf, and wants it to find exactly these.
+func (t *trial) asks(namespace string, c client, mode, name string, want []member) {
+	nodes := make([]string, 0, len(want))
+	for _, m := range want {
+		if c.node != nil {
+			nodes = append(nodes, c.node(m, clientPorts[c.name]))
+		} else {
+			nodes = append(nodes, m.basename+"@"+m.host)
+		}
+	}
+	t.finds(namespace, nil, c.call, name+".", want[0].basename, nodes, 1)
+	t.note("%-14s %-18s mode %-8s %-12s %s: %s", c.name, c.strategy, mode, strings.Join(c.types, " "), name, brief(nodes))
+}
+
+// finds runs clients:main some times within one VM.
+func (t *trial) finds(namespace string, env []string, call, name, basename string, want []string, times int) {
+	env = append([]string{"HOME=" + t.dir, "ERL_CRASH_DUMP=" + filepath.Join(t.dir, "erl_crash.dump")}, env...)
+	text, err := output(t.ctx, namespace, env, "erl", "-noinput", "+S", "1:1", "-pa", t.beam(),
+		"-s", "clients", "main", "-extra", strconv.Itoa(times), call, name, basename)
+	t.must(err)
+	what := call + " of " + name
+	t.keep(what, text)
+	lines := strings.Split(strings.TrimSuffix(text, "\n"), "\n")
+	if len(lines) != times {
+		t.failf("%s: got %d lines, want %d: %s", what, len(lines), times, tail(text))
+	}
+	for _, line := range lines {
+		nodes, ok := strings.CutPrefix(line, "NODES ")
+		if !ok {
+			t.failf("%s: got %s", what, tail(line))
+		}
+		t.must(same(what, strings.Fields(nodes), want))
+	}
+}
+
+// checks runs the commands by which docs/clients.md has people check, but for those of an app.
+func (t *trial) checks(namespace string, want []string) {
+	ran := 0
+	for line := range strings.Lines(t.snippet(clientsPage, "How to check", "sh", "")) {
+		if strings.HasPrefix(line, "bin/") {
+			continue
+		}
+		ran++
+		text, err := output(t.ctx, namespace, []string{"HOME=" + t.dir}, "sh", "-c", line)
+		t.must(err)
+		got := strings.FieldsFunc(text, func(r rune) bool { return strings.ContainsRune("[]\", \n", r) })
+		t.must(same(strings.TrimSpace(line), got, want))
+		t.note("%s prints %s", strings.TrimSpace(line), brief(got))
+	}
+	if ran != 2 {
+		t.failf("%d commands to check with, want 2", ran)
+	}
+}
+
+// tryManifests has the API server take every manifest of the pages.
+func tryManifests(t *trial) {
+	ns := t.namespace("prod", podPolicy{unaddressed: true})
+	taken := 0
+	for _, page := range []string{clientsPage, migratingPage} {
+		all, err := snippets(page)
+		t.must(err)
+		for i, s := range all {
+			if s.language != "yaml" {
+				continue
+			}
+			name := fmt.Sprintf("%s-%d", strings.TrimSuffix(filepath.Base(page), ".md"), i)
+			text := inNamespace(s.text, ns)
+			if strings.HasPrefix(text, "spec:") { // it changes a manifest that was there before
+				file := filepath.Join(t.dir, name+".yaml")
+				t.must(os.WriteFile(file, []byte(text), 0o600))
+				t.kubectl("patch", "deployment", "shop", "-n", ns, "--patch-file", file)
+			} else {
+				t.applyText(name, text)
+			}
+			taken++
+		}
+	}
+	if taken == 0 {
+		t.failf("no manifest on the pages")
+	}
+	policy := t.kubectl("get", "deployment", "shop", "-n", ns, "-o", "jsonpath={.spec.template.spec.dnsPolicy}")
+	t.must(same("dnsPolicy after the patch", []string{policy}, []string{"None"}))
+}
+
+// idleIn is a pod to ask from, with the environment of its manifest in its log.
+func (t *trial) idleIn(pod *corev1.Pod, addresses []netip.Addr) command {
+	env, err := t.environment(pod, addresses)
+	if err != nil {
+		t.note("%s: %v", pod.Name, err)
+		return command{name: pod.Name, pod: true, args: []string{"false"}}
+	}
+	return command{name: pod.Name, pod: true, args: []string{"sh", "-c", "env; exec sleep infinity"}, env: env}
+}

@@ -1,0 +1,124 @@
+package main
+
+import (
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+
+	"github.com/miekg/dns"
+	"sigs.k8s.io/yaml"
+)
+
+// tryClientsTruncated has so many members that no list fits into the 512 bytes that OTP's resolver asks for: each client
+// gets all of them all the same, by TCP.
+func tryClientsTruncated(t *trial) {
+	const n = 40
+	ns := t.namespace("prod", podPolicy{})
+	t.account(ns)
+	t.everywhere(ns, endpointSlices)
+	p := t.page("ip", "4", ns)
+	t.applyText("shop", strings.Replace(p.manifest, "  replicas: 3\n", "  replicas: 40\n", 1))
+	t.serveBlocks(p.blocks...)
+	pods := t.podsOf(ns, "shop", n)
+	all := addressesOf(pods)
+	t.wantsCluster("shop.erl.internal", "shop", all, all)
+	from := t.outsider()
+	for _, c := range clientTable {
+		if c.finds("ip", "4") {
+			zone := p.zones[c.zone]
+			t.wants(zone.name, "TXT", longnames(basenameIn(c), all)...)
+			t.asks(from, c, "ip", zone.name, members("shop", "ip", zone.domain, pods))
+		}
+	}
+	for _, qtype := range []string{"A", "SRV"} {
+		t.server.logs(`"` + qtype + ` IN shop\.erl\.internal\. tcp `)
+	}
+}
+
+// basenameIn is the one in a client's zone.
+func basenameIn(c client) string {
+	if c.zone == zoneCaravan {
+		return "shop-9100"
+	}
+	return "shop"
+}
+
+// tryClientsForms has what clients cannot take: a CNAME, and an answer that a family has no addresses which is an error or
+// comes late. The latter is asked for once, by a resolver that would ask again after an error.
+func tryClientsForms(t *trial) {
+	ns := t.namespace("prod", podPolicy{})
+	t.account(ns)
+	t.everywhere(ns, endpointSlices)
+	p := t.page("ip", "4", ns)
+	t.applyText("shop", p.manifest)
+	t.serveBlocks(p.blocks...)
+	pods := t.podsOf(ns, "shop", 3)
+	all := addressesOf(pods)
+	from := t.outsider()
+	for _, name := range []string{"shop.erl.internal", "sHoP.eRl.InTeRnAl", p.zones[zoneService].name} {
+		t.wantsCluster(name, "shop", all, all)
+		for _, qtype := range []string{"A", "SRV", "TXT"} {
+			m, err := t.ask("udp", name, qtype, 0)
+			t.must(err)
+			for _, rr := range slices.Concat(m.Answer, m.Ns) {
+				if got := dns.TypeToString[rr.Header().Rrtype]; got != qtype {
+					t.failf("%s %s: got %s", name, qtype, rr)
+				}
+			}
+		}
+		// It takes no host entry that has aliases.
+		t.finds(from, nil, "libcluster Kubernetes.DNS", name+".", "shop", longnames("shop", all), 1)
+	}
+	const name = "shop.erl.internal"
+	m, err := t.ask("udp", name, "AAAA", 0)
+	t.must(err)
+	if m.Rcode != dns.RcodeSuccess || len(m.Answer) != 0 || len(m.Ns) != 1 || m.Ns[0].Header().Rrtype != dns.TypeSOA {
+		t.failf("%s AAAA: got %s, want NOERROR with the SOA", name, m)
+	}
+	log := regexp.MustCompile(`"AAAA IN shop\.erl\.internal\. [^"]*" [A-Z]+`)
+	before := len(log.FindAllString(t.server.process.output(), -1))
+	t.finds(from, nil, "lookup a aaaa", name, "shop", longnames("shop", all), 1)
+	t.server.logs(`"A IN shop\.erl\.internal\. `)
+	found := log.FindAllString(t.server.process.output(), -1)[before:]
+	if len(found) != 1 || !strings.HasSuffix(found[0], "NOERROR") {
+		t.failf("%s AAAA: it was asked %q, want once, and NOERROR", name, found)
+	}
+}
+
+// tryInetrc has more members than OTP's resolver remembers records, with a TTL: with the page's inetrc it gets all of
+// them each time, as it remembers nothing, and in datagrams that are larger than 512 bytes.
+func tryInetrc(t *trial) {
+	const n = 120
+	ns := t.namespace("prod", podPolicy{})
+	t.account(ns)
+	t.everywhere(ns, endpointSlices)
+	p := t.page("ip", "4", ns)
+	t.applyText("shop", strings.Replace(p.manifest, "  replicas: 3\n", "  replicas: 120\n", 1))
+	t.serveBlocks(p.blocks...)
+	all := addressesOf(t.podsOf(ns, "shop", n))
+	t.wantsCluster("shop.erl.internal", "shop", all, all)
+	var config struct {
+		Data map[string]string `json:"data"`
+	}
+	t.must(yaml.Unmarshal([]byte(t.snippet(clientsPage, "Modes", "yaml", ns)), &config))
+	file := filepath.Join(t.dir, "inetrc")
+	t.must(os.WriteFile(file, []byte(config.Data["inetrc"]), 0o600))
+	env := []string{"HOME=" + t.dir, "ERL_INETRC=" + file}
+	from := t.outsider()
+	text, err := output(t.ctx, from, env, "erl", "-noinput", "-eval", `io:format("~0p", [inet:get_rc()]), halt().`)
+	t.must(err)
+	for _, want := range []string{"{cache_size,0}", "{edns,0}", "{udp_payload_size,1232}"} {
+		if !strings.Contains(text, want) {
+			t.failf("inet:get_rc() is %s, want %s in it", text, want)
+		}
+	}
+	for _, c := range clientTable {
+		if c.zone == zoneMode && c.finds("ip", "4") {
+			t.finds(from, env, c.call, "shop.erl.internal.", "shop", longnames("shop", all), 3)
+			t.note("%-14s %-18s finds %d, three times", c.name, c.strategy, n)
+		}
+	}
+	t.server.logs(`"A IN shop\.erl\.internal\. udp \d+ false 1232" `)
+}
