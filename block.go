@@ -23,6 +23,7 @@ type block struct {
 	source   *kubeapi.Source
 	table    *table
 	resolver *resolver
+	asked    askedCounters
 	snapshot *kubeapi.Snapshot // nil if there is none
 	limit    time.Duration     // of the wait for the source
 

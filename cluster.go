@@ -117,6 +117,7 @@ func compareObjects(a, b *kubeapi.Object) int {
 // members are the named candidates of a roster, and the records made of them.
 type members struct {
 	nodes []node // ordered by longname
+	count int    // of the longnames that are listed
 	// waiting are those that are not listed, by address; nil if there are none.
 	waiting map[netip.Addr][]*node
 	records []records // by zone.index
@@ -128,6 +129,7 @@ type members struct {
 func newMembers(c *config, cluster string, objects []*kubeapi.Object) *members {
 	m := &members{}
 	m.nodes, _ = c.nameAll(objects)
+	m.count = listed(m.nodes)
 	for i := range m.nodes {
 		if n := &m.nodes[i]; !n.listed {
 			if m.waiting == nil {

@@ -28,6 +28,7 @@ var ofZones = []interface {
 }{
 	listedMembers, nonEmptyClusters, heldClusters, leftOutMembers, defaultPorts, staleAnswers,
 	lastContact, watchRestarts, snapshotWrites, snapshotFailures,
+	questionsAsked, propagation, apiRequests,
 }
 
 func gauge(name, help string, labels ...string) *prometheus.GaugeVec {
@@ -45,6 +46,18 @@ func counter(name, help string, labels ...string) *prometheus.CounterVec {
 		Subsystem: pluginName,
 		Name:      name,
 		Help:      help,
+	}, labels)
+}
+
+// histogram has classic buckets, up to the greatest value that is observed, and native ones.
+func histogram(name, help string, buckets []float64, labels ...string) *prometheus.HistogramVec {
+	return promauto.NewHistogramVec(prometheus.HistogramOpts{
+		Namespace:                   plugin.Namespace,
+		Subsystem:                   pluginName,
+		Name:                        name,
+		Help:                        help,
+		Buckets:                     buckets,
+		NativeHistogramBucketFactor: plugin.NativeHistogramBucketFactor,
 	}, labels)
 }
 
@@ -72,4 +85,14 @@ func useMetrics(zone string) (first bool, end func()) {
 			m.DeletePartialMatch(prometheus.Labels{"zone": zone})
 		}
 	})
+}
+
+// withMetrics does something with the metrics of a zone, unless they have been removed: those of
+// a late question would stay for ever.
+func withMetrics(zone string, do func()) {
+	users.Lock()
+	defer users.Unlock()
+	if users.of[zone] > 0 {
+		do()
+	}
 }

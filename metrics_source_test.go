@@ -22,6 +22,10 @@ func TestZoneMonitorCounts(t *testing.T) {
 	}{
 		{"a silent watch", watchRestarts.WithLabelValues(zone, kubeapi.WatchSilent), func() { m.WatchEnded(kubeapi.WatchSilent) }},
 		{"a closed watch", watchRestarts.WithLabelValues(zone, kubeapi.WatchClosed), func() { m.WatchEnded(kubeapi.WatchClosed) }},
+		{"a list", apiRequests.WithLabelValues(zone, "list", "200"), func() { m.Requested("list", 200) }},
+		{"a watch that is forbidden", apiRequests.WithLabelValues(zone, "watch", "403"), func() { m.Requested("watch", 403) }},
+		{"a request without answer", apiRequests.WithLabelValues(zone, "watch", "error"), func() { m.Requested("watch", 0) }},
+		{"a status that is none", apiRequests.WithLabelValues(zone, "watch", "error"), func() { m.Requested("watch", 1234) }},
 		{"a snapshot", snapshotWrites.WithLabelValues(zone), func() { m.SnapshotWritten(nil) }},
 		{"a snapshot that failed", snapshotFailures.WithLabelValues(zone), func() { m.SnapshotWritten(full) }},
 	} {

@@ -1,12 +1,15 @@
 package longnames
 
 import (
+	"errors"
 	"maps"
 	"regexp"
 	"strings"
 	"testing"
 
 	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/longnames/longnames/kubeapi"
 )
 
 // seriesOf are the metrics of a zone that have a value, by name.
@@ -29,6 +32,37 @@ func seriesOf(t testing.TB, zone string) map[string]bool {
 	return names
 }
 
+// valuesOf gives the values of a counter in a zone, by the values of other labels, with spaces
+// between them.
+func valuesOf(t testing.TB, name, zone string, labels ...string) map[string]float64 {
+	t.Helper()
+	families, err := prometheus.DefaultGatherer.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	values := make(map[string]float64)
+	for _, family := range families {
+		if family.GetName() != name {
+			continue
+		}
+		for _, m := range family.GetMetric() {
+			of := make(map[string]string)
+			for _, label := range m.GetLabel() {
+				of[label.GetName()] = label.GetValue()
+			}
+			if of["zone"] != zone {
+				continue
+			}
+			by := make([]string, 0, len(labels))
+			for _, label := range labels {
+				by = append(by, of[label])
+			}
+			values[strings.Join(by, " ")] += m.GetCounter().GetValue()
+		}
+	}
+	return values
+}
+
 func TestMetricsOfAZoneEndWithItsLastBlock(t *testing.T) {
 	c := configOf(t, "longnames ending.internal {\n manifests "+shop+"\n selector app=web\n basename app\n}")
 	begin := func() *block {
@@ -43,7 +77,6 @@ func TestMetricsOfAZoneEndWithItsLastBlock(t *testing.T) {
 	want := map[string]bool{
 		"coredns_longnames_members": true, "coredns_longnames_clusters": true, "coredns_longnames_held_clusters": true,
 		"coredns_longnames_left_out_members": true, "coredns_longnames_members_without_port": true,
-		"coredns_longnames_stale_answers_total": true,
 	}
 	check := func(when string, want map[string]bool) {
 		t.Helper()
@@ -53,12 +86,25 @@ func TestMetricsOfAZoneEndWithItsLastBlock(t *testing.T) {
 	}
 	check("before", map[string]bool{})
 	first := begin()
-	staleAnswers.WithLabelValues("dns://:53", "ending.internal.").Inc()
 	check("one block", want)
+	// Each of the others comes with what it counts.
+	staleAnswers.WithLabelValues("dns://:53", "ending.internal.").Inc()
+	zoneMonitor{"ending.internal."}.Requested("list", 200)
+	zoneMonitor{"ending.internal."}.Heard()
+	zoneMonitor{"ending.internal."}.WatchEnded(kubeapi.WatchClosed)
+	zoneMonitor{"ending.internal."}.SnapshotWritten(nil)
+	zoneMonitor{"ending.internal."}.SnapshotWritten(errors.New("disk full"))
+	propagation.WithLabelValues("ending.internal.").Observe(1)
+	(&tally{"dns://:53", otherKind}).add(first, refused)
+	all := make(map[string]bool)
+	for _, m := range ofZones {
+		all[nameAndLabels(t, m)[1]] = true
+	}
+	check("all metrics", all)
 	second := begin() // a reload starts the new before it stops the old
 	first.stop(true)
 	first.stop(true)
-	check("after a reload", want)
+	check("after a reload", all)
 	_, other := useMetrics("other.internal.")
 	newAudit(configOf(t, "longnames other.internal {\n selector app=web\n basename app\n}"), newTable(c))
 	second.stop(true)
@@ -68,7 +114,6 @@ func TestMetricsOfAZoneEndWithItsLastBlock(t *testing.T) {
 	}
 	other()
 	third := begin()
-	delete(want, "coredns_longnames_stale_answers_total")
 	check("again", want)
 	third.stop(true)
 }
@@ -77,20 +122,27 @@ func TestReadmeExplainsEveryMetric(t *testing.T) {
 	_, text, _ := strings.Cut(read(t, "README.md"), "\n## Metrics\n")
 	text, _, _ = strings.Cut(text, "\n## ")
 	for _, m := range ofZones {
-		c, ok := m.(prometheus.Collector)
-		if !ok {
-			t.Fatalf("got %T, want a collector", m)
-		}
-		all := make(chan *prometheus.Desc, 1)
-		c.Describe(all)
-		desc := (<-all).String()
-		parts := regexp.MustCompile(`fqName: "(.*?)".* variableLabels: {(.*?)}`).FindStringSubmatch(desc)
-		if parts == nil {
-			t.Fatalf("got %s, want a name and labels", desc)
-		}
+		parts := nameAndLabels(t, m)
 		want := "\n* `" + parts[1] + "{" + strings.ReplaceAll(parts[2], ",", ", ") + "}` - "
 		if strings.Count(text, want) != 1 {
 			t.Errorf("got no explanation, want %q", want)
 		}
 	}
+}
+
+// nameAndLabels gives the name of a metric at 1, and its labels with commas between them at 2.
+func nameAndLabels(t *testing.T, metric any) []string {
+	t.Helper()
+	c, ok := metric.(prometheus.Collector)
+	if !ok {
+		t.Fatalf("got %T, want a collector", metric)
+	}
+	all := make(chan *prometheus.Desc, 1)
+	c.Describe(all)
+	desc := (<-all).String()
+	parts := regexp.MustCompile(`fqName: "(.*?)".* variableLabels: {(.*?)}`).FindStringSubmatch(desc)
+	if parts == nil {
+		t.Fatalf("got %s, want a name and labels", desc)
+	}
+	return parts
 }

@@ -13,6 +13,7 @@ import (
 
 	"github.com/coredns/coredns/plugin"
 	"github.com/coredns/coredns/plugin/cache"
+	"github.com/coredns/coredns/plugin/metadata"
 	"github.com/coredns/coredns/plugin/metrics"
 	"github.com/coredns/coredns/plugin/ready"
 	"github.com/miekg/dns"
@@ -39,6 +40,7 @@ var (
 	_ plugin.Handler     = (*Longnames)(nil)
 	_ ready.Readiness    = (*Longnames)(nil)
 	_ cache.ZoneBypasser = (*Longnames)(nil)
+	_ metadata.Provider  = (*Longnames)(nil)
 )
 
 // add lets a block answer for its zones, after those that have been added before.
@@ -62,16 +64,38 @@ func (*Longnames) Name() string { return pluginName }
 
 // ServeDNS implements plugin.Handler.
 func (l *Longnames) ServeDNS(ctx context.Context, w dns.ResponseWriter, r *dns.Msg) (int, error) {
-	asked := r.Question[0]
-	if r.Opcode != dns.OpcodeQuery || asked.Qclass != dns.ClassINET {
+	q, ok := questionOf(w, r)
+	if !ok {
 		return plugin.NextOrFailure(l.Name(), l.Next, ctx, w, r)
 	}
-	q := question{
+	server := metrics.WithServer(ctx)
+	by, reply, answered := l.resolve(w, &q, &tally{server, kindOf(q.qtype)})
+	if !answered {
+		return plugin.NextOrFailure(l.Name(), l.Next, ctx, w, r)
+	}
+	if reply.stale {
+		staleAnswers.WithLabelValues(server, by.block.config.name()).Inc()
+	}
+	return write(w, r, &reply)
+}
+
+// questionOf is false for what is not answered here.
+func questionOf(w dns.ResponseWriter, r *dns.Msg) (question, bool) {
+	if len(r.Question) == 0 || r.Opcode != dns.OpcodeQuery || r.Question[0].Qclass != dns.ClassINET {
+		return question{}, false
+	}
+	asked := r.Question[0]
+	return question{
 		name:   strings.ToLower(asked.Name),
 		qname:  asked.Name,
 		qtype:  asked.Qtype,
 		client: addressOf(w.RemoteAddr()),
-	}
+	}, true
+}
+
+// resolve puts a question to the blocks whose zones it lies in, until one answers. If none
+// does, it gives the first of them, if there is any.
+func (l *Longnames) resolve(w dns.ResponseWriter, q *question, counts *tally) (by authority, _ reply, answered bool) {
 	open := false // a block that has been asked may have the name, but cannot tell
 	// The longest zone first, and those of one name in the order of the Corefile.
 	for off, end := 0, false; ; {
@@ -79,31 +103,40 @@ func (l *Longnames) ServeDNS(ctx context.Context, w dns.ResponseWriter, r *dns.M
 		if end {
 			name = "."
 		}
-		unread := false
+		var unread authority // the first that cannot tell, and would let another answer
 		for _, a := range l.zones[name] {
+			if by.block == nil {
+				by = a
+			}
 			if q.name == a.zone.server {
 				q.server = serverAddress(w)
 			}
-			reply := a.block.resolver.lookup(a.zone, &q)
-			unread = unread || reply.result == unavailable
+			reply := a.block.resolver.lookup(a.zone, q)
 			// What was last known does not tell of a cluster that is younger.
-			open = open || unread || reply.stale && reply.result == nameError
+			open = open || reply.result == unavailable || reply.stale && reply.result == nameError
 			if (reply.result == nameError || reply.result == unavailable) && a.block.config.fall.Through(q.name) {
+				if reply.result == unavailable && unread.block == nil {
+					unread = a
+				} else {
+					counts.add(a.block, passedOn)
+				}
 				continue
 			}
 			if open && (reply.result == nameError || reply.empty) {
 				reply = unknown
 			}
-			if reply.stale {
-				staleAnswers.WithLabelValues(metrics.WithServer(ctx), a.block.config.name()).Inc()
+			if unread.block != nil {
+				counts.add(unread.block, passedOn)
 			}
-			return write(w, r, &reply)
+			counts.add(a.block, reply.result)
+			return a, reply, true
 		}
-		if unread {
-			return write(w, r, &unknown)
+		if unread.block != nil {
+			counts.add(unread.block, unavailable)
+			return unread, unknown, true
 		}
 		if end || q.name == "." {
-			return plugin.NextOrFailure(l.Name(), l.Next, ctx, w, r)
+			return by, reply{}, false
 		}
 		off, end = dns.NextLabel(q.name, off)
 	}

@@ -290,7 +290,7 @@ func TestReadmeSections(t *testing.T) {
 		got = append(got, heading[1])
 	}
 	equal(t, "sections", got, []string{
-		"Quick start", "Name", "Description", "Compilation", "Syntax", "Examples", "Metrics", "Ready", "Bugs", "See Also",
+		"Quick start", "Name", "Description", "Compilation", "Syntax", "Examples", "Metadata", "Metrics", "Ready", "Bugs", "See Also",
 	})
 }
 
@@ -396,7 +396,7 @@ func TestDocsNodesAreCalledAsMembersAre(t *testing.T) {
 			if err != nil {
 				t.Fatalf("%s: %v: %s", where, err, out)
 			}
-			want = "name " + want
+			want = "name " + strings.TrimSuffix(want, ".")
 			if strings.Contains(address, ":") {
 				want += " -proto_dist inet6_tcp"
 			}

@@ -32,6 +32,8 @@ const (
 	nameError                 // the name does not exist
 	unavailable               // nobody knows yet
 	refused                   // not answered here
+	passedOn                  // what came of a nameError, or of an unavailable, with fallthrough
+	results                   // how many there are
 )
 
 // reply is the answer to a question.

@@ -104,7 +104,8 @@ func (t *table) takeDirty() []state {
 // edit is what changes in the answers of one cluster.
 type edit struct {
 	removed, added []*kubeapi.Object
-	roster         *roster // without the former and with the latter
+	roster         *roster     // without the former and with the latter
+	changed        []time.Time // when that happened, as far as it is told
 }
 
 // to is the edit that replaces r as a whole.
@@ -140,6 +141,7 @@ func (t *table) apply(changes []kubeapi.Change, version uint64) []event {
 			}
 		case held && t.isBack(home):
 			edits[home] = t.endHold(home)
+			edits[home].changed = e.changed
 			events = append(events, event{returned, home, home.actual})
 		case held:
 			delete(edits, home)
@@ -148,6 +150,7 @@ func (t *table) apply(changes []kubeapi.Change, version uint64) []event {
 		}
 	}
 	t.replace(edits)
+	t.propagated(edits)
 	t.setSerial(version)
 	return events
 }
@@ -172,6 +175,9 @@ func (t *table) collect(changes []kubeapi.Change, edits map[*cluster]*edit) {
 		if change.New != nil {
 			e := of(change.New)
 			e.added = append(e.added, change.New)
+			if change.At != nil && t.config.shows(&change) {
+				e.changed = append(e.changed, *change.At)
+			}
 		}
 	}
 }

@@ -29,7 +29,7 @@ type exchange struct {
 	cancel context.CancelCauseFunc
 	limit  time.Duration
 	timer  *time.Timer
-	heard  func()
+	tell   func(code int)
 
 	// The following may be read when the request has failed or the answer ended.
 	answered bool
@@ -40,10 +40,10 @@ type exchange struct {
 // exchangeKey is the key of a request's context under which its exchange stands.
 type exchangeKey struct{}
 
-// newExchange is for one request, to be sent with its context. It calls heard if there is
-// an answer.
-func newExchange(ctx context.Context, limit time.Duration, heard func()) *exchange {
-	x := &exchange{limit: limit, heard: heard}
+// newExchange is for one request, to be sent with its context. It tells the HTTP status of the
+// answer, or 0 if there is none; nothing if the request was ended by ctx before.
+func newExchange(ctx context.Context, limit time.Duration, tell func(code int)) *exchange {
+	x := &exchange{limit: limit, tell: tell}
 	ctx, x.cancel = context.WithCancelCause(ctx)
 	x.ctx = context.WithValue(ctx, exchangeKey{}, x)
 	x.timer = time.AfterFunc(limit, func() { x.cancel(fmt.Errorf("%w for %v", errSilent, limit)) })
@@ -90,10 +90,13 @@ func (o observer) RoundTrip(r *http.Request) (*http.Response, error) {
 	x.timer.Stop()
 	if err != nil {
 		x.lost = err
+		if ended := x.err(); ended == nil || errors.Is(ended, errSilent) {
+			x.tell(0)
+		}
 		return nil, err
 	}
 	x.answered = true
-	x.heard()
+	x.tell(response.StatusCode)
 	response.Body = answer{response.Body, x}
 	return response, nil
 }

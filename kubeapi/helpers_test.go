@@ -88,15 +88,29 @@ func (l *recordingLog) eventually(t *testing.T, wants ...string) {
 
 // recordingMonitor keeps what a source tells of itself.
 type recordingMonitor struct {
-	mu    sync.Mutex
-	heard int
-	ended []string
+	mu       sync.Mutex
+	heard    int
+	ended    []string
+	requests []string // as "VERB CODE"
 }
 
 func (m *recordingMonitor) Heard() {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.heard++
+}
+
+func (m *recordingMonitor) Requested(verb string, code int) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.requests = append(m.requests, fmt.Sprintf("%s %d", verb, code))
+}
+
+// requested gives the requests so far.
+func (m *recordingMonitor) requested() []string {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return slices.Clone(m.requests)
 }
 
 func (m *recordingMonitor) WatchEnded(reason string) {

@@ -47,6 +47,16 @@ func (l *listWatch) listerWatcher() *cache.ListWatch {
 	return &cache.ListWatch{ListWithContextFunc: l.list, WatchFuncWithContext: l.watch}
 }
 
+// tell tells the monitor what has come of a request.
+func (l *listWatch) tell(verb string) func(code int) {
+	return func(code int) {
+		if code != 0 {
+			l.monitor.Heard()
+		}
+		l.monitor.Requested(verb, code)
+	}
+}
+
 // request does not try again by itself: the reflector does, and we know of it.
 func (l *listWatch) request(o metav1.ListOptions) *rest.Request {
 	o.LabelSelector = l.selector
@@ -59,7 +69,7 @@ func (l *listWatch) list(ctx context.Context, o metav1.ListOptions) (runtime.Obj
 	if o.ResourceVersion == "0" && !l.cached || l.fresh.Load() {
 		o.ResourceVersion = ""
 	}
-	x := newExchange(ctx, l.times.silence, l.monitor.Heard)
+	x := newExchange(ctx, l.times.silence, l.tell("list"))
 	defer x.end()
 	list, err := l.request(o).Do(x.ctx).Get()
 	if err == nil {
@@ -105,7 +115,7 @@ func (l *listWatch) watch(ctx context.Context, o metav1.ListOptions) (watch.Inte
 		o.ResourceVersion = "0"
 	}
 	o.Watch = true
-	x := newExchange(ctx, l.times.silence, l.monitor.Heard)
+	x := newExchange(ctx, l.times.silence, l.tell("watch"))
 	source, err := l.request(o).Watch(x.ctx)
 	if err == nil && !x.answered {
 		// A client takes time-outs and the like for the end of a watch that was open.

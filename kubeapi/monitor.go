@@ -12,6 +12,10 @@ type Monitor interface {
 	// Heard is called at each sign of life of the API server: an answer to a request,
 	// whatever it says, or an event of a watch, bookmarks included.
 	Heard()
+	// Requested is called once for each request, with its verb, list or watch, and with the HTTP
+	// status of the answer; 0 if there was none. It is not called for one that was ended from
+	// here before it was answered, since the source stops.
+	Requested(verb string, code int)
 	// WatchEnded is called once for each watch, be it of a streamed list or not, that has
 	// ended or could not be opened, with one of the reasons below. It is not called for
 	// one that was ended from here, since the source stops.
@@ -84,5 +88,6 @@ func (c *Config) monitor() Monitor {
 type noMonitor struct{}
 
 func (noMonitor) Heard()                {}
+func (noMonitor) Requested(string, int) {}
 func (noMonitor) WatchEnded(string)     {}
 func (noMonitor) SnapshotWritten(error) {}

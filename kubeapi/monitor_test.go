@@ -45,6 +45,7 @@ func TestReasonsOfWatchesThatEnd(t *testing.T) {
 func TestMonitorMayBeMissing(t *testing.T) {
 	m := (&Config{}).monitor()
 	m.Heard()
+	m.Requested("list", 200)
 	m.WatchEnded(WatchClosed)
 	m.SnapshotWritten(nil)
 	own := &recordingMonitor{}

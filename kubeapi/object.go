@@ -7,6 +7,7 @@ package kubeapi
 import (
 	"net/netip"
 	"slices"
+	"time"
 )
 
 // Object is what is kept of one Pod or one EndpointSlice. It is immutable once it
@@ -47,6 +48,10 @@ func (m *Member) Pod() string {
 // Change replaces Old by New. Old is nil for a new object, New for a removed one.
 type Change struct {
 	Old, New *Object
+	// At is when it happened, as the object tells, to the second. It is nil if that does not
+	// tell, and for what has not come by a watch: that may be changes of all objects at once,
+	// so it is not to be large.
+	At *time.Time
 }
 
 // Sink takes what a source sees. It is told one thing at a time.

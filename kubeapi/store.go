@@ -79,7 +79,7 @@ func (s *store) set(obj any) error {
 		s.objects.put(entry{old.Object, o.Version})
 	default:
 		s.objects.put(entry{o, o.Version})
-		s.feed.apply([]Change{{Old: old.Object, New: o}}, o.Version)
+		s.feed.apply([]Change{{Old: old.Object, New: o, At: changedAt(obj, old.Object, o)}}, o.Version)
 	}
 	return nil
 }

@@ -34,7 +34,7 @@ func newTestStream(t *testing.T, from string) *testStream {
 		namespace: "prod", contact: newContact(s.log, "pods"), monitor: s.monitor,
 		times: times{silence: silenceLimit, settle: settleTime},
 	}
-	x := newExchange(ctx, l.times.silence, s.monitor.Heard)
+	x := newExchange(ctx, l.times.silence, l.tell("watch"))
 	x.complete = true // unless a test says otherwise, the source ends when the answer does
 	o := metav1.ListOptions{ResourceVersion: from}
 	if from == "" {

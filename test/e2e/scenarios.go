@@ -13,6 +13,7 @@ func scenarios() []scenario {
 		setScenarios(),
 		portScenarios(),
 		lifeScenarios(),
+		metricScenarios(),
 		rightsScenarios(),
 		olderScenarios(),
 		beamScenarios(),

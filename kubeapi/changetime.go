@@ -1,0 +1,83 @@
+package kubeapi
+
+import (
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	discoveryv1 "k8s.io/api/discovery/v1"
+)
+
+// changedAt tells when an object that comes by a watch became what it is: old is what was kept
+// of it before, nil if nothing was, and now is what is kept from now on. It is nil if the
+// object does not tell. Kubernetes cuts these times to whole seconds.
+func changedAt(obj any, old, now *Object) *time.Time {
+	var at time.Time
+	switch obj := obj.(type) {
+	case *discoveryv1.EndpointSlice:
+		at = triggeredAt(obj)
+	case *corev1.Pod:
+		at = podChangedAt(obj, old, now)
+	}
+	if at.IsZero() {
+		return nil
+	}
+	return &at
+}
+
+// triggeredAt is when the pod or the Service changed that made Kubernetes write the slice; of
+// several, the first. It is not another state's: with each state that is written, the
+// annotation is set anew or removed.
+// https://kubernetes.io/docs/reference/labels-annotations-taints/#endpoints-kubernetes-io-last-change-trigger-time
+func triggeredAt(e *discoveryv1.EndpointSlice) time.Time {
+	at, err := time.Parse(time.RFC3339Nano, e.Annotations[corev1.EndpointsLastChangeTriggerTime])
+	if err != nil {
+		return time.Time{} // there is none
+	}
+	return at
+}
+
+// podChangedAt finds what has changed, for each has a time of its own. A pod that was not
+// known may have been like that for long, and only now have got the labels that are asked for.
+// Nothing tells when labels change, or when an address is given back.
+func podChangedAt(p *corev1.Pod, old, now *Object) time.Time {
+	if old == nil || len(now.Members) == 0 {
+		return time.Time{}
+	}
+	var was Member
+	if len(old.Members) > 0 {
+		was = old.Members[0]
+	}
+	var at time.Time
+	is := &now.Members[0]
+	if is.Address != was.Address || is.Ready != was.Ready {
+		at = lastTransition(&p.Status)
+	}
+	if is.Terminating && !was.Terminating {
+		if deleted := deletedAt(p); deleted.After(at) {
+			at = deleted
+		}
+	}
+	return at
+}
+
+// lastTransition is when the newest of the pod's conditions became what it is: its status
+// cannot be older than that.
+func lastTransition(status *corev1.PodStatus) time.Time {
+	var last time.Time
+	for i := range status.Conditions {
+		if at := status.Conditions[i].LastTransitionTime.Time; at.After(last) {
+			last = at
+		}
+	}
+	return last
+}
+
+// deletedAt is when somebody asked for the deletion of a pod that terminates: its
+// deletionTimestamp is when its time will be up.
+func deletedAt(p *corev1.Pod) time.Time {
+	at := p.DeletionTimestamp.Time
+	if grace := p.DeletionGracePeriodSeconds; grace != nil {
+		at = at.Add(-time.Duration(*grace) * time.Second)
+	}
+	return at
+}
