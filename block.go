@@ -25,6 +25,9 @@ type block struct {
 	resolver *resolver
 	asked    askedCounters
 	snapshot *kubeapi.Snapshot // nil if there is none
+	versions *kubeapi.Versions // shared with blocks that answer in the same zones
+	notices  *notices          // of its zones, nil if nobody is to be told
+	differs  bool              // its records may not be those of the block that it has replaced
 	limit    time.Duration     // of the wait for the source
 
 	ctx        context.Context    // from start to stop
@@ -39,7 +42,9 @@ func newBlock(c *config) (*block, error) {
 		return nil, err
 	}
 	t := newTable(c)
-	return &block{config: c, source: source, table: t, resolver: &resolver{config: c, table: t}}, nil
+	b := &block{config: c, source: source, table: t, resolver: &resolver{config: c, table: t}, versions: &kubeapi.Versions{}}
+	t.advance = func() { b.source.Advance() }
+	return b, nil
 }
 
 // start begins to read the source, or goes on from where the block of a reloaded Corefile
@@ -54,19 +59,21 @@ func (b *block) start(old *block) {
 	b.wg.Go(func() { b.table.run(b.ctx) })
 	b.wg.Go(func() { newAudit(b.config, b.table).run(b.ctx) })
 	b.limit = b.config.startupTimeout
-	if old != nil {
-		b.table.inheritSerial(old.table)
-	}
 	goesOn := old != nil && b.goOn(old)
 	if file := b.config.source.Snapshot; file != "" {
-		b.snapshot = b.source.Snapshot(file)
+		b.snapshot = b.source.Snapshot(file, b.config.form())
 	}
+	b.source.CountWith(b.versions)
 	if !goesOn {
 		b.restore(old)
 		b.source.Join(b.table)
 	}
 	if old != nil {
 		b.table.inherit(old.table)
+		b.differs = !goesOn || old.config.form() != b.config.form()
+	}
+	if b.notices != nil {
+		b.source.Join(b.notices)
 	}
 	if b.snapshot != nil {
 		b.snapshot.Start()
@@ -84,8 +91,11 @@ func (b *block) goOn(old *block) bool {
 
 // restore lets the source begin with what old knows, or else with the snapshot.
 func (b *block) restore(old *block) {
-	if old != nil && b.source.RestoreFrom(old.source) {
-		return
+	if old != nil {
+		b.source.StartAfter(old.source.Version())
+		if b.source.RestoreFrom(old.source) {
+			return
+		}
 	}
 	if b.snapshot != nil && b.snapshot.Restore(max(b.limit, restoredTimeout)) && old == nil {
 		b.limit = min(b.limit, restoredTimeout)
@@ -128,6 +138,9 @@ func (b *block) stop(flush bool) {
 	defer cancel()
 	if b.snapshot != nil && !b.snapshot.Stop(ctx, flush) {
 		log.Warningf("%s The writing of the snapshot did not end within %s", b.config.name(), shutdownTimeout)
+	}
+	if b.notices != nil {
+		b.source.Leave(b.notices)
 	}
 	done := make(chan struct{})
 	left := b.source.Leave(b.table)

@@ -2,6 +2,8 @@ package longnames
 
 import (
 	"slices"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/coredns/coredns/plugin/pkg/fall"
@@ -35,7 +37,11 @@ func (c *config) name() string { return c.first().name }
 
 // first is the first zone that is not reverse.
 func (c *config) first() *zone {
-	return &c.zones[slices.IndexFunc(c.zones, func(z zone) bool { return !z.reverse })]
+	at := 0 // there is one
+	for c.zones[at].reverse {
+		at++
+	}
+	return &c.zones[at]
 }
 
 // sharesZone tells whether both answer for a zone that is not reverse.
@@ -43,6 +49,35 @@ func (c *config) sharesZone(other *config) bool {
 	return slices.ContainsFunc(c.zones, func(z zone) bool {
 		return !z.reverse && slices.ContainsFunc(other.zones, func(o zone) bool { return o.name == z.name })
 	})
+}
+
+// form tells configurations apart that have other records, or have them elsewhere, of the same
+// objects.
+func (c *config) form() string {
+	n := &c.naming
+	zones := make([]string, 0, len(c.zones))
+	for i := range c.zones {
+		zones = append(zones, c.zones[i].name)
+	}
+	basename := n.basename
+	if n.basenameLabel >= 0 {
+		basename = "label " + c.source.Labels[n.basenameLabel]
+	}
+	port := c.port.name
+	if port == "" {
+		port = strconv.Itoa(int(c.port.number))
+	}
+	var options []string
+	for _, option := range []struct{ name, value string }{
+		{"zones", strings.Join(zones, " ")}, {"fallthrough", strings.Join(c.fall.Zones, " ")},
+		{"include", string(c.include)}, {"group_by", c.group()}, {"basename", basename}, {"mode", string(n.mode)}, {"service", n.service},
+		{"cluster_domain", n.domain}, {"port", port}, {"ttl", strconv.Itoa(int(c.ttl))},
+	} {
+		if option.value != "" {
+			options = append(options, option.name+" "+option.value)
+		}
+	}
+	return strings.Join(options, ", ")
 }
 
 // placement tells whether host parts lie in zones of the block.

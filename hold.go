@@ -106,6 +106,12 @@ func (t *table) run(ctx context.Context) {
 // release does what run is for, and tells when to do so again, if ever.
 func (t *table) release(now time.Time) (next time.Time, ok bool) {
 	events, next, ok := t.expire(now)
+	if len(events) > 0 {
+		// The answers have changed only now, but the version of the change that led to it has been
+		// taken already. A replica that has not held the cluster is at a lower one, until the next
+		// change.
+		t.advance()
+	}
 	t.tell(events)
 	return next, ok
 }
@@ -137,10 +143,6 @@ func (t *table) expire(now time.Time) (events []event, next time.Time, ok bool) 
 	}
 	if len(edits) > 0 {
 		t.replace(edits)
-		// The answers change only now, but the version of the change that led to it has been
-		// taken already: whoever compares serials needs a new one. A replica that has not held
-		// the cluster is at a lower one, until versions have passed both.
-		t.serial.Add(1)
 	}
 	if len(t.settles) == 0 {
 		t.settles = nil // and not an array that only grows

@@ -3,6 +3,7 @@ package longnames
 import (
 	"net"
 	"net/netip"
+	"slices"
 
 	"github.com/miekg/dns"
 )
@@ -41,4 +42,43 @@ func serverAddress(w dns.ResponseWriter) netip.Addr {
 	}
 	defer conn.Close()
 	return addressOf(conn.LocalAddr())
+}
+
+// serverAddresses are where a server block can be asked, for those who learn of its name server
+// without asking there: what *bind* names or else, as the *kubernetes* plugin has it, all
+// addresses of the host but those that mean something else elsewhere.
+func (l *Longnames) serverAddresses() []netip.Addr {
+	if l.server == nil {
+		return nil
+	}
+	var addresses []netip.Addr
+	for _, host := range l.server.ListenHosts {
+		a, err := netip.ParseAddr(host)
+		switch {
+		case err != nil: // none is named
+			addresses = append(addresses, hostAddresses(true)...)
+		case a.IsUnspecified():
+			addresses = append(addresses, hostAddresses(a.Is6())...)
+		default:
+			addresses = append(addresses, a.Unmap().WithZone(""))
+		}
+	}
+	slices.SortFunc(addresses, netip.Addr.Compare)
+	return slices.Compact(addresses)
+}
+
+// hostAddresses are those of all interfaces, but for loopback and link-local ones.
+func hostAddresses(ipv6 bool) []netip.Addr {
+	all, err := net.InterfaceAddrs()
+	if err != nil {
+		return nil // whoever learns of the name server knows where to ask
+	}
+	var addresses []netip.Addr
+	for _, one := range all {
+		p, err := netip.ParsePrefix(one.String())
+		if a := p.Addr().Unmap(); err == nil && a.IsGlobalUnicast() && (ipv6 || a.Is4()) {
+			addresses = append(addresses, a)
+		}
+	}
+	return addresses
 }

@@ -4,18 +4,20 @@
 //
 // From a question backwards: plugin.go takes it from CoreDNS, resolver.go answers it from
 // the table in table.go, which package kubeapi fills. setup.go makes all that from a
-// Corefile.
+// Corefile. transfer.go hands over whole zones, and notify.go tells who has them of changes.
 package longnames
 
 import (
 	"context"
 	"strings"
 
+	"github.com/coredns/coredns/core/dnsserver"
 	"github.com/coredns/coredns/plugin"
 	"github.com/coredns/coredns/plugin/cache"
 	"github.com/coredns/coredns/plugin/metadata"
 	"github.com/coredns/coredns/plugin/metrics"
 	"github.com/coredns/coredns/plugin/ready"
+	"github.com/coredns/coredns/plugin/transfer"
 	"github.com/miekg/dns"
 )
 
@@ -28,6 +30,10 @@ type Longnames struct {
 	blocks []*block
 	zones  map[string][]authority // by name, in the order of the Corefile
 	all    *process
+	server *dnsserver.Config // of the server block
+
+	ended <-chan struct{} // closed at the end; nil before the start
+	end   func()          // ends transfers and notifications; nil before the start
 }
 
 // authority is a zone, and the block that answers for it.
@@ -41,6 +47,8 @@ var (
 	_ ready.Readiness    = (*Longnames)(nil)
 	_ cache.ZoneBypasser = (*Longnames)(nil)
 	_ metadata.Provider  = (*Longnames)(nil)
+
+	_ transfer.Transferer = (*Longnames)(nil)
 )
 
 // add lets a block answer for its zones, after those that have been added before.
@@ -57,6 +65,7 @@ func (l *Longnames) add(b *block) {
 			}
 		}
 	}
+	l.link()
 }
 
 // Name implements plugin.Handler.

@@ -14,7 +14,11 @@ import (
 // together. The ready plugin knows only one plugin of each name, so that each has to answer
 // for all.
 type process struct {
-	blocks []*block
+	blocks  []*block
+	plugins []*Longnames // of all server blocks
+	// listening is closed once the servers can be asked.
+	listening chan struct{}
+	listens   sync.Once
 	// old is what a reload replaces, until the start.
 	old *process
 	// ready is whether all members have been known once.
@@ -35,13 +39,14 @@ func processOf(c *caddy.Controller) *process {
 	if p, ok := c.Get(storageKey{}).(*process); ok {
 		return p
 	}
-	p := &process{}
+	p := &process{listening: make(chan struct{})}
 	c.Set(storageKey{}, p)
 	if old := reloading.Swap(nil); old != nil {
 		old.next.Store(p)
 		p.old = old
 		p.ready.Store(old.isReady())
 	}
+	hookStartup()
 	c.OnStartup(func() error {
 		p.start()
 		return nil
@@ -71,6 +76,37 @@ func processOf(c *caddy.Controller) *process {
 	return p
 }
 
+// hookStartup has CoreDNS tell when servers listen, which is after OnStartup. It has to be done
+// for each process: a reload by signal drops all hooks, one by the reload plugin none.
+func hookStartup() {
+	defer func() { _ = recover() }() // if there is one
+	caddy.RegisterEventHook(pluginName, func(event caddy.EventName, about any) error {
+		i, ok := about.(*caddy.Instance)
+		if !ok || event != caddy.InstanceStartupEvent {
+			return nil
+		}
+		i.StorageMu.RLock()
+		defer i.StorageMu.RUnlock()
+		if p, ok := i.Storage[storageKey{}].(*process); ok {
+			p.listen()
+		}
+		return nil
+	})
+}
+
+// listen takes note that the servers can be asked, and those that they replace no more. What the
+// former have to say may differ, at the same version, from what the latter had.
+func (p *process) listen() {
+	p.listens.Do(func() {
+		for _, b := range p.blocks {
+			if b.differs {
+				b.source.Advance()
+			}
+		}
+		close(p.listening)
+	})
+}
+
 // start begins to read all sources, and waits until all members are known, each block no
 // longer than its own startup timeout.
 func (p *process) start() {
@@ -79,7 +115,18 @@ func (p *process) start() {
 	if p.old != nil {
 		p.old.each((*block).pauseSnapshot)
 	}
+	for b, old := range replaced {
+		b.versions.AtLeast(old.versions.Last())
+	}
+	for _, l := range p.plugins {
+		l.open(p.listening)
+	}
 	p.each(func(b *block) { b.start(replaced[b]) })
+	if p.old != nil && !slices.EqualFunc(p.blocks, p.old.blocks, func(b, old *block) bool { return replaced[b] == old }) {
+		for _, b := range p.blocks {
+			b.differs = true // zones that it shares may
+		}
+	}
 	p.old = nil
 	for _, b := range p.blocks {
 		b.wait(start)
@@ -131,11 +178,13 @@ func (p *process) keep() {
 	case p.isCurrent():
 		next.stop(false)
 		for _, b := range p.blocks {
+			b.source.CountWith(b.versions)
 			if b.snapshot != nil {
 				b.snapshot.Start()
 			}
 		}
 	default:
+		next.listen()
 		p.stop(false)
 	}
 }
@@ -155,6 +204,11 @@ func (p *process) end() { p.stop(p.next.Load() == nil) }
 // stop ends what start began. What snapshots lack is written if nobody else goes on with them.
 // Calling it again does nothing.
 func (p *process) stop(flush bool) {
+	for _, l := range p.plugins {
+		if l.end != nil {
+			l.end()
+		}
+	}
 	p.each(func(b *block) { b.stop(flush) })
 }
 

@@ -115,10 +115,11 @@ func (c *config) portSets(owner string, nodes []*node) portSets {
 		}
 	}
 	sets := make(portSets, len(declared)+1)
+	below := "." + strings.TrimPrefix(owner, ".") // the root is a dot
 	for service, d := range declared {
-		sets[service] = c.srv(service+"."+owner, d.nodes, func(i int) []uint16 { return d.ports[i] })
+		sets[service] = c.srv(service+below, d.nodes, func(i int) []uint16 { return d.ports[i] })
 	}
-	sets["_epmd._tcp"] = c.srv("_epmd._tcp."+owner, nodes, func(i int) []uint16 {
+	sets["_epmd._tcp"] = c.srv("_epmd._tcp"+below, nodes, func(i int) []uint16 {
 		return []uint16{c.port.epmd(nodes[i])}
 	})
 	return sets

@@ -2,7 +2,6 @@ package longnames
 
 import (
 	"net/netip"
-	"slices"
 	"strings"
 
 	"github.com/miekg/dns"
@@ -124,7 +123,7 @@ func (r *resolver) apex(z *zone, q *question) *rrset {
 // soa has the zone's name as the question spells it.
 func (r *resolver) soa(z *zone, q *question) dns.RR {
 	owner := q.qname[len(q.qname)-len(z.name):]
-	return z.soa(owner, r.config.ttl, r.table.serial.Load())
+	return z.soa(owner, r.config.ttl, z.serial())
 }
 
 // forward looks among clusters, then among host parts.
@@ -161,7 +160,11 @@ func (r *resolver) locate(relative string) (c *cluster, below string) {
 // inCluster looks for what lies at a cluster's name or below it. An asker that is not
 // listed finds itself added.
 func (r *resolver) inCluster(c *cluster, z *zone, q *question, below string) (set *rrset, exists bool) {
-	m := c.members(r.config)
+	return r.among(c.members(r.config), z, q, below)
+}
+
+// among does so among the members of a cluster.
+func (r *resolver) among(m *members, z *zone, q *question, below string) (set *rrset, exists bool) {
 	records := &m.records[z.index]
 	asker := m.waiting[q.client]
 	switch {
@@ -269,8 +272,7 @@ func (r *resolver) reverse(q *question) (set *rrset, exists bool) {
 	if len(nodes) == 0 || q.qtype != dns.TypePTR {
 		return nil, len(nodes) > 0
 	}
-	target := slices.MinFunc(nodes, func(a, b *node) int { return strings.Compare(a.target(), b.target()) }).target()
-	return &rrset{answer: []dns.RR{&dns.PTR{Hdr: header(q.qname, dns.TypePTR, r.config.ttl), Ptr: target}}}, true
+	return &rrset{answer: []dns.RR{r.config.pointer(q.qname, nodes)}}, true
 }
 
 // minimalAny is the answer to a question for records of any type (RFC 8482, section 4.2).

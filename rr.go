@@ -2,6 +2,8 @@ package longnames
 
 import (
 	"net/netip"
+	"slices"
+	"strings"
 
 	"github.com/miekg/dns"
 )
@@ -80,6 +82,21 @@ func (c *config) addresses(qtype uint16, owner string, nodes []*node) []dns.RR {
 		rrs[i] = &records[i]
 	}
 	return rrs
+}
+
+// addressRecords makes A and AAAA records.
+func addressRecords(owner string, addresses []netip.Addr, ttl uint32) []dns.RR {
+	rrs := make([]dns.RR, 0, len(addresses))
+	for _, a := range addresses {
+		rrs = append(rrs, addressRecord(owner, a, ttl))
+	}
+	return rrs
+}
+
+// pointer makes the one PTR record of nodes that share an address.
+func (c *config) pointer(owner string, nodes []*node) dns.RR {
+	first := slices.MinFunc(nodes, func(a, b *node) int { return strings.Compare(a.target(), b.target()) })
+	return &dns.PTR{Hdr: header(owner, dns.TypePTR, c.ttl), Ptr: first.target()}
 }
 
 // addressRecord makes an A or an AAAA record.

@@ -13,6 +13,7 @@ func setup(c *caddy.Controller) error {
 	if err != nil {
 		return plugin.Error(pluginName, err)
 	}
+	l.server = dnsserver.GetConfig(c)
 	l.all = processOf(c)
 	for _, b := range l.blocks {
 		if other := l.all.writerOf(b.config.source.Snapshot); other != nil {
@@ -21,7 +22,8 @@ func setup(c *caddy.Controller) error {
 		}
 		l.all.blocks = append(l.all.blocks, b)
 	}
-	dnsserver.GetConfig(c).AddPlugin(func(next plugin.Handler) plugin.Handler {
+	l.all.plugins = append(l.all.plugins, l)
+	l.server.AddPlugin(func(next plugin.Handler) plugin.Handler {
 		l.Next = next
 		return l
 	})

@@ -16,10 +16,11 @@ import (
 type table struct {
 	config *config
 
-	clusters sync.Map // name → *cluster
-	spaces   names    // namespaces that have clusters, relative to the zone
-	serial   atomic.Uint32
+	clusters sync.Map      // name → *cluster
+	spaces   names         // namespaces that have clusters, relative to the zone
+	version  atomic.Uint64 // of what is answered, see kubeapi.Versions
 	restored atomic.Bool   // what was last known before the start is known
+	complete atomic.Bool   // that is all there was then
 	synced   atomic.Bool   // all is known that there was at the start
 	done     chan struct{} // closed when synced becomes true
 
@@ -38,7 +39,9 @@ type table struct {
 	bursts  map[*cluster]*burst
 	sweep   time.Time     // when bursts are looked through, unless empty
 	held    chan struct{} // has an element if one of these is no longer empty
-	version uint32        // the newest that was taken into the serial
+
+	// advance asks for a new version, for what has changed without the source.
+	advance func()
 }
 
 var _ kubeapi.Sink = (*table)(nil)
@@ -52,6 +55,7 @@ func newTable(c *config) *table {
 		held:    make(chan struct{}, 1),
 		done:    make(chan struct{}),
 	}
+	t.advance = func() { t.version.Add(1) }
 	if c.groupLabel < 0 {
 		t.clusters.Store("", newCluster("")) // a zone's apex always exists
 	}
@@ -70,6 +74,7 @@ func (t *table) Restored() {
 	t.clusters.Range(func(_, v any) bool {
 		somebody := t.config.namesAny(v.(*cluster).roster.Load().objects)
 		t.restored.Store(somebody)
+		t.complete.Store(somebody)
 		return !somebody
 	})
 }
@@ -82,6 +87,9 @@ func (t *table) Synced() {
 
 // known tells whether there is anything to answer from, be it out of date.
 func (t *table) known() bool { return t.synced.Load() || t.restored.Load() }
+
+// whole tells whether all that there is, or was at some time, is known.
+func (t *table) whole() bool { return t.synced.Load() || t.complete.Load() }
 
 // state is a cluster at one time.
 type state struct {
@@ -151,7 +159,7 @@ func (t *table) apply(changes []kubeapi.Change, version uint64) []event {
 	}
 	t.replace(edits)
 	t.propagated(edits)
-	t.setSerial(version)
+	t.version.Store(max(t.version.Load(), version))
 	return events
 }
 
@@ -285,36 +293,3 @@ func differing(o *kubeapi.Object, others []*kubeapi.Object) []kubeapi.Member {
 	}
 	return members
 }
-
-// setSerial makes the SOA's serial from the version of a change: the newest, so that it is
-// the same on all replicas and grows as RFC 1982 wants it. What changes at a version that
-// is not the newest, as with several namespaces or after an etcd was restored, needs a new
-// serial nevertheless, and so does what comes before versions are ahead of that again.
-func (t *table) setSerial(version uint64) {
-	serial, last, known := uint32(version), t.version, t.serial.Load() //nolint:gosec // the low bits are what serials are made of
-	switch {
-	case version == 0:
-	case last == 0 || newer(serial, last) && newer(serial, known):
-		t.version = serial
-		t.serial.Store(serial)
-	case newer(serial, last):
-		t.version = serial
-		t.serial.Store(known + 1)
-	case t.synced.Load(): // until then, the order in which namespaces are read is chance
-		t.serial.Store(known + 1)
-	}
-}
-
-// inheritSerial lets t go on from the serial of another table of the same zone.
-func (t *table) inheritSerial(old *table) {
-	old.mu.Lock()
-	version, serial := old.version, old.serial.Load()
-	old.mu.Unlock()
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	t.version = version
-	t.serial.Store(serial)
-}
-
-// newer compares serials.
-func newer(a, b uint32) bool { return int32(a-b) > 0 } //nolint:gosec // serial arithmetic

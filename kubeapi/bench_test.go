@@ -122,7 +122,7 @@ func BenchmarkRead(b *testing.B) {
 			}
 			name := fmt.Sprintf("%s/members=%d", kind.name, members)
 			fresh := func() *store {
-				return (&feed{}).newStore((&Config{Labels: []string{"app"}}).shrinker(), "")
+				return newFeed().newStore((&Config{Labels: []string{"app"}}).shrinker(), "")
 			}
 			b.Run(name+"/first", func(b *testing.B) {
 				before := liveHeap()

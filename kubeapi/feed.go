@@ -11,10 +11,14 @@ type feed struct {
 	stores []*store
 	sinks  []Sink
 
-	version  uint64 // the newest that sinks have been told
+	versions *Versions
+	version  uint64 // that sinks have been told last
+	begun    bool   // somebody may have seen what there is at an earlier version
 	restored bool
 	missing  int // stores that have not been filled yet
 }
+
+func newFeed() *feed { return &feed{versions: &Versions{}} }
 
 // newStore adds a store for what a namespace holds, or all of them.
 func (f *feed) newStore(s shrinker, namespace string) *store {
@@ -65,7 +69,15 @@ func (f *feed) restore(objects []*Object, version uint64) {
 			}
 		}
 	}
-	f.version, f.restored = version, true
+	f.restored = true
+	f.begin(version)
+}
+
+// begin goes on from a version that somebody may have seen. The caller holds mu.
+func (f *feed) begin(version uint64) {
+	f.version = max(f.version, version)
+	f.versions.AtLeast(f.version)
+	f.begun = f.begun || version > 0
 }
 
 // all gives what the stores hold, and whether that is all there is, or was.
@@ -80,11 +92,18 @@ func (f *feed) all() (objects []*Object, version uint64, known bool) {
 	return objects, f.version, f.restored || f.missing == 0
 }
 
-// apply tells all sinks of changes. The caller holds mu.
+// apply tells all sinks of changes. As long as nobody can have seen anything, the greatest
+// version is good enough, for the order in which namespaces are read is chance. The caller
+// holds mu.
 func (f *feed) apply(changes []Change, version uint64) {
-	f.version = max(f.version, version)
+	if f.begun {
+		f.version = f.versions.next(version)
+	} else {
+		f.version = max(f.version, version)
+		f.versions.AtLeast(f.version)
+	}
 	for _, s := range f.sinks {
-		s.Apply(changes, version)
+		s.Apply(changes, f.version)
 	}
 }
 
@@ -93,6 +112,7 @@ func (f *feed) filled() {
 	if f.missing--; f.missing > 0 {
 		return
 	}
+	f.begun = true
 	for _, s := range f.sinks {
 		s.Synced()
 	}

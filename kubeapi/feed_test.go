@@ -7,7 +7,7 @@ import (
 
 // fed is a feed with a store for each namespace.
 func fed(namespaces ...string) (*feed, map[string]*store) {
-	f, stores := &feed{}, make(map[string]*store)
+	f, stores := newFeed(), make(map[string]*store)
 	for _, namespace := range namespaces {
 		stores[namespace] = f.newStore(shrinker{}, namespace)
 	}
@@ -25,11 +25,11 @@ func TestJoiningSinkIsToldWhatThereIs(t *testing.T) {
 	}{
 		{name: "nothing yet", prepare: func(*feed, map[string]*store) {}},
 		{
-			name: "some of it", want: []string{"a/p 10.0.0.1"}, version: 5,
+			name: "some of it", want: []string{"a/p 10.0.0.1"}, version: 7,
 			prepare: func(_ *feed, stores map[string]*store) { _ = stores["a"].Replace([]any{pod("a/p", "10.0.0.1")}, "7") },
 		},
 		{
-			name: "all of it", want: []string{"a/p 10.0.0.1", "b/p 10.0.0.2"}, synced: 1, version: 5,
+			name: "all of it", want: []string{"a/p 10.0.0.1", "b/p 10.0.0.2"}, synced: 1, version: 7,
 			prepare: func(_ *feed, stores map[string]*store) {
 				_ = stores["a"].Replace([]any{pod("a/p", "10.0.0.1")}, "7")
 				_ = stores["b"].Replace([]any{pod("b/p", "10.0.0.2")}, "7")
@@ -50,7 +50,7 @@ func TestJoiningSinkIsToldWhatThereIs(t *testing.T) {
 			},
 		},
 		{
-			name: "what was known earlier of one namespace", want: []string{"a/q 10.0.0.9", "b/p 10.0.0.2"}, restored: 1, version: 8,
+			name: "what was known earlier of one namespace", want: []string{"a/q 10.0.0.9", "b/p 10.0.0.2"}, restored: 1, version: 9,
 			prepare: func(f *feed, stores map[string]*store) {
 				f.restore([]*Object{shrinkPod("a/p", "10.0.0.1"), shrinkPod("b/p", "10.0.0.2")}, 8)
 				_ = stores["a"].Replace([]any{pod("a/q", "10.0.0.9")}, "7")

@@ -331,7 +331,7 @@ func start(t *testing.T, source *Source, sink Sink) (stop func()) {
 
 // storeFor is a store that tells a sink.
 func storeFor(s shrinker, sink Sink) *store {
-	f := &feed{}
+	f := newFeed()
 	st := f.newStore(s, "")
 	f.join(sink)
 	return st

@@ -56,8 +56,10 @@ type Change struct {
 
 // Sink takes what a source sees. It is told one thing at a time.
 type Sink interface {
-	// Apply takes changes that belong together, at most one for each object, and the
-	// newest version among them. When a sink joins there may be a version and no change.
+	// Apply takes changes that belong together, at most one for each object, and the version
+	// of what is known with them, see Versions. It grows with each call once everything is
+	// known, or what was last known. There may be no change, but a version only: when a sink
+	// joins, after an empty list, or because of Source.Advance.
 	Apply(changes []Change, version uint64)
 	// Restored says, at most once and before Synced, that what has been applied so far is
 	// what was last known, from before this source began: it may be out of date.

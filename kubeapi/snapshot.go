@@ -13,7 +13,8 @@ import (
 // snapshot is what was known of an API server at some time.
 type snapshot struct {
 	objects []*Object
-	version uint64 // the newest
+	version uint64 // see Versions
+	form    string // in which it was shown
 	written time.Time
 }
 
@@ -22,6 +23,7 @@ type snapshot struct {
 type snapshotFile struct {
 	path     string
 	origin   origin
+	form     string // in which what is known is shown
 	lookup   Lookup
 	shrinker shrinker
 	expander expander
@@ -56,6 +58,9 @@ func (f *snapshotFile) load() (objects []*Object, version uint64, ok bool) {
 	}
 	age := max(0, time.Since(s.written)).Round(time.Second)
 	f.log.Infof("snapshot: %d objects of %s ago from %s", len(s.objects), age, f.path)
+	if s.form != f.form {
+		s.version++ // for who has seen the same in the other form
+	}
 	return s.objects, s.version, true
 }
 

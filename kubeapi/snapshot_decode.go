@@ -46,7 +46,7 @@ func (f *snapshotFile) decode(r io.Reader) (*snapshot, error) {
 	if d.broken != nil {
 		return nil, d.broken
 	}
-	return &snapshot{objects: d.objects, version: about.Version, written: about.Written}, nil
+	return &snapshot{objects: d.objects, version: about.Version, form: about.Form, written: about.Written}, nil
 }
 
 // explain tells of a file that is no JSON, or no longer.

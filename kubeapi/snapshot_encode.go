@@ -22,6 +22,7 @@ type description struct {
 	Written time.Time `json:"written"`
 	Source  origin    `json:"source"`
 	Version uint64    `json:"version"`
+	Form    string    `json:"form,omitempty"`
 	// Sum is over the compact JSON of the items and of the rest of the description, so
 	// that nothing can be lost or changed unnoticed.
 	Sum string `json:"sha256,omitempty"`
@@ -52,7 +53,7 @@ func (f *snapshotFile) encode(ctx context.Context, w io.Writer, s *snapshot) err
 			return out.err
 		}
 	}
-	d := description{Format: snapshotFormat, Written: s.written, Source: f.origin, Version: s.version}
+	d := description{Format: snapshotFormat, Written: s.written, Source: f.origin, Version: s.version, Form: s.form}
 	sum, err := d.seal(out.sum)
 	if err != nil {
 		return err

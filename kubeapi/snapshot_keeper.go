@@ -16,9 +16,11 @@ type Snapshot struct {
 	done   chan struct{}      // of the last start
 }
 
-// Snapshot is one of what s reads, in a file that nobody else may write.
-func (s *Source) Snapshot(path string) *Snapshot {
+// Snapshot is one of what s reads, in a file that nobody else may write. Form tells how that is
+// shown: in another form than before, the same has another version.
+func (s *Source) Snapshot(path, form string) *Snapshot {
 	file := newSnapshotFile(s.config, path, s.identity.origin)
+	file.form = form
 	list := func() ([]*Object, uint64) {
 		objects, version, _ := s.Objects()
 		return objects, version

@@ -27,7 +27,7 @@ type reader interface {
 // New makes the source that the configuration asks for. It reads local files, and
 // fails where they cannot be used, but does not yet speak to an API server.
 func New(c Config) (*Source, error) {
-	f := &feed{}
+	f := newFeed()
 	s := &Source{config: &c, feed: f, done: make(chan struct{})}
 	var err error
 	if len(c.Manifests) > 0 {
@@ -48,8 +48,8 @@ func (s *Source) Same(o *Source) bool { return s.identity.same(o.identity) }
 // it is about what is read here, until the source knows better.
 func (s *Source) Restore(objects []*Object, version uint64) { s.feed.restore(objects, version) }
 
-// Objects gives all objects as of now, in no order, and the newest version that sinks
-// have been told. Known tells whether these are all that there were at some time.
+// Objects gives all objects as of now, in no order, and the version that sinks have been
+// told last. Known tells whether these are all that there were at some time.
 func (s *Source) Objects() (objects []*Object, version uint64, known bool) {
 	return s.feed.all()
 }

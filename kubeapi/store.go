@@ -112,24 +112,26 @@ func (s *store) Replace(list []any, at string) error {
 		}
 		objects.put(entry{o, o.Version})
 	}
-	s.fill(objects, func(changes []Change, newest uint64) uint64 {
-		if slices.ContainsFunc(changes, func(c Change) bool { return c.New == nil }) {
-			return max(newest, version(at)) // there is no telling when something was deleted
+	s.fill(objects, func(deleted bool, newest uint64) uint64 {
+		if deleted {
+			return max(newest, version(at)) // there is no telling when that was
 		}
 		return newest
 	})
 	return nil
 }
 
-// fill makes objects what the store holds; version chooses one for the changes, of which it
-// gets the newest.
-func (s *store) fill(objects catalog, version func(changes []Change, newest uint64) uint64) {
+// fill makes objects what the store holds; version chooses one for that, by the newest of what
+// has changed and whether something may have been deleted since anybody has known.
+func (s *store) fill(objects catalog, version func(deleted bool, newest uint64) uint64) {
 	s.feed.mu.Lock()
 	defer s.feed.mu.Unlock()
 	changes, newest := diff(s.objects, objects)
 	s.objects = objects
-	if len(changes) > 0 {
-		s.feed.apply(changes, version(changes, newest))
+	first := !s.isFilled && !s.feed.restored // there is nothing to compare with
+	if first || len(changes) > 0 {
+		deleted := slices.ContainsFunc(changes, func(c Change) bool { return c.New == nil })
+		s.feed.apply(changes, version(first || deleted, newest))
 	}
 	if !s.isFilled {
 		s.isFilled = true

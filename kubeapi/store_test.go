@@ -40,18 +40,21 @@ func TestStoreTellsChanges(t *testing.T) {
 		{"only another version", []step{add(first), update(at("6", newPod("prod/a", "10.0.0.1")))}, nil, 0},
 		{"only fields that do not count", []step{add(first), update(busy)}, nil, 0},
 		{"out of order", []step{add(first), update(at("4", newPod("prod/a", "10.0.0.9")))}, nil, 0},
-		{"no version", []step{add(first), update(at("", newPod("prod/a", "10.0.0.9")))}, []string{"prod/a"}, 0},
+		{"no version", []step{add(first), update(at("", newPod("prod/a", "10.0.0.9")))}, []string{"prod/a"}, 6},
 		{"update of the unknown", []step{update(first)}, []string{"+prod/a"}, 5},
 		{"deleted", []step{add(first), remove(at("9", newPod("prod/a", "10.0.0.1")))}, []string{"-prod/a"}, 9},
 		{"deletion out of order", []step{add(first), remove(at("4", newPod("prod/a", "10.0.0.1")))}, nil, 0},
 		{"deletion of the unknown", []step{remove(first)}, nil, 0},
 		{"deleted twice", []step{add(first), remove(first), remove(first)}, nil, 0},
-		{"back again with an older version", []step{add(first), remove(first), add(at("3", newPod("prod/a", "10.0.0.1")))}, []string{"+prod/a"}, 3},
+		{"back again with an older version", []step{add(first), remove(first), add(at("3", newPod("prod/a", "10.0.0.1")))}, []string{"+prod/a"}, 7},
 		{"same name elsewhere", []step{add(first), add(at("6", newPod("dev/a", "10.0.0.1")))}, []string{"+dev/a"}, 6},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			sink := newSink(t)
 			s := storeFor(shrinker{}, sink)
+			if err := s.Replace(nil, "1"); err != nil {
+				t.Fatal(err)
+			}
 			for _, st := range tc.steps {
 				sink.reset()
 				if err := st.do(s); err != nil {
@@ -98,8 +101,9 @@ func TestReplaceTellsTheDifference(t *testing.T) {
 		want          []string // none for no call
 		version       uint64
 	}{
-		{name: "nothing at first"},
-		{name: "first", after: []any{at("5", newPod("prod/a", "10.0.0.1")), at("9", newPod("prod/b", "10.0.0.2"))}, want: []string{"+prod/a", "+prod/b"}, version: 9},
+		{name: "nothing"},
+		{name: "new", after: []any{at("5", newPod("prod/a", "10.0.0.1")), at("11", newPod("prod/b", "10.0.0.2"))}, want: []string{"+prod/a", "+prod/b"}, version: 11},
+		{name: "new, but not seen when it was", after: []any{at("9", newPod("prod/a", "10.0.0.1"))}, want: []string{"+prod/a"}, version: 11},
 		{
 			name:   "the same",
 			before: []any{at("5", newPod("prod/a", "10.0.0.1"))},
@@ -109,9 +113,9 @@ func TestReplaceTellsTheDifference(t *testing.T) {
 			name:   "some of each",
 			before: []any{at("5", newPod("prod/a", "10.0.0.1")), at("6", newPod("prod/b", "10.0.0.2")), at("7", newPod("prod/c", "10.0.0.3"))},
 			after:  []any{at("5", newPod("prod/a", "10.0.0.1")), at("8", newPod("prod/b", "10.0.0.9")), at("9", newPod("prod/d", "10.0.0.4"))},
-			want:   []string{"+prod/d", "-prod/c", "prod/b"}, version: 11, // that of the list: of a deletion it is not known
+			want:   []string{"+prod/d", "-prod/c", "prod/b"}, version: 14, // that of the list: of a deletion it is not known
 		},
-		{name: "all gone", before: []any{at("5", newPod("prod/a", "10.0.0.1"))}, want: []string{"-prod/a"}, version: 11},
+		{name: "all gone", before: []any{at("5", newPod("prod/a", "10.0.0.1"))}, want: []string{"-prod/a"}, version: 14},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			sink := newSink(t)
@@ -120,7 +124,7 @@ func TestReplaceTellsTheDifference(t *testing.T) {
 				t.Fatal(err)
 			}
 			sink.reset()
-			if err := s.Replace(tc.after, "11"); err != nil {
+			if err := s.Replace(tc.after, "14"); err != nil {
 				t.Fatal(err)
 			}
 			got := sink.calls()

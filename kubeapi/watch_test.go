@@ -313,7 +313,7 @@ func TestNothingIsReadFromTheCacheUnasked(t *testing.T) {
 			for range 5 {
 				api.Put(newPod("prod/a", "10.0.0.1"))
 			}
-			w, _, err := newWatcher(&Config{Lookup: Pods, Namespaces: []string{"prod"}, Endpoint: api.URL, Cached: tc.cached, Log: &recordingLog{}}, &feed{})
+			w, _, err := newWatcher(&Config{Lookup: Pods, Namespaces: []string{"prod"}, Endpoint: api.URL, Cached: tc.cached, Log: &recordingLog{}}, newFeed())
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -49,7 +49,7 @@ func TestReloadGoesOnWithTheSameWatch(t *testing.T) {
 	serial := s.serial()
 
 	for i := range 3 {
-		next, err := s.instance.Restart(input(corefile(api, fmt.Sprint("ttl ", i))))
+		next, err := s.instance.Restart(input(corefile(api, fmt.Sprintf("hold %ds", i))))
 		if err != nil {
 			t.Fatal(err)
 		}

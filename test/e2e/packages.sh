@@ -9,6 +9,7 @@ need() { # FILE PACKAGE
 need /usr/bin/erlc erlang-base
 need /usr/lib/rabbitmq/bin/rabbitmq-server rabbitmq-server
 need /usr/bin/dig bind9-dnsutils
+need /usr/sbin/named bind9
 need /usr/bin/dnsperf dnsperf
 need /usr/bin/unshare util-linux
 need /usr/bin/buildah buildah
@@ -20,7 +21,7 @@ if [ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; then
 	echo "These Debian packages are needed:$packages" >&2
 	exit 1
 fi
-# The broker that comes with a package is not to be started on this machine. https://wiki.debian.org/chroot
+# What comes with packages, a broker and a name server, is not to be started on this machine. https://wiki.debian.org/chroot
 policy=/usr/sbin/policy-rc.d
 if [ ! -e $policy ]; then
 	trap 'rm -f $policy' EXIT

@@ -20,5 +20,6 @@ func scenarios() []scenario {
 		inetResScenarios(),
 		digScenarios(),
 		dnssecScenarios(),
+		transferScenarios(),
 	)
 }

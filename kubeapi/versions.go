@@ -1,0 +1,68 @@
+package kubeapi
+
+import "sync"
+
+// Versions are the numbers of the states that one or more feeds have been in. Mostly that is
+// the version of the change that has led to a state, which is the same wherever the change is
+// seen; but a later state always has a greater number.
+type Versions struct {
+	mu   sync.Mutex
+	last uint64
+}
+
+// AtLeast lets all numbers to come be greater than version.
+func (v *Versions) AtLeast(version uint64) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.last = max(v.last, version)
+}
+
+// Last is the greatest number so far.
+func (v *Versions) Last() uint64 {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	return v.last
+}
+
+// next is the number of a state that has come after all others. A version that is not the
+// newest, as with several namespaces or after an etcd was restored, or that is not known,
+// cannot tell it from these.
+func (v *Versions) next(version uint64) uint64 {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.last = max(v.last+1, version)
+	return v.last
+}
+
+// CountWith lets what s knows have a number of its own among all that count with v: of what
+// is shown together, the greatest number tells every change.
+func (s *Source) CountWith(v *Versions) {
+	f := s.feed
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	v.AtLeast(f.version)
+	f.versions = v
+}
+
+// Version is what sinks have been told last.
+func (s *Source) Version() uint64 {
+	s.feed.mu.Lock()
+	defer s.feed.mu.Unlock()
+	return s.feed.version
+}
+
+// StartAfter lets the versions of s, which has no sink yet, go on from one that somebody may
+// have seen.
+func (s *Source) StartAfter(version uint64) {
+	s.feed.mu.Lock()
+	defer s.feed.mu.Unlock()
+	s.feed.begin(version)
+}
+
+// Advance gives what s knows a new version: it is shown in another way from now on.
+func (s *Source) Advance() {
+	f := s.feed
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.apply(nil, 0)
+}

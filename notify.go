@@ -1,0 +1,134 @@
+package longnames
+
+import (
+	"context"
+	"time"
+
+	"github.com/coredns/coredns/plugin/transfer"
+
+	"github.com/longnames/longnames/kubeapi"
+)
+
+const (
+	// noticePause is the least time between two notifications of a zone: changes often come
+	// many at a time, and a secondary takes all that there are by then.
+	noticePause = time.Second
+	// noticeRetry and noticeRetries are how often somebody who does not answer is told again.
+	// (RFC 1996, section 3.6)
+	noticeRetry   = time.Minute
+	noticeRetries = 5
+)
+
+// notice tells the secondaries of a zone that it has changed (RFC 1996).
+type notice struct {
+	zone    string
+	whole   func() bool // the zone can be transferred
+	send    func(zone string) error
+	changed chan struct{} // has an element if there is something to tell
+}
+
+func newNotice(zone string, whole func() bool, send func(zone string) error) *notice {
+	return &notice{zone: zone, whole: whole, send: send, changed: make(chan struct{}, 1)}
+}
+
+// mark takes note of a change. It never waits.
+func (n *notice) mark() {
+	select {
+	case n.changed <- struct{}{}:
+	default:
+	}
+}
+
+// run tells of changes until ctx ends: of the first at once, of those that come within a pause
+// together. It does not return before those who are being told have answered, or have not.
+func (n *notice) run(ctx context.Context) {
+	log := zoneLog{n.zone}
+	problem, retries := "", 0
+	for {
+		var again <-chan time.Time
+		if problem != "" && retries < noticeRetries {
+			again = time.After(noticeRetry)
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-n.changed:
+			retries = 0
+		case <-again:
+			retries++
+		}
+		if !n.whole() {
+			continue // it is marked again once it is
+		}
+		last := problem
+		problem = ""
+		if err := n.send(n.zone); err != nil {
+			problem = err.Error()
+		}
+		switch {
+		case ctx.Err() != nil:
+			return
+		case problem != "" && problem != last:
+			log.Warningf("NOTIFY: %s", problem)
+		case problem == "" && last != "":
+			log.Infof("NOTIFY: all secondaries answer again")
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(noticePause):
+		}
+	}
+}
+
+// notices are those of all zones that show what a source knows. They follow it after the table
+// does, so that who is told finds it there.
+type notices struct{ of []*notice }
+
+var _ kubeapi.Sink = (*notices)(nil)
+
+// Apply implements kubeapi.Sink.
+func (n *notices) Apply([]kubeapi.Change, uint64) { n.mark() }
+
+// Restored implements kubeapi.Sink.
+func (n *notices) Restored() { n.mark() }
+
+// Synced implements kubeapi.Sink.
+func (n *notices) Synced() { n.mark() }
+
+func (n *notices) mark() {
+	for _, notice := range n.of {
+		notice.mark()
+	}
+}
+
+// open lets zones be transferred, and their secondaries be told of changes once the server
+// listens. It is for before the blocks start.
+func (l *Longnames) open(listening <-chan struct{}) {
+	ctx, cancel := context.WithCancel(context.Background())
+	l.ended, l.end = ctx.Done(), cancel
+	if t, ok := l.server.Handler("transfer").(*transfer.Transfer); ok {
+		l.announce(ctx, listening, t.Notify)
+	}
+}
+
+// announce has send called for each zone that changes.
+func (l *Longnames) announce(ctx context.Context, listening <-chan struct{}, send func(zone string) error) {
+	for zone := range l.zones {
+		chain := l.chain(zone)
+		n := newNotice(zone, func() bool { return unread(chain) == nil }, send)
+		for b := range blocksOf(chain) {
+			if b.notices == nil {
+				b.notices = &notices{}
+			}
+			b.notices.of = append(b.notices.of, n)
+		}
+		go func() {
+			select {
+			case <-listening: // who is told comes to ask
+				n.run(ctx)
+			case <-ctx.Done():
+			}
+		}()
+	}
+}
