@@ -42,6 +42,7 @@ type bed struct {
 	older   func() error // starts the API server that cannot stream lists
 	binary  string       // the control plane
 	whole   bool         // it has all that pods of others need, see openWhole
+	picture string       // of the dashboard, to be drawn; empty if none is
 
 	compiled func() (string, error) // gives the directory with our Erlang modules
 	images   *images

@@ -20,11 +20,11 @@ import (
 // *longnames*. Each is made when it is asked for.
 type images struct {
 	dir          string
-	ours, theirs func() (*image, error)
+	ours, theirs func() (*containerImage, error)
 }
 
-// image is what a kubelet has to know of one.
-type image struct {
+// containerImage is what a kubelet has to know of one.
+type containerImage struct {
 	Root       string // the directory with its files
 	User       string
 	Entrypoint []string
@@ -43,13 +43,13 @@ const (
 
 func newImages(ctx context.Context, r *run) *images {
 	i := &images{dir: filepath.Join(r.dir, "images")}
-	i.ours = sync.OnceValues(func() (*image, error) { return i.make(ctx, "ours") })
-	i.theirs = sync.OnceValues(func() (*image, error) { return i.stock(ctx) })
+	i.ours = sync.OnceValues(func() (*containerImage, error) { return i.make(ctx, "ours") })
+	i.theirs = sync.OnceValues(func() (*containerImage, error) { return i.stock(ctx) })
 	return i
 }
 
 // named gives the image of a name, whatever its tag.
-func (i *images) named(name string) (*image, error) {
+func (i *images) named(name string) (*containerImage, error) {
 	repository, tag, _ := strings.Cut(name, ":")
 	switch {
 	case tag == "":
@@ -63,7 +63,7 @@ func (i *images) named(name string) (*image, error) {
 }
 
 // make builds ours, of a copy of the source, so that the build in the checkout stays as it is.
-func (i *images) make(ctx context.Context, name string) (*image, error) {
+func (i *images) make(ctx context.Context, name string) (*containerImage, error) {
 	dir := filepath.Join(i.dir, name)
 	source := filepath.Join(dir, "source")
 	if err := copySource(source, "../.."); err != nil {
@@ -107,7 +107,7 @@ func (i *images) make(ctx context.Context, name string) (*image, error) {
 	}
 	var inspected struct {
 		OCIv1 struct {
-			Config image `json:"config"`
+			Config containerImage `json:"config"`
 		}
 	}
 	if err := json.Unmarshal([]byte(config), &inspected); err != nil {
@@ -166,7 +166,7 @@ func sizeOf(dir string) (sum int64, err error) {
 
 // stock is as others make images of CoreDNS: the binary, which without root's rights may listen on port 53 only because
 // its file says so.
-func (i *images) stock(ctx context.Context) (*image, error) {
+func (i *images) stock(ctx context.Context) (*containerImage, error) {
 	root := filepath.Join(i.dir, "theirs")
 	if err := os.MkdirAll(root, 0o755); err != nil {
 		return nil, err
@@ -175,7 +175,7 @@ func (i *images) stock(ctx context.Context) (*image, error) {
 	if err := build(ctx, "../..", file, "github.com/coredns/coredns"); err != nil {
 		return nil, err
 	}
-	return &image{Root: root, User: "65532:65532", Entrypoint: []string{"/coredns"}, Dir: "/"},
+	return &containerImage{Root: root, User: "65532:65532", Entrypoint: []string{"/coredns"}, Dir: "/"},
 		setFileCapability(file, netBindService)
 }
 
@@ -190,7 +190,7 @@ func setFileCapability(path string, capability int) error {
 }
 
 // mounts shows the image's files in a container's root.
-func (i *image) mounts(readOnly bool) ([]mount, error) {
+func (i *containerImage) mounts(readOnly bool) ([]mount, error) {
 	entries, err := os.ReadDir(i.Root)
 	if err != nil {
 		return nil, err

@@ -31,6 +31,7 @@ type options struct {
 	keep     bool
 	verbose  bool
 	matrix   string
+	picture  string
 	peers    peers
 }
 
@@ -45,6 +46,7 @@ func main() {
 	flag.IntVar(&o.parallel, "parallel", 4, "try `n` scenarios at a time")
 	flag.StringVar(&o.coredns, "coredns", "", "`path` of a CoreDNS; without, it is built from this checkout")
 	flag.StringVar(&o.matrix, "matrix", "", "write the table of faults to this `file`, as Markdown")
+	flag.StringVar(&o.picture, "dashboard", "", "draw the panels of the dashboard into this `file`, as PNG, after a run of some minutes; for the scenario monitoring")
 	flag.BoolVar(&o.keep, "keep", false, "keep all logs")
 	flag.BoolVar(&o.verbose, "v", false, "print what scenarios note")
 	o.peers.flags()
@@ -126,6 +128,7 @@ func (o *options) main(ctx context.Context) (err error) {
 	if o.peers.chosen != "" {
 		return o.peers.measure(ctx, b)
 	}
+	b.picture = o.picture
 	failed := o.try(ctx, b, chosen)
 	m.coredns, m.controlplane, m.shared = coredns, controlplane, b
 	if len(faults) > 0 {

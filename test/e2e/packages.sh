@@ -11,6 +11,7 @@ need /usr/lib/rabbitmq/bin/rabbitmq-server rabbitmq-server
 need /usr/bin/dig bind9-dnsutils
 need /usr/sbin/named bind9
 need /usr/bin/dnsperf dnsperf
+need /usr/bin/prometheus prometheus
 need /usr/bin/unshare util-linux
 need /usr/bin/buildah buildah
 need /usr/lib/python3/dist-packages/dns/resolver.py python3-dnspython
@@ -21,7 +22,7 @@ if [ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; then
 	echo "These Debian packages are needed:$packages" >&2
 	exit 1
 fi
-# What comes with packages, a broker and a name server, is not to be started on this machine. https://wiki.debian.org/chroot
+# The servers that come with packages are not to be started on this machine. https://wiki.debian.org/chroot
 policy=/usr/sbin/policy-rc.d
 if [ ! -e $policy ]; then
 	trap 'rm -f $policy' EXIT

@@ -81,7 +81,7 @@ var capabilityNumbers = map[corev1.Capability]int{"NET_BIND_SERVICE": netBindSer
 const netBindService = 10
 
 // secure applies the security contexts of a pod and its container.
-func (c *container) secure(pod *corev1.Pod, image *image) error {
+func (c *container) secure(pod *corev1.Pod, image *containerImage) error {
 	var err error
 	if c.UID, c.GID, err = image.user(); err != nil {
 		return err
@@ -250,7 +250,7 @@ func publish(dir string, files map[string]string) error {
 }
 
 // user gives the ids of the user that an image names by numbers.
-func (i *image) user() (uid, gid int, err error) {
+func (i *containerImage) user() (uid, gid int, err error) {
 	u, g, ok := strings.Cut(i.User, ":")
 	if !ok {
 		return 0, 0, fmt.Errorf("the image's user is %q, want UID:GID", i.User)

@@ -96,7 +96,7 @@ func (t *trial) statesSize(packed, unpacked int64) {
 }
 
 // runImage runs the image in a network namespace of its own.
-func (t *trial) runImage(i *image, name string, mounts []mount, args ...string) *process {
+func (t *trial) runImage(i *containerImage, name string, mounts []mount, args ...string) *process {
 	netns := t.netns("image-" + name)
 	t.must(batch(t.ctx, append([]string{"netns add " + netns}, in(netns, "link set lo up")...)...))
 	t.cleanup(func() { _ = t.removeNetns(netns) })

@@ -12,6 +12,8 @@ func scenarios() []scenario {
 		nameScenarios(),
 		setScenarios(),
 		portScenarios(),
+		monitoringScenarios(),
+		operationsScenarios(),
 		lifeScenarios(),
 		metricScenarios(),
 		rightsScenarios(),
