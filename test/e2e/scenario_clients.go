@@ -6,7 +6,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
@@ -252,17 +251,9 @@ func (t *trial) asks(namespace string, c client, mode, name string, want []membe
 
 // finds runs clients:main some times within one VM.
 func (t *trial) finds(namespace string, env []string, call, name, basename string, want []string, times int) {
-	env = append([]string{"HOME=" + t.dir, "ERL_CRASH_DUMP=" + filepath.Join(t.dir, "erl_crash.dump")}, env...)
-	text, err := output(t.ctx, namespace, env, "erl", "-noinput", "+S", "1:1", "-pa", t.beam(),
-		"-s", "clients", "main", "-extra", strconv.Itoa(times), call, name, basename)
-	t.must(err)
 	what := call + " of " + name
-	t.keep(what, text)
-	lines := strings.Split(strings.TrimSuffix(text, "\n"), "\n")
-	if len(lines) != times {
-		t.failf("%s: got %d lines, want %d: %s", what, len(lines), times, tail(text))
-	}
-	for _, line := range lines {
+	env = append([]string{"ERL_CRASH_DUMP=" + filepath.Join(t.dir, "erl_crash.dump")}, env...)
+	for _, line := range t.linesOf(namespace, env, what, times, "clients", "main", call, name, basename) {
 		nodes, ok := strings.CutPrefix(line, "NODES ")
 		if !ok {
 			t.failf("%s: got %s", what, tail(line))

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -8,20 +9,26 @@ import (
 	"strings"
 
 	"github.com/miekg/dns"
+	corev1 "k8s.io/api/core/v1"
 	"sigs.k8s.io/yaml"
 )
+
+// pageOf applies what docs/clients.md has for mode ip, with so many pods.
+func (t *trial) pageOf(n int) (*page, []corev1.Pod) {
+	ns := t.namespace("prod", podPolicy{})
+	t.account(ns)
+	t.everywhere(ns, endpointSlices)
+	p := t.page("ip", "4", ns)
+	t.applyText("shop", strings.Replace(p.manifest, "  replicas: 3\n", fmt.Sprintf("  replicas: %d\n", n), 1))
+	t.serveBlocks(p.blocks...)
+	return p, t.podsOf(ns, "shop", n)
+}
 
 // tryClientsTruncated has so many members that no list fits into the 512 bytes that OTP's resolver asks for: each client
 // gets all of them all the same, by TCP.
 func tryClientsTruncated(t *trial) {
 	const n = 40
-	ns := t.namespace("prod", podPolicy{})
-	t.account(ns)
-	t.everywhere(ns, endpointSlices)
-	p := t.page("ip", "4", ns)
-	t.applyText("shop", strings.Replace(p.manifest, "  replicas: 3\n", "  replicas: 40\n", 1))
-	t.serveBlocks(p.blocks...)
-	pods := t.podsOf(ns, "shop", n)
+	p, pods := t.pageOf(n)
 	all := addressesOf(pods)
 	t.wantsCluster("shop.erl.internal", "shop", all, all)
 	from := t.outsider()
@@ -48,13 +55,7 @@ func basenameIn(c client) string {
 // tryClientsForms has what clients cannot take: a CNAME, and an answer that a family has no addresses which is an error or
 // comes late. The latter is asked for once, by a resolver that would ask again after an error.
 func tryClientsForms(t *trial) {
-	ns := t.namespace("prod", podPolicy{})
-	t.account(ns)
-	t.everywhere(ns, endpointSlices)
-	p := t.page("ip", "4", ns)
-	t.applyText("shop", p.manifest)
-	t.serveBlocks(p.blocks...)
-	pods := t.podsOf(ns, "shop", 3)
+	p, pods := t.pageOf(3)
 	all := addressesOf(pods)
 	from := t.outsider()
 	t.asksOnce(from, "shop.erl.internal", longnames("shop", all))
@@ -96,18 +97,13 @@ func (t *trial) asksOnce(from, name string, want []string) {
 // them each time, as it remembers nothing, and in datagrams that are larger than 512 bytes.
 func tryInetrc(t *trial) {
 	const n = 120
-	ns := t.namespace("prod", podPolicy{})
-	t.account(ns)
-	t.everywhere(ns, endpointSlices)
-	p := t.page("ip", "4", ns)
-	t.applyText("shop", strings.Replace(p.manifest, "  replicas: 3\n", "  replicas: 120\n", 1))
-	t.serveBlocks(p.blocks...)
-	all := addressesOf(t.podsOf(ns, "shop", n))
+	_, pods := t.pageOf(n)
+	all := addressesOf(pods)
 	t.wantsCluster("shop.erl.internal", "shop", all, all)
 	var config struct {
 		Data map[string]string `json:"data"`
 	}
-	t.must(yaml.Unmarshal([]byte(t.snippet(clientsPage, "Modes", "yaml", ns)), &config))
+	t.must(yaml.Unmarshal([]byte(t.snippet(clientsPage, "Modes", "yaml", pods[0].Namespace)), &config))
 	file := filepath.Join(t.dir, "inetrc")
 	t.must(os.WriteFile(file, []byte(config.Data["inetrc"]), 0o600))
 	env := []string{"HOME=" + t.dir, "ERL_INETRC=" + file}

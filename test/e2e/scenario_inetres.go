@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/netip"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -29,17 +30,23 @@ func (t *trial) asker(from string) string {
 	return name
 }
 
-// inetRes asks some times within one VM, and wants exactly these values each time.
-func (t *trial) inetRes(namespace, name string, want []string, times int, call, qtype, options string) {
-	text, err := output(t.ctx, namespace, []string{"HOME=" + t.dir}, "erl", "-noinput", "+S", "1:1", "-pa", t.beam(),
-		"-s", "cluster", "ask", "-extra", strconv.Itoa(times), call, qtype, name+".", options)
+// linesOf has a function of one of our modules do something some times within one VM, and gives the line that it prints of each.
+func (t *trial) linesOf(namespace string, env []string, what string, times int, module, function string, args ...string) []string {
+	command := slices.Concat([]string{"erl", "-noinput", "+S", "1:1", "-pa", t.beam(), "-s", module, function, "-extra", strconv.Itoa(times)}, args)
+	text, err := output(t.ctx, namespace, append([]string{"HOME=" + t.dir}, env...), command...)
 	t.must(err)
-	what := fmt.Sprintf("inet_res:%s %s %s %s", call, name, qtype, options)
 	t.keep(what, what+": "+text)
 	lines := strings.Split(strings.TrimSuffix(text, "\n"), "\n")
 	if len(lines) != times {
 		t.failf("%s: %d answers, want %d: %s", what, len(lines), times, tail(text))
 	}
+	return lines
+}
+
+// inetRes asks some times within one VM, and wants exactly these values each time.
+func (t *trial) inetRes(namespace, name string, want []string, times int, call, qtype, options string) {
+	what := fmt.Sprintf("inet_res:%s %s %s %s", call, name, qtype, options)
+	lines := t.linesOf(namespace, nil, what, times, "cluster", "ask", call, qtype, name+".", options)
 	for i, line := range lines {
 		values, ok := strings.CutPrefix(line, "GOT ")
 		if !ok {

@@ -41,12 +41,8 @@ var (
 			return set
 		},
 		list: func(objects []object, meta metav1.ListMeta) runtime.Object {
-			list := &corev1.PodList{ListMeta: meta, Items: make([]corev1.Pod, len(objects))}
+			list := &corev1.PodList{ListMeta: meta, Items: items[corev1.Pod](objects)}
 			list.SetGroupVersionKind(corev1.SchemeGroupVersion.WithKind("PodList"))
-			for i, o := range objects {
-				list.Items[i] = *o.(*corev1.Pod)
-				list.Items[i].TypeMeta = metav1.TypeMeta{} // items of a typed list carry none
-			}
 			return list
 		},
 	}
@@ -56,12 +52,8 @@ var (
 		empty:            func() object { return &discoveryv1.EndpointSlice{} },
 		fields:           nameFields,
 		list: func(objects []object, meta metav1.ListMeta) runtime.Object {
-			list := &discoveryv1.EndpointSliceList{ListMeta: meta, Items: make([]discoveryv1.EndpointSlice, len(objects))}
+			list := &discoveryv1.EndpointSliceList{ListMeta: meta, Items: items[discoveryv1.EndpointSlice](objects)}
 			list.SetGroupVersionKind(discoveryv1.SchemeGroupVersion.WithKind("EndpointSliceList"))
-			for i, o := range objects {
-				list.Items[i] = *o.(*discoveryv1.EndpointSlice)
-				list.Items[i].TypeMeta = metav1.TypeMeta{}
-			}
 			return list
 		},
 	}
@@ -71,12 +63,8 @@ var (
 		empty:            func() object { return &corev1.Service{} },
 		fields:           nameFields,
 		list: func(objects []object, meta metav1.ListMeta) runtime.Object {
-			list := &corev1.ServiceList{ListMeta: meta, Items: make([]corev1.Service, len(objects))}
+			list := &corev1.ServiceList{ListMeta: meta, Items: items[corev1.Service](objects)}
 			list.SetGroupVersionKind(corev1.SchemeGroupVersion.WithKind("ServiceList"))
-			for i, o := range objects {
-				list.Items[i] = *o.(*corev1.Service)
-				list.Items[i].TypeMeta = metav1.TypeMeta{}
-			}
 			return list
 		},
 	}
@@ -87,18 +75,27 @@ var (
 		empty:            func() object { return &corev1.Namespace{} },
 		fields:           nameFields,
 		list: func(objects []object, meta metav1.ListMeta) runtime.Object {
-			list := &corev1.NamespaceList{ListMeta: meta, Items: make([]corev1.Namespace, len(objects))}
+			list := &corev1.NamespaceList{ListMeta: meta, Items: items[corev1.Namespace](objects)}
 			list.SetGroupVersionKind(corev1.SchemeGroupVersion.WithKind("NamespaceList"))
-			for i, o := range objects {
-				list.Items[i] = *o.(*corev1.Namespace)
-				list.Items[i].TypeMeta = metav1.TypeMeta{}
-			}
 			return list
 		},
 	}
 
 	kinds = []*kind{pods, endpointSlices, services, namespaces}
 )
+
+// items are those of a typed list, which carry no types of their own.
+func items[T any, P interface {
+	*T
+	object
+}](objects []object) []T {
+	out := make([]T, len(objects))
+	for i, o := range objects {
+		out[i] = *o.(P)
+		P(&out[i]).GetObjectKind().SetGroupVersionKind(schema.GroupVersionKind{})
+	}
+	return out
+}
 
 func nameFields(o object) fields.Set {
 	return fields.Set{"metadata.name": o.GetName(), "metadata.namespace": o.GetNamespace()}

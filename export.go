@@ -1,0 +1,236 @@
+package longnames
+
+import (
+	"net/netip"
+	"slices"
+
+	"github.com/miekg/dns"
+)
+
+// export is all that is in a zone.
+type export struct {
+	*Longnames
+	asked *zone
+	chain []authority // who may answer in it
+}
+
+// all gives the RRsets of the zone, but for its SOA record, until yield is false.
+func (x *export) all(yield func([]dns.RR) bool) bool {
+	if !yield([]dns.RR{x.asked.ns(x.asked.name, x.ttl())}) || !x.delegations(yield) {
+		return false
+	}
+	for i, a := range x.chain {
+		y := &layer{export: x, authority: a, before: x.chain[:i], addresses: x.serverAddresses(), told: make(map[string]bool)}
+		if !y.all(yield) {
+			return false
+		}
+	}
+	return true
+}
+
+func (x *export) ttl() uint32 { return x.chain[0].block.config.ttl }
+
+// delegations are of the zones that begin in this one: what lies in them is theirs.
+func (x *export) delegations(yield func([]dns.RR) bool) bool {
+	for name, of := range x.zones {
+		if name == x.asked.name || !x.asked.holds(name) || x.lower(name, name) {
+			continue
+		}
+		z, ttl := of[0].zone, of[0].block.config.ttl
+		if !yield([]dns.RR{z.ns(name, ttl)}) || !yield(addressRecords(z.server, x.serverAddresses(), ttl)) {
+			return false
+		}
+	}
+	return true
+}
+
+// lower tells whether a name lies in a zone below this one, other than a given one.
+func (x *export) lower(name, than string) bool {
+	for other, of := range x.zones {
+		if other != x.asked.name && other != than && x.asked.holds(other) && of[0].zone.holds(name) {
+			return true
+		}
+	}
+	return false
+}
+
+// layer is what one block has in the zone.
+type layer struct {
+	*export
+	authority
+	before    []authority // who is asked first
+	addresses []netip.Addr
+	told      map[string]bool // names of which several clusters tell
+}
+
+// clusterAt is a cluster at one time.
+type clusterAt struct {
+	*cluster
+	roster *roster
+}
+
+// all gives what the block would answer, unless another one does. What its clusters are made
+// of is taken down first, which is quick: a change meanwhile leads to another serial, and so to
+// another transfer. Records are made cluster by cluster, and not kept.
+func (y *layer) all(yield func([]dns.RR) bool) bool {
+	c := y.block.config
+	if y.tells(y.zone.server) && !yield(addressRecords(y.zone.server, y.addresses, c.ttl)) {
+		return false
+	}
+	var clusters []clusterAt
+	y.block.table.clusters.Range(func(_, v any) bool {
+		c := v.(*cluster)
+		clusters = append(clusters, clusterAt{c, c.roster.Load()})
+		return true
+	})
+	for _, of := range clusters {
+		m := newMembers(c, of.name, of.roster.objects)
+		if y.zone.reverse {
+			if !y.pointers(m, yield) {
+				return false
+			}
+			continue
+		}
+		if !y.cluster(of, m, yield) || !y.hosts(of, m, yield) {
+			return false
+		}
+	}
+	return true
+}
+
+// tells tells whether a question for a name in the zone comes to this block, if it is in no
+// zone below.
+func (y *layer) tells(name string) bool {
+	if _, ok := dns.IsDomainName(name); !ok || !y.asked.holds(name) || y.lower(name, "") {
+		return false
+	}
+	for _, a := range y.before {
+		q := question{name: name, qname: name} // of a type that nothing has
+		if _, exists := a.block.resolver.find(a.zone, &q); exists || !a.block.config.fall.Through(name) {
+			return false
+		}
+	}
+	return true
+}
+
+// cluster gives the sets of a cluster, of its ports, and of single nodes.
+func (y *layer) cluster(of clusterAt, m *members, yield func([]dns.RR) bool) bool {
+	c, records := y.block.config, &m.records[y.zone.index]
+	if y.tells(records.owner) && !y.sets(records.owner, records.of, yield) {
+		return false
+	}
+	for service, set := range records.ofPorts() {
+		if isOwner(service) && len(set.answer) > 0 && y.tells(set.answer[0].Header().Name) && !yield(set.answer) {
+			return false
+		}
+	}
+	for below, nodes := range m.directory(c).byName {
+		name := y.zone.absolute(below + dotted(of.name))
+		set := func(qtype uint16) *rrset { return c.rrset(qtype, name, nodes) }
+		if isOwner(below) && below[0] != '_' && y.tells(name) && !y.sets(name, set, yield) {
+			return false
+		}
+	}
+	return true
+}
+
+// sets gives those of all types that a name can have.
+func (y *layer) sets(name string, of func(qtype uint16) *rrset, yield func([]dns.RR) bool) bool {
+	for _, qtype := range []uint16{dns.TypeSRV, dns.TypeTXT, dns.TypeA, dns.TypeAAAA} {
+		if answer := of(qtype).answer; len(answer) > 0 && !y.isServer(name, qtype) && !yield(answer) {
+			return false
+		}
+	}
+	return true
+}
+
+// isServer tells whether a name has addresses of that type because it is the name server's.
+func (y *layer) isServer(name string, qtype uint16) bool {
+	return name == y.zone.server && slices.ContainsFunc(y.addresses, func(a netip.Addr) bool { return addressType(a) == qtype })
+}
+
+// hosts gives the addresses of host parts, of which several clusters may have one.
+func (y *layer) hosts(of clusterAt, m *members, yield func([]dns.RR) bool) bool {
+	c, r := y.block.config, y.block.resolver
+	if c.hosts == outside {
+		return true
+	}
+	for host, nodes := range m.directory(c).byHost {
+		if y.isInCluster(of, m, host) || !y.tells(host) {
+			continue
+		}
+		if in := r.table.hosts.in(host); len(in) > 1 {
+			if y.told[host] {
+				continue
+			}
+			y.told[host] = true
+			nodes = r.nodes(in, func(d *directory) []*node { return d.byHost[host] })
+		}
+		for _, qtype := range []uint16{dns.TypeA, dns.TypeAAAA} {
+			if rrs := c.addresses(qtype, host, nodes); len(rrs) > 0 && !y.isServer(host, qtype) && !yield(rrs) {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+// isInCluster tells whether a host part is a name in some cluster too, which comes first. Mostly
+// that is the node's own, whose members are at hand.
+func (y *layer) isInCluster(of clusterAt, m *members, host string) bool {
+	r, z := y.block.resolver, y.zone
+	if !z.holds(host) {
+		return false
+	}
+	in, below := r.locate(z.relative(host))
+	switch in {
+	case nil:
+		return false
+	case of.cluster:
+		_, exists := r.among(m, z, &question{name: host, qname: host}, below)
+		return exists
+	}
+	_, exists := r.inCluster(in, z, &question{name: host, qname: host}, below)
+	return exists
+}
+
+// pointers gives the PTR records of members' addresses.
+func (y *layer) pointers(m *members, yield func([]dns.RR) bool) bool {
+	c, r := y.block.config, y.block.resolver
+	for address, nodes := range m.directory(c).byAddress {
+		name, err := dns.ReverseAddr(address.String())
+		if err != nil || !y.tells(name) {
+			continue
+		}
+		if in := r.table.addresses.in(address); len(in) > 1 {
+			if y.told[name] {
+				continue
+			}
+			y.told[name] = true
+			nodes = r.nodes(in, func(d *directory) []*node { return d.byAddress[address] })
+		}
+		if len(nodes) > 0 && !yield([]dns.RR{c.pointer(name, nodes)}) {
+			return false
+		}
+	}
+	return true
+}
+
+// dotted is what follows a name below a cluster's.
+func dotted(cluster string) string {
+	if cluster == "" {
+		return ""
+	}
+	return "." + cluster
+}
+
+// isOwner tells whether somebody can ask for names that begin like this: a question spells
+// other characters in another way.
+func isOwner(text string) bool {
+	for i := range len(text) {
+		if c := text[i]; !isAlphanumeric(c) && c != '-' && c != '_' && c != '.' {
+			return false
+		}
+	}
+	return text != ""
+}
