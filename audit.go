@@ -30,10 +30,13 @@ type audit struct {
 type census struct {
 	members  int // that are listed
 	held     bool
+	doubted  bool
 	findings findings
 }
 
-func (c *census) isEmpty() bool { return c.members == 0 && !c.held && len(c.findings) == 0 }
+func (c *census) isEmpty() bool {
+	return c.members == 0 && !c.held && !c.doubted && len(c.findings) == 0
+}
 
 // finding is one member and what is wrong with it.
 type finding struct {
@@ -81,11 +84,9 @@ func (a *audit) countFinding(p problem, delta int) {
 func (a *audit) countCluster(c census, delta int) {
 	a.count(listedMembers, delta*c.members)
 	a.count(nonEmptyClusters, delta*min(1, c.members))
-	held := 0
-	if c.held {
-		held = 1
-	}
-	a.count(heldClusters, delta*held)
+	one := map[bool]int{true: 1}
+	a.count(heldClusters, delta*one[c.held])
+	a.count(doubtedClusters, delta*one[c.doubted])
 	for f := range c.findings {
 		a.countFinding(f.problem, delta)
 	}
@@ -164,13 +165,13 @@ func (a *audit) find(s state) census {
 	if s.cluster == a.table.misfits {
 		return census{findings: found}
 	}
-	nodes, left := a.config.nameAll(s.actual.objects)
+	nodes, left := a.config.nameAll(s.actual)
 	for _, l := range left {
 		note(l.object, l.what, l.problem)
 	}
 	held := s.answered != s.actual
 	if held {
-		nodes, _ = a.config.nameAll(s.answered.objects)
+		nodes, _ = a.config.nameAll(s.answered)
 	}
 	if srvSize(nodes) > dns.MaxMsgSize {
 		found[finding{what: s.cluster.name, problem: tooMany}] = struct{}{}
@@ -183,7 +184,7 @@ func (a *audit) find(s state) census {
 	if len(found) == 0 {
 		found = nil // and not a map for each cluster
 	}
-	return census{listed(nodes), held, found}
+	return census{listed(nodes), held, s.actual.doubted, found}
 }
 
 // listed counts the longnames of nodes that are listed; the nodes are ordered by them.

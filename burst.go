@@ -68,22 +68,33 @@ func (c *config) namable(objects []*kubeapi.Object) int {
 }
 
 func (t *table) remember(c *cluster, b *burst, now time.Time) {
-	if len(t.bursts) == 0 {
+	if t.bursts == nil {
 		t.bursts = make(map[*cluster]*burst)
-		t.sweep = now.Add(burstTime)
-		t.wake()
 	}
+	t.sweepLater(now)
 	t.bursts[c] = b
 }
 
-// forget drops the bursts that are over, if it is time to.
+// sweepLater has bursts and failures be looked through, if there were none.
+func (t *table) sweepLater(now time.Time) {
+	if len(t.bursts) == 0 && len(t.failures) == 0 {
+		t.sweep = now.Add(burstTime)
+		t.wake()
+	}
+}
+
+// forget drops the bursts and the failures that are over, if it is time to.
 func (t *table) forget(now time.Time) {
 	if !now.Before(t.sweep) {
 		maps.DeleteFunc(t.bursts, func(_ *cluster, b *burst) bool { return b.isOver(now) })
+		maps.DeleteFunc(t.failures, func(_ *cluster, f failure) bool { return !now.Before(f.until) })
 		t.sweep = now.Add(burstTime)
 	}
 	if len(t.bursts) == 0 {
 		t.bursts = nil // and not a map that only grows
+	}
+	if len(t.failures) == 0 {
+		t.failures = nil
 	}
 }
 

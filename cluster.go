@@ -17,6 +17,7 @@ type cluster struct {
 	name   string // relative to the zone, lower case; empty at the apex
 	roster atomic.Pointer[roster]
 	hold   atomic.Pointer[hold] // nil unless the roster is held
+	doubt  *doubt               // nil unless the roster is doubted, which what is held is not; for the table only
 	// actual is what there really is, and the roster itself unless that is held. It is
 	// for the table only.
 	actual *roster
@@ -37,13 +38,14 @@ func (c *cluster) members(conf *config) *members {
 // it is worked out at the first question.
 type roster struct {
 	objects []*kubeapi.Object // ordered by namespace and name
+	doubted bool              // probes are not believed, see doubt
 	once    sync.Once
 	built   *members
 }
 
 // members gives the named members of a cluster that is or was made of r.
 func (r *roster) members(conf *config, cluster string) *members {
-	r.once.Do(func() { r.built = newMembers(conf, cluster, r.objects) })
+	r.once.Do(func() { r.built = newMembers(conf, cluster, r) })
 	return r.built
 }
 
@@ -69,7 +71,7 @@ func (r *roster) with(removed, added []*kubeapi.Object) *roster {
 		upTo(added[0])
 		objects, added = append(objects, added[0]), added[1:]
 	}
-	return &roster{objects: append(objects, rest...)}
+	return &roster{objects: append(objects, rest...), doubted: r.doubted}
 }
 
 // along gives a roster with the members of r, as they are there, and those of other objects,
@@ -92,7 +94,7 @@ func (r *roster) along(others []*kubeapi.Object, namable func([]*kubeapi.Object)
 			objects[at] = &both
 		}
 	}
-	return (&roster{objects: objects}).with(nil, missing)
+	return (&roster{objects: objects, doubted: r.doubted}).with(nil, missing)
 }
 
 // newMembersOf are those of o whose address the earlier state does not have.
@@ -126,9 +128,9 @@ type members struct {
 	found *directory
 }
 
-func newMembers(c *config, cluster string, objects []*kubeapi.Object) *members {
+func newMembers(c *config, cluster string, r *roster) *members {
 	m := &members{}
-	m.nodes, _ = c.nameAll(objects)
+	m.nodes, _ = c.nameAll(r)
 	m.count = listed(m.nodes)
 	for i := range m.nodes {
 		if n := &m.nodes[i]; !n.listed {

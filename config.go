@@ -138,6 +138,9 @@ func (i include) passes(m *kubeapi.Member) bool {
 	return true
 }
 
+// fails tells whether a candidate is not listed though it is not about to end.
+func (i include) fails(m *kubeapi.Member) bool { return !m.Terminating && !i.passes(m) }
+
 // epmd is the port at which the BEAM looks for a node by default.
 // https://www.erlang.org/doc/apps/erts/epmd_cmd
 const (

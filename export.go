@@ -84,7 +84,7 @@ func (y *layer) all(yield func([]dns.RR) bool) bool {
 		return true
 	})
 	for _, of := range clusters {
-		m := newMembers(c, of.name, of.roster.objects)
+		m := newMembers(c, of.name, of.roster)
 		if y.zone.reverse {
 			if !y.pointers(m, yield) {
 				return false

@@ -141,6 +141,20 @@ func (t *table) expire(now time.Time) (events []event, next time.Time, ok bool) 
 		}
 		t.holds = t.holds[1:]
 	}
+	for len(t.doubts) > 0 && (t.doubts[0].isOver() || !t.doubts[0].at.After(now)) {
+		d := t.doubts[0]
+		t.doubts = t.doubts[1:]
+		switch {
+		case d.isOver():
+		case !t.config.passesAny(d.doubt.cluster.actual.objects): // so that all are listed anyway
+			t.putOff(d.doubt, now.Add(t.config.hold))
+		default:
+			c := d.doubt.cluster
+			t.dirty[c] = struct{}{}
+			edits[c] = t.believe(c)
+			events = append(events, event{someStillFail, c, c.actual})
+		}
+	}
 	if len(edits) > 0 {
 		t.replace(edits)
 	}
@@ -149,6 +163,9 @@ func (t *table) expire(now time.Time) (events []event, next time.Time, ok bool) 
 	}
 	if len(t.holds) == 0 {
 		t.holds = nil
+	}
+	if len(t.doubts) == 0 {
+		t.doubts = nil
 	}
 	t.forget(now)
 	next, ok = t.due()
@@ -168,7 +185,10 @@ func (t *table) due() (next time.Time, ok bool) {
 	if len(t.settles) > 0 {
 		soonest(t.settles[0].at)
 	}
-	if len(t.bursts) > 0 {
+	if len(t.doubts) > 0 {
+		soonest(t.doubts[0].at)
+	}
+	if len(t.bursts) > 0 || len(t.failures) > 0 {
 		soonest(t.sweep)
 	}
 	return next, ok
@@ -206,6 +226,7 @@ func (t *table) inherit(old *table) {
 		if own := c.hold.Load(); own != nil {
 			own.cluster = nil // the other one has seen more
 		}
+		t.believe(c)
 		t.dirty[c] = struct{}{}
 		edits[c] = c.roster.Load().to(held)
 		until := now.Add(t.config.hold)
@@ -222,6 +243,7 @@ func (t *table) inherit(old *table) {
 	if len(edits) > 0 {
 		t.restored.Store(true)
 	}
+	t.inheritDoubts(old, now)
 	for theirs, b := range old.bursts {
 		before := t.config.readAs(old.config, b.before)
 		if c := t.cluster(theirs.name); c != nil && c.hold.Load() == nil && len(before.objects) > 0 {
@@ -248,7 +270,7 @@ func (c *config) readAs(other *config, r *roster) *roster {
 	}
 	namespaces := c.source.Namespaces
 	if len(namespaces) == 0 || namespaces[0] == kubeapi.AllNamespaces {
-		return &roster{objects: objects}
+		return &roster{objects: objects, doubted: r.doubted}
 	}
 	var found []*kubeapi.Object
 	for _, o := range objects {
@@ -256,7 +278,7 @@ func (c *config) readAs(other *config, r *roster) *roster {
 			found = append(found, o)
 		}
 	}
-	return &roster{objects: found}
+	return &roster{objects: found, doubted: r.doubted}
 }
 
 // event is one for the log.
@@ -266,13 +288,17 @@ type event struct {
 	roster   *roster // which it is about
 }
 
-// happening is what can happen to a cluster that is held.
+// happening is what can happen to a cluster that is held or doubted.
 type happening uint8
 
 const (
 	begun happening = iota
 	returned
 	givenUp
+	someFail
+	someSucceed
+	allSucceed
+	someStillFail
 )
 
 // holdLog is how many events of one step get a line each.
@@ -296,6 +322,16 @@ func (t *table) tell(events []event) {
 			log.Infof("Cluster %s has members again (%d)", name, members)
 		case givenUp:
 			log.Warningf("Cluster %s has got no members again: the last ones (%d) are given up", name, members)
+		case someFail:
+			log.Warningf("Cluster %s has members whose probes fail together: all (%d) stay in answers until these succeed, or until nothing has changed for %s",
+				name, members, c.hold)
+		case someSucceed:
+			log.Infof("Cluster %s has first members whose probes succeed: all (%d) stay in answers until the others do, too, or until nothing has changed for %s",
+				name, members, c.hold)
+		case allSucceed:
+			log.Infof("Cluster %s has no members any more whose probes fail (%d)", name, members)
+		case someStillFail:
+			log.Warningf("Cluster %s has members whose probes still fail: only the others (%d) stay in answers", name, members)
 		}
 	}
 }

@@ -783,7 +783,7 @@ func TestNamesAny(t *testing.T) {
 			if got := c.namesAny(tc.objects); got != tc.want {
 				t.Errorf("got %t, want %t", got, tc.want)
 			}
-			if nodes, _ := c.nameAll(tc.objects); (len(nodes) > 0) != tc.want {
+			if nodes, _ := c.nameAll(&roster{objects: tc.objects}); (len(nodes) > 0) != tc.want {
 				t.Errorf("got %d names, which is not the same", len(nodes))
 			}
 		})

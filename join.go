@@ -13,6 +13,7 @@ type candidate struct {
 	entries []entry
 	ports   []kubeapi.Port
 	passes  bool // include lets it in
+	stays   bool // it is not about to end
 }
 
 // entry is where an object tells of a candidate.
@@ -42,7 +43,7 @@ func join(objects []*kubeapi.Object, include include, family kubeapi.Family) []c
 		for i := range o.Members {
 			m := &o.Members[i]
 			who := whoIs(o, m)
-			if m.Address.Is6() && dual[identity{namespace: who.namespace, id: who.id}] {
+			if m.Address.Is6() && dual[who.anywhere()] {
 				continue
 			}
 			at, ok := known[who]
@@ -57,9 +58,18 @@ func join(objects []*kubeapi.Object, include include, family kubeapi.Family) []c
 			}
 			c.entries = append(c.entries, entry{o, m})
 			c.passes = c.passes || include.passes(m)
+			c.stays = c.stays || !m.Terminating
 		}
 	}
 	return candidates
+}
+
+// anywhere is the same for all addresses of a node, if it is known to have several.
+func (who identity) anywhere() identity {
+	if who.id != "" {
+		who.address = netip.Addr{}
+	}
+	return who
 }
 
 func whoIs(o *kubeapi.Object, m *kubeapi.Member) identity {
@@ -80,8 +90,7 @@ func dualStack(objects []*kubeapi.Object, family kubeapi.Family) map[identity]bo
 	for _, o := range objects {
 		for i := range o.Members {
 			if who := whoIs(o, &o.Members[i]); who.id != "" && who.address.Is4() {
-				who.address = netip.Addr{}
-				has4[who] = true
+				has4[who.anywhere()] = true
 			}
 		}
 	}

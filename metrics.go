@@ -15,6 +15,8 @@ var (
 
 	heldClusters = gauge("held_clusters", "Clusters that have lost all of their members, and are still answered with the last ones.")
 
+	doubtedClusters = gauge("doubted_clusters", "Clusters whose members are all listed, although the probes of some fail: they do so, or have ceased to, together.")
+
 	leftOutMembers = gauge("left_out_members", "Candidates that are not served since no longname can be made for them.", "reason")
 
 	defaultPorts = gauge("members_without_port", "Members that do not declare the port that SRV records are configured to give.")
@@ -26,7 +28,7 @@ var (
 var ofZones = []interface {
 	DeletePartialMatch(labels prometheus.Labels) int
 }{
-	listedMembers, nonEmptyClusters, heldClusters, leftOutMembers, defaultPorts, staleAnswers,
+	listedMembers, nonEmptyClusters, heldClusters, doubtedClusters, leftOutMembers, defaultPorts, staleAnswers,
 	lastContact, watchRestarts, snapshotWrites, snapshotFailures,
 	questionsAsked, propagation, apiRequests,
 }

@@ -76,6 +76,7 @@ func TestMetricsOfAZoneEndWithItsLastBlock(t *testing.T) {
 	}
 	want := map[string]bool{
 		"coredns_longnames_members": true, "coredns_longnames_clusters": true, "coredns_longnames_held_clusters": true,
+		"coredns_longnames_doubted_clusters": true,
 		"coredns_longnames_left_out_members": true, "coredns_longnames_members_without_port": true,
 	}
 	check := func(when string, want map[string]bool) {

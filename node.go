@@ -74,8 +74,8 @@ type leftOut struct {
 
 // nameAll gives every candidate of a cluster its longname. If none passes, all are listed:
 // a cluster that boots, or whose probes all fail at once, must still find itself.
-func (c *config) nameAll(objects []*kubeapi.Object) (nodes []node, left []leftOut) {
-	candidates := join(objects, c.include, c.source.Family)
+func (c *config) nameAll(r *roster) (nodes []node, left []leftOut) {
+	candidates := join(r.objects, c.include, c.source.Family)
 	nodes = make([]node, 0, len(candidates))
 	nobody := true
 	for i := range candidates {
@@ -85,6 +85,7 @@ func (c *config) nameAll(objects []*kubeapi.Object) (nodes []node, left []leftOu
 			continue
 		}
 		nobody = nobody && !n.listed
+		n.listed = n.listed || r.doubted && candidates[i].stays
 		nodes = append(nodes, n)
 	}
 	if nobody {
@@ -99,14 +100,20 @@ func (c *config) nameAll(objects []*kubeapi.Object) (nodes []node, left []leftOu
 
 // namesAny tells whether nameAll gives any candidate a longname, but mostly at the cost of
 // one.
-func (c *config) namesAny(objects []*kubeapi.Object) bool {
+func (c *config) namesAny(objects []*kubeapi.Object) bool { return c.names(objects, includeAll) }
+
+// passesAny tells whether any of those passes, likewise.
+func (c *config) passesAny(objects []*kubeapi.Object) bool { return c.names(objects, c.include) }
+
+// names tells whether any candidate that i lets in has a longname.
+func (c *config) names(objects []*kubeapi.Object, i include) bool {
 	has4, named6 := false, false
 	for _, o := range objects {
-		for i := range o.Members {
-			m := &o.Members[i]
+		for at := range o.Members {
+			m := &o.Members[at]
 			is4 := m.Address.Is4()
 			has4 = has4 || is4
-			if !is4 && named6 {
+			if !is4 && named6 || !i.passes(m) {
 				continue
 			}
 			_, _, p := c.naming.longname(o, m)
@@ -116,11 +123,16 @@ func (c *config) namesAny(objects []*kubeapi.Object) bool {
 			named6 = named6 || p == noProblem
 		}
 	}
-	if has4 && named6 { // one that has both addresses is known by the other
-		nodes, _ := c.nameAll(objects)
-		return len(nodes) > 0
+	if !has4 || !named6 {
+		return named6
 	}
-	return named6
+	// One that has both addresses is known by the other.
+	for _, cand := range join(objects, i, c.source.Family) {
+		if _, _, p := c.nameOf(&cand); p == noProblem && cand.passes {
+			return true
+		}
+	}
+	return false
 }
 
 // unitePorts lets nodes of one longname, which are next to each other, declare the same

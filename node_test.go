@@ -54,7 +54,7 @@ func TestNameAll(t *testing.T) {
 	}
 	for _, tc := range tests {
 		t.Run(tc.name, func(t *testing.T) {
-			nodes, left := configOf(t, tc.block).nameAll(tc.objects)
+			nodes, left := configOf(t, tc.block).nameAll(&roster{objects: tc.objects})
 			var got, problems []string
 			for i := range nodes {
 				if nodes[i].listed {
@@ -115,7 +115,7 @@ func TestNodesOfOneLongnameDeclareTheSamePorts(t *testing.T) {
 		}
 		objects = append(objects, o)
 	}
-	nodes, _ := c.nameAll(objects)
+	nodes, _ := c.nameAll(&roster{objects: objects})
 	for i := range nodes {
 		if got, _ := c.port.of(&nodes[i]); got != 9100 {
 			t.Errorf("port of %s: got %d, want 9100", nodes[i].member.ID, got)

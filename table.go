@@ -36,9 +36,12 @@ type table struct {
 	changed chan struct{} // has an element if dirty is not empty
 	holds   []*hold       // in the order in which they end
 	settles []settling    // likewise
-	bursts  map[*cluster]*burst
-	sweep   time.Time     // when bursts are looked through, unless empty
-	held    chan struct{} // has an element if one of these is no longer empty
+	doubts  []doubting    // likewise
+	// failures are the last ones of clusters of which nobody else fails.
+	failures map[*cluster]failure
+	bursts   map[*cluster]*burst
+	sweep    time.Time     // when bursts and failures are looked through, unless empty
+	held     chan struct{} // has an element if one of these is no longer empty
 
 	// advance asks for a new version, for what has changed without the source.
 	advance func()
@@ -139,6 +142,7 @@ func (t *table) apply(changes []kubeapi.Change, version uint64) []event {
 		home.actual = e.roster
 		switch held := home.hold.Load() != nil; {
 		case !held && t.isLost(home):
+			t.dispel(home, e)
 			t.holdUntil(home, time.Now().Add(t.config.hold))
 			last, kept := home.roster.Load(), t.recall(home)
 			events = append(events, event{begun, home, kept})
@@ -155,6 +159,7 @@ func (t *table) apply(changes []kubeapi.Change, version uint64) []event {
 			delete(edits, home)
 		default:
 			t.follow(home, had, e)
+			events = append(events, t.weigh(home, had, e)...)
 		}
 	}
 	t.replace(edits)
@@ -283,13 +288,19 @@ func differing(o *kubeapi.Object, others []*kubeapi.Object) []kubeapi.Member {
 	if !found || others[at].Service != o.Service {
 		return o.Members
 	}
-	members, other := o.Members, others[at].Members
-	same := func(m, n *kubeapi.Member) bool { return m.Address == n.Address && m.Hostname == n.Hostname }
+	members, _ := apart(o.Members, others[at].Members, func(m, n *kubeapi.Member) bool {
+		return m.Address == n.Address && m.Hostname == n.Hostname
+	})
+	return members
+}
+
+// apart gives two lists of members without what is the same at their begins and ends.
+func apart(members, other []kubeapi.Member, same func(m, n *kubeapi.Member) bool) (left, right []kubeapi.Member) {
 	for len(members) > 0 && len(other) > 0 && same(&members[0], &other[0]) {
 		members, other = members[1:], other[1:]
 	}
 	for len(members) > 0 && len(other) > 0 && same(&members[len(members)-1], &other[len(other)-1]) {
 		members, other = members[:len(members)-1], other[:len(other)-1]
 	}
-	return members
+	return members, other
 }

@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
@@ -16,22 +18,90 @@ import (
 func memberRows() []row {
 	return []row{
 		{name: "fault-all-probes-fail", what: "all members stop being ready at once", try: probesFail},
+		{name: "fault-probes-one-by-one", what: "two members stop being ready at once, the others one after the other, and all get ready again one by one", try: func(s *stage) {
+			s.probes(func(ready func(pods ...bool)) {
+				ready(false, false, true, true, true)
+				s.doubted(2) // the third one lists everybody always
+				ready(false, false, false, true, true)
+				ready(false, false, false, false, true)
+				ready(false, false, false, false, false)
+				s.lasts(faultTime)
+				ready(false, false, true, false, false)
+				ready(false, false, true, true, false)
+				ready(true, false, true, true, false)
+				ready(true, false, true, true, true)
+				s.doubted(2)
+				ready(true, true, true, true, true)
+				s.doubted(0)
+			})
+		}},
+		{name: "fault-probes-include-all", what: "all members stop being ready one after the other, and get ready again, with `include all`", try: func(s *stage) {
+			s.reloadWith("include all")
+			s.probes(func(ready func(pods ...bool)) {
+				for _, yes := range []bool{false, true} {
+					for i := range clusterSize {
+						pods := make([]bool, clusterSize)
+						for j := range pods {
+							pods[j] = (j <= i) == yes
+						}
+						ready(pods...)
+					}
+				}
+			})
+			s.reloadWith("")
+		}},
 		{name: "fault-deployment-recreated", what: "a Deployment is deleted, and made anew some time later", try: recreated},
 		{name: "fault-rolling-update", what: "every member is replaced, one after the other", try: rolled},
 	}
 }
 
-// probesFail changes slices by hand: the controller would do so once or several times, as it happens.
 func probesFail(s *stage) {
+	s.probes(func(ready func(pods ...bool)) {
+		ready(false, false, false, false, false)
+		s.lasts(faultTime)
+		ready(true, true, true, true, true)
+	})
+}
+
+// probeTime is longer than nodes wait until they ask again.
+const probeTime = 2 * time.Second
+
+// probes lets a row say which pods are ready, in the order of their addresses, for some time. It changes slices by hand:
+// the controller would do so once or several times, as it happens.
+func (s *stage) probes(try func(ready func(pods ...bool))) {
 	for _, c := range s.allClusters() {
 		s.selector(c, nil)
 	}
-	s.allReady(false)
-	s.lasts(faultTime)
-	s.allReady(true)
+	try(func(pods ...bool) {
+		for _, c := range s.allClusters() {
+			s.ready(c, pods)
+		}
+		s.lasts(probeTime)
+	})
 	for _, c := range s.allClusters() {
 		s.selector(c, app(c.name))
 	}
+}
+
+// reloadWith adds options to those of all blocks, or takes them away again.
+func (s *stage) reloadWith(options string) {
+	for _, r := range s.replicas {
+		r.configure(s.plan.options+"\n"+options, "")
+		if !r.reload() {
+			s.failf("%s does not reload", r.name)
+		}
+	}
+}
+
+// doubted waits until the probes of so many clusters are not believed.
+func (s *stage) doubted(want int) {
+	s.soon(fmt.Sprintf("%d clusters are doubted", want), func() error {
+		n, err := s.replicas[0].metric("coredns_longnames_doubted_clusters")
+		if err == nil && n != float64(want) {
+			err = fmt.Errorf("%.0f are", n)
+		}
+		return err
+	})
 }
 
 func (s *stage) selector(c *cluster, selector map[string]string) {
@@ -43,21 +113,23 @@ func (s *stage) selector(c *cluster, selector map[string]string) {
 	s.must(err)
 }
 
-func (s *stage) allReady(yes bool) {
-	for _, c := range s.allClusters() {
-		for _, p := range c.pods {
-			s.must(setReady(s.ctx, s.client, c.namespace, p.Name, yes))
+// ready sets which pods of a cluster are, in the order of their addresses.
+func (s *stage) ready(c *cluster, pods []bool) {
+	is := make(map[string]bool, len(pods))
+	for i, p := range slices.SortedFunc(slices.Values(c.pods), func(a, b corev1.Pod) int { return strings.Compare(a.Status.PodIP, b.Status.PodIP) }) {
+		is[p.Status.PodIP] = pods[i]
+		s.must(setReady(s.ctx, s.client, c.namespace, p.Name, pods[i]))
+	}
+	endpoints := s.client.DiscoveryV1().EndpointSlices(c.namespace)
+	list, err := endpoints.List(s.ctx, metav1.ListOptions{LabelSelector: discoveryv1.LabelServiceName + "=" + c.name})
+	s.must(err)
+	for _, slice := range list.Items {
+		for i := range slice.Endpoints {
+			yes := is[slice.Endpoints[i].Addresses[0]]
+			slice.Endpoints[i].Conditions.Ready, slice.Endpoints[i].Conditions.Serving = &yes, &yes
 		}
-		slices := s.client.DiscoveryV1().EndpointSlices(c.namespace)
-		list, err := slices.List(s.ctx, metav1.ListOptions{LabelSelector: discoveryv1.LabelServiceName + "=" + c.name})
+		_, err := endpoints.Update(s.ctx, &slice, metav1.UpdateOptions{})
 		s.must(err)
-		for _, slice := range list.Items {
-			for i := range slice.Endpoints {
-				slice.Endpoints[i].Conditions.Ready, slice.Endpoints[i].Conditions.Serving = &yes, &yes
-			}
-			_, err := slices.Update(s.ctx, &slice, metav1.UpdateOptions{})
-			s.must(err)
-		}
 	}
 }
 
