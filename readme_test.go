@@ -181,7 +181,7 @@ func TestReadmeDigsAreAnsweredAsItSays(t *testing.T) {
 			line, output, _ := strings.Cut(command, "\n")
 			dig, ok := strings.CutPrefix(line, "dig @127.0.0.1 -p 1053 ")
 			if !ok {
-				if line != "make run" {
+				if !slices.Contains([]string{"git clone https://github.com/longnames/longnames", "cd longnames", "make run"}, line) {
 					t.Errorf("%s: got %q, which nobody checks", where, line)
 				}
 				continue

@@ -471,14 +471,13 @@ func TestSerialOverReloads(t *testing.T) {
 	}
 }
 
-// TestReadmeTransfer runs the example of the README as it stands, but for what there is not here.
-func TestReadmeTransfer(t *testing.T) {
-	readme, err := os.ReadFile("../README.md")
+// TestPageTransfer runs the example of its page as it stands, but for what there is not here.
+func TestPageTransfer(t *testing.T) {
+	page, err := os.ReadFile("../docs/zone-transfers.md")
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, section, _ := strings.Cut(string(readme), "\n### Zone transfers\n")
-	_, text, _ := strings.Cut(section, "```corefile\n")
+	_, text, _ := strings.Cut(string(page), "```corefile\n")
 	text, _, _ = strings.Cut(text, "```")
 	to := newSecondary(t)
 	for _, change := range [][2]string{
@@ -487,7 +486,7 @@ func TestReadmeTransfer(t *testing.T) {
 		{"namespaces prod", "manifests ../examples/deployment.yaml"},
 	} {
 		if strings.Count(text, change[0]) != 1 {
-			t.Fatalf("got %q in the README, want %q in it once", text, change[0])
+			t.Fatalf("got %q on the page, want %q in it once", text, change[0])
 		}
 		text = strings.Replace(text, change[0], change[1], 1)
 	}
