@@ -61,7 +61,7 @@ func (b *block) start(old *block) {
 	b.limit = b.config.startupTimeout
 	goesOn := old != nil && b.goOn(old)
 	if file := b.config.source.Snapshot; file != "" {
-		b.snapshot = b.source.Snapshot(file, b.config.form())
+		b.snapshot = b.source.Snapshot(file, b.shown)
 	}
 	b.source.CountWith(b.versions)
 	if !goesOn {
@@ -69,8 +69,9 @@ func (b *block) start(old *block) {
 		b.source.Join(b.table)
 	}
 	if old != nil {
+		b.differs = !goesOn || old.config.form() != b.config.form() ||
+			old.config.hold != b.config.hold && old.table.departs()
 		b.table.inherit(old.table)
-		b.differs = !goesOn || old.config.form() != b.config.form()
 	}
 	if b.notices != nil {
 		b.source.Join(b.notices)
@@ -78,6 +79,16 @@ func (b *block) start(old *block) {
 	if b.snapshot != nil {
 		b.snapshot.Start()
 	}
+}
+
+// shown is in which form the block shows what its source knows. What is held or doubted is not
+// to be seen from that, and not known after a restart.
+func (b *block) shown() string {
+	form := b.config.form()
+	if b.table.departs() {
+		form += ", held"
+	}
+	return form
 }
 
 // goOn follows the source of old, if that is the same: it needs not be read again.

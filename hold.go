@@ -197,6 +197,14 @@ func (t *table) due() (next time.Time, ok bool) {
 // isOver tells whether the hold has ended, or members have gone again.
 func (s settling) isOver() bool { return s.hold.cluster == nil || !s.hold.settled.Equal(s.at) }
 
+// departs tells whether any cluster is answered otherwise than what there is would be by itself.
+func (t *table) departs() bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return slices.ContainsFunc(t.holds, func(h *hold) bool { return h.cluster != nil }) ||
+		slices.ContainsFunc(t.doubts, func(d doubting) bool { return !d.isOver() })
+}
+
 // inherit lets t hold what another table does, until the same time or as long as its own
 // configuration allows, and remember its bursts. If both follow one source, t has to do so
 // before, so that there is nothing that only the other one has seen; if not, the source of t

@@ -164,6 +164,28 @@ func TestWhatAHoldHidesIsNotPropagated(t *testing.T) {
 	})
 }
 
+// Nor, as long as probes are doubted, what they say.
+func TestWhatADoubtHidesIsNotPropagated(t *testing.T) {
+	const zone = "doubted.internal."
+	measured(t, zone)
+	p := newProbed(t, "longnames doubted.internal {\n selector app=web\n basename app\n}", layouts["one object"])
+	for _, step := range []struct {
+		pods string
+		want uint64 // in all
+	}{
+		{"1 2 3 4", 1}, {"1 2 3 4!", 2}, {"1 2 3! 4!", 2}, {"1 2! 3! 4!", 2}, {"1 2 3 4", 3}, {"1 2 3 4!", 4},
+	} {
+		changes := p.changesTo(step.pods)
+		for i := range changes {
+			changes[i].At = new(time.Now())
+		}
+		p.Apply(changes, 0)
+		if got, _ := propagations(t, zone); got != step.want {
+			t.Errorf("%s: got %d, want %d", step.pods, got, step.want)
+		}
+	}
+}
+
 // The last bucket has all that is observed, so that no quantile is told to be infinite.
 func TestPropagationBucketsReachTheLimit(t *testing.T) {
 	const zone = "buckets.internal."

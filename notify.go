@@ -2,6 +2,8 @@ package longnames
 
 import (
 	"context"
+	"regexp"
+	"strings"
 	"time"
 
 	"github.com/coredns/coredns/plugin/transfer"
@@ -63,7 +65,7 @@ func (n *notice) run(ctx context.Context) {
 		last := problem
 		problem = ""
 		if err := n.send(n.zone); err != nil {
-			problem = err.Error()
+			problem = toLine(err)
 		}
 		switch {
 		case ctx.Err() != nil:
@@ -79,6 +81,14 @@ func (n *notice) run(ctx context.Context) {
 		case <-time.After(noticePause):
 		}
 	}
+}
+
+// ownPort is in errors of each exchange, and another one each time.
+var ownPort = regexp.MustCompile(`:\d+->`)
+
+// toLine gives the same line for errors of which there is nothing new to say.
+func toLine(err error) string {
+	return ownPort.ReplaceAllString(strings.ReplaceAll(err.Error(), "\n", "; "), "->")
 }
 
 // notices are those of all zones that show what a source knows. They follow it after the table

@@ -3,6 +3,7 @@ package longnames
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 	"sync"
@@ -92,6 +93,45 @@ func TestChangesAreToldTogether(t *testing.T) {
 			})
 		})
 	}
+}
+
+// An error names the port that it was asked from, which is another one each time.
+func TestWhoDoesNotAnswerIsLoggedOnce(t *testing.T) {
+	failure := func(port int, who string) error {
+		return fmt.Errorf("notify for zone %q was not accepted by %q: %q", "erl.internal.", who,
+			fmt.Sprintf("read udp 127.0.0.1:%d->%s: i/o timeout", port, who))
+	}
+	log := logged(t, func() {
+		synctest.Test(t, func(t *testing.T) {
+			asked := 0
+			n := newNotice("erl.internal.", func() bool { return true }, func(string) error {
+				asked++
+				switch {
+				case asked < 4:
+					return errors.Join(failure(40000+asked, "192.0.2.1:53"), failure(50000+asked, "192.0.2.2:53"))
+				case asked < 6:
+					return failure(asked, "192.0.2.2:53")
+				}
+				return nil
+			})
+			ctx, cancel := context.WithCancel(t.Context())
+			go n.run(ctx)
+			n.mark()
+			time.Sleep(time.Hour)
+			cancel()
+		})
+	})
+	var got []string
+	for _, line := range nonEmpty(log) {
+		_, text, _ := strings.Cut(line, "NOTIFY: ")
+		got = append(got, text)
+	}
+	refused := func(who string) string {
+		return fmt.Sprintf(`notify for zone "erl.internal." was not accepted by %q: "read udp 127.0.0.1->%s: i/o timeout"`, who, who)
+	}
+	equal(t, "lines", got, []string{
+		refused("192.0.2.1:53") + "; " + refused("192.0.2.2:53"), refused("192.0.2.2:53"), "all secondaries answer again",
+	})
 }
 
 func TestWhoAnswersAgainIsNotToldAgain(t *testing.T) {

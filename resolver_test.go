@@ -61,7 +61,7 @@ func groups(t testing.TB) *Longnames {
 
 // soaOf is the SOA record of a negative answer.
 func soaOf(zone string) []string {
-	return []string{zone + " 5 IN SOA ns.dns." + zone + " hostmaster." + zone + " 1 7200 1800 86400 5"}
+	return []string{zone + " 5 IN SOA ns.dns." + zone + " hostmaster." + zone + " 1 60 30 2419200 5"}
 }
 
 // TestAnswers goes through the table of questions and answers.

@@ -160,6 +160,9 @@ func (t *table) apply(changes []kubeapi.Change, version uint64) []event {
 		default:
 			t.follow(home, had, e)
 			events = append(events, t.weigh(home, had, e)...)
+			if e.roster.doubted {
+				e.changed = nil // who is listed does not depend on what has changed, mostly
+			}
 		}
 	}
 	t.replace(edits)

@@ -95,9 +95,9 @@ func (z *zone) soa(owner string, ttl, serial uint32) dns.RR {
 		Ns:      z.server,
 		Mbox:    z.contact,
 		Serial:  serial,
-		Refresh: 7200,
-		Retry:   1800,
-		Expire:  86400,
+		Refresh: 60, // one question, for who has missed a NOTIFY
+		Retry:   30,
+		Expire:  4 * 7 * 86400, // (RFC 1912, section 2.2)
 		Minttl:  ttl,
 	}
 }

@@ -18,14 +18,16 @@ type Snapshot struct {
 
 // Snapshot is one of what s reads, in a file that nobody else may write. Form tells how that is
 // shown: in another form than before, the same has another version.
-func (s *Source) Snapshot(path, form string) *Snapshot {
+func (s *Source) Snapshot(path string, form func() string) *Snapshot {
 	file := newSnapshotFile(s.config, path, s.identity.origin)
-	file.form = form
+	file.form = form()
 	list := func() ([]*Object, uint64) {
 		objects, version, _ := s.Objects()
 		return objects, version
 	}
-	return &Snapshot{source: s, file: file, writer: newSnapshotWriter(file, list, s.config.monitor())}
+	writer := newSnapshotWriter(file, list, s.config.monitor())
+	writer.form = form
+	return &Snapshot{source: s, file: file, writer: writer}
 }
 
 // Restore lets the source, which nobody follows yet, start with what the file knows. It is

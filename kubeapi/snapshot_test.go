@@ -436,7 +436,7 @@ func TestSnapshotOfAnotherClusterAtTheSameAddress(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		return source.Snapshot(path, "").file
+		return source.Snapshot(path, func() string { return "" }).file
 	}
 	write(t, file(here), knownPods("a")...)
 	_, err := file(here).read()

@@ -10,6 +10,26 @@ type Versions struct {
 	last uint64
 }
 
+// The least versions that are nanoseconds and microseconds since 1970, not counts: etcd would
+// have to count for centuries to get there.
+const (
+	leastNanoseconds  = 1 << 58
+	leastMicroseconds = 1 << 48
+)
+
+// ordinal is a version as it is counted: where an API server takes the time for versions, as
+// some clouds' do, in units of about 16 ms. Serials have 32 bits only, which nanoseconds would
+// go through every four seconds.
+func ordinal(version uint64) uint64 {
+	switch {
+	case version >= leastNanoseconds:
+		return version >> 24
+	case version >= leastMicroseconds:
+		return version >> 14
+	}
+	return version
+}
+
 // AtLeast lets all numbers to come be greater than version.
 func (v *Versions) AtLeast(version uint64) {
 	v.mu.Lock()

@@ -96,6 +96,13 @@ func TestVersions(t *testing.T) {
 			func(r *replica) { r.list("a", 20); r.list("b", 21) },
 			func(r *replica) { r.change("a", 0) },
 		}, []uint64{21, 22}},
+		{"nanoseconds since 1970", []func(*replica){
+			func(r *replica) { r.list("a", 1753647547040015001); r.list("b", 1753647547040015001) },
+			func(r *replica) { r.change("a", 1753647547140015001) },
+			func(r *replica) { r.change("a", 1753647547140015002) },
+			func(r *replica) { r.change("a", 1763596440927791001) },
+			func(r *replica) { r.change("a", 1795183547040015001) }, // a year later
+		}, []uint64{104525539102, 104525539108, 104525539109, 105118539388, 107001277627}},
 		{"shown in another way", []func(*replica){
 			func(r *replica) { r.list("a", 20); r.list("b", 21) },
 			func(r *replica) { (&Source{feed: r.feed}).Advance() },
@@ -112,6 +119,30 @@ func TestVersions(t *testing.T) {
 			}
 			if !slices.Equal(got, tc.want) {
 				t.Errorf("want %d, got %d", tc.want, got)
+			}
+		})
+	}
+}
+
+// Whoever has seen one of these has to find the next one newer, as RFC 1982 compares them.
+func TestVersionsGrowAsSerialsDo(t *testing.T) {
+	for _, tc := range []struct {
+		name         string
+		first, later uint64
+	}{
+		{"a count", 1000, 1001},
+		{"a count that does not fit", 1<<32 - 1, 1 << 32},
+		{"seconds", 1753647547, 1753647548},
+		{"microseconds", 1753647547040015, 1753647547060015},
+		{"microseconds, a year apart", 1753647547040015, 1785183547040015},
+		{"nanoseconds", 1753647547040015001, 1753647547060015001},
+		{"nanoseconds, four seconds apart", 1753647547040015001, 1753647551440015001},
+		{"nanoseconds, a year apart", 1753647547040015001, 1785183547040015001},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			a, b := ordinal(tc.first), ordinal(tc.later)
+			if int32(uint32(b)-uint32(a)) <= 0 { //nolint:gosec // serial arithmetic
+				t.Errorf("got serial %d after %d, want a newer one", uint32(b), uint32(a))
 			}
 		})
 	}

@@ -399,6 +399,49 @@ func TestSerialOfAHoldThatEndedOverARestart(t *testing.T) {
 	}
 }
 
+// What is held is not known after a restart, or not held any more with another option: that is a
+// change of the zone, though nothing has changed in the API server.
+func TestSerialOfAHoldThatIsLost(t *testing.T) {
+	for _, tc := range []struct {
+		name, before, after string
+		again               func(s *server, t *testing.T, text string) *server
+	}{
+		{"over a restart", "hold 1h", "hold 1h", (*server).restart},
+		{"over a reload", "hold 1h", "hold 0", func(s *server, t *testing.T, text string) *server {
+			t.Helper()
+			next, err := s.instance.Restart(input(text))
+			if err != nil {
+				t.Fatal(err)
+			}
+			s.use(next)
+			return s
+		}},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			api := fakeapi.New(t)
+			api.Put(slice(endpoint("web-0", "10.0.0.1", true)))
+			file := filepath.Join(t.TempDir(), "members.json")
+			text := func(options string) string {
+				return corefile(api, options+"\nstartup_timeout 100ms\nsnapshot "+file)
+			}
+			s := start(t, text(tc.before))
+			s.soon("erl.internal.", "TXT", "app@10.0.0.1")
+			api.Delete(slice())
+			eventually(t, "the snapshot tells of it", func() bool {
+				written, err := os.ReadFile(file)
+				return err == nil && strings.Contains(string(written), ", held") && !strings.Contains(string(written), "10.0.0.1")
+			})
+			s.wants("erl.internal.", "TXT", "app@10.0.0.1")
+			before := s.serial()
+			s = tc.again(s, t, text(tc.after))
+			s.soon("erl.internal.", "TXT")
+			if got := s.serial(); got <= before {
+				t.Errorf("serial: got %d, want more than %d", got, before)
+			}
+		})
+	}
+}
+
 // A zone that several blocks have grows with each of them.
 func TestSerialOfASharedZone(t *testing.T) {
 	api := fakeapi.New(t)
@@ -484,6 +527,7 @@ func TestPageTransfer(t *testing.T) {
 		{"shop.erl.internal 10.0.0.0/8 {", "shop.erl.internal:0 10.0.0.0/8:0 {\nbind 127.0.0.1"},
 		{"to 192.0.2.53", "to 127.0.0.1 " + to.address},
 		{"namespaces prod", "manifests ../examples/deployment.yaml"},
+		{"snapshot /var/lib/coredns/shop.json", ""}, // not of files
 	} {
 		if strings.Count(text, change[0]) != 1 {
 			t.Fatalf("got %q on the page, want %q in it once", text, change[0])

@@ -126,7 +126,8 @@ func tryReadiness(t *trial) {
 	stop()
 }
 
-// tryPodReadiness: looked up as pods, all are members by default, ready or not, and with include ready only some.
+// tryPodReadiness: looked up as pods, all are members by default, ready or not, and with include ready only some: without
+// hold at once, and else not before all the others had the time to follow the first.
 func tryPodReadiness(t *trial) {
 	ns := t.namespace("prod", podPolicy{unready: true})
 	t.account(ns)
@@ -137,16 +138,27 @@ func tryPodReadiness(t *trial) {
 	block := func(zone, more string) string {
 		return "longnames " + zone + " {\nSERVICE_ACCOUNT\nselector app=shop\nlookup pods\nbasename shop\n" + more + "\n}\n"
 	}
-	t.server.serve(block("all.erl.internal", "") + block("ready.erl.internal", "include ready"))
+	t.server.serve(block("all.erl.internal", "") + block("ready.erl.internal", "include ready\nhold 0") +
+		block("doubted.erl.internal", "include ready\nhold 1h"))
 	t.wants("all.erl.internal", "A", all...)
 	t.wants("ready.erl.internal", "A", all...) // never nobody
+	t.wants("doubted.erl.internal", "A", all...)
 	t.must(setReady(t.ctx, t.client, ns, members[1].Name, true))
 	t.wants("ready.erl.internal", "A", all[1])
 	// What comes later tells that this block has seen it, too.
 	t.pod(ns, "shop", "shop-later", t.address("4", 5))
-	t.wants("all.erl.internal", "A", append(slices.Clip(all), t.address("4", 5))...)
+	later := append(slices.Clip(all), t.address("4", 5))
+	t.wants("all.erl.internal", "A", later...)
+	t.wants("doubted.erl.internal", "A", later...)
 	t.must(setReady(t.ctx, t.client, ns, members[2].Name, true))
 	t.wants("ready.erl.internal", "A", all[1], all[2])
+	t.wants("doubted.erl.internal", "A", later...)
+	for _, name := range []string{members[0].Name, "shop-later"} {
+		t.must(setReady(t.ctx, t.client, ns, name, true))
+	}
+	t.wants("ready.erl.internal", "A", later...)
+	t.must(setReady(t.ctx, t.client, ns, members[0].Name, false))
+	t.wants("doubted.erl.internal", "A", later[1:]...) // one that fails alone is believed
 }
 
 // tryAsker asks as a pod that is not ready: for itself, and for nobody else, it is a member.

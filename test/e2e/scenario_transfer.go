@@ -213,6 +213,8 @@ func (t *trial) named(primaries ...*primary) *process {
 	notify no;
 	dnssec-validation no;
 	allow-transfer { any; };
+	max-records-per-type 0;
+	min-refresh-time 3600; // it need not look by itself
 };
 controls { };
 `, dir, address)
@@ -363,17 +365,7 @@ func tryTransfer(t *trial) {
 		}
 		return nil
 	})
-	t.soon("it need not look by itself", func() error {
-		m, err := t.askAt(s.address, transferred[0], "SOA")
-		if err != nil {
-			return err
-		}
-		if refresh := m.Answer[0].(*dns.SOA).Refresh; float64(refresh) < scenarioTime.Seconds() {
-			return fmt.Errorf("refresh: got %d s, want more than the scenario takes", refresh)
-		}
-		return nil
-	})
-	for _, n := range []int32{5, 2, 4} {
+	for _, n := range []int32{5, 105, 4} {
 		t.scale("statefulsets", ns, n)
 		t.endpoints(ns, "shop", int(n))
 		s.follows(fmt.Sprintf("%d nodes", n), int(n))
