@@ -38,7 +38,7 @@ func (p *probed) becomeAtOnce(pods string) { p.Apply(p.changesTo(pods), 0) }
 
 func (p *probed) changesTo(pods string) []kubeapi.Change {
 	next := make(map[string]*kubeapi.Object)
-	for _, text := range strings.Fields(pods) {
+	for text := range strings.FieldsSeq(pods) {
 		var number int
 		if _, err := fmt.Sscan(strings.TrimRight(text, "!~"), &number); err != nil {
 			panic(err)
@@ -308,7 +308,7 @@ func TestInheritDoubts(t *testing.T) {
 				if got := p.listed(t); got != tc.want {
 					t.Errorf("just before the end: got %q, want %q", got, tc.want)
 				}
-				time.Sleep(1)
+				time.Sleep(time.Nanosecond)
 				synctest.Wait()
 				if got := p.listed(t); got != tc.afterwards {
 					t.Errorf("afterwards: got %q, want %q", got, tc.afterwards)

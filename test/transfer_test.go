@@ -404,10 +404,13 @@ func TestSerialOfAHoldThatEndedOverARestart(t *testing.T) {
 func TestSerialOfAHoldThatIsLost(t *testing.T) {
 	for _, tc := range []struct {
 		name, before, after string
-		again               func(s *server, t *testing.T, text string) *server
+		again               func(t *testing.T, s *server, text string) *server
 	}{
-		{"over a restart", "hold 1h", "hold 1h", (*server).restart},
-		{"over a reload", "hold 1h", "hold 0", func(s *server, t *testing.T, text string) *server {
+		{"over a restart", "hold 1h", "hold 1h", func(t *testing.T, s *server, text string) *server {
+			t.Helper()
+			return s.restart(t, text)
+		}},
+		{"over a reload", "hold 1h", "hold 0", func(t *testing.T, s *server, text string) *server {
 			t.Helper()
 			next, err := s.instance.Restart(input(text))
 			if err != nil {
@@ -433,7 +436,7 @@ func TestSerialOfAHoldThatIsLost(t *testing.T) {
 			})
 			s.wants("erl.internal.", "TXT", "app@10.0.0.1")
 			before := s.serial()
-			s = tc.again(s, t, text(tc.after))
+			s = tc.again(t, s, text(tc.after))
 			s.soon("erl.internal.", "TXT")
 			if got := s.serial(); got <= before {
 				t.Errorf("serial: got %d, want more than %d", got, before)
