@@ -17,7 +17,9 @@ type cluster struct {
 	name   string // relative to the zone, lower case; empty at the apex
 	roster atomic.Pointer[roster]
 	hold   atomic.Pointer[hold] // nil unless the roster is held
-	doubt  *doubt               // nil unless the roster is doubted, which what is held is not; for the table only
+	// doubt is nil unless probes are doubted, which they are not while the roster is held, though
+	// it may be one from before. It is for the table only.
+	doubt *doubt
 	// actual is what there really is, and the roster itself unless that is held. It is
 	// for the table only.
 	actual *roster

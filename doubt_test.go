@@ -152,13 +152,35 @@ func TestDoubt(t *testing.T) {
 			{0, "1 2 3", "1 2 3"}, {0, "1! 2! 3!", "1 2 3"}, {0, "1! 2! 3~", "1 2 3"}, {0, "1! 2 3~", "1 2"},
 		}},
 		{"vanishes while in doubt", "", []step{
-			{0, "1 2 3", "1 2 3"}, {0, "1 2! 3!", "1 2 3"}, {0, " ", "1 2 3"}, {soon, "1 2! 3!", "1 2 3"}, {settleTime, "", "1"},
+			{0, "1 2 3", "1 2 3"}, {0, "1 2! 3!", "1 2 3"}, {0, " ", "1 2 3"}, {0, "1 2! 3!", "1 2 3"}, {settleTime, "", "1 2 3"}, {soon, "", "1 2 3"}, {1, "", "1"},
 		}},
 		{"is updated one by one", "", []step{
 			{0, "1 2 3", "1 2 3"}, {0, "1~ 2 3 4!", "2 3"}, {0, "2 3 4", "2 3 4"}, {0, "2~ 3 4 5!", "3 4"}, {0, "3 4 5", "3 4 5"},
 		}},
 		{"those who serve", "include serving", []step{
-			{0, "1 2 3", "1 2 3"}, {0, "1~ 2~ 3", "1 2 3"}, {0, "1~ 2! 3", "1 3"}, {0, "1~ 2! 3!", "1 2 3"}, {defaultHold, "", "1"},
+			{0, "1 2 3", "1 2 3"}, {0, "1~ 2~ 3", "1 2 3"}, {0, "1~ 2! 3", "1 3"}, {0, "1~ 2! 3!", "1 2 3"}, {time.Hour, "", "1 2 3"},
+			{0, "1~ 2! 3", "1 2 3"}, {0, "2! 3", "2 3"}, {defaultHold, "", "3"},
+		}},
+		{"a second wave", "", []step{
+			{0, "1 2 3 4 5 6", "1 2 3 4 5 6"}, {0, "1! 2! 3! 4! 5! 6!", "1 2 3 4 5 6"}, {10 * time.Second, "1 2 3 4 5 6!", "1 2 3 4 5 6"},
+			{5 * time.Second, "1! 2! 3! 4! 5! 6!", "1 2 3 4 5 6"}, {50 * time.Second, "1 2! 3! 4! 5! 6!", "1 2 3 4 5 6"},
+			{soon, "1 2 3! 4! 5! 6!", "1 2 3 4 5 6"}, {soon, "1 2 3 4! 5! 6!", "1 2 3 4 5 6"}, {soon, "1 2 3 4 5 6", "1 2 3 4 5 6"},
+		}},
+		{"a second wave that is smaller", "", []step{
+			{0, "1 2 3 4 5 6", "1 2 3 4 5 6"}, {0, "1! 2! 3! 4! 5! 6", "1 2 3 4 5 6"}, {5 * time.Second, "1 2 3 4 5! 6", "1 2 3 4 5 6"},
+			{15 * time.Second, "1! 2! 3 4 5! 6", "1 2 3 4 5 6"}, {soon, "1! 2 3 4 5! 6", "1 2 3 4 5 6"}, {soon, "1 2 3 4 5! 6", "1 2 3 4 5 6"},
+			{defaultHold, "", "1 2 3 4 6"},
+		}},
+		{"several flap for ever", "", []step{
+			{0, "1 2 3 4", "1 2 3 4"}, {0, "1! 2! 3 4", "1 2 3 4"}, {soon, "1 2 3! 4!", "1 2 3 4"}, {soon, "1! 2! 3 4", "1 2 3 4"},
+			{soon, "1 2 3! 4!", "1 2 3 4"}, {soon, "1! 2! 3 4", "1 2 3 4"},
+		}},
+		{"comes back one by one", "", []step{
+			{0, "1 2 3", "1 2 3"}, {0, " ", "1 2 3"}, {0, "4!", "1 2 3"}, {settleTime / 2, "4! 5! ", "1 2 3"}, {settleTime/2 - 1, "4 5!", "1 2 3"},
+			{1, "", "4 5"}, {soon, "4 5", "4 5"},
+		}},
+		{"comes back at the end of the hold", "", []step{
+			{0, "1 2 3", "1 2 3"}, {0, " ", "1 2 3"}, {soon, "4 5!", "1 2 3"}, {1, "", "4 5"}, {soon, "", "4 5"}, {1, "", "4"},
 		}},
 		{"all", "include all", []step{{0, "1 2 3", "1 2 3"}, {0, "1! 2! 3~", "1 2 3"}, {0, "1! 2 3~", "1 2 3"}, {time.Hour, "", "1 2 3"}}},
 		{"without hold", "hold 0", []step{
@@ -189,6 +211,42 @@ func TestDoubt(t *testing.T) {
 			})
 		}
 	}
+}
+
+// A Service may publish those who are not ready, too: they are listed whatever another one says.
+func TestThoseWhoPassElsewhereDoNotFail(t *testing.T) {
+	c := configOf(t, ipBlock)
+	state := func(object, service string, fails bool) *kubeapi.Object {
+		o := labelled(c, nil, named(object, slice(service)))
+		for i := range 3 {
+			m := endpoint(fmt.Sprint("web-", i+1), fmt.Sprint("10.0.0.", i+1))
+			if fails && i > 0 {
+				m = unready(m)
+			}
+			o.Members = append(o.Members, m)
+		}
+		return o
+	}
+	plain, all := state("plain", "web", false), state("all", "web-nodes", false)
+	table := tableOf(c, plain, all)
+	log := logged(t, func() {
+		table.Apply([]kubeapi.Change{{Old: plain, New: state("plain", "web", true)}}, 2)
+		table.release(time.Now().Add(time.Hour))
+	})
+	equal(t, "members", txtOf(t, serving(table), "erl.internal."), []string{"app@10.0.0.1", "app@10.0.0.2", "app@10.0.0.3"})
+	if got := table.version.Load(); log != "" || got != 2 {
+		t.Errorf("got log %q and version %d, want none and 2", log, got)
+	}
+}
+
+// A Service that was made anew has other slices.
+func TestThoseWhoFailInAnotherObject(t *testing.T) {
+	c := configOf(t, ipBlock)
+	before := labelled(c, nil, named("a", slice("web", endpoint("web-1", "10.0.0.1"), endpoint("web-2", "10.0.0.2"), endpoint("web-3", "10.0.0.3"))))
+	after := labelled(c, nil, named("b", slice("web", endpoint("web-1", "10.0.0.1"), unready(endpoint("web-2", "10.0.0.2")), unready(endpoint("web-3", "10.0.0.3")))))
+	table := tableOf(c, before)
+	table.Apply([]kubeapi.Change{{Old: before}, {New: after}}, 2)
+	equal(t, "members", txtOf(t, serving(table), "erl.internal."), []string{"app@10.0.0.1", "app@10.0.0.2", "app@10.0.0.3"})
 }
 
 // A pod whose probe fails may be told of by several objects, one after the other.
@@ -360,12 +418,14 @@ func TestDoubtIsToldAndCounted(t *testing.T) {
 		want  string // in the log
 		count float64
 	}{
-		{"the first recovers", func() { p.become("1 2! 3!") },
-			"Cluster erl.internal. has first members whose probes succeed: all (3) stay in answers until the others do, too, or until nothing has changed for 30s", 1},
-		{"the second recovers", func() { p.become("1 2 3!") }, "", 1},
-		{"all have recovered", func() { p.become("1 2 3") }, "Cluster erl.internal. has no members any more whose probes fail (3)", 0},
+		{"the first is ready", func() { p.become("1 2! 3!") }, "", 1},
+		{"the second is ready", func() { p.become("1 2 3!") }, "", 1},
+		{"all are ready", func() { p.become("1 2 3") }, "", 0},
 		{"two fail", func() { p.become("1 2! 3!") },
-			"Cluster erl.internal. has members whose probes fail together: all (3) stay in answers until these succeed, or until nothing has changed for 30s", 1},
+			"Cluster erl.internal. has members whose probes fail together: all (3) stay in answers until these succeed, or nothing gets better or worse for 30s", 1},
+		{"one recovers", func() { p.become("1 2 3!") }, "", 1},
+		{"the other recovers", func() { p.become("1 2 3") }, "Cluster erl.internal. has no members any more whose probes fail (3)", 0},
+		{"two fail again", func() { p.become("1 2! 3!") }, "Cluster erl.internal. has members whose probes fail together", 1},
 		{"that is the truth", func() { p.release(time.Now().Add(time.Hour)) }, "Cluster erl.internal. has members whose probes still fail: only the others (1) stay in answers", 0},
 	} {
 		log := logged(t, step.do)

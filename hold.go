@@ -122,12 +122,13 @@ func (t *table) expire(now time.Time) (events []event, next time.Time, ok bool) 
 	edits := make(map[*cluster]*edit)
 	end := func(c *cluster) {
 		e := event{givenUp, c, c.roster.Load()}
+		t.doubtAfterHold(c)
+		edits[c] = t.endHold(c)
 		if t.config.namesAny(c.actual.objects) {
 			e = event{returned, c, c.actual}
 		}
 		t.dirty[c] = struct{}{}
 		events = append(events, e)
-		edits[c] = t.endHold(c)
 	}
 	for len(t.settles) > 0 && (t.settles[0].isOver() || !t.settles[0].at.After(now)) {
 		if s := t.settles[0]; !s.isOver() {
@@ -150,9 +151,17 @@ func (t *table) expire(now time.Time) (events []event, next time.Time, ok bool) 
 			t.putOff(d.doubt, now.Add(t.config.hold))
 		default:
 			c := d.doubt.cluster
+			before := t.listedIn(c, c.actual)
 			t.dirty[c] = struct{}{}
-			edits[c] = t.believe(c)
-			events = append(events, event{someStillFail, c, c.actual})
+			e := t.believe(c)
+			if held := edits[c]; held != nil { // until just now
+				held.roster = e.roster
+			} else {
+				edits[c] = e
+			}
+			if t.listedIn(c, c.actual) < before {
+				events = append(events, event{someStillFail, c, c.actual})
+			}
 		}
 	}
 	if len(edits) > 0 {
@@ -331,10 +340,10 @@ func (t *table) tell(events []event) {
 		case givenUp:
 			log.Warningf("Cluster %s has got no members again: the last ones (%d) are given up", name, members)
 		case someFail:
-			log.Warningf("Cluster %s has members whose probes fail together: all (%d) stay in answers until these succeed, or until nothing has changed for %s",
+			log.Warningf("Cluster %s has members whose probes fail together: all (%d) stay in answers until these succeed, or nothing gets better or worse for %s",
 				name, members, c.hold)
 		case someSucceed:
-			log.Infof("Cluster %s has first members whose probes succeed: all (%d) stay in answers until the others do, too, or until nothing has changed for %s",
+			log.Debugf("Cluster %s has first members whose probes succeed: all (%d) stay in answers until the others do, too, or no more do for %s",
 				name, members, c.hold)
 		case allSucceed:
 			log.Infof("Cluster %s has no members any more whose probes fail (%d)", name, members)

@@ -100,20 +100,24 @@ func (c *config) nameAll(r *roster) (nodes []node, left []leftOut) {
 
 // namesAny tells whether nameAll gives any candidate a longname, but mostly at the cost of
 // one.
-func (c *config) namesAny(objects []*kubeapi.Object) bool { return c.names(objects, includeAll) }
+func (c *config) namesAny(objects []*kubeapi.Object) bool {
+	return c.names(objects, func(*kubeapi.Member) bool { return true })
+}
 
-// passesAny tells whether any of those passes, likewise.
-func (c *config) passesAny(objects []*kubeapi.Object) bool { return c.names(objects, c.include) }
+// passesAny tells whether any of those passes and is not about to end, likewise.
+func (c *config) passesAny(objects []*kubeapi.Object) bool {
+	return c.names(objects, func(m *kubeapi.Member) bool { return !m.Terminating && c.include.passes(m) })
+}
 
-// names tells whether any candidate that i lets in has a longname.
-func (c *config) names(objects []*kubeapi.Object, i include) bool {
+// names tells whether any candidate that counts in one of its objects has a longname.
+func (c *config) names(objects []*kubeapi.Object, counts func(*kubeapi.Member) bool) bool {
 	has4, named6 := false, false
 	for _, o := range objects {
 		for at := range o.Members {
 			m := &o.Members[at]
 			is4 := m.Address.Is4()
 			has4 = has4 || is4
-			if !is4 && named6 || !i.passes(m) {
+			if !is4 && named6 || !counts(m) {
 				continue
 			}
 			_, _, p := c.naming.longname(o, m)
@@ -127,12 +131,10 @@ func (c *config) names(objects []*kubeapi.Object, i include) bool {
 		return named6
 	}
 	// One that has both addresses is known by the other.
-	for _, cand := range join(objects, i, c.source.Family) {
-		if _, _, p := c.nameOf(&cand); p == noProblem && cand.passes {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(join(objects, c.include, c.source.Family), func(cand candidate) bool {
+		_, _, p := c.nameOf(&cand)
+		return p == noProblem && slices.ContainsFunc(cand.entries, func(e entry) bool { return counts(e.member) })
+	})
 }
 
 // unitePorts lets nodes of one longname, which are next to each other, declare the same
