@@ -226,7 +226,7 @@ func TestMetadataIsNotCounted(t *testing.T) {
 func BenchmarkMetadata(b *testing.B) {
 	l := manyMembers(b, ipBlock, 1000)
 	r := new(dns.Msg).SetQuestion("erl.internal.", dns.TypeSRV)
-	state := request.Request{W: &discard{}, Req: r}
+	state := request.Request{W: newDiscard(false, false), Req: r}
 	for name, read := range map[string]func(context.Context){
 		"unread": func(context.Context) {},
 		"read": func(ctx context.Context) {

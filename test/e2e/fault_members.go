@@ -18,12 +18,16 @@ import (
 func memberRows() []row {
 	return []row{
 		{name: "fault-all-probes-fail", what: "all members stop being ready at once", try: probesFail},
-		{name: "fault-probes-one-by-one", what: "two members stop being ready at once, the others one after the other, and all get ready again one by one", try: func(s *stage) {
+		{name: "fault-probes-one-by-one", what: "two members stop being ready at once, the others one after the other; some get ready again, and stop once more; then all do one by one", try: func(s *stage) {
 			s.probes(func(ready func(pods ...bool)) {
 				ready(false, false, true, true, true)
 				s.doubted(2) // the third one lists everybody always
 				ready(false, false, false, true, true)
 				ready(false, false, false, false, true)
+				ready(false, false, false, false, false)
+				s.lasts(faultTime)
+				ready(false, false, true, false, false)
+				ready(true, false, true, true, false)
 				ready(false, false, false, false, false)
 				s.lasts(faultTime)
 				ready(false, false, true, false, false)
