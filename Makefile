@@ -60,8 +60,8 @@ IMAGE             ?= longnames/coredns:$(or $(VERSION),devel)
 BUILDAH           ?= buildah
 SOURCE_DATE_EPOCH ?= $(or $(shell git log -1 --format=%ct 2>/dev/null),0)
 image: export GOOS = linux
-image: build ## the container image IMAGE=name:tag, by buildah (BUILDAH=podman)
-	$(BUILDAH) build --platform linux/$(shell $(GO) env GOARCH) --timestamp $(SOURCE_DATE_EPOCH) --identity-label=false \
+image: build ## the container image IMAGE=name:tag, by buildah (BUILDAH=podman), for GOARCH=arm64 or another
+	$(BUILDAH) build --platform linux/$(or $(GOARCH),$(shell $(GO) env GOARCH)) --timestamp $(SOURCE_DATE_EPOCH) --identity-label=false \
 		--build-arg VERSION=$(VERSION) --build-arg COMMIT=$(COMMIT) -t $(IMAGE) .
 
 image-test: ## scenarios about the image and the SBOM; needs root

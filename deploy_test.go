@@ -5,6 +5,7 @@ import (
 	"io/fs"
 	"path/filepath"
 	"reflect"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -75,6 +76,57 @@ func TestDeployCorefilesAreAccepted(t *testing.T) {
 	}
 }
 
+// optionsIn gives the options of the one longnames block in a Corefile, each with its words, but for those that say where
+// members are read from and kept.
+func optionsIn(t *testing.T, text string) map[string]string {
+	t.Helper()
+	found := make(map[string]string)
+	blocks := serverBlocks(t, text)
+	if len(blocks) != 1 {
+		t.Fatalf("got %d blocks with longnames, want 1", len(blocks))
+	}
+	for c := blocks[0]; c.Next(); {
+		c.RemainingArgs()
+		for c.NextBlock() {
+			found[c.Val()] = strings.Join(c.RemainingArgs(), " ")
+		}
+	}
+	delete(found, "namespaces")
+	delete(found, "snapshot")
+	return found
+}
+
+// Clients that disconnect whom they miss are for `include all`, and who has lost a whole cluster needs time to see it.
+func TestDeployCorefilesHaveTheSameOptions(t *testing.T) {
+	want := map[string]string{
+		"selector": "beam", "include": "all", "group_by": "kubernetes.io/service-name", "basename": "label beam", "ttl": "0", "hold": "10m",
+	}
+	for path, text := range deployCorefiles(t) {
+		if strings.Contains(path, "stub-domain") {
+			continue
+		}
+		if got := optionsIn(t, text); !reflect.DeepEqual(got, want) {
+			t.Errorf("%s: got %q, want %q", path, got, want)
+		}
+	}
+}
+
+// Who applies deploy and follows docs/clients.md is answered: the Services there are clusters here, of the same basename.
+func TestDeployCorefilesTakeTheServicesOfClients(t *testing.T) {
+	const page = "docs/clients.md"
+	deployed := optionsIn(t, read(t, "deploy/base/Corefile"))
+	found := regexp.MustCompile("(?ms)^```corefile\n(.*?)^```$").FindStringSubmatch(section(t, page, "### Mode hostname"))
+	if found == nil {
+		t.Fatalf("%s: got no Corefile for mode hostname", page)
+	}
+	explained := optionsIn(t, found[1])
+	for _, option := range []string{"selector", "include", "group_by", "basename"} {
+		if deployed[option] != explained[option] {
+			t.Errorf("%s: got %q in deploy, want %q as in %s", option, deployed[option], explained[option], page)
+		}
+	}
+}
+
 // chartValues are the values of the chart coredns in github.com/coredns/helm that ours set. What is nested deeper is
 // passed on to Kubernetes as it is.
 type chartValues struct {
@@ -82,19 +134,11 @@ type chartValues struct {
 		Repository string `json:"repository"`
 		Tag        string `json:"tag"`
 	} `json:"image"`
-	ReplicaCount  int `json:"replicaCount"`
 	RollingUpdate struct {
 		MaxUnavailable any `json:"maxUnavailable"`
 		MaxSurge       any `json:"maxSurge"`
 	} `json:"rollingUpdate"`
-	Resources           map[string]any `json:"resources"`
-	PodDisruptionBudget map[string]any `json:"podDisruptionBudget"`
-	ServiceAccount      struct {
-		Create bool `json:"create"`
-	} `json:"serviceAccount"`
-	RBAC struct {
-		Create bool `json:"create"`
-	} `json:"rbac"`
+	Resources          map[string]any   `json:"resources"`
 	PodSecurityContext map[string]any   `json:"podSecurityContext"`
 	SecurityContext    map[string]any   `json:"securityContext"`
 	ExtraVolumes       []map[string]any `json:"extraVolumes"`
@@ -117,12 +161,13 @@ type chartServer struct {
 	} `json:"plugins"`
 }
 
-// chartCorefile renders server blocks as the chart's template of its ConfigMap does.
+// chartCorefile renders server blocks as the chart's template of its ConfigMap does. What is to the chart a scheme of its
+// own is the default to CoreDNS.
 func chartCorefile(servers []chartServer) string {
 	var b strings.Builder
 	for _, s := range servers {
 		for _, z := range s.Zones {
-			fmt.Fprintf(&b, "%s%s:%v ", z.Scheme, z.Zone, s.Port)
+			fmt.Fprintf(&b, "%s%s:%v ", strings.TrimPrefix(z.Scheme, "dns://"), z.Zone, s.Port)
 		}
 		b.WriteString("{\n")
 		for _, p := range s.Plugins {
@@ -138,6 +183,29 @@ func chartCorefile(servers []chartServer) string {
 		b.WriteString("}\n")
 	}
 	return b.String()
+}
+
+// The chart makes the ports of its Service of the zones: TCP is among them if each of a port's zones has both.
+func TestHelmValuesKeepTCPInTheService(t *testing.T) {
+	servers := helmValues(t).Servers
+	if len(servers) != 2 {
+		t.Fatalf("got %d server blocks, want 2", len(servers))
+	}
+	for _, s := range servers {
+		for _, z := range s.Zones {
+			if z.Scheme != "dns://" || !z.UseTCP {
+				t.Errorf("zone %s: got scheme %q and use_tcp %t, want dns:// and true", z.Zone, z.Scheme, z.UseTCP)
+			}
+		}
+	}
+}
+
+// Maps of a release are merged with ours, so that what is in ours is in nobody else's hands any more.
+func TestHelmValuesLeaveTheResourcesOfTheRelease(t *testing.T) {
+	got, want := helmValues(t).Resources, map[string]any{"limits": map[string]any{"cpu": nil}}
+	if !reflect.DeepEqual(got, want) {
+		t.Errorf("got %v, want %v", got, want)
+	}
 }
 
 // helmValues gives the values of both files.
@@ -208,3 +276,5 @@ func TestDeployCorefilesOfTheClusterBeginAlike(t *testing.T) {
 		t.Errorf("got\n%q\nand\n%q", ours[0], stub[0])
 	}
 }
+
+func TestDeployLinks(t *testing.T) { leadSomewhere(t, "deploy/README.md") }

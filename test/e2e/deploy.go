@@ -142,7 +142,7 @@ func (t *trial) deployed(namespace string, selector map[string]string) []corev1.
 	return out
 }
 
-// asked asks a server over UDP, and gives the data of its answer.
+// asked asks a server over UDP, at port 53 if it names no other, and gives the data of its answer.
 func (t *trial) asked(server, name, qtype string) ([]string, error) {
 	m, err := t.query(server, name, qtype)
 	if err != nil {
@@ -157,7 +157,10 @@ func (t *trial) asked(server, name, qtype string) ([]string, error) {
 func (t *trial) query(server, name, qtype string) (*dns.Msg, error) {
 	ctx, cancel := context.WithTimeout(t.ctx, 5*time.Second)
 	defer cancel()
-	raw, err := t.plane.dial(ctx, "udp", net.JoinHostPort(server, "53"))
+	if _, _, err := net.SplitHostPort(server); err != nil {
+		server = net.JoinHostPort(server, "53")
+	}
+	raw, err := t.plane.dial(ctx, "udp", server)
 	if err != nil {
 		return nil, err
 	}

@@ -1,8 +1,6 @@
 package main
 
 import (
-	"errors"
-	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -12,11 +10,8 @@ import (
 	authenticationv1 "k8s.io/api/authentication/v1"
 	authorizationv1 "k8s.io/api/authorization/v1"
 	corev1 "k8s.io/api/core/v1"
-	networkingv1 "k8s.io/api/networking/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/labels"
-	"k8s.io/apimachinery/pkg/util/intstr"
 	"k8s.io/client-go/kubernetes"
 )
 
@@ -151,113 +146,4 @@ func (t *trial) refused(pod corev1.Pod, namespace string) {
 			t.failf("%s may %s: %v", pod.Spec.ServiceAccountName, what, err)
 		}
 	}
-}
-
-// peerOf is who may be at one end of a connection, as network policies see it.
-type peerOf struct {
-	what      string
-	namespace map[string]string // labels; none for who is no pod
-	pod       map[string]string
-}
-
-// connection is one that network policies are asked about.
-type connection struct {
-	peer     peerOf
-	egress   bool
-	port     int32
-	protocol corev1.Protocol
-	allowed  bool
-}
-
-// connects wants the network policies of a pod's namespace to allow just what they should. There is no network here that
-// would heed them, so they are taken at their word.
-// https://kubernetes.io/docs/concepts/services-networking/network-policies
-func (t *trial) connects(pod corev1.Pod, connections ...connection) {
-	list, err := t.client.NetworkingV1().NetworkPolicies(pod.Namespace).List(t.ctx, metav1.ListOptions{})
-	t.must(err)
-	for _, c := range connections {
-		got, err := c.judge(pod, list.Items)
-		t.must(err)
-		if got != c.allowed {
-			t.failf("egress %t, %s, port %d/%s: got allowed %t, want %t", c.egress, c.peer.what, c.port, c.protocol, got, c.allowed)
-		}
-	}
-	t.note("network policies allow %d connections as they should", len(connections))
-}
-
-// judge tells whether one of the policies that are about the pod and the direction allows a connection, or none is.
-func (c connection) judge(pod corev1.Pod, policies []networkingv1.NetworkPolicy) (bool, error) {
-	direction := networkingv1.PolicyTypeIngress
-	if c.egress {
-		direction = networkingv1.PolicyTypeEgress
-	}
-	isolated := false
-	for _, p := range policies {
-		selected, err := matches(&p.Spec.PodSelector, pod.Labels)
-		if err != nil {
-			return false, err
-		}
-		if !selected || !slices.Contains(p.Spec.PolicyTypes, direction) {
-			continue
-		}
-		isolated = true
-		rules := p.Spec.Ingress
-		if c.egress {
-			rules = nil
-			for _, r := range p.Spec.Egress {
-				rules = append(rules, networkingv1.NetworkPolicyIngressRule{From: r.To, Ports: r.Ports})
-			}
-		}
-		for _, r := range rules {
-			yes, err := c.ruled(r)
-			if yes || err != nil {
-				return yes, err
-			}
-		}
-	}
-	return !isolated, nil
-}
-
-// ruled tells whether a rule allows the connection.
-func (c connection) ruled(r networkingv1.NetworkPolicyIngressRule) (bool, error) {
-	port := len(r.Ports) == 0
-	for _, p := range r.Ports {
-		if p.Port == nil || p.Port.Type != intstr.Int || p.EndPort != nil || p.Protocol == nil {
-			return false, errors.New("a policy names a port other than by a number and a protocol")
-		}
-		port = port || p.Port.IntVal == c.port && *p.Protocol == c.protocol
-	}
-	if !port || len(r.From) == 0 {
-		return port, nil
-	}
-	for _, from := range r.From {
-		if from.IPBlock != nil {
-			return false, errors.New("a policy names addresses")
-		}
-		namespace, err := matches(from.NamespaceSelector, c.peer.namespace)
-		if err != nil {
-			return false, err
-		}
-		pod := true
-		if from.PodSelector != nil {
-			if pod, err = matches(from.PodSelector, c.peer.pod); err != nil {
-				return false, err
-			}
-		}
-		if namespace && pod && c.peer.namespace != nil {
-			return true, nil
-		}
-	}
-	return false, nil
-}
-
-func matches(selector *metav1.LabelSelector, of map[string]string) (bool, error) {
-	if selector == nil {
-		return false, errors.New("a policy is about its own namespace")
-	}
-	s, err := metav1.LabelSelectorAsSelector(selector)
-	if err != nil {
-		return false, fmt.Errorf("selector: %w", err)
-	}
-	return s.Matches(labels.Set(of)), nil
 }

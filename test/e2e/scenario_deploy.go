@@ -2,9 +2,11 @@ package main
 
 import (
 	"fmt"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 
 	"github.com/miekg/dns"
@@ -22,6 +24,10 @@ func deployScenarios() []scenario {
 		{"deploy-standalone-namespaced", tryNamespaced},
 		{"deploy-stub-domain", tryStubDomain},
 		{"deploy-cluster-dns", tryClusterDNS},
+		{"deploy-clients", tryDeployedClients},
+		{"deploy-rollback", tryRollback},
+		{"deploy-container-restart", tryContainerRestart},
+		{"deploy-another-namespace", tryAnotherNamespace},
 	}
 }
 
@@ -31,14 +37,17 @@ var ours = map[string]string{"app.kubernetes.io/name": "longnames"}
 // kubeDNS labels the pods of the cluster's DNS.
 var kubeDNS = map[string]string{"k8s-app": "kube-dns"}
 
+// deployedBasename is what the nodes of deployments are called: not as their Service is.
+const deployedBasename = "store"
+
 // beamService is a Service as deploy/README.md wants it.
 func beamService(t *trial, namespace string) {
-	t.service(namespace, "shop", withLabels(map[string]string{"beam": "true"}))
+	t.service(namespace, "shop", withLabels(map[string]string{"beam": deployedBasename}))
 }
 
 // deployedNodes are real nodes behind it, which ask a nameserver for the cluster.
 func deployedNodes(t *trial, namespace, nameserver string) *nodes {
-	n := &nodes{basename: "shop", mode: "ip", kind: "srv", ask: "shop." + namespace + ".svc.erl.internal"}
+	n := &nodes{basename: deployedBasename, mode: "ip", kind: "srv", ask: "shop." + namespace + ".svc.erl.internal"}
 	t.exactly(namespace, podPolicy{process: n.process(t), servers: []string{nameserver}})
 	beamService(t, namespace)
 	return n
@@ -46,7 +55,8 @@ func deployedNodes(t *trial, namespace, nameserver string) *nodes {
 
 func tryStandalone(t *trial) {
 	t.beam()
-	t.ownCluster("longnames")
+	t.ownCluster()
+	t.adopt("longnames", podPolicy{container: t.contain, servers: []string{upstreamAddress}, families: "46"})
 	t.apply(overlay("standalone"))
 	t.rolledOut("longnames", "longnames")
 	pods := t.deployed("longnames", ours)
@@ -56,9 +66,10 @@ func tryStandalone(t *trial) {
 	members := t.podsOf("prod", "shop", 3)
 	hosts := addressesOf(members)
 	t.answersAt(address, n.ask, "SRV", hosts...)
-	t.answersAt(address, n.ask, "TXT", longnames("shop", hosts)...)
+	t.answersAt(address, n.ask, "TXT", longnames(deployedBasename, hosts)...)
 	t.answersAt(address, n.ask, "A", hosts...)
 	t.digsShort(members[0], n.ask, "SRV", srv(4369, hosts...)...)
+	t.answersAt(t.secondAddress("longnames", "longnames"), n.ask, "SRV", hosts...)
 	t.mesh(n, members)
 
 	for _, pod := range pods {
@@ -85,39 +96,44 @@ func tryStandalone(t *trial) {
 	t.deletes(overlay("standalone"))
 }
 
+// secondAddress gives the address of a Service in the other family, IPv6.
+func (t *trial) secondAddress(namespace, service string) string {
+	s, err := t.client.CoreV1().Services(namespace).Get(t.ctx, service, metav1.GetOptions{})
+	t.must(err)
+	if len(s.Spec.ClusterIPs) != 2 || !netip.MustParseAddr(s.Spec.ClusterIPs[1]).Is6() {
+		t.failf("service %s has the addresses %q, want one of each family", service, s.Spec.ClusterIPs)
+	}
+	return s.Spec.ClusterIPs[1]
+}
+
 // standaloneConnections are those that matter, allowed or not.
 func standaloneConnections() []connection {
-	ns := func(name string, more ...string) map[string]string {
-		out := map[string]string{"kubernetes.io/metadata.name": name}
-		for _, label := range more {
-			out[label] = "true"
-		}
-		return out
-	}
-	node := peerOf{what: "a pod of a namespace with nodes", namespace: ns("prod", "beam"), pod: app("shop")}
-	stranger := peerOf{what: "a pod of another namespace", namespace: ns("other"), pod: app("shop")}
-	clusterDNS := peerOf{what: "the cluster's DNS", namespace: ns("kube-system"), pod: kubeDNS}
-	system := peerOf{what: "another pod of kube-system", namespace: ns("kube-system"), pod: app("other")}
-	double := peerOf{what: "who has the labels of the cluster's DNS elsewhere", namespace: ns("other"), pod: kubeDNS}
-	prometheus := peerOf{what: "Prometheus", namespace: ns("monitoring"), pod: app("prometheus")}
+	node := peerOf{what: "a pod of a namespace with nodes", namespace: labelsOfNamespace("prod", "beam"), pod: app("shop")}
+	stranger := peerOf{what: "a pod of another namespace", namespace: labelsOfNamespace("other"), pod: app("shop")}
+	clusterDNS := peerOf{what: "the cluster's DNS", namespace: labelsOfNamespace("kube-system"), pod: kubeDNS}
+	system := peerOf{what: "another pod of kube-system", namespace: labelsOfNamespace("kube-system"), pod: app("other")}
+	double := peerOf{what: "who has the labels of the cluster's DNS elsewhere", namespace: labelsOfNamespace("other"), pod: kubeDNS}
+	prometheus := peerOf{what: "Prometheus", namespace: labelsOfNamespace("monitoring"), pod: app("prometheus")}
+	host := peerOf{what: "a host", address: netip.MustParseAddr("192.168.1.10")}
 	api := peerOf{what: "the API server"}
-	return []connection{
-		{node, false, 1053, corev1.ProtocolUDP, true},
-		{node, false, 1053, corev1.ProtocolTCP, true},
-		{node, false, 9153, corev1.ProtocolTCP, false},
-		{node, false, 8080, corev1.ProtocolTCP, false},
-		{stranger, false, 1053, corev1.ProtocolUDP, false},
-		{clusterDNS, false, 1053, corev1.ProtocolUDP, true},
-		{clusterDNS, false, 1053, corev1.ProtocolTCP, true},
-		{system, false, 1053, corev1.ProtocolUDP, false},
-		{double, false, 1053, corev1.ProtocolUDP, false},
-		{prometheus, false, 9153, corev1.ProtocolTCP, true},
-		{prometheus, false, 1053, corev1.ProtocolTCP, false},
-		{api, true, 443, corev1.ProtocolTCP, true},
-		{api, true, 6443, corev1.ProtocolTCP, true},
-		{api, true, 80, corev1.ProtocolTCP, false},
-		{clusterDNS, true, 53, corev1.ProtocolUDP, false},
-	}
+	return slices.Concat(
+		both(node, false, 1053, true),
+		both(clusterDNS, false, 1053, true),
+		both(stranger, false, 1053, false),
+		both(host, false, 1053, false),
+		both(clusterDNS, true, 53, false),
+		[]connection{
+			{node, false, 9153, corev1.ProtocolTCP, false},
+			{node, false, 8080, corev1.ProtocolTCP, false},
+			{system, false, 1053, corev1.ProtocolUDP, false},
+			{double, false, 1053, corev1.ProtocolUDP, false},
+			{prometheus, false, 9153, corev1.ProtocolTCP, true},
+			{prometheus, false, 1053, corev1.ProtocolTCP, false},
+			{api, true, 443, corev1.ProtocolTCP, true},
+			{api, true, 6443, corev1.ProtocolTCP, true},
+			{api, true, 80, corev1.ProtocolTCP, false},
+		},
+	)
 }
 
 // snapshots wants a snapshot to be in the volume that the pod has for it.
@@ -168,30 +184,38 @@ func (t *trial) disrupts(name string) {
 	}
 }
 
-// changesCorefile rolls a change out, and one that CoreDNS cannot read, which goes no further than one pod.
-func (t *trial) changesCorefile(address, name string) {
+// standaloneWith writes an overlay on top of overlays/standalone, as deploy/README.md says how, in which something of the
+// Corefile is another.
+func (t *trial) standaloneWith(dir, from, to string) string {
 	corefile, err := os.ReadFile(filepath.Join(deployDir, "base", "Corefile"))
 	t.must(err)
-	change := func(dir, from, to string) string {
-		if !strings.Contains(string(corefile), from) {
-			t.failf("the base's Corefile has no %q", from)
-		}
-		return t.ownOverlay(dir, `resources: [DEPLOY/overlays/standalone]
-configMapGenerator:
-- {name: longnames, namespace: longnames, behavior: replace, files: [Corefile]}
-`, map[string]string{"Corefile": strings.Replace(string(corefile), from, to, 1)})
+	if !strings.Contains(string(corefile), from) {
+		t.failf("the base's Corefile has no %q", from)
 	}
-	t.apply(change("broken", "ttl 0", "ttl a-while"))
+	return t.ownOverlay(dir, `resources: [DEPLOY/overlays/standalone]
+configMapGenerator:
+- {name: longnames, behavior: replace, files: [Corefile], options: {immutable: true}}
+`, map[string]string{"Corefile": strings.Replace(string(corefile), from, to, 1)})
+}
+
+// changesCorefile rolls a change out, and one that CoreDNS cannot read, which goes no further than one pod.
+func (t *trial) changesCorefile(address, name string) {
+	t.apply(t.standaloneWith("broken", "ttl 0", "ttl a-while"))
 	t.soon("a pod cannot read the Corefile", func() error { return t.oneSays(`expected TTL|ttl`) })
 	t.stillReady("longnames")
 
-	t.apply(change("changed", "ttl 0", "ttl 7"))
+	t.apply(t.standaloneWith("changed", "ttl 0", "ttl 7"))
 	t.rolledOut("longnames", "longnames")
 	t.deployed("longnames", ours)
-	t.soon("the change is seen", func() error {
+	t.answersWithTTL(address, name, 7)
+}
+
+// answersWithTTL waits until a server answers with a TTL.
+func (t *trial) answersWithTTL(address, name string, want uint32) {
+	t.soon(fmt.Sprintf("answers have TTL %d", want), func() error {
 		m, err := t.query(address, name, "A")
-		if err == nil && (len(m.Answer) == 0 || m.Answer[0].Header().Ttl != 7) {
-			err = fmt.Errorf("got %s", m)
+		if err == nil && (len(m.Answer) == 0 || m.Answer[0].Header().Ttl != want) {
+			err = fmt.Errorf("got %s, want TTL %d", m, want)
 		}
 		return err
 	})

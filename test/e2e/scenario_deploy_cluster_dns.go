@@ -1,6 +1,8 @@
 package main
 
 import (
+	"os"
+	"path/filepath"
 	"regexp"
 	"strings"
 
@@ -32,7 +34,7 @@ func tryClusterDNS(t *trial) {
 			t.failf("%s runs %s", pod.Name, image)
 		}
 	}
-	t.differs(overlay("cluster-dns/corefile"), "selector beam=true")
+	t.differs(overlay("cluster-dns/corefile"), "basename label beam")
 	t.apply(overlay("cluster-dns/corefile"), "--force-conflicts")
 	pods := t.reloads()
 	stop()
@@ -58,6 +60,47 @@ func tryClusterDNS(t *trial) {
 	t.deployed("kube-system", kubeDNS)
 	stop()
 	t.neverDropped(n, members)
+	t.goesBack(questions)
+}
+
+// goesBack takes the cluster's DNS back to the image that it had, as deploy/README.md says how: first the Corefile, when no
+// node asks any more, then the image, by the number of its revision.
+func (t *trial) goesBack(questions []plainQuestion) {
+	t.scale("deployments", "prod", 0)
+	t.podsOf("prod", "shop", 0)
+	stop := t.stream(clusterDNS, "kubernetes.default.svc.cluster.local", kubernetesAddress)
+	text, err := os.ReadFile(filepath.Join(overlay("cluster-dns/corefile"), "Corefile"))
+	t.must(err)
+	without, _, ok := strings.Cut(string(text), "\n# Every Service")
+	if !ok {
+		t.failf("the Corefile has no comment before our block")
+	}
+	t.apply(t.ownOverlay("back", `generatorOptions: {disableNameSuffixHash: true}
+configMapGenerator:
+- {name: coredns, namespace: kube-system, files: [Corefile]}
+`, map[string]string{"Corefile": without}), "--force-conflicts")
+	t.reloads()
+	t.isBefore("2", "longnames/coredns:")
+	t.isBefore("1", "coredns/coredns:")
+	t.kubectl("rollout", "undo", "-n", "kube-system", "deployment/coredns", "--to-revision=1")
+	t.rolledOut("kube-system", "coredns")
+	for _, pod := range t.deployed("kube-system", kubeDNS) {
+		if image := pod.Spec.Containers[0].Image; !strings.HasPrefix(image, "coredns/coredns:") {
+			t.failf("%s runs %s", pod.Name, image)
+		}
+	}
+	stop()
+	for _, q := range questions {
+		t.answersAt(clusterDNS, q.name, q.qtype, q.want...)
+	}
+}
+
+// isBefore wants a revision of the cluster's DNS to have an image.
+func (t *trial) isBefore(revision, image string) {
+	out := t.kubectl("rollout", "history", "-n", "kube-system", "deployment/coredns", "--revision="+revision)
+	if !regexp.MustCompile(`(?m)^\s+Image:\s+` + regexp.QuoteMeta(image)).MatchString(out) {
+		t.failf("revision %s has not the image %s: %s", revision, image, out)
+	}
 }
 
 // differs wants `kubectl diff` to show a line, as deploy/README.md has people look.

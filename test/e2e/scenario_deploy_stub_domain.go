@@ -4,7 +4,10 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
+
+	corev1 "k8s.io/api/core/v1"
 )
 
 // stubAddress is that of Service longnames in the overlays that need to know it.
@@ -46,6 +49,9 @@ components:
 	t.mesh(n, members)
 
 	node := t.nodeLocalDNS()
+	for _, pod := range t.deployed("longnames", ours) {
+		t.connects(pod, nodeConnections()...)
+	}
 	for name, want := range map[string]string{"kubernetes.default.svc.cluster.local": kubernetesAddress, upstreamName: upstreamAnswer} {
 		t.digsAt(node, name, "A", want)
 	}
@@ -58,6 +64,15 @@ components:
 	members = t.podsOf("prod", "shop", 2)
 	t.answersAt(stubAddress, n.ask, "A", addressesOf(members)...)
 	t.digsAt(node, n.ask, "A", addressesOf(members)...) // nothing keeps what it answered before
+}
+
+// nodeConnections are those from nodes, with NodeLocal DNSCache. Where the network has a tunnel, nodes may come from an
+// address of the pods' network, which has to be added.
+func nodeConnections() []connection {
+	node := peerOf{what: "a node", address: netip.MustParseAddr("192.168.1.10")}
+	tunnel := peerOf{what: "a node, from its tunnel", address: netip.MustParseAddr("10.244.1.0")}
+	return slices.Concat(both(node, false, 1053, true), both(tunnel, false, 1053, false),
+		[]connection{{node, false, 9153, corev1.ProtocolTCP, false}, {node, true, 53, corev1.ProtocolUDP, false}})
 }
 
 // The addresses on which NodeLocal DNSCache listens on each node.

@@ -17,6 +17,7 @@ func imageScenarios() []scenario {
 	return []scenario{
 		{"image-reproducible", tryReproducible},
 		{"image-runs", tryImage},
+		{"image-architectures", tryArchitectures},
 		{"image-sbom", trySBOM},
 	}
 }

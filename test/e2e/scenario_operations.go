@@ -6,9 +6,6 @@ import (
 	"strings"
 
 	"github.com/miekg/dns"
-	networkingv1 "k8s.io/api/networking/v1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"sigs.k8s.io/yaml"
 )
 
 // operationsPage is where operators read who may ask.
@@ -85,23 +82,4 @@ func (t *trial) inOurs(corefile, namespace, friend string) string {
 		t.failf("a Corefile does not allow %s:\n%s", exampleNetwork, corefile)
 	}
 	return out
-}
-
-// tryNetworkPolicies has the API server look at them: it knows every field.
-func tryNetworkPolicies(t *trial) {
-	ns := t.namespace("prod", podPolicy{})
-	for _, text := range t.examples("yaml") {
-		var policy networkingv1.NetworkPolicy
-		t.must(yaml.UnmarshalStrict([]byte(text), &policy))
-		if policy.Kind != "NetworkPolicy" {
-			t.failf("%s: got a %s, want a NetworkPolicy", operationsPage, policy.Kind)
-		}
-		policy.Namespace = ns
-		made, err := t.client.NetworkingV1().NetworkPolicies(ns).Create(t.ctx, &policy, metav1.CreateOptions{FieldValidation: "Strict"})
-		t.must(err)
-		// What the API server understands is what was written.
-		if len(made.Spec.Ingress) != len(policy.Spec.Ingress) || len(made.Spec.Ingress) == 0 {
-			t.failf("%s: got %d rules, want %d", policy.Name, len(made.Spec.Ingress), len(policy.Spec.Ingress))
-		}
-	}
 }

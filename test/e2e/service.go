@@ -33,41 +33,49 @@ func (t *trial) serveAPI() {
 	t.relayTCP(netip.MustParseAddrPort(kubernetesAddress+":443"), func() (netip.AddrPort, error) { return api, nil })
 }
 
-// serveService does what kube-proxy does for a Service: what comes to its address goes to one of its endpoints that are
-// ready, and comes from us. It gives the address.
+// serveService does what kube-proxy does for a Service: what comes to one of its addresses goes to one of its endpoints of
+// the same family that are ready, and comes from us. It gives the first address.
 func (t *trial) serveService(namespace, name string) string {
 	s, err := t.client.CoreV1().Services(namespace).Get(t.ctx, name, metav1.GetOptions{})
 	t.must(err)
 	endpoints := t.followEndpoints(namespace, name)
-	t.reach(s.Spec.ClusterIP)
-	address := netip.MustParseAddr(s.Spec.ClusterIP)
-	for _, port := range s.Spec.Ports {
-		pick := func() (netip.AddrPort, error) {
-			ready := (*endpoints.Load())[port.Name]
-			if len(ready) == 0 {
-				return netip.AddrPort{}, fmt.Errorf("service %s has no endpoint for port %s", name, port.Name)
+	for _, text := range s.Spec.ClusterIPs {
+		t.reach(text)
+		address := netip.MustParseAddr(text)
+		for _, port := range s.Spec.Ports {
+			pick := func() (netip.AddrPort, error) {
+				ready := (*endpoints.Load())[endpointPort{port.Name, address.Is6()}]
+				if len(ready) == 0 {
+					return netip.AddrPort{}, fmt.Errorf("service %s has no endpoint for port %s of %s", name, port.Name, address)
+				}
+				return ready[rand.IntN(len(ready))], nil //nolint:gosec // it is for nobody to guess
 			}
-			return ready[rand.IntN(len(ready))], nil //nolint:gosec // it is for nobody to guess
-		}
-		at := netip.AddrPortFrom(address, uint16(port.Port)) //nolint:gosec // it is a port
-		if port.Protocol == corev1.ProtocolUDP {
-			t.relayUDP(at, pick)
-		} else {
-			t.relayTCP(at, pick)
+			at := netip.AddrPortFrom(address, uint16(port.Port)) //nolint:gosec // it is a port
+			if port.Protocol == corev1.ProtocolUDP {
+				t.relayUDP(at, pick)
+			} else {
+				t.relayTCP(at, pick)
+			}
 		}
 	}
 	return s.Spec.ClusterIP
 }
 
-// reach gives the bridge an address.
-func (t *trial) reach(address string) {
-	t.must(batch(t.ctx, in(t.plane.name, "addr add "+address+"/8 dev br0")...))
+// endpointPort is a port of a Service, by its name, in one of the families.
+type endpointPort struct {
+	name  string
+	inet6 bool
 }
 
-// followEndpoints keeps the endpoints of a Service that are ready, by the name of the port.
-func (t *trial) followEndpoints(namespace, service string) *atomic.Pointer[map[string][]netip.AddrPort] {
-	var out atomic.Pointer[map[string][]netip.AddrPort]
-	out.Store(&map[string][]netip.AddrPort{})
+// reach gives the bridge an address.
+func (t *trial) reach(address string) {
+	t.must(batch(t.ctx, in(t.plane.name, "addr add "+prefix(netip.MustParseAddr(address))+" dev br0")...))
+}
+
+// followEndpoints keeps the endpoints of a Service that are ready.
+func (t *trial) followEndpoints(namespace, service string) *atomic.Pointer[map[endpointPort][]netip.AddrPort] {
+	var out atomic.Pointer[map[endpointPort][]netip.AddrPort]
+	out.Store(&map[endpointPort][]netip.AddrPort{})
 	factory := informers.NewSharedInformerFactoryWithOptions(t.client, 0, informers.WithNamespace(namespace),
 		informers.WithTweakListOptions(func(o *metav1.ListOptions) { o.LabelSelector = discoveryv1.LabelServiceName + "=" + service }))
 	slices := factory.Discovery().V1().EndpointSlices()
@@ -85,16 +93,17 @@ func (t *trial) followEndpoints(namespace, service string) *atomic.Pointer[map[s
 	return &out
 }
 
-func readyEndpoints(slices []*discoveryv1.EndpointSlice) map[string][]netip.AddrPort {
-	out := make(map[string][]netip.AddrPort)
+func readyEndpoints(slices []*discoveryv1.EndpointSlice) map[endpointPort][]netip.AddrPort {
+	out := make(map[endpointPort][]netip.AddrPort)
 	for _, s := range slices {
 		for _, port := range s.Ports {
 			for _, e := range s.Endpoints {
-				if s.AddressType != discoveryv1.AddressTypeIPv4 || e.Conditions.Ready != nil && !*e.Conditions.Ready {
+				if s.AddressType == discoveryv1.AddressTypeFQDN || e.Conditions.Ready != nil && !*e.Conditions.Ready {
 					continue
 				}
 				at := netip.AddrPortFrom(netip.MustParseAddr(e.Addresses[0]), uint16(*port.Port)) //nolint:gosec // it is a port
-				out[*port.Name] = append(out[*port.Name], at)
+				of := endpointPort{*port.Name, at.Addr().Is6()}
+				out[of] = append(out[of], at)
 			}
 		}
 	}
