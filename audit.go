@@ -24,11 +24,18 @@ type audit struct {
 	table  *table
 	known  map[*cluster]census
 	counts map[prometheus.Gauge]int
+	begin  time.Time
+	// ignorant is whether the members of the block are not known.
+	ignorant bool
+	// settled is whether all that there was at the start has been looked at, so that what is
+	// missing from then on has been lost.
+	settled bool
 }
 
 // census is what there is to tell of a cluster.
 type census struct {
 	members  int // that are listed
+	peak     peak
 	held     bool
 	doubted  bool
 	findings findings
@@ -54,11 +61,16 @@ const (
 )
 
 func newAudit(c *config, t *table) *audit {
-	a := &audit{config: c, table: t, known: make(map[*cluster]census), counts: make(map[prometheus.Gauge]int)}
-	for _, p := range append(leftOutProblems, undeclaredPort) {
+	a := &audit{config: c, table: t, known: make(map[*cluster]census), counts: make(map[prometheus.Gauge]int), begin: time.Now()}
+	for _, p := range append(leftOutProblems, undeclaredPort, tooMany) {
 		a.countFinding(p, 0) // so that it is there
 	}
 	a.countCluster(census{}, 0)
+	for _, events := range []*prometheus.CounterVec{clusterFalls, holdsBegun} {
+		events.WithLabelValues(c.name()).Add(0) // or the first one would not be seen as an increase
+	}
+	a.ignorant = !t.known()
+	countIgnorant(c.name(), ones[a.ignorant])
 	return a
 }
 
@@ -72,7 +84,8 @@ func (a *audit) count(gauge *prometheus.GaugeVec, delta int, labels ...string) {
 
 func (a *audit) countFinding(p problem, delta int) {
 	switch p {
-	case tooMany: // that is no member
+	case tooMany:
+		a.count(truncatedClusters, delta)
 	case undeclaredPort:
 		a.count(defaultPorts, delta)
 	default:
@@ -80,13 +93,15 @@ func (a *audit) countFinding(p problem, delta int) {
 	}
 }
 
+// ones counts a condition.
+var ones = map[bool]int{true: 1}
+
 // countCluster counts one cluster in or out.
 func (a *audit) countCluster(c census, delta int) {
 	a.count(listedMembers, delta*c.members)
 	a.count(nonEmptyClusters, delta*min(1, c.members))
-	one := map[bool]int{true: 1}
-	a.count(heldClusters, delta*one[c.held])
-	a.count(doubtedClusters, delta*one[c.doubted])
+	a.count(heldClusters, delta*ones[c.held])
+	a.count(doubtedClusters, delta*ones[c.doubted])
 	for f := range c.findings {
 		a.countFinding(f.problem, delta)
 	}
@@ -98,6 +113,15 @@ func (a *audit) close() {
 		gauge.Sub(float64(n))
 	}
 	clear(a.counts)
+	a.learn()
+}
+
+// learn takes note that the members are known, or that it does not matter any more.
+func (a *audit) learn() {
+	if a.ignorant {
+		a.ignorant = false
+		countIgnorant(a.config.name(), -1)
+	}
 }
 
 func (a *audit) run(ctx context.Context) {
@@ -119,9 +143,25 @@ func (a *audit) run(ctx context.Context) {
 
 // look audits the clusters that have changed.
 func (a *audit) look() {
+	settled := a.settled
+	a.settled = a.table.synced.Load() // before what is looked at is taken: it has all of the start
+	window := a.window()
 	var fresh []finding
-	for _, s := range a.table.takeDirty() {
+	var fallen []loss
+	states := a.table.takeDirty()
+	if a.table.known() { // after that, which waits for a table that inherits
+		a.learn()
+	}
+	for _, s := range states {
 		before, now := a.known[s.cluster], a.find(s)
+		if settled {
+			now.peak = before.peak.after(window, before.members, now.members)
+		} else {
+			now.peak = newPeak(window, now.members)
+		}
+		if now.peak.fallen && !before.peak.fallen {
+			fallen = append(fallen, loss{s.cluster, now.peak.most(), now.members})
+		}
 		for f := range now.findings {
 			if _, ok := before.findings[f]; !ok {
 				fresh = append(fresh, f)
@@ -140,6 +180,7 @@ func (a *audit) look() {
 		}
 		a.log(f)
 	}
+	a.tell(fallen)
 }
 
 // find looks for those who are left out among all that there are, held or not: they may be
@@ -184,7 +225,7 @@ func (a *audit) find(s state) census {
 	if len(found) == 0 {
 		found = nil // and not a map for each cluster
 	}
-	return census{listed(nodes), held, s.actual.doubted, found}
+	return census{members: listed(nodes), held: held, doubted: s.actual.doubted, findings: found}
 }
 
 // listed counts the longnames of nodes that are listed; the nodes are ordered by them.

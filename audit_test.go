@@ -150,7 +150,12 @@ func TestAuditSaysWhatNoMessageCanHold(t *testing.T) {
 			t.Errorf("%d members: got truncated %t, want %t", members, got, want == 1)
 		}
 		b := l.blocks[0]
-		log := logged(t, newAudit(b.config, b.table).look)
+		audit := newAudit(b.config, b.table)
+		log := logged(t, audit.look)
+		if got := testutil.ToFloat64(truncatedClusters.WithLabelValues("erl.internal.")); got != float64(want) {
+			t.Errorf("%d members: got %v truncated clusters, want %d", members, got, want)
+		}
+		audit.close()
 		if got := strings.Count(log, "64 KiB"); got != want {
 			t.Errorf("%d members: got %d lines, want %d: %q", members, got, want, log)
 		}

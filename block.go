@@ -57,7 +57,6 @@ func (b *block) start(old *block) {
 		lastContact.WithLabelValues(b.config.name()).SetToCurrentTime() // or it would be missing as long as nobody answers
 	}
 	b.wg.Go(func() { b.table.run(b.ctx) })
-	b.wg.Go(func() { newAudit(b.config, b.table).run(b.ctx) })
 	b.limit = b.config.startupTimeout
 	goesOn := old != nil && b.goOn(old)
 	if file := b.config.source.Snapshot; file != "" {
@@ -73,6 +72,7 @@ func (b *block) start(old *block) {
 			old.config.hold != b.config.hold && old.table.departs()
 		b.table.inherit(old.table)
 	}
+	b.wg.Go(func() { newAudit(b.config, b.table).run(b.ctx) }) // by now it is known what a reload goes on with
 	if b.notices != nil {
 		b.source.Join(b.notices)
 	}

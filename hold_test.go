@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/miekg/dns"
+	"github.com/prometheus/client_golang/prometheus/testutil"
 
 	"github.com/longnames/longnames/kubeapi"
 )
@@ -655,6 +656,32 @@ func TestHoldIsLogged(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+func TestHoldsAreCounted(t *testing.T) {
+	c := configOf(t, "longnames holds.internal {\n group_by app\n}")
+	cluster := func(name string) *kubeapi.Object {
+		return labelled(c, labels{"app": name}, slice(name, endpoint("p0", "10.0.0.1")))
+	}
+	table := tableOf(c, cluster("a"), cluster("b"))
+	before := testutil.ToFloat64(holdsBegun.WithLabelValues("holds.internal."))
+	for _, step := range []struct {
+		name string
+		do   func()
+		want float64
+	}{
+		{"one is lost", func() { table.Apply(gone(cluster("a")), 2) }, 1},
+		{"it is still", func() { table.Apply(nil, 3) }, 1},
+		{"it is back", func() { apply(table, cluster("a")) }, 1},
+		{"two are lost", func() { table.Apply(gone(cluster("a"), cluster("b")), 4) }, 3},
+		{"a reload goes on", func() { tableOf(c).inherit(table) }, 3},
+		{"they are given up", func() { table.release(time.Now().Add(time.Hour)) }, 3},
+	} {
+		logged(t, step.do)
+		if got := testutil.ToFloat64(holdsBegun.WithLabelValues("holds.internal.")) - before; got != step.want {
+			t.Errorf("%s: got %v, want %v", step.name, got, step.want)
+		}
 	}
 }
 

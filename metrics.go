@@ -13,9 +13,15 @@ var (
 
 	nonEmptyClusters = gauge("clusters", "Clusters that have members.")
 
+	clusterFalls = counter("cluster_falls_total", "Clusters that came to list fewer than half of the members that they had listed lately.", "zone")
+
 	heldClusters = gauge("held_clusters", "Clusters that have lost all of their members, and are still answered with the last ones.")
 
+	holdsBegun = counter("holds_total", "Clusters that lost all of their members, and came to be held.", "zone")
+
 	doubtedClusters = gauge("doubted_clusters", "Clusters whose members are all listed, although the probes of some fail: they do so, or have ceased to, together.")
+
+	truncatedClusters = gauge("truncated_clusters", "Clusters whose SRV records no DNS message can hold.")
 
 	leftOutMembers = gauge("left_out_members", "Candidates that are not served since no longname can be made for them.", "reason")
 
@@ -28,7 +34,8 @@ var (
 var ofZones = []interface {
 	DeletePartialMatch(labels prometheus.Labels) int
 }{
-	listedMembers, nonEmptyClusters, heldClusters, doubtedClusters, leftOutMembers, defaultPorts, staleAnswers,
+	membersKnown, listedMembers, nonEmptyClusters, clusterFalls, heldClusters, holdsBegun, doubtedClusters, truncatedClusters,
+	leftOutMembers, defaultPorts, staleAnswers,
 	lastContact, watchRestarts, snapshotWrites, snapshotFailures,
 	questionsAsked, propagation, apiRequests,
 }

@@ -18,6 +18,9 @@ import (
 
 const operations = "docs/operations.md"
 
+// module is where the project is at home, too.
+const module = "github.com/longnames/longnames"
+
 // section gives the text below a heading of a Markdown file, up to the next one that is not deeper.
 func section(t *testing.T, file, heading string) string {
 	t.Helper()
@@ -91,6 +94,37 @@ func TestOperationsExplainsEveryMetric(t *testing.T) {
 	equal(t, "metrics", list(section(t, operations, "## Metrics")), want)
 }
 
+// What a runbook gives for a time without API server answers what it says.
+func TestMembersThatAreWrittenDownAreServed(t *testing.T) {
+	text := section(t, operations, "### LongnamesMembersUnknown")
+	example := func(language string) string {
+		found := regexp.MustCompile("(?ms)^   ```"+language+"\n(.*?)^   ```$").FindAllStringSubmatch(text, -1)
+		if len(found) != 1 {
+			t.Fatalf("got %d examples in %s, want one", len(found), language)
+		}
+		return strings.ReplaceAll(found[0][1], "\n   ", "\n")
+	}
+	file := filepath.Join(t.TempDir(), "members.yaml")
+	if err := os.WriteFile(file, []byte(strings.TrimPrefix(example("yaml"), "   ")), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	corefile := example("corefile")
+	if !strings.Contains(corefile, "/root/members.yaml") {
+		t.Fatalf("got %q, want members of /root/members.yaml", corefile)
+	}
+	for _, c := range serverBlocks(t, strings.Replace(corefile, "/root/members.yaml", file, 1)) {
+		l, err := newLongnames(c)
+		if err != nil {
+			t.Fatal(err)
+		}
+		b := l.blocks[0]
+		b.start(nil)
+		t.Cleanup(func() { b.stop(false) })
+		<-b.table.done
+		equal(t, "members", txtOf(t, l, "shop.prod.svc.erl.internal."), []string{"shop@10.1.0.11", "shop@10.1.0.12"})
+	}
+}
+
 // ruleFile is what Prometheus reads.
 type ruleFile struct {
 	Groups []struct {
@@ -138,8 +172,8 @@ func TestEveryAlertHasARunbook(t *testing.T) {
 	for _, group := range rules(t).Groups {
 		for _, r := range group.Rules {
 			alerts[r.Alert] = true
-			if got, want := r.Annotations["runbook"], operations+"#"+anchorOf(r.Alert); got != want {
-				t.Errorf("%s: got runbook %q, want %q", r.Alert, got, want)
+			if got, want := r.Annotations["runbook_url"], "https://"+module+"/blob/main/"+operations+"#"+anchorOf(r.Alert); got != want {
+				t.Errorf("%s: got runbook_url %q, want %q", r.Alert, got, want)
 			}
 			if !runbooks[anchorOf(r.Alert)] {
 				t.Errorf("%s: got no section, want one in %s", r.Alert, operations)

@@ -33,7 +33,7 @@ type table struct {
 	mu      sync.Mutex // protects following; held by writers only
 	misfits *cluster   // has the objects that belong to no cluster
 	dirty   map[*cluster]struct{}
-	changed chan struct{} // has an element if dirty is not empty
+	changed chan struct{} // has an element if there is something to audit
 	holds   []*hold       // in the order in which they end
 	settles []settling    // likewise
 	doubts  []doubting    // likewise
@@ -80,12 +80,22 @@ func (t *table) Restored() {
 		t.complete.Store(somebody)
 		return !somebody
 	})
+	t.touch()
 }
 
 // Synced implements kubeapi.Sink.
 func (t *table) Synced() {
 	t.synced.Store(true)
 	close(t.done)
+	t.touch()
+}
+
+// touch lets the audit look.
+func (t *table) touch() {
+	select {
+	case t.changed <- struct{}{}:
+	default:
+	}
 }
 
 // known tells whether there is anything to answer from, be it out of date.
@@ -144,6 +154,7 @@ func (t *table) apply(changes []kubeapi.Change, version uint64) []event {
 		case !held && t.isLost(home):
 			t.dispel(home, e)
 			t.holdUntil(home, time.Now().Add(t.config.hold))
+			holdsBegun.WithLabelValues(t.config.name()).Inc()
 			last, kept := home.roster.Load(), t.recall(home)
 			events = append(events, event{begun, home, kept})
 			if kept == last {
@@ -213,10 +224,7 @@ func (t *table) replace(edits map[*cluster]*edit) {
 			t.remove(home)
 		}
 	}
-	select {
-	case t.changed <- struct{}{}:
-	default:
-	}
+	t.touch()
 }
 
 // home gives the cluster that o belongs to, and makes it if there is none; nil for an

@@ -23,6 +23,24 @@ func TestRulesAreParsedByPrometheus(t *testing.T) {
 	}
 }
 
+func TestQueriesOfRunbooksAreParsedByPrometheus(t *testing.T) {
+	t.Parallel()
+	queries, err := runbookQueries()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(queries) == 0 {
+		t.Fatal("got no queries")
+	}
+	for _, q := range queries {
+		if s, err := parsePromQL(q); err != nil {
+			t.Errorf("%v", err)
+		} else if len(s.selectors) == 0 {
+			t.Errorf("got no metric in %q", q)
+		}
+	}
+}
+
 func TestDashboardIsParsedByPrometheus(t *testing.T) {
 	t.Parallel()
 	d, err := readDashboard()

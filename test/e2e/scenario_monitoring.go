@@ -76,6 +76,7 @@ func tryMonitoring(t *trial) {
 	exported := newCatalog(series)
 	m.judgeMetrics(exported)
 	m.judgeRules(exported)
+	m.judgeRunbooks(exported)
 	curves := m.judgeDashboard(exported)
 	if t.picture != "" {
 		t.must(drawDashboard(t.picture, curves, m.events, m.begin, time.Now()))
@@ -178,6 +179,35 @@ func (m *monitored) judgeRules(exported catalog) {
 				}
 			}
 		}
+	}
+}
+
+// inRunbook is a block of queries, one a line.
+var inRunbook = regexp.MustCompile("(?ms)^```promql\n(.*?)^```$")
+
+// runbookQueries are those that the runbooks have operators ask.
+func runbookQueries() ([]string, error) {
+	text, err := os.ReadFile(operationsPage)
+	if err != nil {
+		return nil, err
+	}
+	var out []string
+	for _, block := range inRunbook.FindAllStringSubmatch(string(text), -1) {
+		out = append(out, strings.Split(strings.TrimSuffix(block[1], "\n"), "\n")...)
+	}
+	return out, nil
+}
+
+func (m *monitored) judgeRunbooks(exported catalog) {
+	queries, err := runbookQueries()
+	m.must(err)
+	if len(queries) == 0 {
+		m.failf("%s has no queries", operationsPage)
+	}
+	for _, q := range queries {
+		m.must(exported.check(q))
+		_, err := m.prometheus.query(q)
+		m.must(err)
 	}
 }
 

@@ -216,6 +216,8 @@ func (m *monitored) sees(n int, expr string) {
 var unread = []string{
 	"LongnamesAPIRequestsFailing warning secret.erl.internal.",
 	"LongnamesMembersUnknown critical secret.erl.internal.",
+	"LongnamesNoMembersKnown warning secret.erl.internal.",
+	"LongnamesNoMembersKnown critical secret.erl.internal.",
 }
 
 // quiet is what happens in a cluster where all is well, but for the block that may not be read: nothing to alert for.
@@ -301,6 +303,24 @@ func (m *monitored) happen() {
 		m.carts()
 		m.sees(2, `coredns_longnames_held_clusters{zone="apps.erl.internal."} == 0`)
 	})
+	m.happens("probes of two nodes fail, and recover", func() {
+		const doubted = `coredns_longnames_doubted_clusters{zone="shop.erl.internal."}`
+		weak := m.podsOf(m.shop, "shop", 6)[:2]
+		for _, ready := range []bool{false, true} {
+			for i := range weak {
+				m.must(setReady(m.ctx, m.client, m.shop, weak[i].Name, ready))
+			}
+			if !ready {
+				m.sees(2, doubted+" == 1")
+			}
+		}
+		m.sees(2, doubted+" == 0")
+	})
+	m.happens("two of three nodes of a cluster vanish", func() {
+		m.many(2, func(i int) { m.deletePod(m.apps, fmt.Sprintf("cart-%d", i)) })
+		m.sees(2, `increase(coredns_longnames_cluster_falls_total{zone="apps.erl.internal."}[1m]) > 0`)
+	})
+	m.expects("LongnamesClusterFell warning apps.erl.internal.")
 }
 
 // spoil sends a line over watches until those of a have ended for that reason, in both zones that can be read.
@@ -346,7 +366,7 @@ func (m *monitored) away() {
 	m.expects("LongnamesAPIRequestsFailing warning shop.erl.internal.", "LongnamesAPIRequestsFailing warning apps.erl.internal.",
 		"LongnamesStaleAnswers warning shop.erl.internal.",
 		"LongnamesMembersUnknown critical apps.erl.internal.", "LongnamesMembersUnknown critical shop.erl.internal.",
-		"LongnamesMembersFell critical apps.erl.internal.")
+		"LongnamesMembersFell critical apps.erl.internal.", "LongnamesNoMembersKnown warning apps.erl.internal.")
 }
 
 // failed is an error until a snapshot could not be written twice.

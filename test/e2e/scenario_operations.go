@@ -19,11 +19,12 @@ func operationsScenarios() []scenario {
 	}
 }
 
-// examples are the blocks of the page that are in a language.
+// examples are the blocks of the page's section about security that are in a language.
 func (t *trial) examples(language string) []string {
 	text, err := os.ReadFile(operationsPage)
 	t.must(err)
-	blocks := regexp.MustCompile("(?ms)^```"+language+"\n(.*?)^```$").FindAllStringSubmatch(string(text), -1)
+	_, security, _ := strings.Cut(string(text), "\n## Security\n")
+	blocks := regexp.MustCompile("(?ms)^```"+language+"\n(.*?)^```$").FindAllStringSubmatch(security, -1)
 	out := make([]string, 0, len(blocks))
 	for _, found := range blocks {
 		out = append(out, found[1])
