@@ -215,7 +215,7 @@ func (a *audit) find(s state) census {
 		nodes, _ = a.config.nameAll(s.answered)
 	}
 	if srvSize(nodes) > dns.MaxMsgSize {
-		found[finding{what: s.cluster.name, problem: tooMany}] = struct{}{}
+		found[finding{what: a.config.first().absolute(s.cluster.name), problem: tooMany}] = struct{}{}
 	}
 	for i := range nodes {
 		if _, ok := a.config.port.of(&nodes[i]); !ok {
@@ -258,7 +258,7 @@ func (a *audit) log(f finding) {
 	case undeclaredPort:
 		log.Warningf("%s in %s declares no port %q: SRV records give %d", f.what, zone, a.config.port.name, epmdPort)
 	case tooMany:
-		log.Warningf("Cluster %q in %s has more members than the 64 KiB of a DNS message hold as SRV records: answers are truncated", f.what, zone)
+		log.Warningf("%s Cluster %s has more members than the 64 KiB of a DNS message hold as SRV records: answers are truncated", zone, f.what)
 	case invalidAddress:
 		log.Warningf("%s/%s is left out of %s: %q is no address", f.namespace, f.object, zone, f.what)
 	case invalidGroup:

@@ -53,6 +53,7 @@ func (b *block) start(old *block) {
 	b.ctx, b.cancel = context.WithCancel(context.Background())
 	first, end := useMetrics(b.config.name())
 	b.endMetrics = end
+	b.config.countFromZero()
 	if (first || old != nil && len(old.config.source.Manifests) > 0) && len(b.config.source.Manifests) == 0 {
 		lastContact.WithLabelValues(b.config.name()).SetToCurrentTime() // or it would be missing as long as nobody answers
 	}

@@ -35,6 +35,7 @@ func restoredOf(c *config, objects ...*kubeapi.Object) *table {
 }
 
 func TestAnswersFromWhatWasLastKnown(t *testing.T) {
+	measured(t, "erl.internal.")
 	c := configOf(t, hostnameBlock)
 	object := slice("web", hosted(endpoint("web-0", "10.0.0.1")))
 	tests := []struct {

@@ -660,6 +660,7 @@ func TestHoldIsLogged(t *testing.T) {
 }
 
 func TestHoldsAreCounted(t *testing.T) {
+	measured(t, "holds.internal.")
 	c := configOf(t, "longnames holds.internal {\n group_by app\n}")
 	cluster := func(name string) *kubeapi.Object {
 		return labelled(c, labels{"app": name}, slice(name, endpoint("p0", "10.0.0.1")))

@@ -30,44 +30,48 @@ var (
 	staleAnswers = counter("stale_answers_total", "Answers from the members that were last known, before they have been read.", "server", "zone")
 )
 
-// ofZones are all metrics that have a zone.
-var ofZones = []interface {
+// zoned is a metric that has a zone.
+type zoned interface {
 	DeletePartialMatch(labels prometheus.Labels) int
-}{
-	membersKnown, listedMembers, nonEmptyClusters, clusterFalls, heldClusters, holdsBegun, doubtedClusters, truncatedClusters,
-	leftOutMembers, defaultPorts, staleAnswers,
-	lastContact, watchRestarts, snapshotWrites, snapshotFailures,
-	questionsAsked, propagation, apiRequests,
+}
+
+// ofZones are all of them.
+var ofZones []zoned
+
+// ofZone adds one.
+func ofZone[M zoned](m M) M {
+	ofZones = append(ofZones, m)
+	return m
 }
 
 func gauge(name, help string, labels ...string) *prometheus.GaugeVec {
-	return promauto.NewGaugeVec(prometheus.GaugeOpts{
+	return ofZone(promauto.NewGaugeVec(prometheus.GaugeOpts{
 		Namespace: plugin.Namespace,
 		Subsystem: pluginName,
 		Name:      name,
 		Help:      help,
-	}, append([]string{"zone"}, labels...))
+	}, append([]string{"zone"}, labels...)))
 }
 
 func counter(name, help string, labels ...string) *prometheus.CounterVec {
-	return promauto.NewCounterVec(prometheus.CounterOpts{
+	return ofZone(promauto.NewCounterVec(prometheus.CounterOpts{
 		Namespace: plugin.Namespace,
 		Subsystem: pluginName,
 		Name:      name,
 		Help:      help,
-	}, labels)
+	}, labels))
 }
 
 // histogram has classic buckets, up to the greatest value that is observed, and native ones.
 func histogram(name, help string, buckets []float64, labels ...string) *prometheus.HistogramVec {
-	return promauto.NewHistogramVec(prometheus.HistogramOpts{
+	return ofZone(promauto.NewHistogramVec(prometheus.HistogramOpts{
 		Namespace:                   plugin.Namespace,
 		Subsystem:                   pluginName,
 		Name:                        name,
 		Help:                        help,
 		Buckets:                     buckets,
 		NativeHistogramBucketFactor: plugin.NativeHistogramBucketFactor,
-	}, labels)
+	}, labels))
 }
 
 // users counts the blocks at work that are called by a zone.

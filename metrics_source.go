@@ -42,11 +42,34 @@ func (m zoneMonitor) Requested(verb string, code int) {
 	apiRequests.WithLabelValues(m.zone, verb, text).Inc()
 }
 
-// SnapshotWritten implements kubeapi.Monitor.
+// SnapshotWritten implements kubeapi.Monitor. A disk that hangs may have it be called late.
 func (m zoneMonitor) SnapshotWritten(err error) {
-	if err != nil {
-		snapshotFailures.WithLabelValues(m.zone).Inc()
-		return
+	withMetrics(m.zone, func() {
+		if err != nil {
+			snapshotFailures.WithLabelValues(m.zone).Inc()
+			return
+		}
+		snapshotWrites.WithLabelValues(m.zone).Inc()
+	})
+}
+
+// watchReasons are the values of the label.
+var watchReasons = []string{
+	kubeapi.WatchClosed, kubeapi.WatchExpired, kubeapi.WatchSilent, kubeapi.WatchBackwards, kubeapi.WatchUnreachable,
+	kubeapi.WatchForbidden, kubeapi.WatchUnauthorized, kubeapi.WatchThrottled, kubeapi.WatchServerError, kubeapi.WatchInvalid,
+}
+
+// countFromZero has counters be there before there is something to count: else the first would
+// not be seen as an increase.
+func (c *config) countFromZero() {
+	zone := c.name()
+	if len(c.source.Manifests) == 0 {
+		for _, reason := range watchReasons {
+			watchRestarts.WithLabelValues(zone, reason).Add(0)
+		}
 	}
-	snapshotWrites.WithLabelValues(m.zone).Inc()
+	if c.source.Snapshot != "" {
+		snapshotWrites.WithLabelValues(zone).Add(0)
+		snapshotFailures.WithLabelValues(zone).Add(0)
+	}
 }

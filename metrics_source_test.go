@@ -13,6 +13,7 @@ import (
 
 func TestZoneMonitorCounts(t *testing.T) {
 	const zone = "monitor.internal."
+	measured(t, zone)
 	m := zoneMonitor{zone}
 	full := errors.New("disk full")
 	for _, tc := range []struct {

@@ -83,7 +83,8 @@ func (l *Longnames) ServeDNS(ctx context.Context, w dns.ResponseWriter, r *dns.M
 		return plugin.NextOrFailure(l.Name(), l.Next, ctx, w, r)
 	}
 	if reply.stale {
-		staleAnswers.WithLabelValues(server, by.block.config.name()).Inc()
+		zone := by.block.config.name()
+		withMetrics(zone, func() { staleAnswers.WithLabelValues(server, zone).Inc() })
 	}
 	return write(w, r, &reply)
 }

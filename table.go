@@ -154,7 +154,7 @@ func (t *table) apply(changes []kubeapi.Change, version uint64) []event {
 		case !held && t.isLost(home):
 			t.dispel(home, e)
 			t.holdUntil(home, time.Now().Add(t.config.hold))
-			holdsBegun.WithLabelValues(t.config.name()).Inc()
+			withMetrics(t.config.name(), func() { holdsBegun.WithLabelValues(t.config.name()).Inc() })
 			last, kept := home.roster.Load(), t.recall(home)
 			events = append(events, event{begun, home, kept})
 			if kept == last {
