@@ -370,7 +370,7 @@ func TestDocsYAML(t *testing.T) {
 
 // What a node is called by its rel/env.sh.eex is what a member is called.
 func TestDocsNodesAreCalledAsMembersAre(t *testing.T) {
-	domains := map[mode]string{modeIP: "", modeDNS: "shop.erl.internal", modeHostname: "erl.internal"}
+	domains := map[mode]string{modeIP: "", modeDNS: "erl.internal", modeHostname: "erl.internal"}
 	tried := make(map[mode]bool)
 	for where, lines := range snippets(t, "docs/clients.md", "sh") {
 		named := regexp.MustCompile(`^# rel/env\.sh\.eex, mode (\w+)`).FindStringSubmatch(lines)

@@ -14,7 +14,7 @@ need /usr/bin/dnsperf dnsperf
 need /usr/bin/prometheus prometheus
 need /usr/bin/unshare util-linux
 need /usr/bin/buildah buildah
-need /usr/lib/python3/dist-packages/dns/resolver.py python3-dnspython
+need /usr/bin/elixirc elixir
 command -v ip >/dev/null || packages="$packages iproute2"
 [ -n "$packages" ] || exit 0
 

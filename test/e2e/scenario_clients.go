@@ -5,6 +5,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -26,7 +27,6 @@ type client struct {
 // The zones that there are in each mode.
 const (
 	zoneMode     = "mode"     // that of the page's section about the mode
-	zoneService  = "service"  // named as libcluster's Kubernetes.DNSSRV asks
 	zonePartisan = "partisan" // SRV records give partisan's port
 	zoneCaravan  = "caravan"  // SRV records give the port that is in the basename
 	zoneReverse  = "reverse"  // has PTR records, too
@@ -45,7 +45,7 @@ var (
 
 // clientTable has the rows of the table in docs/clients.md, in its order.
 var clientTable = []client{
-	{name: "libcluster", strategy: "Kubernetes.DNSSRV", modes: anyMode, types: typeSRV, call: "libcluster Kubernetes.DNSSRV", zone: zoneService},
+	{name: "libcluster", strategy: "Kubernetes.DNSSRV", modes: anyMode, types: typeSRV, call: "libcluster Kubernetes.DNSSRV", zone: zoneMode},
 	{name: "libcluster", strategy: "Kubernetes.DNS", modes: onlyIP, types: typeA, call: "libcluster Kubernetes.DNS", zone: zoneMode},
 	{name: "libcluster", strategy: "DNSPoll", modes: onlyIP, types: typesBoth, call: "lookup a aaaa", zone: zoneMode},
 	{name: "dns_cluster", strategy: "0.3", modes: onlyIP, types: []string{"A", "AAAA", "SRV"}, call: "dns_cluster 0.3", zone: zoneMode},
@@ -60,7 +60,7 @@ var clientTable = []client{
 	{name: "partisan", strategy: "aaaa", modes: onlyIP, types: typeAAAA, call: "lookup aaaa", zone: zoneMode},
 	{name: "partisan", strategy: "srv", modes: anyMode, types: []string{"SRV", "A"}, call: "partisan srv", zone: zonePartisan, node: partisanNode},
 	{name: "partisan", strategy: "fqdns", modes: []string{"dns", "hostname"}, types: []string{"A", "PTR"}, call: "partisan fqdns", zone: zoneReverse},
-	{name: "CouchDB", strategy: "assembler", modes: []string{"hostname"}, types: typeSRV, zone: zoneProduct},
+	{name: "CouchDB", strategy: "seedlist", modes: []string{"hostname"}, types: typesBoth, call: "couchdb", zone: zoneProduct},
 	{name: "gen_cluster", strategy: "srv", modes: anyMode, types: typeSRV, call: "gen_cluster srv", zone: zoneMode},
 	{name: "caravan", strategy: "DnsStrategy", modes: anyMode, types: typeSRV, call: "caravan", zone: zoneCaravan, node: caravanNode},
 	{name: "barnacle", strategy: "dns", modes: onlyIP, types: typesBoth, call: "lookup a aaaa", zone: zoneMode},
@@ -105,8 +105,11 @@ func (c *client) finds(mode, family string) bool {
 // clientsScenarios: docs/clients.md and docs/migrating-from-libcluster.md, as they are printed.
 func clientsScenarios() []scenario {
 	return []scenario{
-		{"clients-rabbitmq", tryClientsRabbit},
-		{"clients-migration", tryMigration},
+		{"clients-rabbitmq", func(t *trial) { tryClientsRabbit(t, "4") }},
+		{"clients-ipv6-rabbitmq", func(t *trial) { tryClientsRabbit(t, "6") }},
+		{"clients-resolver", tryResolver},
+		{"clients-migration", func(t *trial) { tryMigration(t, "ip") }},
+		{"clients-migration-hostname", func(t *trial) { tryMigration(t, "hostname") }},
 		{"clients-leaving", tryLeaving},
 		{"clients-ip", func(t *trial) { tryClients(t, "ip", "4", "a") }},
 		{"clients-dns", func(t *trial) { tryClients(t, "dns", "4", "srv") }},
@@ -115,6 +118,7 @@ func clientsScenarios() []scenario {
 		{"clients-ipv6-dns", func(t *trial) { tryClients(t, "dns", "6", "srv") }},
 		{"clients-ipv6-hostname", func(t *trial) { tryClients(t, "hostname", "6", "srv") }},
 		{"clients-products", tryProducts},
+		{"clients-elixir", tryElixirConfig},
 		{"clients-manifests", tryManifests},
 		{"clients-compare", tryCompare},
 		{"clients-truncated", tryClientsTruncated},
@@ -123,55 +127,37 @@ func clientsScenarios() []scenario {
 	}
 }
 
-// clientZone is a zone that a client asks, and the domain of the hosts in it.
-type clientZone struct {
-	name, domain string
-}
-
 // page is what docs/clients.md has for a mode, for a namespace, with the zones for clients of all kinds.
 type page struct {
-	blocks   []string // for the Corefile
+	blocks   []string // for the Corefile; the first is that of the mode
 	manifest string
 	lines    string // of rel/env.sh.eex
-	zones    map[string]clientZone
+	zones    map[string]string
 }
 
+// clientsDomain is that of all hosts.
+const clientsDomain = "erl.internal"
+
 func (t *trial) page(mode, family, namespace string) *page {
-	section := "Mode " + mode
-	p := &page{lines: t.snippet(clientsPage, section, "sh", namespace)}
-	block := t.snippet(clientsPage, section, "corefile", namespace)
-	service := t.snippet(clientsPage, "Mode hostname", "corefile", namespace)
-	p.zones = map[string]clientZone{
-		zoneMode:     {"shop.erl.internal", "shop.erl.internal"},
-		zoneService:  {"shop." + namespace + ".svc.erl.internal", "erl.internal"},
-		zonePartisan: {"partisan.erl.internal", "shop.erl.internal"},
-		zoneCaravan:  {"caravan.erl.internal", "shop.erl.internal"},
-		zoneReverse:  {"reverse.erl.internal", "shop.erl.internal"},
-	}
-	manifest := section
-	switch mode {
-	case "dns":
+	section, manifest := "Mode "+mode, "Mode "+mode
+	if mode == "dns" {
 		manifest = "Mode ip"
-		// As the page has it for libcluster's DNSSRV.
-		service = strings.Replace(withMode(service, mode, "erl.internal"), "svc.erl.internal {", "svc.erl.internal pod.erl.internal {", 1)
-	case "ip":
-		service = withMode(service, mode, "erl.internal")
-	case "hostname":
-		for zone := range p.zones {
-			p.zones[zone] = clientZone{p.zones[zone].name, "erl.internal"}
-		}
-		p.zones[zoneMode] = p.zones[zoneService]
 	}
-	p.manifest = t.snippet(clientsPage, manifest, "yaml", namespace)
-	domain := p.zones[zoneCaravan].domain
-	p.blocks = []string{
-		service,
-		withMode(t.snippet(clientsPage, "partisan", "corefile", namespace), mode, domain),
-		withMode(t.snippet(clientsPage, "Others", "corefile", namespace), mode, domain),
-		withMode("reverse.erl.internal 10.0.0.0/8 fd00::/16 {\n    longnames {\nnamespaces "+namespace+"\nselector app=shop\nbasename shop\n}\n}\n", mode, domain),
-	}
-	if mode != "hostname" {
-		p.blocks = append(p.blocks, block)
+	p := &page{
+		lines:    t.snippet(clientsPage, section, "sh", namespace),
+		manifest: t.snippet(clientsPage, manifest, "yaml", namespace),
+		zones: map[string]string{
+			zoneMode:     serviceName("shop", namespace),
+			zonePartisan: "partisan.erl.internal",
+			zoneCaravan:  "caravan.erl.internal",
+			zoneReverse:  "reverse.erl.internal",
+		},
+		blocks: []string{
+			t.snippet(clientsPage, section, "corefile", namespace),
+			withMode(t.snippet(clientsPage, "partisan", "corefile", namespace), mode),
+			withMode(t.snippet(clientsPage, "Others", "corefile", namespace), mode),
+			withMode("reverse.erl.internal 10.0.0.0/8 fd00::/16 {\n    longnames {\nnamespaces "+namespace+"\nselector app=shop\nbasename shop\n}\n}\n", mode),
+		},
 	}
 	if family == "6" {
 		// As the page has it for clusters of two families.
@@ -181,6 +167,11 @@ func (t *trial) page(mode, family, namespace string) *page {
 		}
 	}
 	return p
+}
+
+// serviceName is the name of the cluster that a Service is.
+func serviceName(service, namespace string) string {
+	return service + "." + namespace + ".svc.erl.internal"
 }
 
 // tryClients starts nodes from what docs/clients.md has for a mode. Once each is connected to all others, which have
@@ -196,27 +187,29 @@ func tryClients(t *trial, mode, family, kind string) {
 	t.serveBlocks(p.blocks...)
 	zone := p.zones[zoneMode]
 	t.policy(ns, podPolicy{families: family, process: t.release(p.lines, func([]string) []string {
-		return []string{kind, zone.name + ".", "shop"}
+		return []string{kind, zone + ".", "shop"}
 	})})
 	pods := t.podsOf(ns, "shop", 3)
-	t.mesh(&nodes{basename: "shop", mode: mode, domain: zone.domain}, pods)
+	t.mesh(&nodes{basename: "shop", mode: mode, domain: clientsDomain}, pods)
 	_, namespace := t.kubelet.process(pods[0].UID)
+	all := members("shop", mode, clientsDomain, pods)
 	for _, c := range clientTable {
 		if c.finds(mode, family) {
-			zone := p.zones[c.zone]
-			t.asks(namespace, c, mode, zone.name, members("shop", mode, zone.domain, pods))
+			t.asks(namespace, c, mode, p.zones[c.zone], all)
 		}
 	}
 	if mode == "dns" {
-		for _, m := range members("shop", mode, p.zones[zoneService].domain, pods) {
-			t.is(m.host, map[string]string{"4": "A", "6": "AAAA"}[family], m.address) // libcluster's DNSSRV has a zone for the hosts
+		for _, m := range all {
+			t.is(m.host, map[string]string{"4": "A", "6": "AAAA"}[family], m.address)
 		}
+	} else { // which is where libcluster's DNSSRV has its name from
+		t.must(same("the name that DNSSRV asks for", []string{"shop." + ns + ".svc." + t.told(pods[0], "CLUSTER_DOMAIN")}, []string{zone + "."}))
 	}
-	if mode == "hostname" { // which is where libcluster's DNSSRV has its name from
-		t.must(same("the name that DNSSRV asks for", []string{"shop." + ns + ".svc." + t.told(pods[0], 0, "CLUSTER_DOMAIN")}, []string{zone.name + "."}))
+	if mode == "ip" {
+		t.must(same("the query of dns_cluster", []string{t.told(pods[0], "DNS_CLUSTER_QUERY")}, []string{zone + "."}))
 	}
 	if mode == "ip" && family == "4" {
-		t.checks(namespace, longnames("shop", addressesOf(pods)))
+		t.checks(namespace, ns, addressesOf(pods))
 	}
 }
 
@@ -262,23 +255,30 @@ func (t *trial) finds(namespace string, env []string, call, name, basename strin
 	}
 }
 
-// checks runs the commands by which docs/clients.md has people check, but for those of an app.
-func (t *trial) checks(namespace string, want []string) {
-	ran := 0
-	for line := range strings.Lines(t.snippet(clientsPage, "How to check", "sh", "")) {
-		if strings.HasPrefix(line, "bin/") {
+var (
+	longnameIn = regexp.MustCompile(`shop@[0-9.]+`)
+	tupleIn    = regexp.MustCompile(`\{(\d+), (\d+), (\d+), (\d+)\}`)
+)
+
+// checks runs the questions by which docs/clients.md has people check, as `bin/shop rpc` does, but for that which is about
+// the node itself.
+func (t *trial) checks(from, namespace string, addresses []string) {
+	var said []string
+	for line := range strings.Lines(t.snippet(clientsPage, "How to check", "sh", namespace)) {
+		if strings.Contains(line, "node()") {
 			continue
 		}
-		ran++
-		text, err := output(t.ctx, namespace, []string{"HOME=" + t.dir}, "sh", "-c", line)
+		command := strings.Replace(strings.TrimSpace(line), "bin/shop rpc ", "elixir -e ", 1)
+		text, err := output(t.ctx, from, []string{"HOME=" + t.dir}, "sh", "-c", command)
 		t.must(err)
-		got := strings.FieldsFunc(text, func(r rune) bool { return strings.ContainsRune("[]\", \n", r) })
-		t.must(same(strings.TrimSpace(line), got, want))
-		t.note("%s prints %s", strings.TrimSpace(line), brief(got))
+		t.note("%s prints %s", strings.TrimSpace(line), strings.TrimSpace(text))
+		said = append(said, text)
 	}
-	if ran != 2 {
-		t.failf("%d commands to check with, want 2", ran)
+	if len(said) != 2 {
+		t.failf("%d questions to check with, want 2", len(said))
 	}
+	t.must(same("the TXT records", longnameIn.FindAllString(said[0], -1), longnames("shop", addresses)))
+	t.must(same("the A records", strings.Fields(tupleIn.ReplaceAllString(strings.Join(tupleIn.FindAllString(said[1], -1), " "), "$1.$2.$3.$4")), addresses))
 }
 
 // tryManifests has the API server take every manifest of the pages.

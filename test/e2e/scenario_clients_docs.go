@@ -82,11 +82,11 @@ func (t *trial) serveBlocks(blocks ...string) {
 }
 
 // withMode is what a page's block becomes where the page says that the mode is to be changed.
-func withMode(block, mode, domain string) string {
+func withMode(block, mode string) string {
 	block = regexp.MustCompile(`(?m)^ +(mode|cluster_domain) .*\n`).ReplaceAllString(block, "")
 	options := "\nmode " + mode
 	if mode != "ip" {
-		options += "\ncluster_domain " + domain
+		options += "\ncluster_domain " + clientsDomain
 	}
 	return longnamesLine.ReplaceAllString(block, "${0}"+options)
 }

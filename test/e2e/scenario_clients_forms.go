@@ -30,17 +30,17 @@ func tryClientsTruncated(t *trial) {
 	const n = 40
 	p, pods := t.pageOf(n)
 	all := addressesOf(pods)
-	t.wantsCluster("shop.erl.internal", "shop", all, all)
+	t.wantsCluster(p.zones[zoneMode], "shop", all, all)
 	from := t.outsider()
 	for _, c := range clientTable {
 		if c.finds("ip", "4") {
 			zone := p.zones[c.zone]
-			t.wants(zone.name, "TXT", longnames(basenameIn(c), all)...)
-			t.asks(from, c, "ip", zone.name, members("shop", "ip", zone.domain, pods))
+			t.wants(zone, "TXT", longnames(basenameIn(c), all)...)
+			t.asks(from, c, "ip", zone, members("shop", "ip", clientsDomain, pods))
 		}
 	}
 	for _, qtype := range []string{"A", "SRV"} {
-		t.server.logs(`"` + qtype + ` IN shop\.erl\.internal\. tcp `)
+		t.server.logs(`"` + qtype + ` IN ` + regexp.QuoteMeta(p.zones[zoneMode]) + `\. tcp `)
 	}
 }
 
@@ -58,8 +58,9 @@ func tryClientsForms(t *trial) {
 	p, pods := t.pageOf(3)
 	all := addressesOf(pods)
 	from := t.outsider()
-	t.asksOnce(from, "shop.erl.internal", longnames("shop", all))
-	for _, name := range []string{"shop.erl.internal", "sHoP.eRl.InTeRnAl", p.zones[zoneService].name} {
+	zone := p.zones[zoneMode]
+	t.asksOnce(from, zone, longnames("shop", all))
+	for _, name := range []string{zone, strings.Replace(zone, "shop.", "sHoP.", 1), strings.Replace(zone, "erl.internal", "eRl.InTeRnAl", 1)} {
 		t.wantsCluster(name, "shop", all, all)
 		for _, qtype := range []string{"A", "SRV", "TXT"} {
 			m, err := t.ask("udp", name, qtype, 0)
@@ -73,7 +74,7 @@ func tryClientsForms(t *trial) {
 		// It takes no host entry that has aliases.
 		t.finds(from, nil, "libcluster Kubernetes.DNS", name+".", "shop", longnames("shop", all), 1)
 	}
-	m, err := t.ask("udp", "shop.erl.internal", "AAAA", 0)
+	m, err := t.ask("udp", zone, "AAAA", 0)
 	t.must(err)
 	if m.Rcode != dns.RcodeSuccess || len(m.Answer) != 0 || len(m.Ns) != 1 || m.Ns[0].Header().Rrtype != dns.TypeSOA {
 		t.failf("AAAA: got %s, want NOERROR with the SOA", m)
@@ -97,9 +98,10 @@ func (t *trial) asksOnce(from, name string, want []string) {
 // them each time, as it remembers nothing, and in datagrams that are larger than 512 bytes.
 func tryInetrc(t *trial) {
 	const n = 120
-	_, pods := t.pageOf(n)
+	p, pods := t.pageOf(n)
 	all := addressesOf(pods)
-	t.wantsCluster("shop.erl.internal", "shop", all, all)
+	zone := p.zones[zoneMode]
+	t.wantsCluster(zone, "shop", all, all)
 	var config struct {
 		Data map[string]string `json:"data"`
 	}
@@ -117,9 +119,9 @@ func tryInetrc(t *trial) {
 	}
 	for _, c := range clientTable {
 		if c.zone == zoneMode && c.finds("ip", "4") {
-			t.finds(from, env, c.call, "shop.erl.internal.", "shop", longnames("shop", all), 3)
+			t.finds(from, env, c.call, zone+".", "shop", longnames("shop", all), 3)
 			t.note("%-14s %-18s finds %d, three times", c.name, c.strategy, n)
 		}
 	}
-	t.server.logs(`"A IN shop\.erl\.internal\. udp \d+ false 1232" `)
+	t.server.logs(`"A IN ` + regexp.QuoteMeta(zone) + `\. udp \d+ false 1232" `)
 }

@@ -116,8 +116,8 @@ func (t *trial) mount(pod *corev1.Pod) (map[string]string, error) {
 // say, with more arguments for erl. Then it polls for others: see beam/cluster.erl.
 func (t *trial) release(lines string, poll func(env []string) []string, more ...string) func(*corev1.Pod, []netip.Addr) command {
 	return func(pod *corev1.Pod, addresses []netip.Addr) command {
-		home := filepath.Join(t.dir, pod.Name)
-		_ = os.MkdirAll(home, 0o700) // erl says so if it is missing
+		home := filepath.Join(t.dir, pod.Name+"."+string(pod.UID)) // there may be another of this name later
+		_ = os.MkdirAll(home, 0o700)                               // erl says so if it is missing
 		env, err := t.environment(pod, addresses)
 		if err != nil {
 			t.note("%s: %v", pod.Name, err)

@@ -38,21 +38,26 @@ func TestClientTableIsThatOfThePage(t *testing.T) {
 	}
 }
 
-// Whose manifests are tried by themselves are just those that no mode's zone is for.
-func TestProductsAreThoseOfTheTable(t *testing.T) {
-	var got, want []string
-	for _, p := range products {
-		if !slices.Contains(got, p.client) {
-			got = append(got, p.client)
-		}
+// Each client that has a manifest of its own on the page is one of the products, or is RabbitMQ, which runs itself.
+func TestProductsAreThoseOfThePage(t *testing.T) {
+	all, err := snippets(clientsPage)
+	if err != nil {
+		t.Fatal(err)
 	}
+	got := []string{"RabbitMQ"}
+	for _, p := range products {
+		got = append(got, p.client)
+	}
+	var want []string
 	for _, c := range clientTable {
-		if c.zone == zoneProduct && !slices.Contains(got, c.name) {
+		if slices.ContainsFunc(all, func(s snippet) bool { return s.section == c.name && s.language == "yaml" }) {
 			want = append(want, c.name)
 		}
 	}
-	if len(want) > 0 {
-		t.Errorf("got products %q, want %q too", got, want)
+	slices.Sort(got)
+	slices.Sort(want)
+	if want = slices.Compact(want); !slices.Equal(got, want) {
+		t.Errorf("got products %q, want %q", got, want)
 	}
 }
 

@@ -31,22 +31,25 @@ func tryDeployedClients(t *trial) {
 	}
 	t.policy(ns, policy)
 	t.applyText("shop", migrating(manifest, "before"))
-	t.rolled(ns, "before")
-	gone := make(map[string]time.Time)
-	for _, p := range t.podsOf(ns, "shop", 5) {
-		gone[p.Name], gone["shop@"+p.Status.PodIP] = time.Time{}, time.Time{}
-	}
+	n := &nodes{basename: "shop", mode: "ip"}
+	t.rolled(ns, "before", n)
+	before := t.podsOf(ns, "shop", 5)
 
 	t.applyText("shop", migrating(manifest, "after"))
 	all := t.beside(ns, 5)
 	t.answersAt(address, "shop."+ns+".svc.erl.internal", "TXT", longnames("shop", addressesOf(all))...)
-	t.mesh(&nodes{basename: "shop", mode: "ip"}, all)
+	t.mesh(n, all)
 	if lost := t.losses(); len(lost) > 0 {
 		t.failf("nodes have lost others, none of which had ended: %v", lost)
 	}
+	now := []time.Time{time.Now()}
+	gone := make(map[string][]time.Time)
+	for _, p := range before {
+		gone[p.Name], gone["shop@"+p.Status.PodIP] = now, now
+	}
 	policy.lingers = false
 	t.policy(ns, policy)
-	t.rolled(ns, "after")
+	t.rolled(ns, "after", n)
 	t.notLost(gone)
 }
 

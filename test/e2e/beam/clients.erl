@@ -1,6 +1,6 @@
 %% What each client asks, and which nodes it makes of the answer: docs/clients.md says where that was read.
 -module(clients).
--export([main/0, endpoints/1]).
+-export([main/0, endpoints/2]).
 
 %% main is for: erl -s clients main -extra TIMES CLIENT NAME BASENAME
 %% It says each time which nodes the client would connect to. A client that would crash does so here, too.
@@ -55,6 +55,13 @@ nodes("partisan srv", Name, Basename) ->
                    end,
          Basename ++ "@" ++ Target ++ "=" ++ inet:ntoa(Address) ++ ":" ++ integer_to_list(Port)
      end || {_, _, Port, Target} <- inet_res:lookup(Name, in, srv, [], 5000)];
+%% It has a list of nodes, not a name, and the resolver of the system finds the hosts. Where they are is told, too.
+nodes("couchdb", Seeds, _) ->
+    [begin
+         [_, Host] = string:lexemes(Seed, "@"),
+         {ok, {hostent, _, _, _, _, [Address]}} = inet:gethostbyname(Host),
+         Seed ++ "=" ++ inet:ntoa(Address)
+     end || Seed <- string:lexemes(Seeds, ",")];
 nodes("gen_cluster srv", Name, Basename) ->
     {ok, {hostent, _, _, _, _, Records}} = inet_res:getbyname(Name, srv, 5000),
     [Basename ++ "@" ++ Target || {_, _, _, Target} <- Records];
@@ -70,13 +77,14 @@ addresses({error, _}) -> [].
 
 at(Basename, Addresses) -> [Basename ++ "@" ++ inet:ntoa(A) || A <- Addresses].
 
-%% The addresses of ready endpoints, as libcluster's Kubernetes strategy lists them. The token is in the environment.
-endpoints(Url) ->
+%% What ready endpoints have under "ip" or "hostname", as libcluster's Kubernetes strategy lists them. The token is in the
+%% environment.
+endpoints(Url, Field) ->
     [{ok, _} = application:ensure_all_started(Application) || Application <- [inets, ssl]],
     Headers = [{"authorization", "Bearer " ++ os:getenv("TOKEN")}],
     {ok, {{_, 200, _}, _, Body}} = httpc:request(get, {Url, Headers}, [{ssl, [{verify, verify_none}]}], []),
     Ready = re:replace(Body, "\"notReadyAddresses\":\\[[^]]*\\]", "", [global, {return, list}]),
-    case re:run(Ready, "\"ip\":\"([^\"]+)\"", [global, {capture, all_but_first, list}]) of
-        {match, Addresses} -> lists:append(Addresses);
+    case re:run(Ready, "\"" ++ Field ++ "\":\"([^\"]+)\"", [global, {capture, all_but_first, list}]) of
+        {match, Values} -> lists:append(Values);
         nomatch -> []
     end.

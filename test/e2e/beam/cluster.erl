@@ -32,8 +32,17 @@ find(a, Name, Basename) ->
     [node_name(Basename, inet:ntoa(Address)) || Address <- getbyname(Name, a)];
 find(aaaa, Name, Basename) ->
     [node_name(Basename, inet:ntoa(Address)) || Address <- getbyname(Name, aaaa)];
+%% As libcluster's DNS strategies do with a resolver of their own, which is what our pages print: it remembers.
+find(remembered_srv, Name, Basename) ->
+    [node_name(Basename, Target) || {_, _, _, Target} <- found('Elixir.Shop.Peers':srv(Name))];
+find(remembered_a, Name, Basename) ->
+    [node_name(Basename, inet:ntoa(Address)) || Address <- found('Elixir.Shop.Peers':a(Name))];
+find(remembered_all, Name, Basename) ->
+    [node_name(Basename, inet:ntoa(Address)) || Address <- 'Elixir.Shop.Peers':addresses(list_to_binary(Name))];
 %% As nodes do that do without DNS: addresses of endpoints, by the API server.
-find(api, Url, Basename) -> [node_name(Basename, Address) || Address <- clients:endpoints(Url)];
+find(api, Url, Basename) -> [node_name(Basename, Address) || Address <- clients:endpoints(Url, "ip")];
+find(api_hostname, Url, Basename) ->
+    [node_name(Basename, Hostname ++ "." ++ os:getenv("SUBDOMAIN")) || Hostname <- clients:endpoints(Url, "hostname")];
 %% As RabbitMQ does: addresses, and the host name of each. It is glibc that asks for that.
 find(host, Name, Basename) ->
     [node_name(Basename, Host) || Address <- addresses(Name), Host <- host(inet:gethostbyaddr(Address))];
@@ -43,11 +52,10 @@ find(ptr, Name, Basename) ->
 
 addresses(Name) -> [Address || Type <- [a, aaaa], Address <- inet_res:lookup(Name, in, Type)].
 
-getbyname(Name, Type) ->
-    case inet_res:getbyname(Name, Type) of
-        {ok, HostEnt} -> element(6, HostEnt);
-        {error, _} -> []
-    end.
+getbyname(Name, Type) -> found(inet_res:getbyname(Name, Type)).
+
+found({ok, HostEnt}) -> element(6, HostEnt);
+found({error, _}) -> [].
 
 host({ok, HostEnt}) -> [element(2, HostEnt)];
 host({error, _}) -> [].
