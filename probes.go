@@ -48,7 +48,7 @@ func (c *config) failingNow(e *edit) (all []identity) {
 	for _, o := range e.added {
 		now := o.Members
 		if at, found := slices.BinarySearchFunc(e.removed, o, compareObjects); found {
-			now, _ = apart(now, e.removed[at].Members, func(m, n *kubeapi.Member) bool { return *m == *n })
+			now = apart(now, e.removed[at].Members, func(m, n *kubeapi.Member) bool { return *m == *n })
 		}
 		for i := range now {
 			if c.include.fails(&now[i]) {

@@ -299,19 +299,18 @@ func differing(o *kubeapi.Object, others []*kubeapi.Object) []kubeapi.Member {
 	if !found || others[at].Service != o.Service {
 		return o.Members
 	}
-	members, _ := apart(o.Members, others[at].Members, func(m, n *kubeapi.Member) bool {
+	return apart(o.Members, others[at].Members, func(m, n *kubeapi.Member) bool {
 		return m.Address == n.Address && m.Hostname == n.Hostname
 	})
-	return members
 }
 
-// apart gives two lists of members without what is the same at their begins and ends.
-func apart(members, other []kubeapi.Member, same func(m, n *kubeapi.Member) bool) (left, right []kubeapi.Member) {
+// apart gives members without those that are the same in another list at its begin and its end.
+func apart(members, other []kubeapi.Member, same func(m, n *kubeapi.Member) bool) []kubeapi.Member {
 	for len(members) > 0 && len(other) > 0 && same(&members[0], &other[0]) {
 		members, other = members[1:], other[1:]
 	}
 	for len(members) > 0 && len(other) > 0 && same(&members[len(members)-1], &other[len(other)-1]) {
 		members, other = members[:len(members)-1], other[:len(other)-1]
 	}
-	return members, other
+	return members
 }
