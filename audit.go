@@ -36,7 +36,7 @@ type audit struct {
 type census struct {
 	members  int // that are listed
 	peak     peak
-	held     bool
+	held     bool // and of more than one, who could lose each other
 	doubted  bool
 	findings findings
 }
@@ -225,7 +225,8 @@ func (a *audit) find(s state) census {
 	if len(found) == 0 {
 		found = nil // and not a map for each cluster
 	}
-	return census{members: listed(nodes), held: held, doubted: s.actual.doubted, findings: found}
+	members := listed(nodes)
+	return census{members: members, held: held && members > 1, doubted: s.actual.doubted, findings: found}
 }
 
 // listed counts the longnames of nodes that are listed; the nodes are ordered by them.

@@ -12,7 +12,7 @@ type peak struct {
 	window int32 // in which that was last done, see audit.window
 	before int32 // the most in the window before that one
 	within int32 // the most in that one
-	fallen bool  // fewer than half of the most are listed
+	fallen bool  // fewer than half of the most are listed, of more than one
 }
 
 // newPeak is for a cluster that has listed nothing else before.
@@ -29,7 +29,7 @@ func (p peak) after(window int32, had, has int) peak {
 	case 1:
 		next.before = p.within
 	}
-	next.fallen = 2*has < next.most()
+	next.fallen = 2*has < next.most() && next.most() > 1
 	return next
 }
 

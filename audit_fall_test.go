@@ -45,6 +45,7 @@ func TestFallsAreCounted(t *testing.T) {
 		{"in steps that are twenty minutes apart", []step{{0, 10}, {20 * time.Minute, 6}, {20 * time.Minute, 4}, {20 * time.Minute, 2}}, 0, ""},
 		{"after hours in which nothing has changed", []step{{0, 10}, {5 * time.Hour, 4}}, 1, "(10)"},
 		{"once more, from what is usual by now", []step{{0, 10}, {0, 4}, {20 * time.Minute, 3}, {0, 1}}, 2, "lists 1 members, fewer than half of those (4)"},
+		{"the only one, given up", []step{{0, 1}, {0, 0}, {31 * time.Second, 0}}, 0, ""},
 		{"held", []step{{0, 10}, {0, 0}, {29 * time.Second, 0}}, 0, ""},
 		{"held, and back", []step{{0, 10}, {0, 0}, {29 * time.Second, 10}, {time.Minute, 10}}, 0, ""},
 		{"held, and given up", []step{{0, 10}, {0, 0}, {31 * time.Second, 0}}, 1, "lists 0 members, fewer than half of those (10)"},

@@ -173,6 +173,7 @@ func TestAuditCountsMembersAndClusters(t *testing.T) {
 	same.ID = "another"
 	a, b, empty := app("a", one, two, same, unready(hosted(endpoint("p3", "10.0.0.3")))), app("b", one), app("empty")
 	unnamed := app("b", endpoint("p1", "10.0.0.1"))
+	// What is held of a cluster of one member does not count: there is nobody to lose.
 	table := tableOf(c)
 	audit := newAudit(c, table)
 	for _, step := range []struct {
@@ -183,8 +184,8 @@ func TestAuditCountsMembersAndClusters(t *testing.T) {
 		{"nothing", func() {}, 0, 0, 0, 0},
 		{"three clusters, one of them empty", func() { apply(table, a, b, empty) }, 3, 2, 0, 0},
 		{"one gone", func() { table.Apply(gone(a), 2) }, 3, 2, 1, 0},
-		{"one without hostname", func() { table.Apply([]kubeapi.Change{{Old: b, New: unnamed}}, 3) }, 3, 2, 2, 1},
-		{"one back", func() { apply(table, a) }, 3, 2, 1, 1},
+		{"one without hostname", func() { table.Apply([]kubeapi.Change{{Old: b, New: unnamed}}, 3) }, 3, 2, 1, 1},
+		{"one back", func() { apply(table, a) }, 3, 2, 0, 1},
 		{"the other given up", func() { table.release(time.Now().Add(time.Hour)) }, 2, 1, 0, 1},
 		{"all gone", func() { table.Apply(gone(a, unnamed), 5) }, 2, 1, 1, 0},
 		{"all given up", func() { table.release(time.Now().Add(time.Hour)) }, 0, 0, 0, 0},

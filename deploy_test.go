@@ -254,7 +254,7 @@ func TestHelmValuesMakeThePodsOfTheOverlay(t *testing.T) {
 		what      string
 		got, want any
 	}{
-		{"image", values.Image.Repository, spec.Containers[0].Image},
+		{"image", values.Image.Repository, "image.invalid/" + spec.Containers[0].Image}, // see the overlay
 		{"sysctls", values.PodSecurityContext["sysctls"], spec.SecurityContext["sysctls"]},
 		{"volumes", values.ExtraVolumes, spec.Volumes},
 		{"volume mounts", values.ExtraVolumeMounts, spec.Containers[0].VolumeMounts},

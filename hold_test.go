@@ -663,15 +663,17 @@ func TestHoldsAreCounted(t *testing.T) {
 	measured(t, "holds.internal.")
 	c := configOf(t, "longnames holds.internal {\n group_by app\n}")
 	cluster := func(name string) *kubeapi.Object {
-		return labelled(c, labels{"app": name}, slice(name, endpoint("p0", "10.0.0.1")))
+		return labelled(c, labels{"app": name}, slice(name, endpoint("p0", "10.0.0.1"), endpoint("p1", "10.0.0.2")))
 	}
-	table := tableOf(c, cluster("a"), cluster("b"))
+	alone := labelled(c, labels{"app": "alone"}, slice("alone", endpoint("p0", "10.0.0.1")))
+	table := tableOf(c, cluster("a"), cluster("b"), alone)
 	before := testutil.ToFloat64(holdsBegun.WithLabelValues("holds.internal."))
 	for _, step := range []struct {
 		name string
 		do   func()
 		want float64
 	}{
+		{"one of a single member is lost", func() { table.Apply(gone(alone), 2) }, 0},
 		{"one is lost", func() { table.Apply(gone(cluster("a")), 2) }, 1},
 		{"it is still", func() { table.Apply(nil, 3) }, 1},
 		{"it is back", func() { apply(table, cluster("a")) }, 1},

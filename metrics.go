@@ -15,9 +15,9 @@ var (
 
 	clusterFalls = counter("cluster_falls_total", "Clusters that came to list fewer than half of the members that they had listed lately.", "zone")
 
-	heldClusters = gauge("held_clusters", "Clusters that have lost all of their members, and are still answered with the last ones.")
+	heldClusters = gauge("held_clusters", "Clusters that have lost all of their members, more than one, and are still answered with the last ones.")
 
-	holdsBegun = counter("holds_total", "Clusters that lost all of their members, and came to be held.", "zone")
+	holdsBegun = counter("holds_total", "Clusters that lost all of their members, more than one, and came to be held.", "zone")
 
 	doubtedClusters = gauge("doubted_clusters", "Clusters whose members are all listed, although the probes of some fail: they do so, or have ceased to, together.")
 

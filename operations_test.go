@@ -123,6 +123,12 @@ func TestMembersThatAreWrittenDownAreServed(t *testing.T) {
 		<-b.table.done
 		equal(t, "members", txtOf(t, l, "shop.prod.svc.erl.internal."), []string{"shop@10.1.0.11", "shop@10.1.0.12"})
 	}
+	deployed := strings.Fields(read(t, "deploy/base/Corefile"))
+	for _, option := range []string{"selector beam", "include all", "group_by kubernetes.io/service-name", "basename label beam", "ttl 0"} {
+		if !strings.Contains(corefile, "\n           "+option+"\n") && !strings.Contains(corefile, " "+option+"\n") || !strings.Contains(strings.Join(deployed, " "), option) {
+			t.Errorf("got %q, want %q in it, as in deploy/", corefile, option)
+		}
+	}
 }
 
 // ruleFile is what Prometheus reads.

@@ -154,8 +154,10 @@ func (t *table) apply(changes []kubeapi.Change, version uint64) []event {
 		case !held && t.isLost(home):
 			t.dispel(home, e)
 			t.holdUntil(home, time.Now().Add(t.config.hold))
-			withMetrics(t.config.name(), func() { holdsBegun.WithLabelValues(t.config.name()).Inc() })
 			last, kept := home.roster.Load(), t.recall(home)
+			if t.listedIn(home, kept) > 1 {
+				withMetrics(t.config.name(), func() { holdsBegun.WithLabelValues(t.config.name()).Inc() })
+			}
 			events = append(events, event{begun, home, kept})
 			if kept == last {
 				delete(edits, home)
