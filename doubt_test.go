@@ -275,6 +275,34 @@ func TestOneThatFailsIsOne(t *testing.T) {
 	}
 }
 
+// They do so whichever of two slices tells it first.
+func TestThoseWhoHaveBothAddressesFailTogether(t *testing.T) {
+	c := configOf(t, ipBlock)
+	state := func(object, prefix string, fails bool) *kubeapi.Object {
+		o := labelled(c, nil, named(object, slice("web")))
+		for i := range 4 {
+			m := endpoint(fmt.Sprint("web-", i+1), fmt.Sprint(prefix, i+1))
+			if fails && i > 0 {
+				m = unready(m)
+			}
+			o.Members = append(o.Members, m)
+		}
+		return o
+	}
+	want := []string{"app@10.0.0.1", "app@10.0.0.2", "app@10.0.0.3", "app@10.0.0.4"}
+	prefixes := map[string]string{"four": "10.0.0.", "six": "fd00::"}
+	for _, order := range [][]string{{"four", "six"}, {"six", "four"}} {
+		t.Run(order[0]+" first", func(t *testing.T) {
+			table := tableOf(c, state("four", "10.0.0.", false), state("six", "fd00::", false))
+			for _, object := range order {
+				prefix := prefixes[object]
+				table.Apply([]kubeapi.Change{{Old: state(object, prefix, false), New: state(object, prefix, true)}}, 0)
+				equal(t, object, txtOf(t, serving(table), "erl.internal."), want)
+			}
+		})
+	}
+}
+
 // Of a pod that has both addresses, the IPv6 one is not looked at, and may be told of first.
 func TestFirstToRecoverIsToldOfByItsOtherAddress(t *testing.T) {
 	c := configOf(t, ipBlock)

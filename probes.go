@@ -8,9 +8,9 @@ import (
 
 // failed are the first two of those whom an edit finds failing, and who did not fail before: for
 // more than that nobody asks.
-func (c *config) failed(e *edit) []identity {
-	candidates := c.failingNow(e)
-	if len(candidates) == 0 {
+func (c *config) failed(e *edit) (all []identity) {
+	now := c.failingNow(e)
+	if len(now) == 0 {
 		return nil
 	}
 	before := make(map[identity]bool)
@@ -19,32 +19,28 @@ func (c *config) failed(e *edit) []identity {
 			before[whoIs(o, m)] = true
 		}
 	})
-	candidates = slices.DeleteFunc(candidates, func(who identity) bool { return !before[who] })
-	if len(candidates) == 0 {
-		return nil
-	}
-	// Another Service may publish those who are not ready.
-	elsewhere := make(map[identity]bool)
-	eachMember(e.roster.objects, func(o *kubeapi.Object, m *kubeapi.Member) {
-		if !m.Terminating && c.include.passes(m) {
-			elsewhere[whoIs(o, m).anywhere()] = true
-		}
-	})
-	var all []identity
-	for _, who := range candidates {
-		who = who.anywhere()
-		if elsewhere[who] || slices.Contains(all, who) {
-			continue
-		}
-		if all = append(all, who); len(all) == 2 {
-			break
+	now = slices.DeleteFunc(now, func(f failingMember) bool { return !before[f.who] })
+	c.markPassing(now, e.roster.objects)
+	for _, f := range now {
+		if who := f.who.anywhere(); !f.passes && !slices.Contains(all, who) {
+			if all = append(all, who); len(all) == 2 {
+				break
+			}
 		}
 	}
 	return all
 }
 
-// failingNow are those who fail in what an edit adds, but for what is the same as before.
-func (c *config) failingNow(e *edit) (all []identity) {
+// failingMember is somebody who fails, as an object of a Service tells.
+type failingMember struct {
+	who     identity
+	service string
+	passes  bool // as one of another Service tells, which may publish those who are not ready
+}
+
+// failingNow are those who fail in what an edit adds, but for what is the same as before. The IPv6
+// address of who has both is not looked at, as ever: the slice that has it may follow later.
+func (c *config) failingNow(e *edit) (all []failingMember) {
 	for _, o := range e.added {
 		now := o.Members
 		if at, found := slices.BinarySearchFunc(e.removed, o, compareObjects); found {
@@ -52,11 +48,41 @@ func (c *config) failingNow(e *edit) (all []identity) {
 		}
 		for i := range now {
 			if c.include.fails(&now[i]) {
-				all = append(all, whoIs(o, &now[i]))
+				all = append(all, failingMember{who: whoIs(o, &now[i]), service: o.Service})
 			}
 		}
 	}
+	if len(all) > 0 {
+		dual := dualStack(e.roster.objects, c.source.Family)
+		all = slices.DeleteFunc(all, func(f failingMember) bool { return f.who.address.Is6() && dual[f.who.anywhere()] })
+	}
 	return all
+}
+
+// markPassing marks who passes in an object of another Service. A Service tells of an
+// address once, so where there is but one, nothing has to be looked through.
+func (c *config) markPassing(now []failingMember, objects []*kubeapi.Object) {
+	var at map[identity][]int
+	for _, o := range objects {
+		if !slices.ContainsFunc(now, func(f failingMember) bool { return f.service != o.Service }) {
+			continue
+		}
+		if at == nil {
+			at = make(map[identity][]int, len(now))
+			for i := range now {
+				at[now[i].who] = append(at[now[i].who], i)
+			}
+		}
+		for i := range o.Members {
+			m := &o.Members[i]
+			if m.Terminating || !c.include.passes(m) {
+				continue
+			}
+			for _, i := range at[whoIs(o, m)] {
+				now[i].passes = now[i].passes || now[i].service != o.Service
+			}
+		}
+	}
 }
 
 func eachMember(objects []*kubeapi.Object, do func(*kubeapi.Object, *kubeapi.Member)) {

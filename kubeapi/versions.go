@@ -17,6 +17,9 @@ const (
 	leastMicroseconds = 1 << 48
 )
 
+// maxStep is the most that a serial can grow by at a time.
+const maxStep = 1<<31 - 1
+
 // ordinal is a version as it is counted: where an API server takes the time for versions, as
 // some clouds' do, in units of about 16 ms. Serials have 32 bits only, which nanoseconds would
 // go through every four seconds.
@@ -46,11 +49,12 @@ func (v *Versions) Last() uint64 {
 
 // next is the number of a state that has come after all others. A version that is not the
 // newest, as with several namespaces or after an etcd was restored, or that is not known,
-// cannot tell it from these.
+// cannot tell it from these. No step is so large that a serial would count it as one back
+// (RFC 1982): the versions that are left out then are caught up with by later changes.
 func (v *Versions) next(version uint64) uint64 {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	v.last = max(v.last+1, version)
+	v.last = max(v.last+1, min(version, v.last+maxStep))
 	return v.last
 }
 

@@ -103,6 +103,14 @@ func TestVersions(t *testing.T) {
 			func(r *replica) { r.change("a", 1763596440927791001) },
 			func(r *replica) { r.change("a", 1795183547040015001) }, // a year later
 		}, []uint64{104525539102, 104525539108, 104525539109, 105118539388, 107001277627}},
+		{"more changes elsewhere than a serial can tell", []func(*replica){
+			func(r *replica) { r.list("a", 20); r.list("b", 21) },
+			func(r *replica) { r.change("a", 1<<33) },
+			func(r *replica) { r.change("a", 1<<33+1) },
+			func(r *replica) { r.remove("a", "x", 1<<33+2) },
+			func(r *replica) { r.change("a", 1<<33+3) },
+			func(r *replica) { r.change("a", 1<<33+4) },
+		}, []uint64{21, 21 + maxStep, 21 + 2*maxStep, 21 + 3*maxStep, 1<<33 + 3, 1<<33 + 4}},
 		{"shown in another way", []func(*replica){
 			func(r *replica) { r.list("a", 20); r.list("b", 21) },
 			func(r *replica) { (&Source{feed: r.feed}).Advance() },

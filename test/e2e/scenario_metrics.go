@@ -32,7 +32,7 @@ func tryPropagation(t *trial, of resources) {
 	all := addressesOf(members)
 	t.endpoints(ns, "shop", len(members))
 	t.server.serve("prometheus " + t.server.v4 + ":9153\nlongnames " + zone + " {\nSERVICE_ACCOUNT\nselector app=shop\n" +
-		"basename shop\ninclude ready\nlookup " + of.lookup() + "\n}")
+		"basename shop\ninclude ready\nhold 0\nlookup " + of.lookup() + "\n}")
 	t.wants(zone, "A", all...) // never nobody
 	t.counted(0, count)
 	begin := time.Now()
