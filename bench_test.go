@@ -135,6 +135,37 @@ func BenchmarkVanish(b *testing.B) {
 	}
 }
 
+// BenchmarkProbesFail shows what it costs to look whether probes fail together, one after the
+// other or all at once: with include all, nobody does.
+func BenchmarkProbesFail(b *testing.B) {
+	clog.SetOutput(io.Discard)
+	b.Cleanup(func() { clog.SetOutput(os.Stdout) })
+	const n = 4000
+	for _, include := range []string{"ready", "all"} {
+		c := configOf(b, "longnames erl.internal {\n selector app\n basename app\n lookup pods\n include "+include+"\n}")
+		added, failed := make([]kubeapi.Change, 0, n), make([]kubeapi.Change, 0, n)
+		for i := range n {
+			name := fmt.Sprint("app-", i)
+			pod := endpoint(name, fmt.Sprintf("10.0.%d.%d", i>>8, i&255))
+			before, after := labelled(c, nil, named(name, slice("", pod))), labelled(c, nil, named(name, slice("", unready(pod))))
+			added, failed = append(added, kubeapi.Change{New: before}), append(failed, kubeapi.Change{Old: before, New: after})
+		}
+		for _, step := range []int{1, n} {
+			b.Run(fmt.Sprintf("include=%s/at once=%d", include, step), func(b *testing.B) {
+				for b.Loop() {
+					b.StopTimer()
+					t := newTable(c)
+					t.Apply(added, 1)
+					b.StartTimer()
+					for i := 0; i < n; i += step {
+						t.Apply(failed[i:i+step], 2)
+					}
+				}
+			})
+		}
+	}
+}
+
 // BenchmarkChange shows that a change costs its own cluster, however many others there are:
 // a pod gets another address. With answered, there is a question after each.
 func BenchmarkChange(b *testing.B) {

@@ -62,9 +62,13 @@ func (c *config) failingNow(e *edit) (all []failingMember) {
 // markPassing marks who passes in an object of another Service. A Service tells of an
 // address once, so where there is but one, nothing has to be looked through.
 func (c *config) markPassing(now []failingMember, objects []*kubeapi.Object) {
+	if len(now) == 0 {
+		return
+	}
+	several := slices.ContainsFunc(now, func(f failingMember) bool { return f.service != now[0].service })
 	var at map[identity][]int
 	for _, o := range objects {
-		if !slices.ContainsFunc(now, func(f failingMember) bool { return f.service != o.Service }) {
+		if !several && o.Service == now[0].service {
 			continue
 		}
 		if at == nil {
