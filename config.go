@@ -35,6 +35,14 @@ type config struct {
 // reverse.
 func (c *config) name() string { return c.first().name }
 
+// group is the label that clusters are told apart by, empty if there is one cluster.
+func (c *config) group() string {
+	if c.groupLabel < 0 {
+		return ""
+	}
+	return c.source.Labels[c.groupLabel]
+}
+
 // first is the first zone that is not reverse.
 func (c *config) first() *zone {
 	at := 0 // there is one

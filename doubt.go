@@ -1,9 +1,6 @@
 package longnames
 
-import (
-	"slices"
-	"time"
-)
+import "time"
 
 // doubt lists everybody in a cluster who is there and not about to end, whatever their probes
 // say: these fail and succeed together, but never at the same moment. It ends when all of them
@@ -133,43 +130,6 @@ func (t *table) doubtAfterHold(c *cluster) {
 	if conf.doubts() && conf.passesAny(objects) && conf.failsAny(objects) {
 		c.actual = &roster{objects: objects} // the other one may have been looked at
 		t.doubtUntil(c, c.actual, time.Now().Add(conf.hold))
-	}
-}
-
-// inheritDoubts lets t doubt what another table does, until the same time or as long as its own
-// configuration allows.
-func (t *table) inheritDoubts(old *table, now time.Time) {
-	if !t.config.doubts() {
-		return
-	}
-	latest := now.Add(t.config.hold)
-	sooner := func(at time.Time) time.Time {
-		if at.Before(latest) {
-			return at
-		}
-		return latest
-	}
-	edits := make(map[*cluster]*edit)
-	for _, theirs := range old.doubts {
-		if theirs.isOver() {
-			continue
-		}
-		c := t.cluster(theirs.doubt.cluster.name)
-		if c == nil || c.hold.Load() != nil || c.doubt != nil || !t.config.failsAny(c.actual.objects) {
-			continue
-		}
-		c.actual = &roster{objects: c.actual.objects}
-		d := t.doubtUntil(c, c.actual, sooner(theirs.at))
-		d.failed, d.least, d.most = theirs.doubt.failed, theirs.doubt.least, theirs.doubt.most
-		t.dirty[c] = struct{}{}
-		edits[c] = &edit{roster: c.actual}
-	}
-	slices.SortStableFunc(t.doubts, func(a, b doubting) int { return a.at.Compare(b.at) })
-	t.replace(edits)
-	for theirs, f := range old.failures {
-		if c := t.cluster(theirs.name); c != nil && c.hold.Load() == nil {
-			t.noteFailure(c, failure{f.who, sooner(f.until)}, now)
-		}
 	}
 }
 
