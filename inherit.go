@@ -39,11 +39,7 @@ func (t *table) inherit(old *table) {
 		t.believe(c)
 		t.dirty[c] = struct{}{}
 		edits[c] = c.roster.Load().to(held)
-		until := now.Add(t.config.hold)
-		if h.until.Before(until) {
-			until = h.until
-		}
-		t.holdUntil(c, until)
+		t.holdUntil(c, earlier(h.until, now.Add(t.config.hold)))
 	}
 	slices.SortStableFunc(t.holds, func(a, b *hold) int { return a.until.Compare(b.until) })
 	t.replace(edits)
@@ -70,12 +66,6 @@ func (t *table) inheritDoubts(old *table, now time.Time) {
 		return
 	}
 	latest := now.Add(t.config.hold)
-	sooner := func(at time.Time) time.Time {
-		if at.Before(latest) {
-			return at
-		}
-		return latest
-	}
 	edits := make(map[*cluster]*edit)
 	for _, theirs := range old.doubts {
 		if theirs.isOver() {
@@ -86,7 +76,7 @@ func (t *table) inheritDoubts(old *table, now time.Time) {
 			continue
 		}
 		c.actual = &roster{objects: c.actual.objects}
-		d := t.doubtUntil(c, c.actual, sooner(theirs.at))
+		d := t.doubtUntil(c, c.actual, earlier(theirs.at, latest))
 		d.failed, d.least, d.most = theirs.doubt.failed, theirs.doubt.least, theirs.doubt.most
 		t.dirty[c] = struct{}{}
 		edits[c] = &edit{roster: c.actual}
@@ -95,9 +85,16 @@ func (t *table) inheritDoubts(old *table, now time.Time) {
 	t.replace(edits)
 	for theirs, f := range old.failures {
 		if c := t.cluster(theirs.name); c != nil && c.hold.Load() == nil {
-			t.noteFailure(c, failure{f.who, sooner(f.until)}, now)
+			t.noteFailure(c, failure{f.who, earlier(f.until, latest)}, now)
 		}
 	}
+}
+
+func earlier(a, b time.Time) time.Time {
+	if a.Before(b) {
+		return a
+	}
+	return b
 }
 
 // readAs gives what c would have of a roster that was read for another configuration: what

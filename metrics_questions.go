@@ -49,18 +49,42 @@ type tally struct {
 
 // add counts what a block did with the question.
 func (t *tally) add(b *block, r result) {
-	if t == nil {
-		return
+	if t != nil {
+		b.count(t.server, slotOf(t.kind, r))
 	}
-	if c := b.asked.find(t, r); c != nil {
+}
+
+// slot is the place of a counter among those of one server: of questions by type and result, or
+// staleSlot.
+type slot int
+
+const (
+	staleSlot = slot(otherKind+1) * slot(results)
+	slots     = staleSlot + 1
+)
+
+func slotOf(k kind, r result) slot { return slot(k)*slot(results) + slot(r) }
+
+// counter is the one that belongs there.
+func (s slot) counter(server, zone string) prometheus.Counter {
+	if s == staleSlot {
+		return staleAnswers.WithLabelValues(server, zone)
+	}
+	k, r := kind(s/slot(results)), result(s%slot(results)) //nolint:gosec // less than results
+	return questionsAsked.WithLabelValues(server, zone, k.String(), resultNames[r])
+}
+
+// count adds one to a counter of the block.
+func (b *block) count(server string, s slot) {
+	if c := b.asked.find(server, s); c != nil {
 		c.Inc()
 		return
 	}
 	zone := b.config.name()
 	withMetrics(zone, func() {
-		c := questionsAsked.WithLabelValues(t.server, zone, t.kind.String(), resultNames[r])
+		c := s.counter(server, zone)
 		c.Inc()
-		b.asked.keep(t, r, c)
+		b.asked.keep(server, s, c)
 	})
 }
 
@@ -70,8 +94,8 @@ type askedCounters struct {
 	servers atomic.Pointer[map[string]*serverCounters] // none of these is ever written to
 }
 
-// serverCounters are those of the questions to one server, by type and result.
-type serverCounters [otherKind + 1][results]atomic.Pointer[prometheus.Counter]
+// serverCounters are those of the questions to one server.
+type serverCounters [slots]atomic.Pointer[prometheus.Counter]
 
 func (a *askedCounters) of(server string) *serverCounters {
 	if servers := a.servers.Load(); servers != nil {
@@ -80,28 +104,28 @@ func (a *askedCounters) of(server string) *serverCounters {
 	return nil
 }
 
-func (a *askedCounters) find(t *tally, r result) prometheus.Counter {
-	s := a.of(t.server)
-	if s == nil {
+func (a *askedCounters) find(server string, s slot) prometheus.Counter {
+	counters := a.of(server)
+	if counters == nil {
 		return nil
 	}
-	if c := s[t.kind][r].Load(); c != nil {
+	if c := counters[s].Load(); c != nil {
 		return *c
 	}
 	return nil
 }
 
 // keep is for one goroutine at a time.
-func (a *askedCounters) keep(t *tally, r result, c prometheus.Counter) {
-	s := a.of(t.server)
-	if s == nil {
-		s = &serverCounters{}
+func (a *askedCounters) keep(server string, s slot, c prometheus.Counter) {
+	counters := a.of(server)
+	if counters == nil {
+		counters = &serverCounters{}
 		servers := make(map[string]*serverCounters)
 		if others := a.servers.Load(); others != nil {
 			maps.Copy(servers, *others)
 		}
-		servers[t.server] = s
+		servers[server] = counters
 		a.servers.Store(&servers)
 	}
-	s[t.kind][r].Store(&c)
+	counters[s].Store(&c)
 }

@@ -83,8 +83,7 @@ func (l *Longnames) ServeDNS(ctx context.Context, w dns.ResponseWriter, r *dns.M
 		return plugin.NextOrFailure(l.Name(), l.Next, ctx, w, r)
 	}
 	if reply.stale {
-		zone := by.block.config.name()
-		withMetrics(zone, func() { staleAnswers.WithLabelValues(server, zone).Inc() })
+		by.block.count(server, staleSlot)
 	}
 	return write(w, r, &reply)
 }

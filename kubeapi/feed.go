@@ -92,9 +92,9 @@ func (f *feed) all() (objects []*Object, version uint64, known bool) {
 	return objects, f.version, f.restored || f.missing == 0
 }
 
-// apply tells all sinks of changes that have led to a version of the source's. As long as nobody can have seen anything, the greatest
-// version is good enough, for the order in which namespaces are read is chance. The caller
-// holds mu.
+// apply tells all sinks of changes that have led to a version of the source's. As long as nobody
+// can have seen anything, the greatest version is good enough, for the order in which namespaces
+// are read is chance. The caller holds mu.
 func (f *feed) apply(changes []Change, version uint64) {
 	counted := ordinal(version)
 	if f.begun {

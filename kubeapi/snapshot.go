@@ -23,7 +23,7 @@ type snapshot struct {
 type snapshotFile struct {
 	path     string
 	origin   origin
-	form     string // in which what is known is shown
+	form     func() string // in which what is known is shown at the moment, see Source.Snapshot
 	lookup   Lookup
 	shrinker shrinker
 	expander expander
@@ -36,6 +36,7 @@ func newSnapshotFile(c *Config, path string, o origin) *snapshotFile {
 	return &snapshotFile{
 		path:     path,
 		origin:   o,
+		form:     func() string { return "" },
 		lookup:   c.Lookup,
 		shrinker: c.shrinker(),
 		expander: c.expander(),
@@ -58,7 +59,7 @@ func (f *snapshotFile) load() (objects []*Object, version uint64, ok bool) {
 	}
 	age := max(0, time.Since(s.written)).Round(time.Second)
 	f.log.Infof("snapshot: %d objects of %s ago from %s", len(s.objects), age, f.path)
-	if s.form != f.form {
+	if s.form != f.form() {
 		s.version++ // for who has seen the same in the other form
 	}
 	return s.objects, s.version, true

@@ -20,14 +20,12 @@ type Snapshot struct {
 // shown: in another form than before, the same has another version.
 func (s *Source) Snapshot(path string, form func() string) *Snapshot {
 	file := newSnapshotFile(s.config, path, s.identity.origin)
-	file.form = form()
+	file.form = form
 	list := func() ([]*Object, uint64) {
 		objects, version, _ := s.Objects()
 		return objects, version
 	}
-	writer := newSnapshotWriter(file, list, s.config.monitor())
-	writer.form = form
-	return &Snapshot{source: s, file: file, writer: writer}
+	return &Snapshot{source: s, file: file, writer: newSnapshotWriter(file, list, s.config.monitor())}
 }
 
 // Restore lets the source, which nobody follows yet, start with what the file knows. It is

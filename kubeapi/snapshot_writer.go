@@ -23,7 +23,7 @@ const (
 // before the source is synced: what is on disk may be all that there is.
 type snapshotWriter struct {
 	path    string
-	form    func() string // see Source.Snapshot
+	form    func() string
 	write   func(context.Context, *snapshot) error
 	list    func() ([]*Object, uint64)
 	log     Logger
@@ -44,7 +44,7 @@ var _ Sink = (*snapshotWriter)(nil)
 // told.
 func newSnapshotWriter(f *snapshotFile, list func() ([]*Object, uint64), monitor Monitor) *snapshotWriter {
 	return &snapshotWriter{
-		path: f.path, form: func() string { return f.form }, write: f.write, list: list, log: f.log, monitor: monitor,
+		path: f.path, form: f.form, write: f.write, list: list, log: f.log, monitor: monitor,
 		dirty: make(chan struct{}, 1),
 	}
 }

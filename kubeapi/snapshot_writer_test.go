@@ -65,7 +65,7 @@ type outcomes struct {
 func (o *outcomes) SnapshotWritten(err error) { o.all = append(o.all, err) }
 
 func newWriter(d *recordingDisk, log Logger) *snapshotWriter {
-	w := newSnapshotWriter(&snapshotFile{path: "/f", log: log}, func() ([]*Object, uint64) { return nil, 0 }, noMonitor{})
+	w := newSnapshotWriter(&snapshotFile{path: "/f", form: func() string { return "" }, log: log}, func() ([]*Object, uint64) { return nil, 0 }, noMonitor{})
 	w.write = d.write
 	return w
 }

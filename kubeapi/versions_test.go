@@ -243,12 +243,11 @@ func TestFeedsThatCountTogether(t *testing.T) {
 func TestSnapshotThatWasShownInAnotherForm(t *testing.T) {
 	c := snapshotConfig(t, &recordingLog{})
 	f := snapshotFileOf(c)
-	f.form = "mode ip"
 	if err := f.write(t.Context(), &snapshot{objects: knownPods("a"), version: 7, form: "mode ip", written: writtenAt}); err != nil {
 		t.Fatal(err)
 	}
 	for form, want := range map[string]uint64{"mode ip": 7, "mode dns": 8, "": 8} {
-		f.form = form
+		f.form = func() string { return form }
 		if _, version, ok := f.load(); !ok || version != want {
 			t.Errorf("form %q: want version %d, got %d, %t", form, want, version, ok)
 		}
