@@ -2,7 +2,6 @@ package longnames
 
 import (
 	"net/netip"
-	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -214,14 +213,17 @@ func (t *table) collect(changes []kubeapi.Change, edits map[*cluster]*edit) {
 // replace lets clusters be answered from other rosters. What stays in its cluster can be
 // found all the while: the new is indexed before the old is taken out.
 func (t *table) replace(edits map[*cluster]*edit) {
-	for home, e := range edits {
-		t.index(home, e.added, e.removed, +1)
+	moves := t.moves(edits)
+	for home, m := range moves {
+		t.index(home, m.come, +1)
 	}
 	for home, e := range edits {
 		home.roster.Store(e.roster)
 	}
+	for home, m := range moves {
+		t.index(home, m.gone, -1)
+	}
 	for home, e := range edits {
-		t.index(home, e.removed, e.added, -1)
 		if len(e.roster.objects) == 0 {
 			t.remove(home)
 		}
@@ -264,55 +266,3 @@ func (t *table) remove(c *cluster) {
 
 // indexed tells whether there can be many clusters.
 func (t *table) indexed() bool { return t.config.groupLabel >= 0 }
-
-// index counts the members of objects in or out of the indexes, as far as the zones ask
-// for such. Those that the objects have in their other states, too, mostly stay as they are.
-func (t *table) index(home *cluster, objects, others []*kubeapi.Object, delta int) {
-	c := t.config
-	if !t.indexed() || home == t.misfits || !c.reverse && c.hosts == outside {
-		return
-	}
-	for _, o := range objects {
-		members := differing(o, others)
-		for i := range members {
-			m := &members[i]
-			if c.reverse && t.addresses.add(m.Address, home, delta) {
-				t.prefixes.add(m.Address, delta)
-			}
-			if c.hosts == outside {
-				continue
-			}
-			if text, p := c.naming.host(o, m); p == noProblem {
-				host := strings.ToLower(text) + "."
-				if t.hosts.add(host, home, delta) {
-					_, above, _ := strings.Cut(host, ".")
-					t.hostNames.add(above, delta)
-				}
-			}
-		}
-	}
-}
-
-// differing gives the members of o without those at the begin and at the end that are indexed
-// alike for its other state, which may be among others; these are in order. It is the same the
-// other way round.
-func differing(o *kubeapi.Object, others []*kubeapi.Object) []kubeapi.Member {
-	at, found := slices.BinarySearchFunc(others, o, compareObjects)
-	if !found || others[at].Service != o.Service {
-		return o.Members
-	}
-	return apart(o.Members, others[at].Members, func(m, n *kubeapi.Member) bool {
-		return m.Address == n.Address && m.Hostname == n.Hostname
-	})
-}
-
-// apart gives members without those that are the same in another list at its begin and its end.
-func apart(members, other []kubeapi.Member, same func(m, n *kubeapi.Member) bool) []kubeapi.Member {
-	for len(members) > 0 && len(other) > 0 && same(&members[0], &other[0]) {
-		members, other = members[1:], other[1:]
-	}
-	for len(members) > 0 && len(other) > 0 && same(&members[len(members)-1], &other[len(other)-1]) {
-		members, other = members[:len(members)-1], other[:len(other)-1]
-	}
-	return members
-}

@@ -1,0 +1,140 @@
+package longnames
+
+import (
+	"net/netip"
+	"slices"
+	"strings"
+
+	"github.com/longnames/longnames/kubeapi"
+)
+
+// place is where the node of one of many clusters is looked for: exactly where its PTR and its
+// address records are.
+type place struct {
+	address netip.Addr
+	host    string // lower case, with a final dot
+}
+
+// move is how the places of a cluster's nodes change.
+type move struct{ come, gone []place }
+
+// moves gives those of edits, as far as the zones ask for such.
+func (t *table) moves(edits map[*cluster]*edit) map[*cluster]move {
+	c := t.config
+	if !t.indexed() || !c.reverse && c.hosts == outside {
+		return nil
+	}
+	moves := make(map[*cluster]move, len(edits))
+	for home, e := range edits {
+		if home != t.misfits {
+			moves[home] = c.move(home.roster.Load(), e)
+		}
+	}
+	return moves
+}
+
+// index counts places in or out.
+func (t *table) index(home *cluster, places []place, delta int) {
+	c := t.config
+	for _, p := range places {
+		if c.reverse && t.addresses.add(p.address, home, delta) {
+			t.prefixes.add(p.address, delta)
+		}
+		if c.hosts != outside && t.hosts.add(p.host, home, delta) {
+			_, above, _ := strings.Cut(p.host, ".")
+			t.hostNames.add(above, delta)
+		}
+	}
+}
+
+// move gives how places change with an edit of a roster. It looks only for those of which the
+// edit tells, but for these in all objects: a node may have its name, or its address, from others.
+func (c *config) move(had *roster, e *edit) move {
+	who := make(map[identity]bool)
+	for _, pair := range [][2][]*kubeapi.Object{{e.removed, e.added}, {e.added, e.removed}} {
+		for _, o := range pair[0] {
+			members := c.differing(o, pair[1])
+			for i := range members {
+				who[whoIs(o, &members[i]).anywhere()] = true
+			}
+		}
+	}
+	if len(who) == 0 {
+		return move{}
+	}
+	before, after := e.removed, e.added
+	if c.source.Lookup == kubeapi.Endpoints && len(had.objects) > 0 { // of a pod, one object tells
+		before, after = of(had.objects, who), of(e.roster.objects, who)
+	}
+	gone, come := c.places(before), c.places(after)
+	return move{come: without(come, gone), gone: without(gone, come)}
+}
+
+// differing gives the members of o without those at the begin and at the end that have the same
+// place in its other state, which may be among others; these are in order.
+func (c *config) differing(o *kubeapi.Object, others []*kubeapi.Object) []kubeapi.Member {
+	at, found := slices.BinarySearchFunc(others, o, compareObjects)
+	if !found || others[at].Service != o.Service || c.naming.basenameOf(others[at]) != c.naming.basenameOf(o) {
+		return o.Members
+	}
+	return apart(o.Members, others[at].Members, func(m, n *kubeapi.Member) bool {
+		return m.Address == n.Address && m.Hostname == n.Hostname && m.ID == n.ID
+	})
+}
+
+// apart gives members without those that are the same in another list at its begin and its end.
+func apart(members, other []kubeapi.Member, same func(m, n *kubeapi.Member) bool) []kubeapi.Member {
+	for len(members) > 0 && len(other) > 0 && same(&members[0], &other[0]) {
+		members, other = members[1:], other[1:]
+	}
+	for len(members) > 0 && len(other) > 0 && same(&members[len(members)-1], &other[len(other)-1]) {
+		members, other = members[:len(members)-1], other[:len(other)-1]
+	}
+	return members
+}
+
+// of gives objects with those of their members only that are asked for.
+func of(objects []*kubeapi.Object, who map[identity]bool) []*kubeapi.Object {
+	some := make([]*kubeapi.Object, 0, len(objects))
+	for _, o := range objects {
+		isAskedFor := func(m kubeapi.Member) bool { return who[whoIs(o, &m).anywhere()] }
+		if first := slices.IndexFunc(o.Members, isAskedFor); first >= 0 {
+			part := *o
+			part.Members = nil
+			for _, m := range o.Members[first:] {
+				if isAskedFor(m) {
+					part.Members = append(part.Members, m)
+				}
+			}
+			some = append(some, &part)
+		}
+	}
+	return some
+}
+
+// places gives those of all nodes in objects.
+func (c *config) places(objects []*kubeapi.Object) []place {
+	candidates := join(objects, c.include, c.source.Family)
+	places := make([]place, 0, len(candidates))
+	for i := range candidates {
+		if n, _, p := c.nameOf(&candidates[i]); p == noProblem {
+			places = append(places, place{n.address(), strings.ToLower(n.target())})
+		}
+	}
+	return places
+}
+
+// without gives places but for others, of which each takes away one.
+func without(places, others []place) []place {
+	if len(others) == 0 {
+		return places
+	}
+	count := make(map[place]int, len(others))
+	for _, p := range others {
+		count[p]++
+	}
+	return slices.DeleteFunc(slices.Clone(places), func(p place) bool {
+		count[p]--
+		return count[p] >= 0
+	})
+}
