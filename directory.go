@@ -68,3 +68,22 @@ func best(nodes []*node, n *node) []*node {
 	}
 	return append(nodes, n)
 }
+
+// hosts gives nodes by host part as the directory does.
+func (m *members) hosts(c *config) hosts {
+	return func(target string) []*node { return m.directory(c).byHost[strings.ToLower(target)] }
+}
+
+// hostsOf does so for listed nodes, without a directory: nobody else can take a host part from
+// these.
+func (c *config) hostsOf(listed []*node) hosts {
+	if c.hosts == outside {
+		return nil
+	}
+	byHost := make(map[string][]*node, len(listed))
+	for _, n := range listed {
+		host := strings.ToLower(n.target())
+		byHost[host] = best(byHost[host], n)
+	}
+	return func(target string) []*node { return byHost[strings.ToLower(target)] }
+}

@@ -126,7 +126,7 @@ func (y *layer) cluster(of clusterAt, m *members, yield func([]dns.RR) bool) boo
 	}
 	for below, nodes := range m.directory(c).byName {
 		name := y.zone.absolute(below + dotted(of.name))
-		set := func(qtype uint16) *rrset { return c.rrset(qtype, name, nodes) }
+		set := func(qtype uint16) *rrset { return c.rrset(qtype, name, nodes, m.hosts(c)) }
 		if isOwner(below) && below[0] != '_' && y.tells(name) && !y.sets(name, set, yield) {
 			return false
 		}

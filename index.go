@@ -3,11 +3,15 @@ package longnames
 import (
 	"slices"
 	"sync"
+	"sync/atomic"
 )
 
 // index tells in which clusters something occurs. Readers need no lock; writers have the
 // table's.
-type index[K comparable] struct{ m sync.Map } // K → []occurrence, never written to
+type index[K comparable] struct {
+	m      sync.Map     // K → []occurrence, never written to
+	shared atomic.Int64 // how many occur in several
+}
 
 type occurrence struct {
 	cluster *cluster
@@ -32,6 +36,12 @@ func (x *index[K]) add(k K, c *cluster, delta int) (changed bool) {
 	next[at].count += delta
 	if next[at].count <= 0 {
 		next = slices.Delete(next, at, at+1)
+	}
+	switch {
+	case len(known) < 2 && len(next) > 1:
+		x.shared.Add(1)
+	case len(known) > 1 && len(next) < 2:
+		x.shared.Add(-1)
 	}
 	if len(next) == 0 {
 		x.m.Delete(k)

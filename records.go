@@ -21,10 +21,15 @@ type rrset struct {
 
 // with gives a set with more records. Neither of the two changes.
 func (s *rrset) with(more *rrset) *rrset {
-	both := &rrset{answer: slices.Clone(s.answer), glue: slices.Concat(s.glue, more.glue), size: s.size + more.size}
-	for _, rr := range more.answer {
-		if !slices.ContainsFunc(s.answer, func(known dns.RR) bool { return dns.IsDuplicate(rr, known) }) {
-			both.answer = append(both.answer, rr)
+	return &rrset{answer: union(s.answer, more.answer), glue: union(s.glue, more.glue), size: s.size + more.size}
+}
+
+// union gives records, and those of others that are not among them. Neither changes.
+func union(rrs, others []dns.RR) []dns.RR {
+	both := slices.Clone(rrs)
+	for _, rr := range others {
+		if !slices.ContainsFunc(rrs, func(known dns.RR) bool { return dns.IsDuplicate(rr, known) }) {
+			both = append(both, rr)
 		}
 	}
 	return both
@@ -75,22 +80,26 @@ func (r *records) of(qtype uint16) *rrset {
 	default:
 		return nil
 	}
-	return l.get(&r.mu, func() *rrset { return r.config.rrset(qtype, r.owner, r.members.listed()) })
+	return l.get(&r.mu, func() *rrset {
+		listed := r.members.listed()
+		return r.config.rrset(qtype, r.owner, listed, r.config.hostsOf(listed))
+	})
 }
 
 // ofPorts gives the SRV sets of all ports that somebody declares, and of epmd's.
 func (r *records) ofPorts() portSets {
 	return *r.ports.get(&r.mu, func() *portSets {
-		sets := r.config.portSets(r.owner, r.members.listed())
+		listed := r.members.listed()
+		sets := r.config.portSets(r.owner, listed, r.config.hostsOf(listed))
 		return &sets
 	})
 }
 
 // rrset makes the RRset of one type for some nodes; nil for a type that nodes have none of.
-func (c *config) rrset(qtype uint16, owner string, nodes []*node) *rrset {
+func (c *config) rrset(qtype uint16, owner string, nodes []*node, at hosts) *rrset {
 	switch qtype {
 	case dns.TypeSRV:
-		return c.srv(owner, nodes, func(i int) []uint16 {
+		return c.srv(owner, nodes, at, func(i int) []uint16 {
 			number, _ := c.port.of(nodes[i])
 			return []uint16{number}
 		})
@@ -103,7 +112,7 @@ func (c *config) rrset(qtype uint16, owner string, nodes []*node) *rrset {
 }
 
 // portSets makes the SRV sets of all ports that nodes declare, and of epmd's.
-func (c *config) portSets(owner string, nodes []*node) portSets {
+func (c *config) portSets(owner string, nodes []*node, at hosts) portSets {
 	declared := make(map[string]*declaration)
 	for _, n := range nodes {
 		for _, p := range n.ports {
@@ -117,9 +126,9 @@ func (c *config) portSets(owner string, nodes []*node) portSets {
 	sets := make(portSets, len(declared)+1)
 	below := "." + strings.TrimPrefix(owner, ".") // the root is a dot
 	for service, d := range declared {
-		sets[service] = c.srv(service+below, d.nodes, func(i int) []uint16 { return d.ports[i] })
+		sets[service] = c.srv(service+below, d.nodes, at, func(i int) []uint16 { return d.ports[i] })
 	}
-	sets["_epmd._tcp"] = c.srv("_epmd._tcp"+below, nodes, func(i int) []uint16 {
+	sets["_epmd._tcp"] = c.srv("_epmd._tcp"+below, nodes, at, func(i int) []uint16 {
 		return []uint16{c.port.epmd(nodes[i])}
 	})
 	return sets

@@ -2,6 +2,7 @@ package longnames
 
 import (
 	"net/netip"
+	"slices"
 	"strings"
 
 	"github.com/miekg/dns"
@@ -87,7 +88,18 @@ func (r *resolver) answer(z *zone, q *question) reply {
 	case set == nil || len(set.answer) == 0:
 		return reply{result: noData, soa: r.soa(z, q)}
 	}
-	return reply{result: success, answer: withOwner(set.answer, q.qname), glue: set.glue, size: set.size}
+	return reply{result: success, answer: withOwner(set.answer, q.qname), glue: r.own(set.glue), size: set.size}
+}
+
+// own gives glue without that of host parts which other clusters have, too: a set has only its
+// own nodes.
+func (r *resolver) own(glue []dns.RR) []dns.RR {
+	if len(glue) == 0 || r.table.hosts.shared.Load() == 0 {
+		return glue
+	}
+	return slices.DeleteFunc(slices.Clone(glue), func(rr dns.RR) bool {
+		return len(r.table.hosts.in(strings.ToLower(rr.Header().Name))) > 1
+	})
 }
 
 // find looks for the records of a name, and tells whether the name exists.
@@ -171,13 +183,13 @@ func (r *resolver) among(m *members, z *zone, q *question, below string) (set *r
 	case below == "":
 		set := records.of(q.qtype)
 		if len(asker) > 0 && set != nil {
-			set = set.with(r.config.rrset(q.qtype, records.owner, asker))
+			set = set.with(r.config.rrset(q.qtype, records.owner, asker, m.hosts(r.config)))
 		}
 		return set, true
 	case below[0] == '_':
 		set, exists := findPort(records.ofPorts(), q, below)
 		if len(asker) > 0 {
-			own, ok := findPort(r.config.portSets(records.owner, asker), q, below)
+			own, ok := findPort(r.config.portSets(records.owner, asker, m.hosts(r.config)), q, below)
 			switch {
 			case set == nil:
 				set = own
@@ -190,7 +202,7 @@ func (r *resolver) among(m *members, z *zone, q *question, below string) (set *r
 	}
 	d := m.directory(r.config)
 	if nodes := d.byName[below]; len(nodes) > 0 {
-		return r.config.rrset(q.qtype, q.name, nodes), true
+		return r.config.rrset(q.qtype, q.name, nodes, m.hosts(r.config)), true
 	}
 	return nil, d.above[below]
 }
@@ -246,7 +258,7 @@ func (r *resolver) hostSet(q *question, nodes []*node) *rrset {
 	if len(nodes) == 0 || q.qtype != dns.TypeA && q.qtype != dns.TypeAAAA {
 		return nil
 	}
-	return r.config.rrset(q.qtype, q.name, nodes)
+	return &rrset{answer: r.config.addresses(q.qtype, q.name, nodes)}
 }
 
 // reverse looks for an address: it has one PTR record, for inet_res:gethostbyaddr takes

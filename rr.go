@@ -9,8 +9,8 @@ import (
 )
 
 // srv makes SRV records (RFC 2782), one for each target and port; ports gives those of the
-// node of that index.
-func (c *config) srv(owner string, nodes []*node, ports func(i int) []uint16) *rrset {
+// node of that index. With them goes what a question for the targets' addresses would get.
+func (c *config) srv(owner string, nodes []*node, at hosts, ports func(i int) []uint16) *rrset {
 	type end struct {
 		target string
 		port   uint16
@@ -18,20 +18,23 @@ func (c *config) srv(owner string, nodes []*node, ports func(i int) []uint16) *r
 	set := &rrset{answer: make([]dns.RR, 0, len(nodes))}
 	records := make([]dns.SRV, 0, len(nodes)) // all at once; should they be more, those made stay where they are
 	seen := make(map[end]bool, len(nodes))
+	var targets []string // in our zones
 	for i, n := range nodes {
-		hasGlue := false
+		isNew := false
 		for _, port := range ports(i) {
 			e := end{n.target(), port}
 			if !seen[e] {
-				seen[e] = true
+				seen[e], isNew = true, true
 				records = append(records, dns.SRV{Hdr: header(owner, dns.TypeSRV, c.ttl), Port: port, Target: e.target})
 				set.answer = append(set.answer, &records[len(records)-1])
-				hasGlue = c.hasHost(e.target)
 			}
 		}
-		if hasGlue {
-			set.glue = append(set.glue, addressRecord(n.target(), n.address(), c.ttl))
+		if isNew && c.hasHost(n.target()) {
+			targets = append(targets, n.target())
 		}
+	}
+	if len(targets) > 0 {
+		set.glue = c.glue(targets, at)
 	}
 	if c.hosts != outside {
 		whole := dns.Msg{Compress: true, Answer: set.answer, Extra: set.glue}
@@ -39,6 +42,28 @@ func (c *config) srv(owner string, nodes []*node, ports func(i int) []uint16) *r
 		set.size = whole.Len()
 	}
 	return set
+}
+
+// hosts gives the nodes that have a host part, which several may claim.
+type hosts func(target string) []*node
+
+// glue makes the addresses of host parts, some of which may come more than once.
+func (c *config) glue(targets []string, at hosts) []dns.RR {
+	type place struct {
+		target  string
+		address netip.Addr
+	}
+	glue := make([]dns.RR, 0, len(targets))
+	seen := make(map[place]bool, len(targets))
+	for _, target := range targets {
+		for _, n := range at(target) {
+			if p := (place{target, n.address()}); !seen[p] {
+				seen[p] = true
+				glue = append(glue, addressRecord(p.target, p.address, c.ttl))
+			}
+		}
+	}
+	return glue
 }
 
 // txt makes TXT records, each of one string: the longname.
