@@ -162,3 +162,32 @@ func TestJoinDoesNotDependOnOrderOfMembers(t *testing.T) {
 		t.Errorf("candidates: got %d, want %d", got, want)
 	}
 }
+
+// What several slices say of one node is taken together, in whichever order they come.
+func TestSlicesOfOneNodeAreTakenTogether(t *testing.T) {
+	pod := endpoint("web-x1", "10.0.0.1")
+	withHostname, ends := pod, terminating(pod)
+	withHostname.Hostname = "web-0"
+	other := endpoint("web-x2", "10.0.0.2")
+	other.Hostname = "web-0"
+	for _, tc := range []struct {
+		name, first, second string
+		members             [2]kubeapi.Member
+		question            string
+		want                []string
+	}{
+		{"a hostname that only one knows", "api", "web", [2]kubeapi.Member{pod, withHostname}, "web-0.erl.internal.", []string{"10.0.0.1", "10.0.0.2"}},
+		{"an end that only one knows", "api", "web", [2]kubeapi.Member{ends, withHostname}, "web-0.erl.internal.", []string{"10.0.0.1", "10.0.0.2"}},
+		{"an end that both know", "api", "web", [2]kubeapi.Member{ends, terminating(withHostname)}, "web-0.erl.internal.", []string{"10.0.0.2"}},
+	} {
+		for _, names := range [][2]string{{"a", "b"}, {"b", "a"}} {
+			t.Run(tc.name+" "+names[0], func(t *testing.T) {
+				c := configOf(t, "longnames erl.internal {\n selector app\n basename app\n include all\n}")
+				l := serving(tableOf(c, named(names[0], slice(tc.first, tc.members[0])), named(names[1], slice(tc.second, tc.members[1])), named("c", slice("web", other))))
+				got := data(ask(t, l, tc.question, "A", client{}).Answer)
+				slices.Sort(got)
+				equal(t, "addresses", got, tc.want)
+			})
+		}
+	}
+}

@@ -15,6 +15,7 @@ type node struct {
 	ports  []kubeapi.Port
 	at     uint8 // where the host part begins, which lies within maxLongname
 	listed bool
+	ending bool // about to end, wherever something is said of it
 }
 
 func (n *node) longname() string    { return n.text[:len(n.text)-1] }
@@ -25,7 +26,7 @@ func (n *node) address() netip.Addr { return n.member.Address }
 // replaces it: the greater, the likelier it is alive.
 func (n *node) rank() int {
 	switch {
-	case n.listed && !n.member.Terminating:
+	case n.listed && !n.ending:
 		return 2
 	case n.listed:
 		return 1
@@ -162,10 +163,11 @@ func (c *config) nameOf(cand *candidate) (node, entry, problem) {
 		if p == noProblem {
 			return node{
 				text:   text,
-				member: e.member,
+				member: cand.withHostname(e.member),
 				ports:  cand.ports,
 				at:     uint8(at), //nolint:gosec // no longname is longer than maxLongname
 				listed: cand.passes,
+				ending: !cand.stays,
 			}, e, noProblem
 		}
 		if first == noProblem {
