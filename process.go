@@ -1,6 +1,7 @@
 package longnames
 
 import (
+	"bytes"
 	"path/filepath"
 	"slices"
 	"sync"
@@ -8,6 +9,8 @@ import (
 	"time"
 
 	"github.com/coredns/caddy"
+	"github.com/coredns/caddy/caddyfile"
+	"github.com/coredns/coredns/plugin"
 )
 
 // process has the blocks of all server blocks of one Corefile, which live and end
@@ -118,6 +121,7 @@ func (p *process) start() {
 	for b, old := range replaced {
 		b.versions.AtLeast(old.versions.Last())
 	}
+	p.contain()
 	for _, l := range p.plugins {
 		l.open(p.listening)
 	}
@@ -189,13 +193,44 @@ func (p *process) keep() {
 	}
 }
 
-// isCurrent tells whether CoreDNS has p's servers still among those that are running.
-func (p *process) isCurrent() bool {
-	return slices.ContainsFunc(caddy.Instances(), func(i *caddy.Instance) bool {
+// contain tells our zones of those that lie in them, of other server blocks and plugins too: the
+// names between exist, and whoever asks for these first must not hear that nothing lies below
+// them (RFC 8020, RFC 9156). CoreDNS keeps the zones of its servers to itself.
+func (p *process) contain() {
+	i := p.instance()
+	if i == nil {
+		return
+	}
+	input := i.Caddyfile()
+	servers, err := caddyfile.Parse(input.Path(), bytes.NewReader(input.Body()), nil)
+	if err != nil {
+		return // CoreDNS has just read the same
+	}
+	for _, server := range servers {
+		for _, inner := range plugin.OriginsFromArgsOrServerBlock(nil, server.Keys) {
+			for _, b := range p.blocks {
+				for at := range b.config.zones {
+					b.config.zones[at].contain(inner)
+				}
+			}
+		}
+	}
+}
+
+// isCurrent reports whether CoreDNS still has p's servers among those that run.
+func (p *process) isCurrent() bool { return p.instance() != nil }
+
+// instance gives the one that CoreDNS makes p for; nil if it is no longer running.
+func (p *process) instance() *caddy.Instance {
+	for _, i := range caddy.Instances() {
 		i.StorageMu.RLock()
-		defer i.StorageMu.RUnlock()
-		return i.Storage[storageKey{}] == p
-	})
+		isOurs := i.Storage[storageKey{}] == p
+		i.StorageMu.RUnlock()
+		if isOurs {
+			return i
+		}
+	}
+	return nil
 }
 
 // end stops p for good, be there another one that goes on or not.

@@ -1,0 +1,50 @@
+package test
+
+import (
+	"net"
+	"strings"
+	"testing"
+)
+
+// A resolver with strict qname-minimisation (RFC 9156) asks for the names above a zone first, and
+// stops where one does not exist.
+func TestZonesOfOtherServerBlocksHaveNamesAbove(t *testing.T) {
+	dir := t.TempDir()
+	write(t, dir, "pods.yaml", podManifest("web-0", "10.0.0.1"))
+	write(t, dir, "zone", "@ 60 IN SOA ns hostmaster 1 60 60 60 60\n@ IN NS ns\nns IN A 192.0.2.53\nwww IN A 192.0.2.80\n")
+	block := func(zones string) string {
+		return "longnames " + zones + " {\nmanifests " + dir + "/pods.yaml\nlookup pods\nselector app=web\nbasename app\n}\n"
+	}
+	// Server blocks share a port only where it is known before.
+	free, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, port, _ := net.SplitHostPort(free.Addr().String())
+	if err := free.Close(); err != nil {
+		t.Fatal(err)
+	}
+	s := start(t, strings.ReplaceAll("erl.internal:PORT 10.0.0.0/8:PORT {\nbind 127.0.0.1\n"+block("")+"}\n"+
+		"c.b.erl.internal:PORT {\nbind 127.0.0.1\n"+block("")+"}\n"+
+		"dns://z.y.erl.internal:PORT 9.9.10.in-addr.arpa:PORT {\nbind 127.0.0.1\nfile "+dir+"/zone\n}\n", "PORT", port))
+	for _, tc := range []struct{ name, qtype, want string }{
+		{"c.b.erl.internal.", "TXT", "NOERROR"},
+		{"b.erl.internal.", "A", "NOERROR"},
+		{"www.z.y.erl.internal.", "A", "NOERROR"},
+		{"y.erl.internal.", "A", "NOERROR"},
+		{"9.10.in-addr.arpa.", "PTR", "NOERROR"},
+		{"x.b.erl.internal.", "A", "NXDOMAIN"},
+		{"x.erl.internal.", "A", "NXDOMAIN"},
+		{"8.10.in-addr.arpa.", "PTR", "NXDOMAIN"},
+	} {
+		m := s.query("udp", tc.name, tc.qtype, 0)
+		if got := s.rcode(tc.name, tc.qtype); got != tc.want {
+			t.Errorf("%s: got %s, want %s", tc.name, got, tc.want)
+		}
+		if isAbove := tc.want == "NOERROR" && len(m.Answer) == 0; isAbove && len(m.Ns) != 1 {
+			t.Errorf("%s: got %v, want the SOA record of the outer zone", tc.name, m)
+		}
+	}
+	s.wants("c.b.erl.internal.", "TXT", "app@10.0.0.1")
+	s.wants("www.z.y.erl.internal.", "A", "192.0.2.80")
+}
