@@ -112,6 +112,41 @@ func BenchmarkServeDNSGrouped(b *testing.B) {
 	}
 }
 
+// dualStackCluster has n nodes with IPv6 addresses, and one with an IPv4 address that has no
+// longname. Its zone has their host parts.
+func dualStackCluster(tb testing.TB, n int) *Longnames {
+	tb.Helper()
+	c := configOf(tb, "longnames erl.internal {\n selector app\n basename app\n mode hostname\n cluster_domain erl.internal\n}")
+	six := bigSlice(n)
+	for i := range six.Members {
+		v4 := six.Members[i].Address.As4()
+		six.Members[i].Address = netip.AddrFrom16([16]byte{0: 0xfd, 12: v4[0], 13: v4[1], 14: v4[2], 15: v4[3]})
+	}
+	return serving(tableOf(c, named("web-4", slice("web", endpoint("x", "10.9.9.9"))), named("web-6", six)))
+}
+
+// BenchmarkNegative shows that an answer without records costs the same in small and in large
+// clusters.
+func BenchmarkNegative(b *testing.B) {
+	for _, members := range []int{10, 1000} {
+		l := dualStackCluster(b, members)
+		for _, q := range []struct{ kind, name string }{
+			{"no data", "erl.internal."}, {"no data of a port", "_epmd._tcp.erl.internal."}, {"no data of a host", "web-0.web.prod.svc.erl.internal."}, {"no such name", "nobody.erl.internal."},
+		} {
+			b.Run(fmt.Sprintf("%s/members=%d", q.kind, members), func(b *testing.B) {
+				r := new(dns.Msg).SetQuestion(q.name, dns.TypeMX)
+				w := newDiscard(false, false)
+				b.ReportAllocs()
+				for b.Loop() {
+					if _, err := l.ServeDNS(b.Context(), w, r); err != nil || w.answers != 0 {
+						b.Fatalf("got %d records and error %v, want none", w.answers, err)
+					}
+				}
+			})
+		}
+	}
+}
+
 // BenchmarkVanish shows that so many clusters can end at once, and be given up at once.
 func BenchmarkVanish(b *testing.B) {
 	clog.SetOutput(io.Discard)

@@ -38,12 +38,12 @@ func (l *Longnames) Metadata(ctx context.Context, state request.Request) context
 
 // hasZoneOf tells whether a name lies in any of the zones.
 func (l *Longnames) hasZoneOf(name string) bool {
-	for off, end := 0, false; !end; off, end = dns.NextLabel(name, off) {
-		if len(l.zones[name[off:]]) > 0 {
+	for zone := range ancestors(name) {
+		if len(l.zones[zone]) > 0 {
 			return true
 		}
 	}
-	return len(l.zones["."]) > 0
+	return false
 }
 
 // about is what there is to say about a question.

@@ -47,9 +47,9 @@ type tally struct {
 	kind   kind
 }
 
-// add counts what a block did with the question.
+// add counts what a block did with the question, if there is one.
 func (t *tally) add(b *block, r result) {
-	if t != nil {
+	if t != nil && b != nil {
 		b.count(t.server, slotOf(t.kind, r))
 	}
 }

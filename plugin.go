@@ -9,6 +9,7 @@ package longnames
 
 import (
 	"context"
+	"iter"
 	"strings"
 
 	"github.com/coredns/coredns/core/dnsserver"
@@ -75,6 +76,9 @@ func (*Longnames) Name() string { return pluginName }
 func (l *Longnames) ServeDNS(ctx context.Context, w dns.ResponseWriter, r *dns.Msg) (int, error) {
 	q, ok := questionOf(w, r)
 	if !ok {
+		if l.refuses(r) {
+			return dns.RcodeRefused, nil
+		}
 		return plugin.NextOrFailure(l.Name(), l.Next, ctx, w, r)
 	}
 	server := metrics.WithServer(ctx)
@@ -102,21 +106,53 @@ func questionOf(w dns.ResponseWriter, r *dns.Msg) (question, bool) {
 	}, true
 }
 
+// refuses reports whether a request that is no query, such as a NOTIFY, is about a name that no
+// other plugin can have: our zones follow nobody.
+func (l *Longnames) refuses(r *dns.Msg) bool {
+	if len(r.Question) == 0 || r.Opcode == dns.OpcodeQuery {
+		return false
+	}
+	name, isOurs := strings.ToLower(r.Question[0].Name), false
+	for zone := range ancestors(name) {
+		for _, a := range l.zones[zone] {
+			if name == zone || !a.block.config.fall.Through(name) {
+				return true
+			}
+			isOurs = true
+		}
+	}
+	return isOurs && l.Next == nil
+}
+
+// ancestors gives a name and all that it lies in, up to the root.
+func ancestors(name string) iter.Seq[string] {
+	return func(yield func(string) bool) {
+		for off, end := 0, false; !end; off, end = dns.NextLabel(name, off) {
+			if !yield(name[off:]) {
+				return
+			}
+		}
+		if name != "." {
+			yield(".")
+		}
+	}
+}
+
 // resolve puts a question to the blocks whose zones it lies in, until one answers. If none
 // does, it gives the first of them, if there is any.
 func (l *Longnames) resolve(w dns.ResponseWriter, q *question, counts *tally) (by authority, _ reply, answered bool) {
-	open := false // a block that has been asked may have the name, but cannot tell
-	// The longest zone first, and those of one name in the order of the Corefile.
-	for off, end := 0, false; ; {
-		name := q.name[off:]
-		if end {
-			name = "."
-		}
-		var unread authority // the first that cannot tell, and would let another answer
+	var closest authority // the first that is asked, of the longest zone
+	var last *block       // lets the question fall through, to whatever comes next
+	open := false         // a block that has been asked may have the name, but cannot tell
+	// Those of one zone in the order of the Corefile.
+	for name := range ancestors(q.name) {
+		var unread *block // the first of the zone that cannot tell, and would let another answer
 		for _, a := range l.zones[name] {
-			if by.block == nil {
-				by = a
+			if closest.block == nil {
+				closest = a
 			}
+			counts.add(last, passedOn)
+			last = nil
 			if q.name == a.zone.server {
 				q.server = serverAddress(w)
 			}
@@ -124,31 +160,45 @@ func (l *Longnames) resolve(w dns.ResponseWriter, q *question, counts *tally) (b
 			// What was last known does not tell of a cluster that is younger.
 			open = open || reply.result == unavailable || reply.stale && reply.result == nameError
 			if (reply.result == nameError || reply.result == unavailable) && a.block.config.fall.Through(q.name) {
-				if reply.result == unavailable && unread.block == nil {
-					unread = a
+				if reply.result == unavailable && unread == nil {
+					unread = a.block
 				} else {
-					counts.add(a.block, passedOn)
+					last = a.block
 				}
 				continue
 			}
 			if open && (reply.result == nameError || reply.empty) {
 				reply = unknown
 			}
-			if unread.block != nil {
-				counts.add(unread.block, passedOn)
-			}
+			counts.add(unread, passedOn)
 			counts.add(a.block, reply.result)
-			return a, reply, true
+			return a, closest.deny(reply, q), true
 		}
-		if unread.block != nil {
-			counts.add(unread.block, unavailable)
-			return unread, unknown, true
+		if unread != nil {
+			counts.add(last, passedOn)
+			counts.add(unread, unavailable)
+			return closest, unknown, true
 		}
-		if end || q.name == "." {
-			return by, reply{}, false
-		}
-		off, end = dns.NextLabel(q.name, off)
 	}
+	if last == nil || l.Next != nil {
+		counts.add(last, passedOn)
+		return closest, reply{}, false
+	}
+	denial := reply{result: nameError}
+	if open {
+		denial = unknown
+	}
+	counts.add(last, denial.result)
+	return closest, closest.deny(denial, q), true
+}
+
+// deny gives a reply without records the SOA record of the zone that the name lies in, whichever
+// block has looked: resolvers take it for that zone's (RFC 2308, section 3).
+func (a authority) deny(r reply, q *question) reply {
+	if r.result == nameError || r.result == noData {
+		r.soa = a.block.resolver.soa(a.zone, q)
+	}
+	return r
 }
 
 // CacheBypassZones implements cache.ZoneBypasser: a change shall be seen at once.

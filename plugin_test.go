@@ -96,16 +96,118 @@ func TestSeveralBlocks(t *testing.T) {
 	}
 }
 
+// What is denied is denied by the zone that the name lies in, whichever block was asked last:
+// resolvers look at the owner of the SOA record, and keep the answer for its TTL.
+func TestDenialIsOfTheClosestZone(t *testing.T) {
+	outer := configOf(t, "longnames erl.internal in-addr.arpa {\n selector app=web\n basename outer\n ttl 7\n mode dns\n cluster_domain in.erl.internal\n}")
+	inner := configOf(t, "longnames in.erl.internal 10.in-addr.arpa {\n selector app=api\n basename inner\n ttl 3\n fallthrough\n}")
+	l := serving(
+		tableOf(outer, slice("web", endpoint("p1", "10.0.0.1"))),
+		tableOf(inner, slice("api", endpoint("p2", "10.0.0.2"))),
+	)
+	for _, tc := range []struct {
+		name, qname, qtype string
+		rcode              int
+		want               string // the SOA record's owner and TTL
+	}{
+		{"a name of the outer zone", "nobody.erl.internal.", "A", dns.RcodeNameError, "erl.internal. 7"},
+		{"a name of the inner zone that nobody has", "Nobody.In.erl.internal.", "A", dns.RcodeNameError, "In.erl.internal. 3"},
+		{"a name that the outer block has there", "10-0-0-1.prod.pod.in.erl.internal.", "TXT", dns.RcodeSuccess, "in.erl.internal. 3"},
+		{"a name above that", "pod.in.erl.internal.", "A", dns.RcodeSuccess, "in.erl.internal. 3"},
+		{"an address that nobody has", "9.0.0.10.in-addr.arpa.", "PTR", dns.RcodeNameError, "10.in-addr.arpa. 3"},
+		{"an address that the outer block has there", "1.0.0.10.in-addr.arpa.", "A", dns.RcodeSuccess, "10.in-addr.arpa. 3"},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			m := ask(t, l, tc.qname, tc.qtype, client{})
+			if m.Rcode != tc.rcode || len(m.Ns) != 1 {
+				t.Fatalf("got %v, want %s and one record in the authority section", m, dns.RcodeToString[tc.rcode])
+			}
+			if got := fmt.Sprint(m.Ns[0].Header().Name, " ", m.Ns[0].(*dns.SOA).Minttl); got != tc.want {
+				t.Errorf("SOA: got %q, want %q", got, tc.want)
+			}
+		})
+	}
+}
+
+// Where no plugin comes after this one, fallthrough makes no difference.
+func TestFallthroughWithoutANextPlugin(t *testing.T) {
+	text := "longnames erl.internal 10.in-addr.arpa {\n selector app=web\n basename app\n fallthrough\n}"
+	known := serving(tableOf(configOf(t, text), slice("web", endpoint("p1", "10.0.0.1"))))
+	stale := serving(restoredOf(configOf(t, text), slice("web", endpoint("p1", "10.0.0.1"))))
+	unknown := serving(newTable(configOf(t, text)))
+	for _, tc := range []struct {
+		name, qname, qtype string
+		serve              *Longnames
+		want               string
+	}{
+		{"an unknown name", "nobody.erl.internal.", "A", known, "NXDOMAIN"},
+		{"an unknown address", "9.0.0.10.in-addr.arpa.", "PTR", known, "NXDOMAIN"},
+		{"a known name", "p1.erl.internal.", "A", known, "NOERROR"},
+		{"a name that was not known before the start", "nobody.erl.internal.", "A", stale, "SERVFAIL"},
+		{"a name that was", "p1.erl.internal.", "A", stale, "NOERROR"},
+		{"any name before the members are known", "nobody.erl.internal.", "A", unknown, "SERVFAIL"},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			tc.serve.Next = nil
+			m := ask(t, tc.serve, tc.qname, tc.qtype, client{}) // which fails if there is an error to be logged
+			if got := dns.RcodeToString[m.Rcode]; got != tc.want {
+				t.Errorf("got %s, want %s", got, tc.want)
+			}
+			if got := len(m.Ns); (tc.want == "NXDOMAIN") != (got == 1) {
+				t.Errorf("got %d records in the authority section, want the SOA record with NXDOMAIN alone", got)
+			}
+		})
+	}
+	known.Next = nil
+	if _, err := known.ServeDNS(t.Context(), &test.ResponseWriter{}, new(dns.Msg).SetQuestion("example.org.", dns.TypeA)); err == nil {
+		t.Error("a name outside of the zones: got no error, want CoreDNS' own")
+	}
+}
+
 func TestNotOurs(t *testing.T) {
 	l := ipCluster(t)
 	chaos := new(dns.Msg).SetQuestion("erl.internal.", dns.TypeTXT)
 	chaos.Question[0].Qclass = dns.ClassCHAOS
-	notify := new(dns.Msg).SetNotify("erl.internal.")
-	for name, r := range map[string]*dns.Msg{"class CH": chaos, "NOTIFY": notify} {
+	for name, r := range map[string]*dns.Msg{
+		"class CH": chaos, "NOTIFY": new(dns.Msg).SetNotify("example.org."), "UPDATE": new(dns.Msg).SetUpdate("internal."), "no question": {},
+	} {
 		t.Run(name, func(t *testing.T) {
 			rec := dnstest.NewRecorder(&test.ResponseWriter{})
 			if rcode, err := l.ServeDNS(t.Context(), rec, r); rcode != rcodeNext || err != nil {
 				t.Errorf("got %d, %v; want the next plugin's answer", rcode, err)
+			}
+		})
+	}
+}
+
+// Anybody can send a NOTIFY. Our zones follow nobody, and the log is not to grow by it.
+func TestRequestsThatAreNoQueries(t *testing.T) {
+	const through = "longnames erl.internal 10.in-addr.arpa {\n selector app=web\n basename app\n fallthrough sub.erl.internal\n}"
+	for _, tc := range []struct {
+		name, zone string
+		opcode     int
+		isLast     bool // there is no next plugin
+		want       int
+	}{
+		{"NOTIFY of our zone", "erl.internal.", dns.OpcodeNotify, false, dns.RcodeRefused},
+		{"in capitals", "ERL.internal.", dns.OpcodeNotify, false, dns.RcodeRefused},
+		{"of a reverse zone", "10.in-addr.arpa.", dns.OpcodeNotify, false, dns.RcodeRefused},
+		{"of a name in our zone", "p1.erl.internal.", dns.OpcodeNotify, false, dns.RcodeRefused},
+		{"of a zone that another plugin may have", "sub.erl.internal.", dns.OpcodeNotify, false, rcodeNext},
+		{"of one that no other can have", "sub.erl.internal.", dns.OpcodeNotify, true, dns.RcodeRefused},
+		{"of our zone, without a next plugin", "erl.internal.", dns.OpcodeNotify, true, dns.RcodeRefused},
+		{"UPDATE", "erl.internal.", dns.OpcodeUpdate, false, dns.RcodeRefused},
+		{"STATUS", "erl.internal.", dns.OpcodeStatus, true, dns.RcodeRefused},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			l := serving(tableOf(configOf(t, through), slice("web", endpoint("p1", "10.0.0.1"))))
+			if tc.isLast {
+				l.Next = nil
+			}
+			r := new(dns.Msg).SetQuestion(tc.zone, dns.TypeSOA)
+			r.Opcode = tc.opcode
+			if rcode, err := l.ServeDNS(t.Context(), &test.ResponseWriter{}, r); rcode != tc.want || err != nil {
+				t.Errorf("got %s and error %v, want %s", dns.RcodeToString[rcode], err, dns.RcodeToString[tc.want])
 			}
 		})
 	}

@@ -44,7 +44,7 @@ type reply struct {
 	size   int      // bytes of the message with glue
 	stale  bool     // from what was last known, which may be out of date
 	empty  bool     // the name is that of a cluster without members
-	soa    dns.RR   // of the zone, if there is no answer
+	soa    dns.RR   // of the closest zone, if there is no answer
 }
 
 // unknown is the reply as long as nobody can tell.
@@ -71,7 +71,7 @@ func (r *resolver) isEmpty(z *zone, q *question) bool {
 		return false
 	}
 	c, below := r.locate(z.relative(q.name))
-	return c != nil && (below == "" || below[0] == '_') && !r.config.namesAny(c.roster.Load().objects)
+	return c != nil && (below == "" || below[0] == '_') && len(c.members(r.config).nodes) == 0
 }
 
 func (r *resolver) answer(z *zone, q *question) reply {
@@ -80,13 +80,13 @@ func (r *resolver) answer(z *zone, q *question) reply {
 	}
 	set, ok := r.find(z, q)
 	if ok && q.qtype == dns.TypeANY {
-		set = minimalAny(q.qname)
+		set = minimalAny(q.qname, r.config.ttl)
 	}
 	switch {
 	case !ok:
-		return reply{result: nameError, soa: r.soa(z, q)}
+		return reply{result: nameError}
 	case set == nil || len(set.answer) == 0:
-		return reply{result: noData, soa: r.soa(z, q)}
+		return reply{result: noData}
 	}
 	return reply{result: success, answer: withOwner(set.answer, q.qname), glue: r.own(set.glue), size: set.size}
 }
@@ -288,6 +288,6 @@ func (r *resolver) reverse(q *question) (set *rrset, exists bool) {
 }
 
 // minimalAny is the answer to a question for records of any type (RFC 8482, section 4.2).
-func minimalAny(owner string) *rrset {
-	return &rrset{answer: []dns.RR{&dns.HINFO{Hdr: header(owner, dns.TypeHINFO, 3600), Cpu: "RFC8482"}}}
+func minimalAny(owner string, ttl uint32) *rrset {
+	return &rrset{answer: []dns.RR{&dns.HINFO{Hdr: header(owner, dns.TypeHINFO, ttl), Cpu: "RFC8482"}}}
 }

@@ -160,7 +160,7 @@ func TestAnswers(t *testing.T) {
 		{row: "any other name", serve: ipCluster, name: "nobody.erl.internal.", qtype: "A", rcode: dns.RcodeNameError, soa: zone},
 		{row: "below a member", serve: ipCluster, name: "a.web-x1.erl.internal.", qtype: "A", rcode: dns.RcodeNameError, soa: zone},
 		{row: "another group", serve: groups, name: "nobody.prod.svc.erl.internal.", qtype: "SRV", rcode: dns.RcodeNameError, soa: "svc.erl.internal."},
-		{row: "ANY is answered minimally", serve: ipCluster, name: zone, qtype: "ANY", want: []string{`erl.internal. 3600 IN HINFO "RFC8482" ""`}},
+		{row: "ANY is answered minimally", serve: ipCluster, name: zone, qtype: "ANY", want: []string{`erl.internal. 5 IN HINFO "RFC8482" ""`}},
 		{row: "AXFR is not answered here", serve: ipCluster, name: zone, qtype: "AXFR", rcode: dns.RcodeRefused},
 		{row: "a name outside the zones", serve: ipCluster, name: "internal.", qtype: "A", rcode: rcodeNext},
 		{row: "a name that ends like a zone", serve: ipCluster, name: "myerl.internal.", qtype: "A", rcode: rcodeNext},
@@ -362,4 +362,22 @@ func TestAGroupOfTheNameServersName(t *testing.T) {
 	l := serving(tableOf(c, o))
 	equal(t, "its members", data(ask(t, l, "ns.dns.erl.internal.", "TXT", client{}).Answer), []string{"ns@10.0.0.1"})
 	equal(t, "the server", data(ask(t, l, "ns.dns.erl.internal.", "A", client{}).Answer), []string{"127.0.0.1"})
+}
+
+// A question that gets no records must not cost a large cluster more than a small one.
+func TestNegativeAnswersDoNotLookAtAllMembers(t *testing.T) {
+	for _, name := range []string{"erl.internal.", "_epmd._tcp.erl.internal.", "web-0.web.prod.svc.erl.internal.", "web-0.erl.internal.", "nobody.erl.internal."} {
+		allocations := func(members int) float64 {
+			l := dualStackCluster(t, members)
+			r, w := new(dns.Msg).SetQuestion(name, dns.TypeMX), newDiscard(false, false)
+			return testing.AllocsPerRun(100, func() {
+				if _, err := l.ServeDNS(t.Context(), w, r); err != nil || w.answers != 0 {
+					t.Fatalf("%s: got %d records and error %v, want none", name, w.answers, err)
+				}
+			})
+		}
+		if few, many := allocations(10), allocations(1000); many > few {
+			t.Errorf("%s: got %.0f allocations with 1000 members, want the %.0f of 10", name, many, few)
+		}
+	}
 }

@@ -67,17 +67,13 @@ func send(ch chan<- []dns.RR, ended <-chan struct{}, sets iter.Seq[[]dns.RR]) {
 // chain is who may have an answer in a zone, in the order in which ServeDNS asks them.
 func (l *Longnames) chain(zone string) []authority {
 	var chain []authority
-	for off, end := 0, false; ; {
-		name := zone[off:]
-		if end {
-			name = "."
-		}
+	for name := range ancestors(zone) {
 		chain = append(chain, l.zones[name]...)
-		if end || name == "." || slices.ContainsFunc(chain, func(a authority) bool { return len(a.block.config.fall.Zones) == 0 }) {
-			return chain
+		if slices.ContainsFunc(chain, func(a authority) bool { return len(a.block.config.fall.Zones) == 0 }) {
+			break
 		}
-		off, end = dns.NextLabel(zone, off)
 	}
+	return chain
 }
 
 // blocksOf gives each block once.

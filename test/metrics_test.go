@@ -120,7 +120,7 @@ func TestQuestionsAreCounted(t *testing.T) {
 		{zone, "HTTPS", "other nodata"},
 		{zone, "AXFR", "other refused"},
 		{"1.0.0.10.in-addr.arpa.", "PTR", "PTR success"},
-		{"9.0.0.10.in-addr.arpa.", "PTR", "PTR fallthrough"},
+		{"9.0.0.10.in-addr.arpa.", "PTR", "PTR nxdomain"}, // there is no next plugin
 		{"nobody." + zone, "SRV", "SRV nxdomain"},
 		{"example.org.", "A", ""},
 	} {
