@@ -69,13 +69,15 @@ func askOverTLS(address string, trusted *x509.CertPool, m *dns.Msg) (*dns.Msg, e
 // startTLS is start for a server that does not listen on UDP.
 func startTLS(t *testing.T, corefile string) (address string) {
 	t.Helper()
-	startup.Lock()
-	defer startup.Unlock()
+	lifecycle.Lock()
+	defer lifecycle.Unlock()
 	instance, err := caddy.Start(input(corefile))
 	if err != nil {
 		t.Fatalf("start: %v\n%s", err, corefile)
 	}
 	t.Cleanup(func() {
+		lifecycle.Lock()
+		defer lifecycle.Unlock()
 		instance.ShutdownCallbacks()
 		if err := instance.Stop(); err != nil {
 			t.Errorf("stop: %v", err)

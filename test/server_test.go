@@ -54,8 +54,8 @@ type server struct {
 	udp, tcp string
 }
 
-// startup is not safe for several servers at once.
-var startup sync.Mutex
+// lifecycle is held while a server starts or stops, which is not safe for several at once.
+var lifecycle sync.Mutex
 
 func input(corefile string) caddy.Input {
 	return caddy.CaddyfileInput{Filepath: "Corefile", Contents: []byte(corefile), ServerTypeName: "dns"}
@@ -64,8 +64,8 @@ func input(corefile string) caddy.Input {
 // start runs a Corefile until the test ends. Its server blocks are to listen on port 0.
 func start(t testing.TB, corefile string) *server {
 	t.Helper()
-	startup.Lock()
-	defer startup.Unlock()
+	lifecycle.Lock()
+	defer lifecycle.Unlock()
 	instance, err := caddy.Start(input(corefile))
 	if err != nil {
 		t.Fatalf("start: %v\n%s", err, corefile)
@@ -73,6 +73,8 @@ func start(t testing.TB, corefile string) *server {
 	s := &server{tb: t}
 	s.use(instance)
 	t.Cleanup(func() {
+		lifecycle.Lock()
+		defer lifecycle.Unlock()
 		s.instance.ShutdownCallbacks()
 		if err := s.instance.Stop(); err != nil {
 			t.Errorf("stop: %v", err)

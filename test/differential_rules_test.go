@@ -1,0 +1,626 @@
+package test
+
+import (
+	"cmp"
+	"fmt"
+	"maps"
+	"net/netip"
+	"regexp"
+	"slices"
+	"strings"
+
+	corev1 "k8s.io/api/core/v1"
+	discoveryv1 "k8s.io/api/discovery/v1"
+)
+
+// These are the rules of the README once more: as plainly as possible, without regard to cost,
+// and without a line of the plugin. A zone is written down record by record; then a name exists
+// if it is there, or if one below it is.
+
+// ruleBlock is a longnames block.
+type ruleBlock struct {
+	zones, namespaces     []string
+	selector              string
+	selects               func(labels map[string]string) bool // nil if there is no selector
+	lookupPods            bool
+	include, groupBy      string
+	basename              string
+	basenameLabel         string
+	mode, service, domain string
+	family, portName      string
+	port                  uint16
+	ttl                   uint32
+	passes                []string // zones of fallthrough; the root for all
+}
+
+func (b *ruleBlock) letsThrough(name string) bool {
+	return slices.ContainsFunc(b.passes, func(zone string) bool { return isIn(name, zone) })
+}
+
+// isIn reports whether a name is a zone's, or lies below it.
+func isIn(name, zone string) bool {
+	return zone == "." || name == zone || strings.HasSuffix(name, "."+zone)
+}
+
+// rulePort is a port that a member declares.
+type rulePort struct {
+	name, protocol string // lower case
+	number         uint16
+}
+
+// sighting is what one object says of one address.
+type sighting struct {
+	cluster           string // relative to the zone; empty if the zone is the cluster
+	namespace, id     string
+	pod, hostname     string
+	service, basename string
+	address           netip.Addr
+	passes, ending    bool
+	ports             []rulePort
+}
+
+// ruleMember is a candidate with its longname.
+type ruleMember struct {
+	cluster        string
+	longname, host string
+	names          []string // hostnames, pod name, dashed address
+	address        netip.Addr
+	listed, ending bool
+	ports          []rulePort
+}
+
+// wants reports whether an object is one that the block looks up, and gives its cluster.
+func (b *ruleBlock) wants(namespace string, labels map[string]string) (cluster string, ok bool) {
+	isWatched := len(b.namespaces) == 0 || b.namespaces[0] == "*" || slices.Contains(b.namespaces, namespace)
+	if !isWatched || b.selects != nil && !b.selects(labels) {
+		return "", false
+	}
+	if b.groupBy == "" {
+		return "", true
+	}
+	group := labels[b.groupBy]
+	return strings.ToLower(group) + "." + namespace, isHostLabel(group)
+}
+
+var (
+	hostLabel = regexp.MustCompile(`^[0-9A-Za-z]([0-9A-Za-z-]{0,61}[0-9A-Za-z])?$`)
+	basename  = regexp.MustCompile(`^[0-9A-Za-z_-]+$`)
+)
+
+func isHostLabel(text string) bool { return hostLabel.MatchString(text) }
+
+// addressOf reads an address of the block's family.
+func (b *ruleBlock) addressOf(text string) (a netip.Addr, ok bool) {
+	a, err := netip.ParseAddr(text)
+	return a, err == nil && (b.family == "" || a.Is4() == (b.family == "ipv4"))
+}
+
+// passesInclude reports whether include lets a candidate in.
+func (b *ruleBlock) passesInclude(ready, serving, ending bool) bool {
+	include := b.include
+	if include == "" {
+		include = map[bool]string{true: "all", false: "ready"}[b.lookupPods]
+	}
+	switch include {
+	case "ready":
+		return ready && !ending
+	case "serving":
+		return ending && serving || !ending && ready
+	}
+	return true
+}
+
+// sightings gives all clusters, also those without members, and what objects say.
+func (b *ruleBlock) sightings(w *world) (clusters map[string]bool, seen []sighting) {
+	clusters = make(map[string]bool)
+	if b.groupBy == "" {
+		clusters[""] = true
+	}
+	if b.lookupPods {
+		for _, p := range inOrder(w.pods) {
+			if cluster, ok := b.wants(p.Namespace, p.Labels); ok {
+				clusters[cluster] = true
+				seen = append(seen, b.ofPod(cluster, p)...)
+			}
+		}
+		return clusters, seen
+	}
+	for _, s := range inOrder(w.slices) {
+		if cluster, ok := b.wants(s.Namespace, s.Labels); ok {
+			clusters[cluster] = true
+			seen = append(seen, b.ofSlice(cluster, s)...)
+		}
+	}
+	return clusters, seen
+}
+
+// inOrder gives objects by namespace and name.
+func inOrder[T any](objects map[string]T) []T {
+	var values []T
+	for _, key := range slices.Sorted(maps.Keys(objects)) {
+		values = append(values, objects[key])
+	}
+	return values
+}
+
+func (b *ruleBlock) ofPod(cluster string, p *corev1.Pod) []sighting {
+	if p.Status.Phase == corev1.PodSucceeded || p.Status.Phase == corev1.PodFailed {
+		return nil
+	}
+	var texts []string
+	for _, ip := range p.Status.PodIPs {
+		texts = append(texts, ip.IP)
+	}
+	if len(texts) == 0 {
+		texts = []string{p.Status.PodIP}
+	}
+	s := sighting{cluster: cluster, namespace: p.Namespace, id: "pod " + p.Name, pod: p.Name, hostname: p.Spec.Hostname, service: p.Spec.Subdomain, basename: b.basenameOf(p.Labels)}
+	ready := false
+	for _, c := range p.Status.Conditions {
+		ready = ready || c.Type == corev1.PodReady && c.Status == corev1.ConditionTrue
+	}
+	s.ending = p.DeletionTimestamp != nil
+	s.passes = b.passesInclude(ready, ready, s.ending)
+	containers := slices.Clone(p.Spec.Containers)
+	for _, c := range p.Spec.InitContainers {
+		if c.RestartPolicy != nil {
+			containers = append(containers, c)
+		}
+	}
+	for _, c := range containers {
+		for _, port := range c.Ports {
+			s.declare(port.Name, string(port.Protocol), port.ContainerPort)
+		}
+	}
+	for _, text := range texts {
+		if address, ok := b.addressOf(text); ok {
+			s.address = address
+			return []sighting{s}
+		}
+	}
+	return nil
+}
+
+func (b *ruleBlock) ofSlice(cluster string, e *discoveryv1.EndpointSlice) (seen []sighting) {
+	if e.AddressType == discoveryv1.AddressTypeFQDN {
+		return nil
+	}
+	is := func(condition *bool, unset bool) bool {
+		return condition == nil && unset || condition != nil && *condition
+	}
+	for _, endpoint := range e.Endpoints {
+		s := sighting{cluster: cluster, namespace: e.Namespace, service: e.Labels[discoveryv1.LabelServiceName], basename: b.basenameOf(e.Labels)}
+		if endpoint.Hostname != nil {
+			s.hostname = *endpoint.Hostname
+		}
+		switch ref := endpoint.TargetRef; {
+		case ref != nil && ref.Kind == "Pod":
+			s.pod, s.id = ref.Name, "pod "+ref.Name
+		case ref != nil:
+			s.id = "object " + string(ref.UID)
+		case s.hostname != "":
+			s.id = "host " + s.hostname + " of " + s.service
+		}
+		s.ending = is(endpoint.Conditions.Terminating, false)
+		s.passes = b.passesInclude(is(endpoint.Conditions.Ready, true), is(endpoint.Conditions.Serving, true), s.ending)
+		for _, port := range e.Ports {
+			if port.Name != nil && port.Port != nil {
+				protocol := ""
+				if port.Protocol != nil {
+					protocol = string(*port.Protocol)
+				}
+				s.declare(*port.Name, protocol, *port.Port)
+			}
+		}
+		for _, text := range endpoint.Addresses {
+			if address, ok := b.addressOf(text); ok {
+				s.address = address
+				seen = append(seen, s)
+			}
+		}
+	}
+	return seen
+}
+
+func (s *sighting) declare(name, protocol string, number int32) {
+	if name != "" {
+		s.ports = append(s.ports, rulePort{strings.ToLower(name), strings.ToLower(cmp.Or(protocol, "TCP")), uint16(number)}) //nolint:gosec // small
+	}
+}
+
+// members gives those that have a longname, and all clusters.
+func (b *ruleBlock) members(w *world) (clusters map[string]bool, members []*ruleMember) {
+	clusters, all := b.sightings(w)
+	for _, cluster := range slices.Sorted(maps.Keys(clusters)) {
+		byWho := make(map[string][]sighting)
+		var order []string
+		hasIPv4 := make(map[string]bool)
+		for _, s := range all {
+			if who := s.namespace + " " + s.id; s.cluster == cluster && s.id != "" && s.address.Is4() {
+				hasIPv4[who] = true
+			}
+		}
+		for _, s := range all {
+			who := s.namespace + " " + s.id
+			if s.cluster != cluster || s.address.Is6() && hasIPv4[who] {
+				continue
+			}
+			who += " " + s.address.String()
+			if byWho[who] == nil {
+				order = append(order, who)
+			}
+			byWho[who] = append(byWho[who], s)
+		}
+		var named []*ruleMember
+		somebody := false
+		for _, who := range order {
+			if m := b.member(byWho[who]); m != nil {
+				named = append(named, m)
+				somebody = somebody || m.listed
+			}
+		}
+		for _, m := range named {
+			m.listed = m.listed || !somebody
+		}
+		members = append(members, named...)
+	}
+	return clusters, members
+}
+
+// member makes one of all that is said of it; nil if no longname can be made.
+func (b *ruleBlock) member(said []sighting) *ruleMember {
+	m := &ruleMember{cluster: said[0].cluster, address: said[0].address, ending: true}
+	for _, s := range said {
+		if m.longname == "" {
+			m.longname, m.host = b.longname(&s)
+		}
+		for _, name := range []string{s.hostname, s.pod, dashes(s.address)} {
+			if name != "" {
+				m.names = append(m.names, strings.ToLower(name))
+			}
+		}
+		m.listed = m.listed || s.passes
+		m.ending = m.ending && s.ending
+		m.ports = append(m.ports, s.ports...)
+	}
+	if m.longname == "" {
+		return nil
+	}
+	return m
+}
+
+func dashes(a netip.Addr) string {
+	text := strings.NewReplacer(".", "-", ":", "-").Replace(a.String())
+	if strings.HasSuffix(text, "-") {
+		text += "0"
+	}
+	return text
+}
+
+func (b *ruleBlock) basenameOf(labels map[string]string) string {
+	if b.basename != "" {
+		return b.basename
+	}
+	return labels[cmp.Or(b.basenameLabel, b.groupBy)]
+}
+
+func (b *ruleBlock) longname(s *sighting) (longname, host string) {
+	service := cmp.Or(b.service, s.service)
+	switch b.mode {
+	case "ip":
+		host = s.address.String()
+	case "dns":
+		host = dashes(s.address) + "." + s.namespace + ".pod." + b.domain
+	case "hostname":
+		if !isHostLabel(s.hostname) || !isHostLabel(service) {
+			return "", ""
+		}
+		host = s.hostname + "." + service + "." + s.namespace + ".svc." + b.domain
+	}
+	longname = s.basename + "@" + host
+	if !basename.MatchString(s.basename) || len(longname) > 255 {
+		return "", ""
+	}
+	return longname, host
+}
+
+// likeliest gives those that are most likely alive.
+func likeliest(members []*ruleMember) []*ruleMember {
+	for _, is := range []func(*ruleMember) bool{
+		func(m *ruleMember) bool { return m.listed && !m.ending },
+		func(m *ruleMember) bool { return m.listed },
+		func(*ruleMember) bool { return true },
+	} {
+		var found []*ruleMember
+		for _, m := range members {
+			if is(m) {
+				found = append(found, m)
+			}
+		}
+		if len(found) > 0 {
+			return found
+		}
+	}
+	return nil
+}
+
+// ruleZone is what a block has in a zone: by name in lower case, by type, records without
+// owner. A name without records is there, too, if it exists.
+type ruleZone map[string]map[string]map[string]bool
+
+func (z ruleZone) add(owner, rrtype, format string, args ...any) {
+	z.exists(owner)
+	if z[owner][rrtype] == nil {
+		z[owner][rrtype] = make(map[string]bool)
+	}
+	z[owner][rrtype][fmt.Sprintf(format, args...)] = true
+}
+
+func (z ruleZone) exists(owner string) {
+	if z[owner] == nil {
+		z[owner] = make(map[string]map[string]bool)
+	}
+}
+
+func (z ruleZone) addAddress(owner string, a netip.Addr) { z.add(owner, addressRecordType(a), "%s", a) }
+
+func addressRecordType(a netip.Addr) string {
+	if a.Is4() {
+		return "A"
+	}
+	return "AAAA"
+}
+
+// numbers are those of the ports that a member, or another of its longname, declares.
+func numbers(of *ruleMember, all []*ruleMember, name, protocol string) (numbers []uint16) {
+	for _, m := range all {
+		if m.cluster != of.cluster || m.longname != of.longname {
+			continue
+		}
+		for _, p := range m.ports {
+			if p.name == name && p.protocol == protocol {
+				numbers = append(numbers, p.number)
+			}
+		}
+	}
+	slices.Sort(numbers)
+	return numbers
+}
+
+// mainPort is the one of SRV records, or of those of _epmd.
+func (b *ruleBlock) mainPort(m *ruleMember, all []*ruleMember, epmd bool) uint16 {
+	if declared := numbers(m, all, "epmd", "tcp"); epmd && len(declared) > 0 {
+		return declared[0]
+	}
+	if b.portName == "" {
+		return b.port
+	}
+	return append(numbers(m, all, strings.ToLower(b.portName), "tcp"), 4369)[0]
+}
+
+// zone writes down what a block has in one of its zones, for a client; inner are zones below it.
+func (b *ruleBlock) zone(w *world, zone string, asker netip.Addr, inner []string) ruleZone {
+	z := make(ruleZone)
+	clusters, members := b.members(w)
+	z.add(zone, "NS", "ns.dns.%s", zone)
+	z.add("ns.dns."+zone, "A", "127.0.0.1")
+	if strings.HasSuffix(zone, ".arpa.") {
+		b.pointers(z, zone, members)
+	} else {
+		for cluster := range clusters {
+			b.cluster(z, strings.TrimPrefix(cluster+"."+zone, "."), cluster, members, asker)
+		}
+		b.hosts(z, zone, members)
+	}
+	for _, name := range append(slices.Collect(maps.Keys(z)), inner...) {
+		for above := name; above != zone; {
+			_, above, _ = strings.Cut(above, ".")
+			z.exists(above)
+		}
+	}
+	return z
+}
+
+// cluster writes down what lies at its name and below it.
+func (b *ruleBlock) cluster(z ruleZone, name, cluster string, members []*ruleMember, asker netip.Addr) {
+	z.exists(name)
+	z.exists("_epmd._tcp." + name)
+	single := make(map[string][]*ruleMember)
+	for _, m := range members {
+		if m.cluster != cluster {
+			continue
+		}
+		for _, below := range m.names {
+			single[below] = append(single[below], m)
+		}
+		if !m.listed && m.address != asker {
+			continue
+		}
+		b.node(z, name, m, members)
+		z.add("_epmd._tcp."+name, "SRV", "0 0 %d %s.", b.mainPort(m, members, true), m.host)
+		for _, other := range members {
+			if other.cluster != cluster || other.longname != m.longname {
+				continue
+			}
+			for _, p := range other.ports {
+				if p.name != "epmd" || p.protocol != "tcp" {
+					z.add("_"+p.name+"._"+p.protocol+"."+name, "SRV", "0 0 %d %s.", p.number, m.host)
+				}
+			}
+		}
+	}
+	for below, claimants := range single {
+		for _, m := range likeliest(claimants) {
+			b.node(z, below+"."+name, m, members)
+		}
+	}
+}
+
+func (b *ruleBlock) node(z ruleZone, owner string, m *ruleMember, all []*ruleMember) {
+	z.add(owner, "SRV", "0 0 %d %s.", b.mainPort(m, all, false), m.host)
+	z.add(owner, "TXT", "%q", m.longname)
+	z.addAddress(owner, m.address)
+}
+
+// hosts writes down host parts that lie in the zone. What a cluster has comes first.
+func (b *ruleBlock) hosts(z ruleZone, zone string, members []*ruleMember) {
+	byHost := make(map[string][]*ruleMember)
+	for _, m := range members {
+		if host := strings.ToLower(m.host) + "."; b.mode != "ip" && isIn(host, zone) && z[host] == nil {
+			byHost[host] = append(byHost[host], m)
+		}
+	}
+	for host, claimants := range byHost {
+		for _, m := range likeliest(claimants) {
+			z.addAddress(host, m.address)
+		}
+	}
+}
+
+// pointers writes down one record for each address in a reverse zone.
+func (b *ruleBlock) pointers(z ruleZone, zone string, members []*ruleMember) {
+	byAddress := make(map[string][]*ruleMember)
+	for _, m := range members {
+		if name := reverseName(m.address); isIn(name, zone) {
+			byAddress[name] = append(byAddress[name], m)
+		}
+	}
+	for name, claimants := range byAddress {
+		first := slices.MinFunc(likeliest(claimants), func(m, n *ruleMember) int { return strings.Compare(m.host+".", n.host+".") })
+		z.add(name, "PTR", "%s.", first.host)
+	}
+}
+
+func reverseName(a netip.Addr) string {
+	var labels []string
+	for _, octet := range a.AsSlice() {
+		if a.Is4() {
+			labels = append(labels, fmt.Sprint(octet))
+		} else {
+			labels = append(labels, fmt.Sprintf("%x", octet>>4), fmt.Sprintf("%x", octet&15))
+		}
+	}
+	slices.Reverse(labels)
+	if a.Is4() {
+		return strings.Join(labels, ".") + ".in-addr.arpa."
+	}
+	return strings.Join(labels, ".") + ".ip6.arpa."
+}
+
+// rulebook is what all blocks have in all zones, for one client.
+type rulebook struct {
+	w     *world
+	zones []string            // the longest first
+	of    map[string]ruleZone // by block and zone
+}
+
+func newRulebook(w *world, asker string) *rulebook {
+	r := &rulebook{w: w, of: make(map[string]ruleZone)}
+	for _, b := range w.blocks {
+		r.zones = append(r.zones, b.zones...)
+	}
+	slices.SortFunc(r.zones, func(a, b string) int {
+		return cmp.Or(cmp.Compare(strings.Count(b, "."), strings.Count(a, ".")), strings.Compare(a, b))
+	})
+	r.zones = slices.Compact(r.zones)
+	for i, b := range w.blocks {
+		for _, zone := range b.zones {
+			var inner []string
+			for _, other := range r.zones {
+				if other != zone && isIn(other, zone) {
+					inner = append(inner, other)
+				}
+			}
+			r.of[fmt.Sprint(i, zone)] = b.zone(w, zone, netip.MustParseAddr(asker), inner)
+		}
+	}
+	return r
+}
+
+// ruleAnswer is what a question gets: records if there are any, or else the zone whose SOA record
+// says that there are none.
+type ruleAnswer struct {
+	block   *ruleBlock
+	records map[string]bool
+	exists  bool
+	passed  bool // to the next plugin
+	zone    string
+	soaTTL  uint32
+}
+
+// answer gives it to a question for a name in lower case.
+func (r *rulebook) answer(name, rrtype string) (a ruleAnswer) {
+	for _, zone := range r.zones {
+		for i, b := range r.w.blocks {
+			if !isIn(name, zone) || !slices.Contains(b.zones, zone) {
+				continue
+			}
+			if a.zone == "" {
+				a.zone, a.soaTTL = zone, b.ttl
+			}
+			if types, exists := r.of[fmt.Sprint(i, zone)][name]; exists {
+				a.block, a.exists, a.records = b, true, types[rrtype]
+				if rrtype == "ANY" {
+					a.records = map[string]bool{`"RFC8482" ""`: true}
+				}
+				return a
+			}
+			if !b.letsThrough(name) {
+				return a
+			}
+		}
+	}
+	a.passed = r.w.next
+	return a
+}
+
+// glue gives what goes with SRV records: the addresses of targets in zones of the block, with TTL.
+func (r *rulebook) glue(a *ruleAnswer) map[string]bool {
+	glue := make(map[string]bool)
+	at := slices.Index(r.w.blocks, a.block)
+	for record := range a.records {
+		target := record[strings.LastIndex(record, " ")+1:]
+		host := strings.ToLower(target)
+		for _, zone := range r.zones {
+			z := r.of[fmt.Sprint(at, zone)]
+			if !isIn(host, zone) || z == nil {
+				continue
+			}
+			for _, rrtype := range []string{"A", "AAAA"} {
+				for address := range z[host][rrtype] {
+					glue[target+" "+rrtype+" "+address] = true
+				}
+			}
+			break
+		}
+	}
+	return glue
+}
+
+// transfer gives all records of a zone with their owners, but for SOA records.
+func (r *rulebook) transfer(zone string) map[string]bool {
+	all := make(map[string]bool)
+	isInner := func(name string) bool {
+		return slices.ContainsFunc(r.zones, func(inner string) bool { return inner != zone && isIn(inner, zone) && isIn(name, inner) })
+	}
+	for _, z := range r.of {
+		for name := range z {
+			if !isIn(name, zone) || isInner(name) {
+				continue
+			}
+			for _, rrtype := range []string{"NS", "SRV", "TXT", "A", "AAAA", "PTR"} {
+				for record := range r.answer(name, rrtype).records {
+					all[name+" "+rrtype+" "+record] = true
+				}
+			}
+		}
+	}
+	for _, inner := range r.zones {
+		_, above, _ := strings.Cut(inner, ".")
+		if inner != zone && isIn(inner, zone) && !isInner(above) {
+			all[inner+" NS ns.dns."+inner] = true
+			all["ns.dns."+inner+" A 127.0.0.1"] = true
+		}
+	}
+	return all
+}
