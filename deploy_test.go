@@ -3,6 +3,9 @@ package longnames
 import (
 	"fmt"
 	"io/fs"
+	"maps"
+	"os"
+	"path"
 	"path/filepath"
 	"reflect"
 	"regexp"
@@ -254,7 +257,7 @@ func TestHelmValuesMakeThePodsOfTheOverlay(t *testing.T) {
 		what      string
 		got, want any
 	}{
-		{"image", values.Image.Repository, "image.invalid/" + spec.Containers[0].Image}, // see the overlay
+		{"image", values.Image.Repository + ":" + values.Image.Tag, spec.Containers[0].Image},
 		{"sysctls", values.PodSecurityContext["sysctls"], spec.SecurityContext["sysctls"]},
 		{"volumes", values.ExtraVolumes, spec.Volumes},
 		{"volume mounts", values.ExtraVolumeMounts, spec.Containers[0].VolumeMounts},
@@ -277,4 +280,59 @@ func TestDeployCorefilesOfTheClusterBeginAlike(t *testing.T) {
 	}
 }
 
-func TestDeployLinks(t *testing.T) { leadSomewhere(t, "deploy/README.md") }
+const deployPage = "deploy/README.md"
+
+func TestDeployLinks(t *testing.T) { leadSomewhere(t, deployPage) }
+
+// commands gives the lines of the shell on a page, each with those that continue it.
+func commands(t *testing.T, page string) []string {
+	t.Helper()
+	var found []string
+	for _, text := range snippets(t, page, "sh") {
+		found = append(found, strings.Split(strings.ReplaceAll(text, "\\\n", " "), "\n")...)
+	}
+	return found
+}
+
+// Users write overlays in repositories of their own, beside a copy of deploy in longnames. Whatever they apply is in one of
+// the two.
+func TestKustomizationsOfThePagesAreThere(t *testing.T) {
+	there := func(dir string) bool {
+		_, err := os.Stat(filepath.Join(filepath.FromSlash(dir), "kustomization.yaml"))
+		return err == nil
+	}
+	own, applied := make(map[string]bool), 0
+	for where, text := range snippets(t, deployPage, "yaml") {
+		var k struct {
+			Kind                  string
+			Resources, Components []string
+		}
+		if err := yaml.Unmarshal([]byte(text), &k); err != nil || k.Kind != "Kustomization" {
+			continue // other tests read those
+		}
+		file := regexp.MustCompile(`^# (\S+)/kustomization\.yaml\n`).FindStringSubmatch(text)
+		if file == nil {
+			t.Errorf("%s: the overlay does not begin with where it is", where)
+			continue
+		}
+		own[file[1]] = true
+		for _, to := range slices.Concat(k.Resources, k.Components) {
+			if in, ok := strings.CutPrefix(path.Join(file[1], to), "longnames/"); !ok || !there(in) {
+				t.Errorf("%s: %s leads to %s, want a directory of longnames/deploy", where, to, path.Join(file[1], to))
+			}
+		}
+	}
+	for _, page := range append(pages(t), deployPage) {
+		for _, command := range commands(t, page) {
+			for _, k := range regexp.MustCompile(` -k (\S+)`).FindAllStringSubmatch(command, -1) {
+				applied++
+				if !own[k[1]] && !there(k[1]) {
+					t.Errorf("%s: got %q, want a directory that is there, or one of %v", page, command, slices.Sorted(maps.Keys(own)))
+				}
+			}
+		}
+	}
+	if len(own) == 0 || applied == 0 {
+		t.Errorf("got %d overlays of users and %d that are applied, want some", len(own), applied)
+	}
+}

@@ -19,6 +19,16 @@ import (
 // deployDir is what users apply.
 const deployDir = "../../deploy"
 
+// deployPage says how.
+const deployPage = deployDir + "/README.md"
+
+// The images of ours, without a tag: that of the manifests as they are, which nobody can pull, and the one that
+// deploy/README.md has users name in its place.
+const (
+	unpulled   = "image.invalid/longnames/coredns"
+	usersImage = "registry.example/platform/coredns"
+)
+
 // The addresses that a cluster made by kubeadm has.
 const (
 	clusterDNS      = "10.96.0.10"

@@ -54,7 +54,7 @@ func (i *images) named(name string) (*containerImage, error) {
 	switch {
 	case tag == "":
 		return nil, fmt.Errorf("image %s has no tag", name)
-	case repository == "image.invalid/longnames/coredns":
+	case repository == unpulled || repository == usersImage:
 		return i.ours()
 	case repository == "coredns/coredns":
 		return i.theirs()

@@ -30,7 +30,7 @@ func tryClusterDNS(t *trial) {
 	t.apply(overlay("cluster-dns/image"), "--force-conflicts")
 	t.rolledOut("kube-system", "coredns")
 	for _, pod := range t.deployed("kube-system", kubeDNS) {
-		if image := pod.Spec.Containers[0].Image; !strings.HasPrefix(image, "image.invalid/longnames/coredns:") {
+		if image := pod.Spec.Containers[0].Image; !strings.HasPrefix(image, unpulled+":") {
 			t.failf("%s runs %s", pod.Name, image)
 		}
 	}
@@ -80,7 +80,7 @@ configMapGenerator:
 - {name: coredns, namespace: kube-system, files: [Corefile]}
 `, map[string]string{"Corefile": without}), "--force-conflicts")
 	t.reloads()
-	t.isBefore("2", "image.invalid/longnames/coredns:")
+	t.isBefore("2", unpulled+":")
 	t.isBefore("1", "coredns/coredns:")
 	t.kubectl("rollout", "undo", "-n", "kube-system", "deployment/coredns", "--to-revision=1")
 	t.rolledOut("kube-system", "coredns")

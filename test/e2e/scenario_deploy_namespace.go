@@ -46,7 +46,7 @@ func tryAnotherNamespace(t *trial) {
 func (t *trial) elsewhere() string {
 	dir := filepath.Join(t.dir, "elsewhere")
 	t.must(copySource(filepath.Join(dir, "deploy"), deployDir))
-	t.tool(dir, "sh", "-euc", t.snippet(filepath.Join(deployDir, "README.md"), "Another namespace", "sh", "prod"))
+	t.tool(dir, "sh", "-euc", t.snippet(deployPage, "Another namespace", "sh", "prod"))
 	const component = "- ../../components/"
 	change := strings.NewReplacer(
 		component+"namespace\n", "",

@@ -26,12 +26,16 @@ components:
 - DEPLOY/components/fixed-address
 - DEPLOY/components/critical
 - DEPLOY/components/service-monitor
+images: [{name: `+unpulled+`, newName: `+usersImage+`, newTag: v1.2.3}]
 `, nil))
 	t.rolledOut("longnames", "longnames")
 	if got := t.serveService("longnames", "longnames"); got != stubAddress {
 		t.failf("got address %s, want %s", got, stubAddress)
 	}
 	for _, pod := range t.deployed("longnames", ours) {
+		if image := pod.Spec.Containers[0].Image; image != usersImage+":v1.2.3" {
+			t.failf("%s runs %s", pod.Name, image)
+		}
 		if pod.Spec.PriorityClassName != "system-cluster-critical" {
 			t.failf("%s has priority class %q", pod.Name, pod.Spec.PriorityClassName)
 		}

@@ -80,7 +80,7 @@ func tryImage(t *trial) {
 
 // statesSize wants the documentation to tell the size, more or less.
 func (t *trial) statesSize(packed, unpacked int64) {
-	text, err := os.ReadFile(filepath.Join(deployDir, "README.md"))
+	text, err := os.ReadFile(deployPage)
 	t.must(err)
 	found := stated.FindSubmatch(text)
 	if found == nil {

@@ -21,7 +21,7 @@ func tryArchitectures(t *trial) {
 	buildah := "buildah --root " + filepath.Join(t.dir, "store") + " --runroot " + filepath.Join(t.dir, "run") + " --storage-driver vfs"
 	const image = "localhost/longnames/coredns:e2e"
 	made, pushed := 0, false
-	for line := range strings.Lines(t.snippet(filepath.Join(deployDir, "README.md"), "More than one architecture", "sh", "prod")) {
+	for line := range strings.Lines(t.snippet(deployPage, "More than one architecture", "sh", "prod")) {
 		words := strings.Fields(strings.ReplaceAll(line, "$IMAGE", image))
 		switch {
 		case words[0] == "make":
