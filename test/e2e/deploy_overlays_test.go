@@ -166,3 +166,29 @@ func shippedOverlays(t *testing.T) []string {
 	}
 	return found
 }
+
+func TestNamespaceOfAnOverlayMovesAllOfStandalone(t *testing.T) {
+	objects := kustomize(t, writes(t, userRepository(t), `namespace: dns
+resources: [../../longnames/deploy/overlays/standalone]
+components:
+- ../../longnames/deploy/components/fixed-address
+- ../../longnames/deploy/components/critical
+- ../../longnames/deploy/components/service-monitor
+`))
+	bound := 0
+	for _, o := range objects {
+		bound += len(stringsAt("namespace", o["subjects"]))
+		names := stringsAt("namespace", o)
+		if o["kind"] == "Namespace" {
+			names = stringsAt("name", o["metadata"])
+		}
+		for _, name := range names {
+			if name != "dns" {
+				t.Errorf("%s: got namespace %q, want dns", o["kind"], name)
+			}
+		}
+	}
+	if bound != 1 {
+		t.Errorf("got %d subjects, want 1", bound)
+	}
+}

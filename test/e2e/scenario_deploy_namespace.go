@@ -8,7 +8,7 @@ import (
 )
 
 // tryAnotherNamespace follows deploy/README.md to another namespace, in a copy, and applies what has rights in some
-// namespaces only. That with rights in all is read.
+// namespaces only. What has rights in all is built and read, in the copy and below an overlay of one's own.
 func tryAnotherNamespace(t *trial) {
 	t.ownCluster("dns")
 	const name = "shop.prod.svc.erl.internal"
@@ -20,10 +20,13 @@ func tryAnotherNamespace(t *trial) {
 	members := addressesOf(t.podsOf("prod", "shop", 1))
 
 	dir := t.elsewhere()
-	for _, overlay := range []string{"standalone", "standalone-namespaced"} {
-		made := t.kubectl("kustomize", filepath.Join(dir, "overlays", overlay))
-		if found := regexp.MustCompile(`(?m)^ *namespace: longnames$`).FindString(made); found != "" {
-			t.failf("%s still has %q", overlay, found)
+	for _, made := range []string{
+		filepath.Join(dir, "overlays", "standalone"),
+		filepath.Join(dir, "overlays", "standalone-namespaced"),
+		t.ownOverlay("moved", "namespace: dns\nresources: [DEPLOY/overlays/standalone]\n", nil),
+	} {
+		if found := regexp.MustCompile(`(?m)^ *namespace: longnames$`).FindString(t.kubectl("kustomize", made)); found != "" {
+			t.failf("%s still has %q", made, found)
 		}
 	}
 	t.kubectl("create", "namespace", "dns")
