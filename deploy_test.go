@@ -5,6 +5,7 @@ import (
 	"io/fs"
 	"maps"
 	"os"
+	"os/exec"
 	"path"
 	"path/filepath"
 	"reflect"
@@ -334,5 +335,76 @@ func TestKustomizationsOfThePagesAreThere(t *testing.T) {
 	}
 	if len(own) == 0 || applied == 0 {
 		t.Errorf("got %d overlays of users and %d that are applied, want some", len(own), applied)
+	}
+}
+
+// The pods of the cluster's DNS have the label k8s-app, whose value is kube-dns by kubeadm and coredns by Helm.
+func TestClusterDNSIsSelectedWhoeverHasInstalledIt(t *testing.T) {
+	files := append(pages(t), deployPage)
+	if err := filepath.WalkDir("deploy", func(file string, _ fs.DirEntry, err error) error {
+		if strings.HasSuffix(file, ".yaml") {
+			files = append(files, file)
+		}
+		return err
+	}); err != nil {
+		t.Fatal(err)
+	}
+	selectors := 0
+	for _, file := range files {
+		for i, line := range strings.Split(read(t, file), "\n") {
+			if !strings.Contains(line, "k8s-app") {
+				continue
+			}
+			selectors++
+			if !strings.Contains(line, "kube-dns") || !strings.Contains(line, "coredns") {
+				t.Errorf("%s:%d: got %q, want both kube-dns and coredns", file, i+1, line)
+			}
+		}
+	}
+	if selectors == 0 {
+		t.Error("got no selector of the cluster's DNS")
+	}
+}
+
+// A kubectl in place of the real one tells the account of the Deployment coredns, and whose rights it is asked about.
+func TestRightsAreAskedOfTheAccountOfTheClusterDNS(t *testing.T) {
+	const kubectl = `#!/bin/sh
+case "$*" in
+*"get deployment coredns"*) printf %s "$ACCOUNT" ;;
+"auth can-i"*) for last; do :; done; echo "$last" ;;
+*) echo "kubectl $*" ;;
+esac
+`
+	bin := t.TempDir()
+	if err := os.WriteFile(filepath.Join(bin, "kubectl"), []byte(kubectl), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	for _, page := range []string{readme, deployPage} {
+		asked := 0
+		for where, text := range snippets(t, page, "sh") {
+			if !strings.Contains(text, "can-i") {
+				continue
+			}
+			asked++
+			for account, want := range map[string]string{"coredns": "coredns", "default": "default", "": "default", "dns": "dns"} {
+				command := exec.Command("sh", "-euc", text)
+				command.Env = []string{"PATH=" + bin + ":" + os.Getenv("PATH"), "ACCOUNT=" + account}
+				out, err := command.Output()
+				if err != nil {
+					t.Fatalf("%s: %v", where, err)
+				}
+				for line := range strings.Lines(string(out)) {
+					if want := "system:serviceaccount:kube-system:" + want + "\n"; line != want {
+						t.Errorf("%s, account %q: got a question about %q, want %q", where, account, line, want)
+					}
+				}
+				if len(out) == 0 {
+					t.Errorf("%s: got no question", where)
+				}
+			}
+		}
+		if asked == 0 {
+			t.Errorf("%s: got no kubectl auth can-i", page)
+		}
 	}
 }

@@ -7,6 +7,9 @@ import (
 	"strings"
 	"testing"
 
+	corev1 "k8s.io/api/core/v1"
+	networkingv1 "k8s.io/api/networking/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/kustomize/api/krusty"
 	"sigs.k8s.io/kustomize/kyaml/filesys"
 	"sigs.k8s.io/yaml"
@@ -190,5 +193,46 @@ components:
 	}
 	if bound != 1 {
 		t.Errorf("got %d subjects, want 1", bound)
+	}
+}
+
+// The policies are those of the overlay as it is built, and of the page for who has another CoreDNS.
+func TestPoliciesOfOursAllowWhatTheyShould(t *testing.T) {
+	policies := make(map[string]string)
+	for _, o := range kustomize(t, overlay("standalone")) {
+		if o["kind"] == "NetworkPolicy" {
+			text, err := yaml.Marshal(o)
+			if err != nil {
+				t.Fatal(err)
+			}
+			policies["deploy"] = string(text)
+		}
+	}
+	all, err := snippets(operationsPage)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, s := range all {
+		if strings.Contains(s.text, "longnames-who-may-ask") {
+			policies["operations"] = s.text
+		}
+	}
+	for name, connections := range map[string][]connection{"deploy": standaloneConnections(), "operations": questionConnections("longnames")} {
+		t.Run(name, func(t *testing.T) {
+			var p networkingv1.NetworkPolicy
+			if err := yaml.UnmarshalStrict([]byte(policies[name]), &p); err != nil {
+				t.Fatal(err)
+			}
+			pod := corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: p.Namespace, Labels: ours}}
+			for _, c := range connections {
+				got, err := c.judge(pod, []networkingv1.NetworkPolicy{p})
+				if err != nil {
+					t.Fatal(err)
+				}
+				if got != c.allowed {
+					t.Errorf("egress %t, %s, port %d/%s: got allowed %t, want %t", c.egress, c.peer.what, c.port, c.protocol, got, c.allowed)
+				}
+			}
+		})
 	}
 }

@@ -25,6 +25,19 @@ func (t *trial) tryKubectl(args ...string) (string, error) {
 	return out, err
 }
 
+// shell runs commands of a page as users do, where the control plane is. The first that fails ends it.
+func (t *trial) shell(text string) string {
+	kubectl := filepath.Join(t.dir, "bin", "kubectl")
+	t.must(os.MkdirAll(filepath.Dir(kubectl), 0o755))
+	script := "#!/bin/sh\nexec " + strings.Join(t.kubectlCommand(), " ") + " \"$@\"\n"
+	t.must(os.WriteFile(kubectl, []byte(script), 0o700)) //nolint:gosec // it is run
+	path := filepath.Dir(kubectl) + string(filepath.ListSeparator) + os.Getenv("PATH")
+	out, err := output(t.ctx, t.plane.name, []string{"HOME=" + t.dir, "PATH=" + path}, "/bin/sh", "-euc", text)
+	t.must(err)
+	t.note("%s\n%s", text, out)
+	return out
+}
+
 // applyText has the API server take a manifest, as it stands: a field that it does not know is an error.
 func (t *trial) applyText(name, manifest string) {
 	file := filepath.Join(t.dir, name+".yaml")

@@ -111,6 +111,7 @@ func standaloneConnections() []connection {
 	node := peerOf{what: "a pod of a namespace with nodes", namespace: labelsOfNamespace("prod", "beam"), pod: app("shop")}
 	stranger := peerOf{what: "a pod of another namespace", namespace: labelsOfNamespace("other"), pod: app("shop")}
 	clusterDNS := peerOf{what: "the cluster's DNS", namespace: labelsOfNamespace("kube-system"), pod: kubeDNS}
+	helmDNS := peerOf{what: "the cluster's DNS by Helm", namespace: labelsOfNamespace("kube-system"), pod: map[string]string{"k8s-app": "coredns"}}
 	system := peerOf{what: "another pod of kube-system", namespace: labelsOfNamespace("kube-system"), pod: app("other")}
 	double := peerOf{what: "who has the labels of the cluster's DNS elsewhere", namespace: labelsOfNamespace("other"), pod: kubeDNS}
 	prometheus := peerOf{what: "Prometheus", namespace: labelsOfNamespace("monitoring"), pod: app("prometheus")}
@@ -119,6 +120,7 @@ func standaloneConnections() []connection {
 	return slices.Concat(
 		both(node, false, 1053, true),
 		both(clusterDNS, false, 1053, true),
+		both(helmDNS, false, 1053, true),
 		both(stranger, false, 1053, false),
 		both(host, false, 1053, false),
 		both(clusterDNS, true, 53, false),
