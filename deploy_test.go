@@ -338,6 +338,25 @@ func TestKustomizationsOfThePagesAreThere(t *testing.T) {
 	}
 }
 
+// Helm keeps the values of the release if it is given files without any, unless it is told to reset them.
+func TestHelmUpgradesResetValues(t *testing.T) {
+	upgrades := 0
+	for _, page := range append(pages(t), deployPage) {
+		for _, command := range commands(t, page) {
+			if !regexp.MustCompile(`\bhelm\b.* upgrade `).MatchString(command) {
+				continue
+			}
+			upgrades++
+			if !strings.Contains(command, " --reset-values ") {
+				t.Errorf("%s: got %q, want --reset-values in it", page, command)
+			}
+		}
+	}
+	if upgrades == 0 {
+		t.Error("got no helm upgrade")
+	}
+}
+
 // The pods of the cluster's DNS have the label k8s-app, whose value is kube-dns by kubeadm and coredns by Helm.
 func TestClusterDNSIsSelectedWhoeverHasInstalledIt(t *testing.T) {
 	files := append(pages(t), deployPage)
