@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"os"
 	"runtime"
+	"slices"
 	"testing"
 	"time"
 
@@ -20,17 +21,20 @@ import (
 	"github.com/longnames/longnames/kubeapi"
 )
 
-// discard takes a message, and packs it if it is asked to.
+// discard takes messages, and packs them if it is asked to.
 type discard struct {
 	test.ResponseWriter
 	remote    net.Addr // which a connection knows, and need not make at each question
 	pack      bool
-	answers   int
+	answer    []dns.RR
 	truncated bool
+	rcode     int // -1 before the first message
 }
 
-func newDiscard(tcp, pack bool) *discard {
-	d := &discard{ResponseWriter: test.ResponseWriter{TCP: tcp}, pack: pack}
+// newDiscard makes one for messages that are written to "udp", to "tcp" or to "none". The last
+// packs nothing, and gets answers as over TCP: over UDP, large ones are cut.
+func newDiscard(write string) *discard {
+	d := &discard{ResponseWriter: test.ResponseWriter{TCP: write != "udp"}, pack: write != "none", rcode: -1}
 	d.remote = d.ResponseWriter.RemoteAddr()
 	return d
 }
@@ -38,7 +42,7 @@ func newDiscard(tcp, pack bool) *discard {
 func (w *discard) RemoteAddr() net.Addr { return w.remote }
 
 func (w *discard) WriteMsg(m *dns.Msg) error {
-	w.answers, w.truncated = len(m.Answer), m.Truncated
+	w.answer, w.truncated, w.rcode = m.Answer, m.Truncated, m.Rcode
 	if !w.pack {
 		return nil
 	}
@@ -46,9 +50,25 @@ func (w *discard) WriteMsg(m *dns.Msg) error {
 	return err
 }
 
+// wantWhole fails unless the last answer has all of so many records.
+func (w *discard) wantWhole(b *testing.B, records int) {
+	b.Helper()
+	if len(w.answer) != records || w.truncated {
+		b.Fatalf("got %d records, truncated %t; want all %d", len(w.answer), w.truncated, records)
+	}
+}
+
+// wantCut fails unless the last answer has only some of so many records, and says so.
+func (w *discard) wantCut(b *testing.B, records int) {
+	b.Helper()
+	if len(w.answer) == 0 || len(w.answer) >= records || !w.truncated {
+		b.Fatalf("got %d records, truncated %t; want some of %d", len(w.answer), w.truncated, records)
+	}
+}
+
 // BenchmarkServeDNS shows that a question costs the same in small and in large clusters, up
 // to what CoreDNS does with the answer: it truncates and packs it, for UDP without EDNS or
-// for TCP.
+// for TCP. The former has room for 10 members, the latter for 1000, and for 3000 addresses.
 func BenchmarkServeDNS(b *testing.B) {
 	_, end := useMetrics("erl.internal.") // questions are counted, as those of a block at work
 	b.Cleanup(end)
@@ -58,7 +78,7 @@ func BenchmarkServeDNS(b *testing.B) {
 			for _, write := range []string{"none", "udp", "tcp"} {
 				b.Run(fmt.Sprintf("%s/members=%d/write=%s", dns.TypeToString[qtype], members, write), func(b *testing.B) {
 					r := new(dns.Msg).SetQuestion("erl.internal.", qtype)
-					d := newDiscard(write != "udp", write != "none")
+					d := newDiscard(write)
 					ctx := context.WithValue(b.Context(), dnsserver.Key{}, &dnsserver.Server{Addr: "dns://:53"})
 					b.ReportAllocs()
 					for b.Loop() {
@@ -70,9 +90,10 @@ func BenchmarkServeDNS(b *testing.B) {
 							b.Fatal(err)
 						}
 					}
-					whole := d.answers == members
-					if d.answers == 0 || d.truncated == whole || !whole && (members <= 10 || !d.pack) {
-						b.Fatalf("got %d records, truncated %t; want %d, unless they do not fit", d.answers, d.truncated, members)
+					if write == "udp" && members > 10 || write == "tcp" && members > 1000 && qtype != dns.TypeA {
+						d.wantCut(b, members)
+					} else {
+						d.wantWhole(b, members)
 					}
 				})
 			}
@@ -97,7 +118,7 @@ func BenchmarkServeDNSGrouped(b *testing.B) {
 			t.Synced()
 			l := serving(t)
 			r := new(dns.Msg).SetQuestion("app0.prod.erl.internal.", dns.TypeSRV)
-			w := newDiscard(false, false)
+			w := newDiscard("none")
 			ctx := b.Context()
 			b.ReportAllocs()
 			for b.Loop() {
@@ -105,9 +126,7 @@ func BenchmarkServeDNSGrouped(b *testing.B) {
 					b.Fatal(err)
 				}
 			}
-			if w.answers != members {
-				b.Fatalf("got %d records, want %d", w.answers, members)
-			}
+			w.wantWhole(b, members)
 		})
 	}
 }
@@ -130,17 +149,27 @@ func dualStackCluster(tb testing.TB, n int) *Longnames {
 func BenchmarkNegative(b *testing.B) {
 	for _, members := range []int{10, 1000} {
 		l := dualStackCluster(b, members)
-		for _, q := range []struct{ kind, name string }{
-			{"no data", "erl.internal."}, {"no data of a port", "_epmd._tcp.erl.internal."}, {"no data of a host", "web-0.web.prod.svc.erl.internal."}, {"no such name", "nobody.erl.internal."},
+		for _, q := range []struct {
+			kind, name string
+			rcode      int
+		}{
+			{"no data", "erl.internal.", dns.RcodeSuccess},
+			{"no data of a port", "_epmd._tcp.erl.internal.", dns.RcodeSuccess},
+			{"no data of a host", "web-0.web.prod.svc.erl.internal.", dns.RcodeSuccess},
+			{"no such name", "nobody.erl.internal.", dns.RcodeNameError},
 		} {
 			b.Run(fmt.Sprintf("%s/members=%d", q.kind, members), func(b *testing.B) {
 				r := new(dns.Msg).SetQuestion(q.name, dns.TypeMX)
-				w := newDiscard(false, false)
+				w := newDiscard("none")
 				b.ReportAllocs()
 				for b.Loop() {
-					if _, err := l.ServeDNS(b.Context(), w, r); err != nil || w.answers != 0 {
-						b.Fatalf("got %d records and error %v, want none", w.answers, err)
+					if _, err := l.ServeDNS(b.Context(), w, r); err != nil {
+						b.Fatal(err)
 					}
+				}
+				w.wantWhole(b, 0)
+				if w.rcode != q.rcode {
+					b.Fatalf("got rcode %d, want %d", w.rcode, q.rcode)
 				}
 			})
 		}
@@ -166,7 +195,11 @@ func BenchmarkVanish(b *testing.B) {
 		t.Apply(added, 1)
 		b.StartTimer()
 		t.Apply(removed, 2)
+		held := t.departs()
 		t.release(time.Now().Add(time.Hour))
+		if !held || t.cluster("app0.prod") != nil {
+			b.Fatalf("clusters held %t, given up %t; want both", held, t.cluster("app0.prod") == nil)
+		}
 	}
 }
 
@@ -187,14 +220,18 @@ func BenchmarkProbesFail(b *testing.B) {
 		}
 		for _, step := range []int{1, n} {
 			b.Run(fmt.Sprintf("include=%s/at once=%d", include, step), func(b *testing.B) {
+				var t *table
 				for b.Loop() {
 					b.StopTimer()
-					t := newTable(c)
+					t = newTable(c)
 					t.Apply(added, 1)
 					b.StartTimer()
 					for i := 0; i < n; i += step {
 						t.Apply(failed[i:i+step], 2)
 					}
+				}
+				if got, want := t.departs(), include != "all"; got != want {
+					b.Fatalf("got probes doubted %t, want %t", got, want)
 				}
 			})
 		}
@@ -205,12 +242,13 @@ func BenchmarkProbesFail(b *testing.B) {
 // a pod gets another address. With answered, there is a question after each.
 func BenchmarkChange(b *testing.B) {
 	for _, clusters := range []int{1, 100_000} {
-		for _, members := range []int{10, 1000} {
+		b.Run(fmt.Sprintf("clusters=%d", clusters), func(b *testing.B) {
 			c := configOf(b, "longnames erl.internal {\n group_by app\n lookup pods\n}")
 			t := newTable(c)
-			add := func(app string, n int) (last *kubeapi.Object) {
+			// add has a cluster grow from so many members to others, and gives the last of these.
+			add := func(app string, from, to int) (last *kubeapi.Object) {
 				var changes []kubeapi.Change
-				for i := range n {
+				for i := from; i < to; i++ {
 					name := fmt.Sprintf("%s-%d", app, i)
 					last = labelled(c, labels{"app": app}, slice(name, endpoint(name, fmt.Sprintf("10.0.%d.%d", i/250, i%250+1))))
 					last.Name = name
@@ -220,19 +258,23 @@ func BenchmarkChange(b *testing.B) {
 				return last
 			}
 			for i := range clusters - 1 {
-				add(fmt.Sprint("other", i), 10)
+				add(fmt.Sprint("other", i), 0, 10)
 			}
-			old := add("web", members)
-			fresh := *old
-			fresh.Members = []kubeapi.Member{endpoint(old.Name, "10.9.9.9")}
 			t.Synced()
-			states := []*kubeapi.Object{old, &fresh} // what is there is the first
-			for _, answered := range []bool{false, true} {
-				b.Run(fmt.Sprintf("clusters=%d/members=%d/answered=%t", clusters, members, answered), func(b *testing.B) {
-					changing(b, serving(t), t, states, "web.prod.erl.internal.", answered, members)
-				})
+			had := 0
+			for _, members := range []int{10, 1000} {
+				old := add("web", had, members)
+				had = members
+				fresh := *old
+				fresh.Members = []kubeapi.Member{endpoint(old.Name, "10.9.9.9")}
+				states := []*kubeapi.Object{old, &fresh} // what is there is the first
+				for _, answered := range []bool{false, true} {
+					b.Run(fmt.Sprintf("members=%d/answered=%t", members, answered), func(b *testing.B) {
+						changing(b, serving(t), t, states, "web.prod.erl.internal.", answered, members)
+					})
+				}
 			}
-		}
+		})
 	}
 }
 
@@ -265,7 +307,7 @@ func BenchmarkChangeOfSlice(b *testing.B) {
 func changing(b *testing.B, l *Longnames, t *table, states []*kubeapi.Object, name string, answered bool, members int) {
 	b.Helper()
 	r := new(dns.Msg).SetQuestion(name, dns.TypeSRV)
-	w := newDiscard(false, false)
+	w := newDiscard("none")
 	ask := func() {
 		if _, err := l.ServeDNS(b.Context(), w, r); err != nil {
 			b.Fatal(err)
@@ -283,11 +325,14 @@ func changing(b *testing.B, l *Longnames, t *table, states []*kubeapi.Object, na
 			ask()
 		}
 	}
-	if i%2 == 1 {
+	for range 2 + i%2 {
+		before := w.answer
 		turn()
-	}
-	if ask(); w.answers != members {
-		b.Fatalf("got %d records, want %d", w.answers, members)
+		ask()
+		w.wantWhole(b, members)
+		if slices.Equal(data(before), data(w.answer)) {
+			b.Fatal("got the same answer after a change, want another")
+		}
 	}
 }
 
@@ -385,10 +430,11 @@ func BenchmarkMemory(b *testing.B) {
 
 func must(b *testing.B, l *Longnames, name string, qtype uint16, want int) {
 	b.Helper()
-	w := newDiscard(false, false)
-	if _, err := l.ServeDNS(b.Context(), w, new(dns.Msg).SetQuestion(name, qtype)); err != nil || w.answers != want {
-		b.Fatalf("%s %s: got %d records and %v, want %d", name, dns.TypeToString[qtype], w.answers, err, want)
+	w := newDiscard("none")
+	if _, err := l.ServeDNS(b.Context(), w, new(dns.Msg).SetQuestion(name, qtype)); err != nil {
+		b.Fatalf("%s %s: %v", name, dns.TypeToString[qtype], err)
 	}
+	w.wantWhole(b, want)
 }
 
 // liveHeap gives the bytes that are reachable.

@@ -78,6 +78,7 @@ func TestHeardAllocatesNothing(t *testing.T) {
 	}
 }
 
+// BenchmarkHeard shows what it costs to note that the API server was heard.
 func BenchmarkHeard(b *testing.B) {
 	m := zoneMonitor{"heard.internal."}
 	for b.Loop() {
