@@ -19,6 +19,9 @@ type wire interface {
 	Unmarshal(data []byte) error
 }
 
+// benchVariables make a pod of 5 KB.
+const benchVariables = 46
+
 // benchPod is one of 5 KB, most of which is nothing to us: as in real pods, that is many small
 // fields, of the environment and of who manages what.
 func benchPod(i int) wire {
@@ -41,15 +44,15 @@ func benchPod(i int) wire {
 	}
 	container := &p.Spec.Containers[0]
 	var fields strings.Builder
-	for n := 0; p.Size() < 5000; n++ {
+	for n := range benchVariables {
 		variable := fmt.Sprintf("VARIABLE_%d", n)
 		container.Env = append(container.Env, corev1.EnvVar{Name: variable, Value: fmt.Sprintf("value %d of pod %d", n, i)})
 		fmt.Fprintf(&fields, `"k:{\"name\":\"%s\"}":{".":{},"f:name":{},"f:value":{}},`, variable)
-		p.ManagedFields = []metav1.ManagedFieldsEntry{{
-			Manager: "kube-controller-manager", Operation: metav1.ManagedFieldsOperationUpdate, APIVersion: "v1", FieldsType: "FieldsV1",
-			FieldsV1: metav1.NewFieldsV1(`{"f:spec":{"f:containers":{"k:{\"name\":\"app\"}":{".":{},"f:env":{` + fields.String() + `".":{}}}}}}`),
-		}}
 	}
+	p.ManagedFields = []metav1.ManagedFieldsEntry{{
+		Manager: "kube-controller-manager", Operation: metav1.ManagedFieldsOperationUpdate, APIVersion: "v1", FieldsType: "FieldsV1",
+		FieldsV1: metav1.NewFieldsV1(`{"f:spec":{"f:containers":{"k:{\"name\":\"app\"}":{".":{},"f:env":{` + fields.String() + `".":{}}}}}}`),
+	}}
 	return p
 }
 
@@ -91,57 +94,62 @@ var benchKinds = []struct {
 }
 
 // BenchmarkRead shows what it costs to read a list, first and again, from the wire to the
-// store, and the live heap that it takes.
+// store, and the live heap that it takes. The list is made only for what is run.
 func BenchmarkRead(b *testing.B) {
 	for _, kind := range benchKinds {
 		for _, members := range []int{20_000, 100_000} {
-			sent := make([][]byte, members/kind.members)
-			for i := range sent {
-				data, err := kind.made(i).Marshal()
-				if err != nil {
-					b.Fatal(err)
-				}
-				sent[i] = data
-			}
-			read := func(st *store) {
-				list := make([]any, len(sent))
-				for i, data := range sent {
-					o := kind.empty()
-					if err := o.Unmarshal(data); err != nil {
-						b.Fatal(err)
-					}
-					small, err := st.Transformer()(o)
+			b.Run(fmt.Sprintf("%s/members=%d", kind.name, members), func(b *testing.B) {
+				sent := make([][]byte, members/kind.members)
+				for i := range sent {
+					data, err := kind.made(i).Marshal()
 					if err != nil {
 						b.Fatal(err)
 					}
-					list[i] = small
+					sent[i] = data
 				}
-				if err := st.Replace(list, "2000000"); err != nil {
-					b.Fatal(err)
+				read := func(st *store) {
+					list := make([]any, len(sent))
+					for i, data := range sent {
+						o := kind.empty()
+						if err := o.Unmarshal(data); err != nil {
+							b.Fatal(err)
+						}
+						small, err := st.Transformer()(o)
+						if err != nil {
+							b.Fatal(err)
+						}
+						list[i] = small
+					}
+					if err := st.Replace(list, "2000000"); err != nil {
+						b.Fatal(err)
+					}
 				}
-			}
-			name := fmt.Sprintf("%s/members=%d", kind.name, members)
-			fresh := func() *store {
-				return newFeed().newStore((&Config{Labels: []string{"app"}}).shrinker(), "")
-			}
-			b.Run(name+"/first", func(b *testing.B) {
-				before := liveHeap()
-				var st *store
-				b.ReportAllocs()
-				for b.Loop() {
-					st = fresh()
+				fresh := func() *store {
+					return newFeed().newStore((&Config{Labels: []string{"app"}}).shrinker(), "")
+				}
+				b.Run("first", func(b *testing.B) {
+					before := liveHeap()
+					var st *store
+					b.ReportAllocs()
+					for b.Loop() {
+						st = fresh()
+						read(st)
+					}
+					b.ReportMetric(float64(liveHeap()-before)/float64(members), "live-B/member")
+					sink := &countingSink{}
+					st.feed.join(sink)
+					sink.want(b, len(sent), members)
+				})
+				b.Run("again", func(b *testing.B) {
+					st, sink := fresh(), &countingSink{}
 					read(st)
-				}
-				b.ReportMetric(float64(liveHeap()-before)/float64(members), "live-B/member")
-				runtime.KeepAlive(st)
-			})
-			b.Run(name+"/again", func(b *testing.B) {
-				st := fresh()
-				read(st)
-				b.ReportAllocs()
-				for b.Loop() {
-					read(st)
-				}
+					st.feed.join(sink)
+					b.ReportAllocs()
+					for b.Loop() {
+						read(st)
+					}
+					sink.want(b, len(sent), members) // of nothing since
+				})
 			})
 		}
 	}
@@ -161,57 +169,74 @@ func liveHeap() uint64 {
 func BenchmarkSnapshot(b *testing.B) {
 	const members = 20_000
 	for _, kind := range benchKinds {
-		c := &Config{Lookup: Lookup(kind.name), Labels: []string{"app"}, Log: &recordingLog{}}
-		f := newSnapshotFile(c, filepath.Join(b.TempDir(), "snapshot.json"), origin{})
-		s := &snapshot{version: 1}
-		for i := range members / kind.members {
-			o, err := f.shrinker.shrink(kind.made(i))
-			if err != nil {
-				b.Fatal(err)
-			}
-			s.objects = append(s.objects, o)
-		}
-		if err := f.write(b.Context(), s); err != nil { // reading may be all that is measured
-			b.Fatal(err)
-		}
-		b.Run(kind.name+"/write", func(b *testing.B) {
-			b.ReportAllocs()
-			for b.Loop() {
-				if err := f.write(b.Context(), s); err != nil {
+		b.Run(kind.name, func(b *testing.B) {
+			c := &Config{Lookup: Lookup(kind.name), Labels: []string{"app"}, Log: &recordingLog{}}
+			f := newSnapshotFile(c, filepath.Join(b.TempDir(), "snapshot.json"), origin{})
+			s := &snapshot{version: 1}
+			for i := range members / kind.members {
+				o, err := f.shrinker.shrink(kind.made(i))
+				if err != nil {
 					b.Fatal(err)
 				}
+				s.objects = append(s.objects, o)
 			}
-		})
-		for _, start := range []bool{false, true} {
-			b.Run(fmt.Sprintf("%s/read/start=%t", kind.name, start), func(b *testing.B) {
+			if err := f.write(b.Context(), s); err != nil { // reading may be all that is measured
+				b.Fatal(err)
+			}
+			b.Run("write", func(b *testing.B) {
 				b.ReportAllocs()
 				for b.Loop() {
-					read, err := f.read()
-					if err != nil || len(read.objects) != len(s.objects) {
-						b.Fatalf("got %v, want %d objects", err, len(s.objects))
-					}
-					if !start {
-						continue
-					}
-					fresh, sink := &feed{}, &countingSink{}
-					fresh.newStore(f.shrinker, "")
-					fresh.restore(read.objects, read.version)
-					fresh.join(sink)
-					if sink.changes != len(s.objects) || !sink.restored {
-						b.Fatalf("a sink was told of %d objects, restored %t; want %d and true", sink.changes, sink.restored, len(s.objects))
+					if err := f.write(b.Context(), s); err != nil {
+						b.Fatal(err)
 					}
 				}
 			})
-		}
+			for _, start := range []bool{false, true} {
+				b.Run(fmt.Sprintf("read/start=%t", start), func(b *testing.B) {
+					b.ReportAllocs()
+					for b.Loop() {
+						read, err := f.read()
+						if err != nil || len(read.objects) != len(s.objects) {
+							b.Fatalf("got %v, want %d objects", err, len(s.objects))
+						}
+						if !start {
+							continue
+						}
+						fresh, sink := newFeed(), &countingSink{}
+						fresh.newStore(f.shrinker, "")
+						fresh.restore(read.objects, read.version)
+						fresh.join(sink)
+						sink.want(b, len(s.objects), members)
+						if !sink.restored {
+							b.Fatal("want the sink told that it is from before, got nothing")
+						}
+					}
+				})
+			}
+		})
 	}
 }
 
 // countingSink only counts.
 type countingSink struct {
-	changes  int
-	restored bool
+	changes, members int
+	restored         bool
 }
 
-func (s *countingSink) Apply(changes []Change, _ uint64) { s.changes += len(changes) }
-func (s *countingSink) Restored()                        { s.restored = true }
-func (*countingSink) Synced()                            {}
+func (s *countingSink) Apply(changes []Change, _ uint64) {
+	s.changes += len(changes)
+	for _, c := range changes {
+		s.members += len(c.New.Members)
+	}
+}
+
+func (s *countingSink) Restored() { s.restored = true }
+func (*countingSink) Synced()     {}
+
+// want fails unless a sink was told of that many objects with that many members.
+func (s *countingSink) want(b *testing.B, objects, members int) {
+	b.Helper()
+	if s.changes != objects || s.members != members {
+		b.Fatalf("a sink was told of %d objects with %d members, want %d with %d", s.changes, s.members, objects, members)
+	}
+}
