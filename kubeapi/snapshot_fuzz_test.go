@@ -31,10 +31,14 @@ func FuzzSnapshot(f *testing.F) {
 			{`"items": [`, `"items": [null, `},
 			{`"items": [`, `"items": [], "items": [`},
 			{`"sha256": "`, `"sha256": "0`},
-			{"4711", "4712"},
+			{`"version": 7`, `"version": 8`},
 			{`"longnames"`, `"longname"`},
 		} {
-			f.Add([]byte(strings.Replace(text, edit.from, edit.to, 1)))
+			edited := strings.Replace(text, edit.from, edit.to, 1)
+			if edited == text {
+				f.Fatalf("want %s in a snapshot, got %s", edit.from, text)
+			}
+			f.Add([]byte(edited))
 		}
 		var list struct{ Items []json.RawMessage }
 		if err := json.Unmarshal([]byte(text), &list); err != nil {
