@@ -47,13 +47,10 @@ $(GOLANGCI_LINT):
 
 # What a run finds is kept in testdata/fuzz beside the test, to be committed: make test replays it ever after.
 TIME ?= 30s
+fuzz: export GO := $(GO)
+fuzz: export TESTFLAGS := $(TESTFLAGS)
 fuzz: ## every fuzz target, one after the other, TIME=30s each
-	@list=$$($(TESTENV) $(GO) test $(RACE) -list '^Fuzz' $(PKGS)) || { echo "$$list"; exit 1; }; \
-	echo "$$list" | awk '/^Fuzz/ { name[n++] = $$1 } /^ok/ { while (n) print $$2, name[--n] }' | \
-	while read -r pkg name; do \
-		echo "$$name ($$pkg)"; \
-		$(SHIP) $(GO) test -run '^$$' -fuzz "^$$name\$$" -fuzztime $(TIME) $$pkg </dev/null || exit 1; \
-	done
+	$(SHIP) test/fuzz.sh $(TIME) $(PKGS)
 
 # The time of the commit stands for the time of the build, so that who builds a commit again gets the same digest.
 IMAGE             ?= longnames/coredns:$(or $(VERSION),devel)
