@@ -224,7 +224,7 @@ func (b *ruleBlock) ofSlice(cluster string, e *discoveryv1.EndpointSlice) (seen 
 
 func (s *sighting) declare(name, protocol string, number int32) {
 	if name != "" {
-		s.ports = append(s.ports, rulePort{strings.ToLower(name), strings.ToLower(cmp.Or(protocol, "TCP")), uint16(number)}) //nolint:gosec // small
+		s.ports = append(s.ports, rulePort{strings.ToLower(name), strings.ToLower(cmp.Or(protocol, "TCP")), uint16(number)})
 	}
 }
 
