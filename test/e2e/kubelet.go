@@ -4,8 +4,6 @@ import (
 	"context"
 	"fmt"
 	"net/netip"
-	"os"
-	"strings"
 	"sync"
 	"time"
 
@@ -198,7 +196,7 @@ func (k *kubelet) startProcess(ctx context.Context, owner *trial, policy podPoli
 	}
 	err := newPodNetns(ctx, k.bed.plane.name, name, cable, g.addresses)
 	if err == nil {
-		err = writeEtc(name, servers)
+		err = writeEtc(name, podEtc(pod, g.addresses, servers))
 	}
 	var c command
 	if err == nil {
@@ -291,21 +289,4 @@ func (k *kubelet) process(uid types.UID) (*process, string) {
 		return g.process, g.netns
 	}
 	return nil, ""
-}
-
-// writeEtc writes what `ip netns exec` shows to a process instead of the host's files.
-func writeEtc(namespace string, servers []string) error {
-	dir := "/etc/netns/" + namespace
-	if err := os.MkdirAll(dir, 0o755); err != nil {
-		return err
-	}
-	resolv := "nameserver " + strings.Join(servers, "\nnameserver ") + "\noptions timeout:5\n"
-	if err := os.WriteFile(dir+"/resolv.conf", []byte(resolv), 0o644); err != nil { //nolint:gosec // all may read it
-		return err
-	}
-	hosts := "127.0.0.1 localhost\n::1 localhost\n"
-	if name, err := os.Hostname(); err == nil {
-		hosts += "127.0.0.1 " + name + "\n" // some programs look for themselves
-	}
-	return os.WriteFile(dir+"/hosts", []byte(hosts), 0o644) //nolint:gosec // all may read it
 }

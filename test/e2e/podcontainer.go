@@ -33,7 +33,7 @@ func (t *trial) contain(pod *corev1.Pod, netns string) (command, error) {
 	}
 	c.Args = slices.Concat(image.Entrypoint, of.Args)
 	c.Env = slices.Concat(image.Env, []string{
-		"HOSTNAME=" + pod.Name,
+		"HOSTNAME=" + podHostname(pod),
 		"KUBERNETES_SERVICE_HOST=" + kubernetesAddress, "KUBERNETES_SERVICE_PORT=443",
 	})
 	if err := c.secure(pod, image); err != nil {
@@ -42,11 +42,12 @@ func (t *trial) contain(pod *corev1.Pod, netns string) (command, error) {
 	if c.Mounts, err = image.mounts(c.ReadOnlyRoot); err != nil {
 		return command{}, err
 	}
-	etc := filepath.Join("/etc/netns", netns)
+	etc := etcOf(netns)
 	c.Mounts = append(c.Mounts,
 		mount{From: "/proc", To: "/proc"},
 		mount{From: filepath.Join(etc, "resolv.conf"), To: "/etc/resolv.conf"},
-		mount{From: filepath.Join(etc, "hosts"), To: "/etc/hosts"})
+		mount{From: filepath.Join(etc, "hosts"), To: "/etc/hosts"},
+		mount{From: filepath.Join(etc, "hostname"), To: "/etc/hostname"})
 	volumes, err := t.volumes(pod, filepath.Join(dir, "volumes"))
 	if err != nil {
 		return command{}, err
@@ -61,7 +62,8 @@ func (t *trial) contain(pod *corev1.Pod, netns string) (command, error) {
 func unknown(pod *corev1.Pod) error {
 	s := pod.Spec
 	if len(s.Containers) != 1 || len(s.InitContainers) > 0 || s.HostNetwork || s.HostPID || s.HostIPC || s.HostUsers != nil ||
-		s.RuntimeClassName != nil || s.DNSConfig != nil || s.ShareProcessNamespace != nil || s.Subdomain != "" {
+		s.RuntimeClassName != nil || s.DNSConfig != nil || s.ShareProcessNamespace != nil ||
+		len(s.HostAliases) > 0 || s.SetHostnameAsFQDN != nil || s.HostnameOverride != nil {
 		return fmt.Errorf("%s: this kubelet cannot run such a pod", pod.Name)
 	}
 	c := s.Containers[0]

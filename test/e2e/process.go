@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -62,18 +63,32 @@ func spawn(cmd *exec.Cmd, births chan<- func()) error {
 	return <-result
 }
 
+// inside gives the arguments by which ip(8) runs a command in a network namespace, and unshare(8) in new ones of other
+// kinds. A pod's has a host name of its own.
+func inside(namespace string, unshare, args []string) []string {
+	hostname := filepath.Join(etcOf(namespace), "hostname")
+	if _, err := os.Stat(hostname); err == nil {
+		unshare = append([]string{"--uts"}, unshare...)
+		args = append([]string{"sh", "-c", `hostname -F "$0" && export HOSTNAME="$(hostname)" && exec "$@"`, hostname}, args...)
+	}
+	if len(unshare) > 0 {
+		args = slices.Concat([]string{"unshare"}, unshare, args)
+	}
+	return append([]string{"netns", "exec", namespace}, args...)
+}
+
 // start runs a command in a namespace; its output goes to a log in dir.
 func start(namespace, dir string, c command) (*process, error) {
 	file, err := os.Create(filepath.Join(dir, c.name+".log"))
 	if err != nil {
 		return nil, err
 	}
-	args := []string{"netns", "exec", namespace}
+	var unshare []string
 	if c.pod {
-		args = append(args, "unshare", "--pid", "--fork", "--kill-child", "--mount-proc")
+		unshare = []string{"--pid", "--fork", "--kill-child", "--mount-proc"}
 	}
 	p := &process{command: c, file: file, done: make(chan struct{})}
-	p.cmd = exec.Command("ip", append(args, c.args...)...) //nolint:gosec // what to run is ours
+	p.cmd = exec.Command("ip", inside(namespace, unshare, c.args)...) //nolint:gosec // what to run is ours
 	p.cmd.Dir = dir
 	p.cmd.Env = append(os.Environ(), c.env...)
 	p.cmd.Stdout, p.cmd.Stderr = p, p
@@ -184,7 +199,7 @@ const outputTime = 2 * time.Minute
 func output(ctx context.Context, namespace string, env []string, args ...string) (string, error) {
 	ctx, cancel := context.WithTimeout(ctx, outputTime)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, "ip", append([]string{"netns", "exec", namespace}, args...)...) //nolint:gosec // what to run is ours
+	cmd := exec.CommandContext(ctx, "ip", inside(namespace, nil, args)...) //nolint:gosec // what to run is ours
 	cmd.Env = append(os.Environ(), env...)
 	cmd.WaitDelay = time.Second
 	out, err := toEndOf(cmd)

@@ -98,7 +98,7 @@ func (r *run) removeNetns(name string) error {
 	}
 	return errors.Join(
 		exec.Command("ip", "netns", "del", name).Run(),
-		os.RemoveAll(filepath.Join("/etc/netns", name)))
+		os.RemoveAll(etcOf(name)))
 }
 
 // removeAll removes what the run has made, except for its logs.
@@ -108,7 +108,7 @@ func (r *run) removeAll() {
 		_ = r.removeNetns(filepath.Base(path))
 	}
 	// Where a namespace is gone already, its files may not be.
-	files, _ := filepath.Glob("/etc/netns/" + r.netns("*"))
+	files, _ := filepath.Glob(etcOf(r.netns("*")))
 	for _, path := range files {
 		_ = os.RemoveAll(path)
 	}

@@ -25,7 +25,7 @@ func (t *trial) asker(from string) string {
 	name := t.netns(fmt.Sprintf("c%d", t.number))
 	address := netip.MustParseAddr(from)
 	t.must(newPodNetns(t.ctx, t.plane.name, name, fmt.Sprintf("c%d", t.number), []netip.Addr{address}))
-	t.must(writeEtc(name, t.server.addresses([]netip.Addr{address})))
+	t.must(writeEtc(name, machineEtc(t.server.addresses([]netip.Addr{address}))))
 	t.cleanup(func() { _ = t.removeNetns(name) })
 	return name
 }

@@ -27,7 +27,7 @@ type server struct {
 	process   *process
 	starts    atomic.Int64
 	reachable bool             // its addresses are on the bridge
-	allowed   []*regexp.Regexp // errors that it may log
+	allowed   []*regexp.Regexp // errors that it may log, besides ownName
 }
 
 func newServer(t *trial) *server {
@@ -101,6 +101,9 @@ func (s *server) may(pattern string) { s.allowed = append(s.allowed, regexp.Must
 // endTime is how long CoreDNS may take to end: the README's word for it is 5 s, for the plugin.
 const endTime = 5 * time.Second
 
+// ownName is what is logged when OTP looks its host's own name up, for a family that /etc/hosts has no address of.
+var ownName = regexp.MustCompile(`plugin/errors: 2 [^.]+\. A+: plugin/[a-z]+: no next plugin found`)
+
 // panicked is what is logged of a panic, be it the end or not.
 var panicked = regexp.MustCompile(`(?m)^(panic|fatal error): .*|.*Recovered from panic.*`)
 
@@ -125,7 +128,7 @@ func (s *server) end() {
 		s.t.failf("CoreDNS has logged %s", found)
 	}
 	for line := range strings.Lines(s.process.output()) {
-		if strings.HasPrefix(line, "[ERROR]") && !slices.ContainsFunc(s.allowed, func(re *regexp.Regexp) bool { return re.MatchString(line) }) {
+		if strings.HasPrefix(line, "[ERROR]") && !ownName.MatchString(line) && !slices.ContainsFunc(s.allowed, func(re *regexp.Regexp) bool { return re.MatchString(line) }) {
 			s.t.failf("CoreDNS has logged %s", line)
 		}
 	}
