@@ -51,6 +51,7 @@ type nodes struct {
 	kind     string // of question
 	ask      string // the name to ask
 	inet6    bool
+	env      []string // more of it
 }
 
 // process makes a pod run as a node, under the longname that libcluster's documentation tells people to set.
@@ -67,7 +68,9 @@ func (n *nodes) process(t *trial) func(*corev1.Pod, []netip.Addr) command {
 		args = append(args, "-s", "cluster", "main", "-extra", n.kind, n.ask+".", n.basename)
 		home := filepath.Join(t.dir, pod.Name)
 		_ = os.MkdirAll(home, 0o700) // erl says so if it is missing
-		return t.erl(home, args...)
+		c := t.erl(home, args...)
+		c.env = append(c.env, n.env...)
+		return c
 	}
 }
 

@@ -45,6 +45,9 @@ type beamTrial struct {
 
 func tryBeam(t *trial, b beamTrial) {
 	n := &nodes{basename: "shop", mode: b.mode, domain: "erl.internal", kind: b.kind, ask: "erl.internal", inet6: b.inet6}
+	if b.kind == "host" {
+		n.env = t.inetrc("RabbitMQ")
+	}
 	policy := podPolicy{process: n.process(t)}
 	family := corev1.IPv4Protocol
 	if b.inet6 {

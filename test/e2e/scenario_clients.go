@@ -20,6 +20,7 @@ type client struct {
 	types    []string // that it asks for
 	call     string   // of clients:nodes/3 in beam/clients.erl; none if it is no BEAM that asks
 	zone     string   // which of the zones it asks
+	inetrc   string   // the page's section that has an inetrc for it, if it needs one
 	// node is what it makes of a member, if that is not the longname.
 	node func(m member, port int) string
 }
@@ -55,7 +56,7 @@ var clientTable = []client{
 	{name: "EMQX", strategy: "record_type = a", modes: onlyIP, types: typeA, call: "lookup a", zone: zoneMode},
 	{name: "EMQX", strategy: "record_type = aaaa", modes: onlyIP, types: typeAAAA, call: "lookup aaaa", zone: zoneMode},
 	{name: "EMQX", strategy: "record_type = srv", modes: anyMode, types: typeSRV, call: "lookup srv", zone: zoneMode},
-	{name: "RabbitMQ", strategy: "dns", modes: anyMode, types: []string{"A", "AAAA", "PTR"}, call: "rabbitmq", zone: zoneReverse},
+	{name: "RabbitMQ", strategy: "dns", modes: anyMode, types: []string{"A", "AAAA", "PTR"}, call: "rabbitmq", zone: zoneReverse, inetrc: "RabbitMQ"},
 	{name: "partisan", strategy: "a", modes: onlyIP, types: typeA, call: "lookup a", zone: zoneMode},
 	{name: "partisan", strategy: "aaaa", modes: onlyIP, types: typeAAAA, call: "lookup aaaa", zone: zoneMode},
 	{name: "partisan", strategy: "srv", modes: anyMode, types: []string{"SRV", "A"}, call: "partisan srv", zone: zonePartisan, node: partisanNode},
@@ -84,8 +85,8 @@ func caravanNode(m member, port int) string {
 // The ports that docs/clients.md gives the two clients that use one.
 var clientPorts = map[string]int{"partisan": 10200, "caravan": 9100}
 
-// finds tells whether a client finds members in a mode that have addresses of one family only. The name of a host has
-// no colons, or glibc takes it for none; and partisan resolves hosts to IPv4 only.
+// finds tells whether a client finds members in a mode that have addresses of one family only. RabbitMQ's tools
+// take a host that has colons for a short name; and partisan resolves hosts to IPv4 only.
 func (c *client) finds(mode, family string) bool {
 	if c.zone == zoneProduct || !slices.Contains(c.modes, mode) {
 		return false
@@ -238,7 +239,11 @@ func (t *trial) asks(namespace string, c client, mode, name string, want []membe
 			nodes = append(nodes, m.basename+"@"+m.host)
 		}
 	}
-	t.finds(namespace, nil, c.call, name+".", want[0].basename, nodes, 1)
+	var env []string
+	if c.inetrc != "" {
+		env = t.inetrc(c.inetrc)
+	}
+	t.finds(namespace, env, c.call, name+".", want[0].basename, nodes, 1)
 	t.note("%-14s %-18s mode %-8s %-12s %s: %s", c.name, c.strategy, mode, strings.Join(c.types, " "), name, brief(nodes))
 }
 

@@ -2,15 +2,12 @@ package main
 
 import (
 	"fmt"
-	"os"
-	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
 
 	"github.com/miekg/dns"
 	corev1 "k8s.io/api/core/v1"
-	"sigs.k8s.io/yaml"
 )
 
 // pageOf applies what docs/clients.md has for mode ip, with so many pods.
@@ -102,13 +99,7 @@ func tryInetrc(t *trial) {
 	all := addressesOf(pods)
 	zone := p.zones[zoneMode]
 	t.wantsCluster(zone, "shop", all, all)
-	var config struct {
-		Data map[string]string `json:"data"`
-	}
-	t.must(yaml.Unmarshal([]byte(t.snippet(clientsPage, "Modes", "yaml", pods[0].Namespace)), &config))
-	file := filepath.Join(t.dir, "inetrc")
-	t.must(os.WriteFile(file, []byte(config.Data["inetrc"]), 0o600))
-	env := []string{"HOME=" + t.dir, "ERL_INETRC=" + file}
+	env := append(t.inetrc("Modes"), "HOME="+t.dir)
 	from := t.outsider()
 	text, err := output(t.ctx, from, env, "erl", "-noinput", "-eval", `io:format("~0p", [inet:get_rc()]), halt().`)
 	t.must(err)

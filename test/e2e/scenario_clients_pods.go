@@ -11,6 +11,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/yaml"
 )
 
 // secret makes one that a manifest takes a key from.
@@ -110,6 +111,21 @@ func (t *trial) mount(pod *corev1.Pod) (map[string]string, error) {
 		out[m.MountPath] = dir
 	}
 	return out, nil
+}
+
+// inetrc writes the inetrc that a section of docs/clients.md has in a ConfigMap, and gives the variable that names it.
+func (t *trial) inetrc(section string) []string {
+	for object := range strings.SplitSeq(t.snippet(clientsPage, section, "yaml", "prod"), "\n---\n") {
+		var config corev1.ConfigMap
+		t.must(yaml.Unmarshal([]byte(object), &config))
+		if text, found := config.Data["inetrc"]; found {
+			file := filepath.Join(t.dir, "inetrc")
+			t.must(os.WriteFile(file, []byte(text), 0o600))
+			return []string{"ERL_INETRC=" + file}
+		}
+	}
+	t.failf("section %q has no inetrc", section)
+	return nil
 }
 
 // release makes a pod run as a release does that has lines in its rel/env.sh.eex: as a node that is called what these

@@ -16,7 +16,7 @@ import (
 )
 
 // tryClientsRabbit runs brokers from the manifest in docs/clients.md until they are one cluster. Their own probe tells
-// when they are ready; one that boots has to find the ones before it up.
+// when they are ready; one that boots has to find itself and the ones before it at once, and these up.
 func tryClientsRabbit(t *trial, family string) {
 	ns := t.namespace("prod", podPolicy{})
 	t.account(ns)
@@ -28,7 +28,9 @@ func tryClientsRabbit(t *trial, family string) {
 		more = strings.Split(strings.TrimSpace(t.snippet(clientsPage, "RabbitMQ over IPv6", "txt", ns)), "\n")
 		block = strings.Replace(block, "10.0.0.0/8", "fd00::/16", 1)
 		manifest = strings.Replace(manifest, "  clusterIP: None\n", "  clusterIP: None\n  ipFamilies: [IPv6]\n", 1)
-		t.server.may(`plugin/errors: 2 [^.]+\. AAAA: plugin/log: no next plugin found`) // the host's name, which has IPv4 here
+		for line := range strings.Lines(t.snippet(clientsPage, "RabbitMQ over IPv6", "erlang", ns)) {
+			manifest = strings.Replace(manifest, "  inetrc: |\n", "  inetrc: |\n    "+line, 1)
+		}
 	}
 	env := func(pod *corev1.Pod, addresses []netip.Addr) ([]string, error) {
 		return t.brokerEnv(pod, addresses, more)
@@ -40,7 +42,7 @@ func tryClientsRabbit(t *trial, family string) {
 		}
 		return command{name: pod.Name, pod: true, args: []string{rabbitBin + "rabbitmq-server"}, env: env}
 	}})
-	t.serveBlocks(block)
+	t.serveBlocks(block, t.kubernetesBlock(ns)) // OTP asks for its host's name in cluster.local, too
 	t.applyText("rabbit", manifest)
 	var pods []corev1.Pod
 	t.within(5*time.Minute, "three brokers are ready, by their own probe", func() error {
@@ -51,6 +53,9 @@ func tryClientsRabbit(t *trial, family string) {
 		pods = list.Items
 		for i := range pods {
 			t.mustBeUp(pods[:i])
+			if found := t.discovered(pods[i]); found != nil {
+				t.must(same("peers of "+pods[i].Name, found, longnames("rabbit", hostsOf(pods[:i+1], "hostname", clientsDomain))))
+			}
 			if !isReady(&pods[i]) {
 				return t.probeBroker(&pods[i], env)
 			}
@@ -61,7 +66,9 @@ func tryClientsRabbit(t *trial, family string) {
 		return nil
 	})
 	want := longnames("rabbit", hostsOf(pods, "hostname", clientsDomain))
+	t.checksAddresses(ns, pods, env)
 	for i, p := range pods {
+		t.must(same("peers of "+p.Name, t.discovered(p), want[:i+1]))
 		t.must(same(p.Name+" is told", []string{t.told(p, "RABBITMQ_NODENAME")}, want[i:i+1]))
 		t.within(time.Minute, p.Name+" is in one cluster with the others", func() error {
 			said, err := t.asBroker(&p, env, "rabbitmqctl", "eval", "rabbit_nodes:all_running().")
@@ -71,6 +78,37 @@ func tryClientsRabbit(t *trial, family string) {
 			return same("running nodes", regexp.MustCompile(`rabbit@[^']+`).FindAllString(said, -1), want)
 		})
 		t.note("%-14s mode %-8s %s runs in one cluster with %s", "RabbitMQ", "hostname", p.Name, brief(want))
+	}
+}
+
+// checksAddresses has each broker ask for its own address by the command that docs/clients.md prints: it gets the name in
+// the zone, while the system's resolver goes by /etc/hosts.
+func (t *trial) checksAddresses(ns string, pods []corev1.Pod, env brokerEnvironment) {
+	all, err := snippets(clientsPage)
+	t.must(err)
+	tried := 0
+	for _, s := range all {
+		_, expression, found := strings.Cut(s.text, "rabbitmqctl eval '")
+		if s.section != "RabbitMQ" || !found {
+			continue
+		}
+		expression, _, _ = strings.Cut(expression, "'")
+		tried++
+		for _, p := range pods {
+			host := p.Spec.Hostname + "." + p.Spec.Subdomain + "." + ns + ".svc."
+			said, err := t.asBroker(&p, env, "rabbitmqctl", "eval", strings.Replace(expression, "10.1.0.21", p.Status.PodIP, 1))
+			t.must(err)
+			_, namespace := t.kubelet.process(p.UID)
+			system, err := output(t.ctx, namespace, nil, "getent", "hosts", p.Status.PodIP)
+			t.must(err)
+			t.note("%s is %s to itself, and to getent %s", p.Status.PodIP, strings.TrimSpace(said), strings.TrimSpace(system))
+			if !strings.Contains(said, `"`+host+clientsDomain+`"`) || !strings.Contains(system, " "+host+clusterDomain+" ") {
+				t.failf("%s: want %s of the broker, and %s of getent", p.Name, host+clientsDomain, host+clusterDomain)
+			}
+		}
+	}
+	if tried != 1 {
+		t.failf("%d commands to check with, want 1", tried)
 	}
 }
 

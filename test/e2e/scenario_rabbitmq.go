@@ -17,23 +17,28 @@ func rabbitScenarios() []scenario {
 }
 
 // tryRabbit boots three at once, which find each other before any is ready: in mode ip, for nobody is, and in mode
-// hostname, for the Service publishes all, as RabbitMQ's documentation wants it.
+// hostname, for the Service publishes all, as RabbitMQ's documentation wants it. In mode ip they have the inetrc of
+// docs/clients.md. In mode hostname they do without: they are called as the kubelet calls them, and *kubernetes* answers
+// for their hosts.
 func tryRabbit(t *trial, mode string) {
-	n := &nodes{basename: "rabbit", mode: mode, domain: "erl.internal", ask: "erl.internal"}
+	n := &nodes{basename: "rabbit", mode: mode, domain: clusterDomain, ask: "erl.internal"}
 	ns := t.namespace("prod", podPolicy{unaddressed: true})
 	t.account(ns)
-	t.grant(ns, ns, endpointSlices)
+	t.everywhere(ns, endpointSlices)
 	t.service(ns, "rabbit", func(s *corev1.Service) { s.Spec.PublishNotReadyAddresses = mode == "hostname" })
-	options := "mode " + mode
-	if mode != "ip" {
-		options += "\ncluster_domain erl.internal"
-	}
-	t.server.serve(`longnames erl.internal 10.0.0.0/8 {
-		SERVICE_ACCOUNT
+	block := `erl.internal 10.0.0.0/8 {
+    longnames {
+		namespaces ` + ns + `
 		selector app=rabbit
 		basename rabbit
-		` + options + `
-	}`)
+		mode ` + mode + `
+	}
+}
+`
+	if mode == "ip" {
+		n.env = t.inetrc("RabbitMQ")
+	}
+	t.serveBlocks(block, t.kubernetesBlock(ns))
 	t.statefulSet(ns, "rabbit", "rabbit", 3)
 	t.policy(ns, podPolicy{process: n.rabbit(t), readyWhen: rabbitUp})
 	pods := t.podsOf(ns, "rabbit", 3)
@@ -55,7 +60,7 @@ func tryRabbit(t *trial, mode string) {
 	})
 	t.wantsCluster(n.ask, "rabbit", hosts, addressesOf(pods))
 	for _, p := range pods {
-		t.must(t.discovered(p, longnames("rabbit", hosts)))
+		t.must(same("peers of "+p.Name, t.discovered(p), longnames("rabbit", hosts)))
 		t.within(time.Minute, p.Name+" is in one cluster with the others", func() error {
 			got, err := t.running(n, p)
 			if err != nil {

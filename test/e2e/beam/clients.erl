@@ -35,7 +35,7 @@ nodes("lookup aaaa", Name, Basename) ->
     at(Basename, lookup(Name, aaaa));
 nodes("lookup srv", Name, Basename) ->
     [Basename ++ "@" ++ Target || {_, _, _, Target} <- lookup(Name, srv)];
-%% It is the resolver of the system that finds the names.
+%% The resolver that the inetrc names finds the names.
 nodes("rabbitmq", Name, Basename) ->
     [begin
          {ok, Host} = inet:gethostbyaddr(Address),

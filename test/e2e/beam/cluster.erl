@@ -43,7 +43,7 @@ find(remembered_all, Name, Basename) ->
 find(api, Url, Basename) -> [node_name(Basename, Address) || Address <- clients:endpoints(Url, "ip")];
 find(api_hostname, Url, Basename) ->
     [node_name(Basename, Hostname ++ "." ++ os:getenv("SUBDOMAIN")) || Hostname <- clients:endpoints(Url, "hostname")];
-%% As RabbitMQ does: addresses, and the host name of each. It is glibc that asks for that.
+%% As RabbitMQ does: addresses, and the host name of each, by the resolver that the inetrc names.
 find(host, Name, Basename) ->
     [node_name(Basename, Host) || Address <- addresses(Name), Host <- host(inet:gethostbyaddr(Address))];
 %% OTP's own resolver takes two names for none.
