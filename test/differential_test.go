@@ -74,10 +74,7 @@ type trial struct {
 
 func newTrial(t *testing.T, seed uint64) *trial {
 	t.Helper()
-	tr := &trial{world: newWorld(seed), dir: strings.ReplaceAll(t.TempDir(), "#", "")} // which begins a comment in a Corefile
-	if err := os.MkdirAll(tr.dir, 0o700); err != nil {
-		t.Fatal(err)
-	}
+	tr := &trial{world: newWorld(seed), dir: t.TempDir()}
 	tr.world.write(t, tr.dir)
 	tr.corefile = tr.world.corefile(tr.dir)
 	tr.server = start(t, tr.corefile)

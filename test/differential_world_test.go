@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -153,7 +154,7 @@ func (w *world) corefile(dir string) string {
 			}
 		}
 		fmt.Fprintf(&text, " longnames %s {\n", strings.Join(b.zones, " "))
-		option("manifests", dir+"/objects.yaml")
+		option("manifests", strconv.Quote(dir+"/objects.yaml"))
 		option("hold", "0")
 		option("namespaces", b.namespaces...)
 		option("selector", b.selector)
