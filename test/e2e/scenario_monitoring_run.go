@@ -290,7 +290,8 @@ func (m *monitored) happen() {
 		m.must(os.Rename(m.a.dir(), m.a.dir()+"-away"))
 		m.scale("deployments", m.shop, 6)
 		m.podsOf(m.shop, "shop", 6)
-		m.soon("writing has failed more than once", m.failed)
+		// The pause after a write is twenty times as long as that took, on a slow disk.
+		m.within(2*time.Minute, "writing has failed more than once", m.failed)
 	})
 	m.happens("room again", func() { m.must(os.Rename(m.a.dir()+"-away", m.a.dir())) })
 	m.happens("all nodes of a cluster vanish", func() {
