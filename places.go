@@ -47,24 +47,24 @@ func (t *table) index(home *cluster, places []place, delta int) {
 	}
 }
 
-// move gives how places change with an edit of a roster. It looks only for those of which the
-// edit tells, but for these in all objects: a node may have its name, or its address, from others.
+// move gives how places change with an edit of a roster. It looks only for members with the IDs of
+// which the edit tells, but in all objects: a node may have its name, or its address, from others.
 func (c *config) move(had *roster, e *edit) move {
-	who := make(map[identity]bool)
+	ids := make(map[string]bool)
 	for _, pair := range [][2][]*kubeapi.Object{{e.removed, e.added}, {e.added, e.removed}} {
 		for _, o := range pair[0] {
 			members := c.differing(o, pair[1])
 			for i := range members {
-				who[whoIs(o, &members[i]).anywhere()] = true
+				ids[members[i].ID] = true
 			}
 		}
 	}
-	if len(who) == 0 {
+	if len(ids) == 0 {
 		return move{}
 	}
 	before, after := e.removed, e.added
 	if c.source.Lookup == kubeapi.Endpoints && len(had.objects) > 0 { // of a pod, one object tells
-		before, after = of(had.objects, who), of(e.roster.objects, who)
+		before, after = of(had.objects, ids), of(e.roster.objects, ids)
 	}
 	gone, come := c.places(before), c.places(after)
 	return move{come: without(come, gone), gone: without(gone, come)}
@@ -93,19 +93,19 @@ func apart(members, other []kubeapi.Member, same func(m, n *kubeapi.Member) bool
 	return members
 }
 
-// of gives objects with those of their members only that are asked for.
-func of(objects []*kubeapi.Object, who map[identity]bool) []*kubeapi.Object {
+// of gives objects with those of their members only that have one of some IDs.
+func of(objects []*kubeapi.Object, ids map[string]bool) []*kubeapi.Object {
 	some := make([]*kubeapi.Object, 0, len(objects))
 	for _, o := range objects {
-		isAskedFor := func(m kubeapi.Member) bool { return who[whoIs(o, &m).anywhere()] }
-		if first := slices.IndexFunc(o.Members, isAskedFor); first >= 0 {
-			part := *o
-			part.Members = nil
-			for _, m := range o.Members[first:] {
-				if isAskedFor(m) {
-					part.Members = append(part.Members, m)
-				}
+		var members []kubeapi.Member
+		for i := range o.Members {
+			if m := &o.Members[i]; ids[m.ID] {
+				members = append(members, *m)
 			}
+		}
+		if len(members) > 0 {
+			part := *o
+			part.Members = members
 			some = append(some, &part)
 		}
 	}
