@@ -141,6 +141,17 @@ func (t *trial) digZone(members []corev1.Pod, qtype string, zone digging) {
 		}
 		srv[i], txt[i], addresses[i] = "0 0 4369 "+host, `"shop@`+strings.TrimSuffix(host, ".")+`"`, address
 		glue[i] = host + " 5 IN " + qtype + " " + address
+	}
+	everybody := strings.Join(txt, "\n") + "\n"
+	all := slices.Concat(zone.args, []string{"+short", strings.TrimSuffix(own, "."), "TXT"})
+	t.soon("the slices have all pods", func() error { // which they need not when these are ready
+		if got := t.dig(members[0], all...); got != everybody {
+			return fmt.Errorf("got %q, want %q", got, everybody)
+		}
+		return nil
+	})
+	for i, address := range addresses {
+		host := strings.TrimPrefix(srv[i], "0 0 4369 ")
 		t.digs(members[0], zone.with(ask(host), qtype, address))
 		t.digs(members[0], zone.with(ask(reverse(t, address)), "PTR", host))
 		t.digsExactly(host+"\n", members[0], "+short", "-x", address)
@@ -150,7 +161,7 @@ func (t *trial) digZone(members []corev1.Pod, qtype string, zone digging) {
 	services := zone.with(own, "SRV", srv...)
 	services.glue = glue
 	t.digs(members[0], services)
-	t.digsExactly(strings.Join(txt, "\n")+"\n", members[0], "+short", strings.TrimSuffix(own, "."), "TXT")
+	t.digsExactly(everybody, members[0], "+short", strings.TrimSuffix(own, "."), "TXT")
 }
 
 // mixed spells a name with every other letter in upper case.
