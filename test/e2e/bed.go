@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"net/http"
@@ -16,6 +17,8 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
+
+	"github.com/longnames/longnames/test/e2e/pki"
 )
 
 // Where the control plane listens, inside its own namespace.
@@ -35,7 +38,7 @@ type bed struct {
 	*run
 	coredns string // the binary
 	plane   *netns
-	pki     *pki
+	pki     *pki.Authority
 	client  kubernetes.Interface
 	toEtcd  *http.Client
 	kubelet *kubelet
@@ -93,12 +96,23 @@ func (b *bed) open(ctx context.Context) error {
 	return err
 }
 
+// newPKI makes an authority with certificates for the API server and the administrator.
+func newPKI(dir string) (*pki.Authority, error) {
+	p, err := pki.New(dir)
+	if err != nil {
+		return nil, err
+	}
+	return p, errors.Join(
+		p.Server("apiserver", "kube-apiserver", "127.0.0.1", apiSide, kubernetesAddress),
+		p.Client("admin", "admin", "system:masters"))
+}
+
 // config is for the administrator, or with a token for whoever has that.
 func (b *bed) config(token string) *rest.Config {
 	c := &rest.Config{Host: "https://" + apiAddress, QPS: -1, BearerToken: token, WarningHandler: rest.NoWarnings{}}
-	c.CAFile = b.pki.path("ca.crt")
+	c.CAFile = b.pki.Path("ca.crt")
 	if token == "" {
-		c.CertFile, c.KeyFile = b.pki.path("admin.crt"), b.pki.path("admin.key")
+		c.CertFile, c.KeyFile = b.pki.Path("admin.crt"), b.pki.Path("admin.key")
 	}
 	c.Dial = func(ctx context.Context, network, address string) (net.Conn, error) {
 		return b.plane.dial(ctx, network, address)
@@ -123,7 +137,7 @@ current-context: e2e
 func (b *bed) startPlane(ctx context.Context) error {
 	p := b.pki
 	config := filepath.Join(b.dir, "kubeconfig")
-	text := fmt.Sprintf(kubeconfig, apiAddress, p.path("ca.crt"), p.path("admin.crt"), p.path("admin.key"))
+	text := fmt.Sprintf(kubeconfig, apiAddress, p.Path("ca.crt"), p.Path("admin.crt"), p.Path("admin.key"))
 	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
 		return err
 	}
@@ -147,8 +161,8 @@ func (b *bed) startPlane(ctx context.Context) error {
 	}
 	if err := b.part("kube-controller-manager", b.binary, "kube-controller-manager",
 		"--kubeconfig="+config, "--authentication-kubeconfig="+config, "--authorization-kubeconfig="+config,
-		"--bind-address=127.0.0.1", "--secure-port="+kcmPort, "--cert-dir="+p.dir, "--leader-elect=false",
-		"--root-ca-file="+p.path("ca.crt"), "--service-account-private-key-file="+p.path("sa.key"),
+		"--bind-address=127.0.0.1", "--secure-port="+kcmPort, "--cert-dir="+p.Dir(), "--leader-elect=false",
+		"--root-ca-file="+p.Path("ca.crt"), "--service-account-private-key-file="+p.Path("sa.key"),
 		"--controllers="+controllers,
 		"--endpoint-updates-batch-period=0s", "--endpointslice-updates-batch-period=0s",
 		"--kube-api-qps=1000", "--kube-api-burst=2000"); err != nil {
@@ -174,10 +188,10 @@ func (b *bed) startAPI(ctx context.Context, name string, client kubernetes.Inter
 	args := slices.Concat([]string{b.binary, "kube-apiserver",
 		"--etcd-servers=http://" + etcdAddress,
 		"--bind-address=127.0.0.1", "--advertise-address=127.0.0.1", "--endpoint-reconciler-type=none",
-		"--cert-dir=" + p.dir, "--tls-cert-file=" + p.path("apiserver.crt"), "--tls-private-key-file=" + p.path("apiserver.key"),
-		"--client-ca-file=" + p.path("ca.crt"), "--authorization-mode=RBAC",
+		"--cert-dir=" + p.Dir(), "--tls-cert-file=" + p.Path("apiserver.crt"), "--tls-private-key-file=" + p.Path("apiserver.key"),
+		"--client-ca-file=" + p.Path("ca.crt"), "--authorization-mode=RBAC",
 		"--service-account-issuer=https://kubernetes.default.svc.cluster.local",
-		"--service-account-signing-key-file=" + p.path("sa.key"), "--service-account-key-file=" + p.path("sa.pub"),
+		"--service-account-signing-key-file=" + p.Path("sa.key"), "--service-account-key-file=" + p.Path("sa.pub"),
 		"--service-cluster-ip-range=10.96.0.0/16,fd00:96::/112", "--shutdown-delay-duration=0s"}, audit, more)
 	if !b.whole {
 		// Pods need no service accounts of their own here.

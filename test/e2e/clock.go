@@ -11,6 +11,8 @@ import (
 	"path/filepath"
 	"strings"
 	"time"
+
+	"github.com/longnames/longnames/test/e2e/build"
 )
 
 // The clock of a machine is everybody's, so it cannot be set for a test. Instead, CoreDNS is built once more, with a Go
@@ -47,7 +49,7 @@ func off() int64 { return atomic.LoadInt64(offBy) }
 
 // buildClocked builds that CoreDNS. All of it has to be compiled, which takes minutes if Go has not kept it.
 func buildClocked(ctx context.Context, dir string) (string, error) {
-	root, err := exec.CommandContext(ctx, goCommand(), "env", "GOROOT").Output() //nolint:gosec // what to run is ours
+	root, err := exec.CommandContext(ctx, build.GoCommand(), "env", "GOROOT").Output() //nolint:gosec // what to run is ours
 	if err != nil {
 		return "", err
 	}
@@ -77,7 +79,7 @@ func buildClocked(ctx context.Context, dir string) (string, error) {
 		return "", err
 	}
 	to := filepath.Join(dir, "coredns-clocked")
-	return to, build(ctx, "../..", to, "./cmd/coredns", "-overlay", list)
+	return to, build.Go(ctx, toEndOf, "../..", to, "./cmd/coredns", "-overlay", list)
 }
 
 // setClock has a clock be off by so much.

@@ -13,6 +13,8 @@ import (
 	"sigs.k8s.io/kustomize/api/krusty"
 	"sigs.k8s.io/kustomize/kyaml/filesys"
 	"sigs.k8s.io/yaml"
+
+	"github.com/longnames/longnames/test/e2e/build"
 )
 
 // object is a Kubernetes object of any kind.
@@ -68,7 +70,7 @@ func stringsAt(key string, in any) []string {
 func userRepository(t *testing.T) string {
 	t.Helper()
 	dir := t.TempDir()
-	if err := copySource(filepath.Join(dir, "longnames", "deploy"), deployDir); err != nil {
+	if err := build.CopySource(filepath.Join(dir, "longnames", "deploy"), deployDir); err != nil {
 		t.Fatal(err)
 	}
 	return dir

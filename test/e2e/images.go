@@ -8,12 +8,13 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"sync"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/longnames/longnames/test/e2e/build"
 )
 
 // images are what pods can run: ours, as `make image` builds it, and one with a CoreDNS that knows nothing of
@@ -65,43 +66,25 @@ func (i *images) named(name string) (*containerImage, error) {
 // make builds ours, of a copy of the source, so that the build in the checkout stays as it is.
 func (i *images) make(ctx context.Context, name string) (*containerImage, error) {
 	dir := filepath.Join(i.dir, name)
-	source := filepath.Join(dir, "source")
-	if err := copySource(source, "../.."); err != nil {
-		return nil, err
-	}
-	defer os.RemoveAll(source)
-	// A store of its own, of plain files: nothing is left behind, and nothing has to be mounted.
-	buildah := fmt.Sprintf("buildah --root %s --runroot %s --storage-driver vfs", filepath.Join(dir, "store"), filepath.Join(dir, "run"))
-	do := func(args ...string) (string, error) {
-		cmd := exec.CommandContext(ctx, args[0], args[1:]...) //nolint:gosec // what to run is ours
-		// What runs this may be a make that has told those below how to be.
-		cmd.Env = append(os.Environ(), "MAKEFLAGS=", "MFLAGS=")
-		out, err := toEndOf(cmd)
-		if err != nil {
-			err = fmt.Errorf("%s: %w: %s", strings.Join(args, " "), err, tail(out))
-		}
-		return strings.TrimSpace(out), err
-	}
+	store := &build.Store{Run: toEndOf, Dir: dir}
 	const tag = "longnames/coredns:e2e"
-	if _, err := do("make", "-C", source, "image", "IMAGE="+tag, "BUILDAH="+buildah,
-		"VERSION="+imageVersion, "COMMIT="+imageCommit, "SOURCE_DATE_EPOCH=1700000000"); err != nil {
+	if err := store.Make(ctx, "../..", tag, "VERSION="+imageVersion, "COMMIT="+imageCommit, "SOURCE_DATE_EPOCH=1700000000"); err != nil {
 		return nil, err
 	}
 	layout := filepath.Join(dir, "layout")
 	digest := filepath.Join(dir, "digest")
-	with := func(args ...string) []string { return append(strings.Fields(buildah), args...) }
-	if _, err := do(with("push", "--quiet", "--digestfile", digest, tag, "oci:"+layout+":e2e")...); err != nil {
+	if _, err := store.Buildah(ctx, "push", "--quiet", "--digestfile", digest, tag, "oci:"+layout+":e2e"); err != nil {
 		return nil, err
 	}
-	config, err := do(with("inspect", "--type", "image", tag)...)
+	config, err := store.Buildah(ctx, "inspect", "--type", "image", tag)
 	if err != nil {
 		return nil, err
 	}
-	working, err := do(with("from", "--pull-never", tag)...)
+	working, err := store.Buildah(ctx, "from", "--pull-never", tag)
 	if err != nil {
 		return nil, err
 	}
-	root, err := do(with("mount", working)...)
+	root, err := store.Buildah(ctx, "mount", working)
 	if err != nil {
 		return nil, err
 	}
@@ -122,31 +105,6 @@ func (i *images) make(ctx context.Context, name string) (*containerImage, error)
 	out.Digest = strings.TrimSpace(string(text))
 	out.Packed, err = sizeOf(filepath.Join(layout, "blobs"))
 	return &out, err
-}
-
-// copySource copies what a build needs: all but what git and make keep.
-func copySource(to, from string) error {
-	return filepath.WalkDir(from, func(path string, d fs.DirEntry, err error) error {
-		if err != nil {
-			return err
-		}
-		name, err := filepath.Rel(from, path)
-		if err != nil {
-			return err
-		}
-		switch {
-		case name == ".git" || name == "bin":
-			if d.IsDir() {
-				return filepath.SkipDir
-			}
-			return nil
-		case d.IsDir():
-			return os.MkdirAll(filepath.Join(to, name), 0o755)
-		case !d.Type().IsRegular():
-			return nil
-		}
-		return copyFile(filepath.Join(to, name), path)
-	})
 }
 
 // sizeOf gives the bytes of all files in a directory.
@@ -172,7 +130,7 @@ func (i *images) stock(ctx context.Context) (*containerImage, error) {
 		return nil, err
 	}
 	file := filepath.Join(root, "coredns")
-	if err := build(ctx, "../..", file, "github.com/coredns/coredns"); err != nil {
+	if err := build.Go(ctx, toEndOf, "../..", file, "github.com/coredns/coredns"); err != nil {
 		return nil, err
 	}
 	return &containerImage{Root: root, User: "65532:65532", Entrypoint: []string{"/coredns"}, Dir: "/"},

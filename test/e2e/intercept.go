@@ -33,7 +33,7 @@ type intercept struct {
 
 // newIntercept leads the wire through one, until the trial is over.
 func (s *stage) newIntercept() *intercept {
-	ca, err := os.ReadFile(s.pki.path("ca.crt"))
+	ca, err := os.ReadFile(s.pki.Path("ca.crt"))
 	s.must(err)
 	roots := x509.NewCertPool()
 	roots.AppendCertsFromPEM(ca)
@@ -79,7 +79,7 @@ func (s *stage) newIntercept() *intercept {
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		_ = i.server.ServeTLS(l, s.pki.path("apiserver.crt"), s.pki.path("apiserver.key"))
+		_ = i.server.ServeTLS(l, s.pki.Path("apiserver.crt"), s.pki.Path("apiserver.key"))
 	}()
 	s.cleanup(func() {
 		i.server.Close()

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"flag"
 	"fmt"
-	"io"
 	"log/slog"
 	"os"
 	"os/signal"
@@ -18,6 +17,8 @@ import (
 	"time"
 
 	"k8s.io/klog/v2"
+
+	"github.com/longnames/longnames/test/e2e/build"
 )
 
 // errFailed is said by the lines that are printed.
@@ -90,7 +91,7 @@ func (o *options) main(ctx context.Context) (err error) {
 	if os.Geteuid() != 0 {
 		return errors.New("it makes network namespaces, for which it has to be root")
 	}
-	controlplane, err := controlPlane(ctx)
+	controlplane, err := build.ControlPlane(ctx, toEndOf, "controlplane")
 	if err != nil {
 		return err
 	}
@@ -169,23 +170,9 @@ func (o *options) choose() (chosen []scenario, faults []*plan) {
 func (o *options) build(ctx context.Context, r *run) (string, error) {
 	to := filepath.Join(r.dir, "coredns")
 	if o.coredns != "" { // a copy: somebody may build another meanwhile
-		return to, copyFile(to, o.coredns)
+		return to, build.CopyFile(to, o.coredns)
 	}
-	return to, build(ctx, "../..", to, "./cmd/coredns")
-}
-
-func copyFile(to, from string) error {
-	in, err := os.Open(from)
-	if err != nil {
-		return err
-	}
-	defer in.Close()
-	out, err := os.OpenFile(to, os.O_CREATE|os.O_WRONLY, 0o755)
-	if err != nil {
-		return err
-	}
-	_, err = io.Copy(out, in)
-	return errors.Join(err, out.Close())
+	return to, build.Go(ctx, toEndOf, "../..", to, "./cmd/coredns")
 }
 
 // scenarioTime is how long a scenario may take.

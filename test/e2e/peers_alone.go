@@ -7,6 +7,8 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+
+	"github.com/longnames/longnames/test/e2e/build"
 )
 
 // Lines of benchmarks: what it is of, and its figures.
@@ -26,9 +28,9 @@ func (p *peers) alone(t *trial) {
 // benchmarks gives what they say. They are compiled as CoreDNS is.
 func benchmarks(ctx context.Context, pkg, regexp string, more ...string) (string, error) {
 	args := append([]string{"test", "-trimpath", "-buildvcs=false", "-run", "^$", "-bench", regexp, "-benchmem"}, more...)
-	cmd := exec.CommandContext(ctx, goCommand(), append(args, pkg)...) //nolint:gosec // what to run is ours
+	cmd := exec.CommandContext(ctx, build.GoCommand(), append(args, pkg)...) //nolint:gosec // what to run is ours
 	cmd.Dir = "../.."
-	cmd.Env = shipped()
+	cmd.Env = build.Shipped()
 	said, err := toEndOf(cmd)
 	if err != nil {
 		err = fmt.Errorf("%s of %s: %w: %s", regexp, pkg, err, tail(said))

@@ -55,7 +55,7 @@ func (t *trial) account(namespace string) {
 	_, err := t.client.CoreV1().ServiceAccounts(namespace).Create(t.ctx,
 		&corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Name: "coredns"}}, metav1.CreateOptions{})
 	t.must(err)
-	ca, err := os.ReadFile(t.pki.path("ca.crt"))
+	ca, err := os.ReadFile(t.pki.Path("ca.crt"))
 	t.must(err)
 	t.must(os.MkdirAll(t.server.account, 0o700))
 	for name, text := range map[string]string{"ca.crt": string(ca), "namespace": namespace, "token": t.token(namespace, nil)} {

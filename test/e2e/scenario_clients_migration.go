@@ -80,7 +80,7 @@ clusters: [{name: e2e, cluster: {server: "https://%s", certificate-authority: %s
 users: [{name: coredns, user: {tokenFile: %s}}]
 contexts: [{name: e2e, context: {cluster: e2e, user: coredns}}]
 current-context: e2e
-`, apiAddress, t.pki.path("ca.crt"), filepath.Join(t.server.account, "token")), 0o600))
+`, apiAddress, t.pki.Path("ca.crt"), filepath.Join(t.server.account, "token")), 0o600))
 	return "cluster.local {\n    kubernetes {\nkubeconfig " + file + "\nttl 0\n}\n}\n"
 }
 

@@ -5,6 +5,8 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
+
+	"github.com/longnames/longnames/test/e2e/build"
 )
 
 // tryAnotherNamespace follows deploy/README.md to another namespace, in a copy, and applies what has rights in some
@@ -48,7 +50,7 @@ func tryAnotherNamespace(t *trial) {
 // elsewhere gives a copy of deploy for another namespace, which is there already, with all components but two.
 func (t *trial) elsewhere() string {
 	dir := filepath.Join(t.dir, "elsewhere")
-	t.must(copySource(filepath.Join(dir, "deploy"), deployDir))
+	t.must(build.CopySource(filepath.Join(dir, "deploy"), deployDir))
 	t.tool(dir, "sh", "-euc", t.snippet(deployPage, "Another namespace", "sh", "prod"))
 	const component = "- ../../components/"
 	change := strings.NewReplacer(

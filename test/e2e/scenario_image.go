@@ -10,6 +10,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/longnames/longnames/test/e2e/build"
 )
 
 // imageScenarios: the image that `make image` builds, and what it is made of.
@@ -160,7 +162,7 @@ func trySBOM(t *trial) {
 
 // required gives the version of a module in go.mod.
 func required(t *trial, path string) (string, error) {
-	cmd := exec.CommandContext(t.ctx, goCommand(), "mod", "edit", "-json", "../../go.mod") //nolint:gosec // it is the Go of make
+	cmd := exec.CommandContext(t.ctx, build.GoCommand(), "mod", "edit", "-json", "../../go.mod") //nolint:gosec // it is the Go of make
 	out, err := cmd.Output()
 	if err != nil {
 		return "", err

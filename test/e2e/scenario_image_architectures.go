@@ -7,6 +7,8 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+
+	"github.com/longnames/longnames/test/e2e/build"
 )
 
 // tryArchitectures builds images as deploy/README.md says for more than one architecture, but for the binary, which takes
@@ -15,7 +17,7 @@ func tryArchitectures(t *trial) {
 	source := filepath.Join(t.dir, "source")
 	t.must(os.MkdirAll(filepath.Join(source, "bin"), 0o755))
 	for _, name := range []string{"Makefile", "Dockerfile"} {
-		t.must(copyFile(filepath.Join(source, name), filepath.Join("../..", name)))
+		t.must(build.CopyFile(filepath.Join(source, name), filepath.Join("../..", name)))
 	}
 	t.must(os.WriteFile(filepath.Join(source, "bin", "coredns"), []byte("a binary"), 0o600))
 	buildah := "buildah --root " + filepath.Join(t.dir, "store") + " --runroot " + filepath.Join(t.dir, "run") + " --storage-driver vfs"

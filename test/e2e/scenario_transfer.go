@@ -16,6 +16,8 @@ import (
 	"time"
 
 	"github.com/miekg/dns"
+
+	"github.com/longnames/longnames/test/e2e/build"
 )
 
 // transferScenarios: a name server that is no CoreDNS follows two that are.
@@ -225,7 +227,7 @@ controls { };
 	t.must(os.WriteFile(file, []byte(config.String()), 0o600))
 	// A copy: AppArmor keeps the packaged one, by its path, in directories of its own.
 	binary := filepath.Join(dir, "named")
-	t.must(copyFile(binary, "/usr/sbin/named"))
+	t.must(build.CopyFile(binary, "/usr/sbin/named"))
 	t.cleanup(func() { _ = os.Remove(binary) })
 	p, err := start(namespace, t.dir, command{name: "named", args: []string{binary, "-g", "-4", "-n", "1", "-c", file}})
 	t.must(err)

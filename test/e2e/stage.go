@@ -110,7 +110,7 @@ clusters: [{name: e2e, cluster: {server: "https://%s", certificate-authority: %s
 users: [{name: coredns, user: {tokenFile: %s}}]
 contexts: [{name: e2e, context: {cluster: e2e, user: coredns}}]
 current-context: e2e
-`, s.proxy.address(), s.pki.path("ca.crt"), filepath.Join(s.server.account, "token")), 0o600))
+`, s.proxy.address(), s.pki.Path("ca.crt"), filepath.Join(s.server.account, "token")), 0o600))
 }
 
 // theirBlock is what a Corefile has for *kubernetes*.

@@ -1,10 +1,11 @@
-// Command controlplane is a Kubernetes control plane in one binary: etcd, kube-apiserver and
-// kube-controller-manager, and kubectl besides, by the name of its first argument. Kubernetes publishes binaries, but
-// not through the Go module proxy; from its modules they can be built wherever the plugin can. One binary, since most
-// of it is shared.
+// Command controlplane is Kubernetes in one binary: etcd, kube-apiserver, kube-controller-manager and kube-scheduler,
+// what runs on a node, kubelet and kube-proxy, and kubectl besides. The first argument is the component's name.
+// Kubernetes publishes binaries, but not through the Go module proxy; from its modules they can be built wherever the
+// plugin can. It is one binary because the components share most of it.
 package main
 
 import (
+	"context"
 	"fmt"
 	"os"
 
@@ -14,6 +15,9 @@ import (
 	"k8s.io/kubectl/pkg/cmd/util"
 	apiserver "k8s.io/kubernetes/cmd/kube-apiserver/app"
 	controllers "k8s.io/kubernetes/cmd/kube-controller-manager/app"
+	proxy "k8s.io/kubernetes/cmd/kube-proxy/app"
+	scheduler "k8s.io/kubernetes/cmd/kube-scheduler/app"
+	kubelet "k8s.io/kubernetes/cmd/kubelet/app"
 )
 
 func main() {
@@ -30,6 +34,12 @@ func main() {
 		os.Exit(cli.Run(apiserver.NewAPIServerCommand()))
 	case "kube-controller-manager":
 		os.Exit(cli.Run(controllers.NewControllerManagerCommand()))
+	case "kube-scheduler":
+		os.Exit(cli.Run(scheduler.NewSchedulerCommand()))
+	case "kube-proxy":
+		os.Exit(cli.Run(proxy.NewProxyCommand()))
+	case "kubelet":
+		os.Exit(cli.Run(kubelet.NewKubeletCommand(context.Background())))
 	case "kubectl":
 		util.CheckErr(cli.RunNoErrOutput(kubectl.NewDefaultKubectlCommand())) // it prints the error, and exits
 	default:
@@ -38,6 +48,6 @@ func main() {
 }
 
 func usage() {
-	fmt.Fprintln(os.Stderr, "usage: controlplane etcd|kube-apiserver|kube-controller-manager|kubectl ARGUMENT...")
+	fmt.Fprintln(os.Stderr, "usage: controlplane etcd|kube-apiserver|kube-controller-manager|kube-scheduler|kube-proxy|kubelet|kubectl ARGUMENT...")
 	os.Exit(2)
 }

@@ -1,0 +1,77 @@
+// Package build makes what the end-to-end tests run: binaries and container images.
+package build
+
+import (
+	"cmp"
+	"context"
+	"crypto/sha256"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+)
+
+// Run runs a command to its end, and returns what it prints.
+type Run func(cmd *exec.Cmd) (string, error)
+
+// GoCommand is the Go that make uses, or else that of the path.
+func GoCommand() string { return cmp.Or(os.Getenv("GO"), "go") }
+
+// Shipped is the environment in which what is shipped is compiled.
+func Shipped() []string { return append(os.Environ(), "CGO_ENABLED=0", "GOWORK=off") }
+
+// Go compiles with the flags of the Makefile, so that what make has compiled is not compiled again.
+func Go(ctx context.Context, run Run, dir, to, pkg string, more ...string) error {
+	args := append([]string{"build", "-trimpath", "-buildvcs=false", "-ldflags", "-s -w"}, more...)
+	cmd := exec.CommandContext(ctx, GoCommand(), append(args, "-o", to, pkg)...) //nolint:gosec // what to run is ours
+	cmd.Dir = dir
+	cmd.Env = Shipped()
+	if out, err := run(cmd); err != nil {
+		return fmt.Errorf("go build %s in %s: %w\n%s", pkg, dir, err, out)
+	}
+	return nil
+}
+
+// ControlPlane returns the path of the binary with all of Kubernetes, whose source is in dir.
+func ControlPlane(ctx context.Context, run Run, dir string) (string, error) {
+	sum := sha256.New()
+	fmt.Fprintln(sum, runtime.Version(), runtime.GOARCH)
+	for _, name := range []string{"go.mod", "go.sum", "main.go"} {
+		text, err := os.ReadFile(filepath.Join(dir, name))
+		if err != nil {
+			return "", err
+		}
+		sum.Write(text)
+	}
+	return Cached(fmt.Sprintf("controlplane-%x", sum.Sum(nil)[:8]), func(to string) error {
+		fmt.Println("Building the control plane, which takes some minutes.")
+		return Go(ctx, run, dir, to, ".")
+	})
+}
+
+// Cached returns the path of a file that takes long to make. It is made once, and kept in the user's cache directory. The
+// name says what the file was made of.
+func Cached(name string, make func(to string) error) (string, error) {
+	cache, err := os.UserCacheDir() // $XDG_CACHE_HOME or ~/.cache
+	if err != nil {
+		return "", err
+	}
+	path := filepath.Join(cache, "longnames-e2e", name)
+	if _, err := os.Stat(path); err == nil {
+		return path, nil
+	}
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		return "", err
+	}
+	// Two that build at once do not see each other's halves.
+	half, err := os.MkdirTemp(filepath.Dir(path), "building-")
+	if err != nil {
+		return "", err
+	}
+	defer os.RemoveAll(half)
+	if err := make(filepath.Join(half, name)); err != nil {
+		return "", err
+	}
+	return path, os.Rename(filepath.Join(half, name), path)
+}
