@@ -1,0 +1,234 @@
+// Package cluster runs a real Kubernetes cluster for tests: etcd, kube-apiserver, kube-controller-manager and
+// kube-scheduler, and nodes with kubelet, kube-proxy and containerd. Each node, and the control plane, is a machine of its
+// own, in namespaces of the kernel; nothing of it touches the network, the mounts or the cgroups of others.
+package cluster
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/rest"
+
+	"github.com/longnames/longnames/test/e2e/build"
+	"github.com/longnames/longnames/test/e2e/pki"
+)
+
+// Options say how a cluster is to be.
+type Options struct {
+	Nodes    int      // how many; 1 if it is not set
+	Archives []string // container images that all nodes have from the start
+}
+
+// Cluster is one that runs.
+type Cluster struct {
+	Client kubernetes.Interface // with the administrator's rights
+	Config *rest.Config         // of the client
+	Nodes  []*Node
+
+	options Options
+	run     *run
+	pki     *pki.Authority
+	binary  string // all of Kubernetes
+	pause   string
+	plane   *machine
+}
+
+// root is the module of the end-to-end tests, as seen from where the tests of this package run.
+const root = ".."
+
+// Start starts a cluster, which ends with the test. If the test fails, it tells where the logs are, and how they end.
+func Start(t testing.TB, o Options) *Cluster {
+	t.Helper()
+	if err := missing(); err != nil {
+		t.Fatalf("this machine cannot run a cluster: %v", err)
+	}
+	o.Nodes = max(o.Nodes, 1)
+	c := &Cluster{options: o}
+	var err error
+	if c.run, err = newRun(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { c.close(t) })
+	begin := time.Now()
+	if err := c.start(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	t.Logf("the cluster runs after %.1f s", time.Since(begin).Seconds())
+	return c
+}
+
+func (c *Cluster) start(ctx context.Context) error {
+	var err error
+	if c.binary, err = build.ControlPlane(ctx, output, filepath.Join(root, "controlplane")); err != nil {
+		return err
+	}
+	c.pause = filepath.Join(c.run.dir, "pause")
+	if err := build.Go(ctx, output, root, c.pause, "./cluster/pause"); err != nil {
+		return err
+	}
+	if c.pki, err = pki.New(filepath.Join(c.run.dir, "pki")); err != nil {
+		return err
+	}
+	if err := c.startPlane(ctx); err != nil {
+		return err
+	}
+	for i := 1; i <= c.options.Nodes; i++ {
+		n, err := c.startNode(ctx, i)
+		if n != nil {
+			c.Nodes = append(c.Nodes, n)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	image, err := c.pauseArchive(ctx)
+	if err != nil {
+		return err
+	}
+	if err := c.load(ctx, append([]string{image}, c.options.Archives...)...); err != nil {
+		return err
+	}
+	for _, n := range c.Nodes {
+		if err := n.ready(ctx); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// pauseArchive makes the image that holds the namespaces of each pod.
+func (c *Cluster) pauseArchive(ctx context.Context) (string, error) {
+	dir := filepath.Join(c.run.dir, "pause-image")
+	files := filepath.Join(dir, "files")
+	store, archive := build.Store{Run: output, Dir: dir}, filepath.Join(dir, "pause.tar")
+	return archive, errors.Join(
+		os.MkdirAll(files, 0o755),
+		build.CopyFile(filepath.Join(files, "pause"), c.pause),
+		store.FromRoot(ctx, files, pauseImage, "--entrypoint", `["/pause"]`, "--user", "65535:65535"),
+		store.Archive(ctx, pauseImage, archive))
+}
+
+// load imports images on all nodes.
+func (c *Cluster) load(ctx context.Context, archives ...string) error {
+	g, ctx := errgroup.WithContext(ctx)
+	for _, n := range c.Nodes {
+		g.Go(func() error {
+			for _, archive := range archives {
+				if err := n.load(ctx, archive); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+	}
+	return g.Wait()
+}
+
+// connect makes the client.
+func (c *Cluster) connect() error {
+	c.Config = &rest.Config{Host: "https://" + apiAddress, QPS: -1}
+	c.Config.CAFile = c.pki.Path("ca.crt")
+	c.Config.CertFile, c.Config.KeyFile = c.pki.Path("admin.crt"), c.pki.Path("admin.key")
+	c.Config.Dial = func(ctx context.Context, network, address string) (net.Conn, error) {
+		return c.plane.dial(ctx, network, address)
+	}
+	var err error
+	c.Client, err = kubernetes.NewForConfig(c.Config)
+	return err
+}
+
+// TryKubectl runs kubectl with the administrator's rights, and returns what it prints.
+func (c *Cluster) TryKubectl(ctx context.Context, args ...string) (string, error) {
+	all := append(c.plane.nsenter("--net"), c.binary, "kubectl", "--kubeconfig", c.kubeconfig("admin"),
+		"--cache-dir", filepath.Join(c.run.dir, "kubectl"))
+	all = append(all, args...)
+	out, err := output(exec.CommandContext(ctx, all[0], all[1:]...)) //nolint:gosec // what to run is ours
+	if err != nil {
+		err = fmt.Errorf("kubectl %s: %w: %s", strings.Join(args, " "), err, out)
+	}
+	return out, err
+}
+
+// Kubectl does the same for a test that cannot go on without.
+func (c *Cluster) Kubectl(t testing.TB, args ...string) string {
+	t.Helper()
+	out, err := c.TryKubectl(t.Context(), args...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return out
+}
+
+func (c *Cluster) machines() []*machine {
+	var out []*machine
+	for _, n := range c.Nodes {
+		out = append(out, n.machine)
+	}
+	if c.plane != nil {
+		out = append(out, c.plane)
+	}
+	return out
+}
+
+// dead is an error if a part has ended.
+func (c *Cluster) dead() error {
+	var errs []error
+	for _, m := range c.machines() {
+		errs = append(errs, m.dead())
+	}
+	return errors.Join(errs...)
+}
+
+// close ends the nodes, and then the control plane.
+func (c *Cluster) close(t testing.TB) {
+	t.Helper()
+	begin := time.Now()
+	if err := c.dead(); err != nil {
+		t.Error(err)
+	}
+	for _, m := range c.machines() {
+		m.stop()
+	}
+	failed := t.Failed()
+	if err := c.run.close(failed); err != nil {
+		t.Error(err)
+	}
+	t.Logf("the cluster ended within %.1f s", time.Since(begin).Seconds())
+	if failed {
+		for _, m := range c.machines() {
+			for _, p := range m.parts {
+				t.Logf("the end of %s:\n%s", p.log, tail(p.log, 10))
+			}
+		}
+	}
+}
+
+// poll tries until a check finds nothing wrong, and else returns what was wrong at last.
+func poll(patience time.Duration, check func() error) error {
+	deadline := time.Now().Add(patience)
+	for pause := 10 * time.Millisecond; ; pause = min(2*pause, 200*time.Millisecond) {
+		err := check()
+		if err == nil || time.Now().After(deadline) {
+			return err
+		}
+		time.Sleep(pause)
+	}
+}
+
+// Eventually polls until a check finds nothing wrong. Otherwise the test fails with what was wrong at last.
+func Eventually(t testing.TB, patience time.Duration, what string, check func() error) {
+	t.Helper()
+	if err := poll(patience, check); err != nil {
+		t.Fatalf("not within %s: %s: %v", patience, what, err)
+	}
+}

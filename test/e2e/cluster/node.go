@@ -1,0 +1,163 @@
+package cluster
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+)
+
+// Node is one of a cluster.
+type Node struct {
+	*machine
+	number  int
+	cluster *Cluster
+}
+
+// pauseImage is what the sandboxes of pods run.
+const pauseImage = "localhost/pause:e2e"
+
+// The bridge plugin would let pods of a node answer each other beside netfilter, and so beside kube-proxy, if the kernel
+// does not hand it what bridges carry. With ptp, all is routed.
+const networkConfig = `{"cniVersion": "1.0.0", "name": "pods", "plugins": [
+	{"type": "ptp", "ipam": {"type": "host-local", "ranges": [[{"subnet": "%s"}]], "routes": [{"dst": "0.0.0.0/0"}]}}
+]}
+`
+
+// Without CAP_SYS_RESOURCE, nobody can lower oom_score_adj, and runc would not start anything.
+const containerdConfig = `version = 2
+[plugins."io.containerd.grpc.v1.cri"]
+sandbox_image = "` + pauseImage + `"
+restrict_oom_score_adj = true
+[plugins."io.containerd.grpc.v1.cri".cni]
+bin_dir = "/usr/lib/cni"
+conf_dir = "%s"
+`
+
+const containerdSocket = "/run/containerd/containerd.sock"
+
+// What is not a kubelet's default: the node shares the computer's disk and memory with others, and need not care for how
+// much they leave.
+const kubeletConfig = `apiVersion: kubelet.config.k8s.io/v1beta1
+kind: KubeletConfiguration
+authentication: {anonymous: {enabled: false}, webhook: {enabled: true}, x509: {clientCAFile: %[1]s/ca.crt}}
+authorization: {mode: Webhook}
+tlsCertFile: %[1]s/kubelet-%[2]s.crt
+tlsPrivateKeyFile: %[1]s/kubelet-%[2]s.key
+cgroupDriver: cgroupfs
+failCgroupV1: false
+failSwapOn: false
+enforceNodeAllocatable: [pods]
+containerRuntimeEndpoint: unix://` + containerdSocket + `
+clusterDNS: [` + ClusterDNS + `]
+clusterDomain: ` + clusterDNSDomain + `
+resolvConf: %[3]s
+evictionHard: {memory.available: 50Mi, nodefs.available: 1%%, imagefs.available: 1%%}
+imageGCHighThresholdPercent: 100
+`
+
+const proxyConfig = `apiVersion: kubeproxy.config.k8s.io/v1alpha1
+kind: KubeProxyConfiguration
+mode: nftables
+clientConnection: {kubeconfig: %s}
+clusterCIDR: ` + podNetwork + `
+conntrack: {maxPerCore: 0}
+`
+
+// startNode starts a node, which has a cable to the control plane's bridge, and routes to the pods of the others.
+func (c *Cluster) startNode(ctx context.Context, number int) (*Node, error) {
+	n := &Node{number: number, cluster: c}
+	name, address := fmt.Sprintf("node-%d", number), nodeAddress(number)
+	var err error
+	if n.machine, err = newMachine(c.run, name, address, c.pause); err != nil {
+		return nil, err
+	}
+	if err := c.plane.ip(ctx,
+		fmt.Sprintf("link add %s type veth peer name eth0 netns %d", name, n.init.Process.Pid),
+		"link set "+name+" master br0 up",
+		"route add "+podSubnet(number)+" via "+address+" dev br0 onlink"); err != nil {
+		return n, err
+	}
+	lines := []string{"addr add " + address + machineNetmask + " dev eth0", "link set eth0 up", "route add default via " + planeAddress}
+	for other := 1; other <= c.options.Nodes; other++ {
+		if other != number {
+			lines = append(lines, "route add "+podSubnet(other)+" via "+nodeAddress(other))
+		}
+	}
+	if err := n.ip(ctx, lines...); err != nil {
+		return n, err
+	}
+	kubelet, proxy, runtime, resolver := n.file("kubelet.yaml"), n.file("kube-proxy.yaml"), n.file("containerd.toml"), n.file("resolv.conf")
+	return n, errors.Join(
+		os.MkdirAll(n.file("cni"), 0o755),
+		n.write("cni/10-pods.conflist", networkConfig, podSubnet(number)),
+		n.write("containerd.toml", containerdConfig, n.file("cni")),
+		n.write("kubelet.yaml", kubeletConfig, c.pki.Dir(), name, resolver),
+		n.write("kube-proxy.yaml", proxyConfig, c.kubeconfig("proxy")),
+		n.write("resolv.conf", "nameserver "+planeAddress+"\n"),
+		c.pki.Server("kubelet-"+name, "system:node:"+name, address),
+		c.user(name, "system:node:"+name, "system:nodes"),
+		n.start("containerd", "containerd", "--config", runtime),
+		n.start("kubelet", c.binary, "kubelet", "--config="+kubelet, "--kubeconfig="+c.kubeconfig(name), "--node-ip="+address, "--v=2"),
+		n.start("kube-proxy", c.binary, "kube-proxy", "--config="+proxy),
+	)
+}
+
+func (n *Node) file(name string) string { return filepath.Join(n.dir, name) }
+
+func (n *Node) write(name, format string, args ...any) error {
+	return os.WriteFile(n.file(name), fmt.Appendf(nil, format, args...), 0o644) //nolint:gosec // all may read it
+}
+
+// Name is the node's name.
+func (n *Node) Name() string { return n.name }
+
+// Dial makes a connection from the node, as a pod with the network of the node would. The address has to be literal.
+func (n *Node) Dial(ctx context.Context, network, address string) (net.Conn, error) {
+	return n.dial(ctx, network, address)
+}
+
+// Run runs a command on the node, and returns what it prints.
+func (n *Node) Run(ctx context.Context, args ...string) (string, error) {
+	args = n.inside(args...)
+	out, err := output(exec.CommandContext(ctx, args[0], args[1:]...)) //nolint:gosec // what to run is ours
+	if err != nil {
+		err = fmt.Errorf("%s: %s: %w: %s", n.name, strings.Join(args, " "), err, out)
+	}
+	return out, err
+}
+
+// load imports an image.
+func (n *Node) load(ctx context.Context, archive string) error {
+	if err := n.cluster.until(ctx, "containerd runs", func() error {
+		_, err := os.Stat(filepath.Join(n.dir, containerdSocket))
+		return err
+	}); err != nil {
+		return err
+	}
+	_, err := n.Run(ctx, "ctr", "--namespace", "k8s.io", "images", "import", archive)
+	return err
+}
+
+// ready waits until pods can run on the node.
+func (n *Node) ready(ctx context.Context) error {
+	return n.cluster.until(ctx, n.name+" is ready", func() error {
+		node, err := n.cluster.Client.CoreV1().Nodes().Get(ctx, n.name, metav1.GetOptions{})
+		if err != nil {
+			return err
+		}
+		i := slices.IndexFunc(node.Status.Conditions, func(c corev1.NodeCondition) bool { return c.Type == corev1.NodeReady })
+		if i < 0 || node.Status.Conditions[i].Status != corev1.ConditionTrue {
+			return fmt.Errorf("got conditions %v", node.Status.Conditions)
+		}
+		return nil
+	})
+}
