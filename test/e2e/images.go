@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -11,8 +10,6 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
-
-	"golang.org/x/sys/unix"
 
 	"github.com/longnames/longnames/test/e2e/build"
 )
@@ -122,29 +119,11 @@ func sizeOf(dir string) (sum int64, err error) {
 	return sum, err
 }
 
-// stock is as others make images of CoreDNS: the binary, which without root's rights may listen on port 53 only because
-// its file says so.
+// stock is the image of a CoreDNS as others make it.
 func (i *images) stock(ctx context.Context) (*containerImage, error) {
 	root := filepath.Join(i.dir, "theirs")
-	if err := os.MkdirAll(root, 0o755); err != nil {
-		return nil, err
-	}
-	file := filepath.Join(root, "coredns")
-	if err := build.Go(ctx, toEndOf, "../..", file, "github.com/coredns/coredns"); err != nil {
-		return nil, err
-	}
 	return &containerImage{Root: root, User: "65532:65532", Entrypoint: []string{"/coredns"}, Dir: "/"},
-		setFileCapability(file, netBindService)
-}
-
-// setFileCapability does what setcap(8) does with +ep. The attribute has revision 2 of struct vfs_cap_data, in little
-// endian: see linux/capability.h.
-func setFileCapability(path string, capability int) error {
-	const revision2Effective = 0x02000001
-	data := make([]byte, 20)
-	binary.LittleEndian.PutUint32(data, revision2Effective)
-	binary.LittleEndian.PutUint32(data[4:], 1<<capability)
-	return unix.Setxattr(path, "security.capability", data, 0)
+		build.Stock(ctx, toEndOf, "../..", root)
 }
 
 // mounts shows the image's files in a container's root.

@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"runtime"
 )
 
@@ -33,20 +34,29 @@ func Go(ctx context.Context, run Run, dir, to, pkg string, more ...string) error
 	return nil
 }
 
+// versionVariable is what the components take for their version: of a module, they do not know it.
+const versionVariable = "k8s.io/component-base/version.gitVersion"
+
+var kubernetesVersion = regexp.MustCompile(`(?m)^\s*k8s\.io/kubernetes (v\S+)$`)
+
 // ControlPlane returns the path of the binary with all of Kubernetes, whose source is in dir.
 func ControlPlane(ctx context.Context, run Run, dir string) (string, error) {
 	sum := sha256.New()
-	fmt.Fprintln(sum, runtime.Version(), runtime.GOARCH)
+	fmt.Fprintln(sum, runtime.Version(), runtime.GOARCH, versionVariable)
+	var version string
 	for _, name := range []string{"go.mod", "go.sum", "main.go"} {
 		text, err := os.ReadFile(filepath.Join(dir, name))
 		if err != nil {
 			return "", err
 		}
 		sum.Write(text)
+		if found := kubernetesVersion.FindSubmatch(text); found != nil && name == "go.mod" {
+			version = string(found[1])
+		}
 	}
 	return Cached(fmt.Sprintf("controlplane-%x", sum.Sum(nil)[:8]), func(to string) error {
 		fmt.Println("Building the control plane, which takes some minutes.")
-		return Go(ctx, run, dir, to, ".")
+		return Go(ctx, run, dir, to, ".", "-ldflags", "-s -w -X "+versionVariable+"="+version)
 	})
 }
 

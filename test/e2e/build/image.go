@@ -2,6 +2,7 @@ package build
 
 import (
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
@@ -10,6 +11,8 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+
+	"golang.org/x/sys/unix"
 )
 
 // Store is a directory with container images, of plain files: nothing is left elsewhere, and nothing is mounted.
@@ -71,6 +74,29 @@ func (s *Store) FromRoot(ctx context.Context, root, tag string, settings ...stri
 func (s *Store) Archive(ctx context.Context, tag, file string) error {
 	_, err := s.Buildah(ctx, "push", "--quiet", tag, "docker-archive:"+file+":"+tag)
 	return err
+}
+
+// Stock makes the root of an image of CoreDNS, in the version that a checkout requires, as others make it: with the binary
+// alone, which without root's rights may listen on port 53 only because its file says so.
+func Stock(ctx context.Context, run Run, checkout, root string) error {
+	if err := os.MkdirAll(root, 0o755); err != nil {
+		return err
+	}
+	file := filepath.Join(root, "coredns")
+	if err := Go(ctx, run, checkout, file, "github.com/coredns/coredns"); err != nil {
+		return err
+	}
+	return setFileCapability(file, unix.CAP_NET_BIND_SERVICE)
+}
+
+// setFileCapability does what setcap(8) does with +ep. The attribute has revision 2 of struct vfs_cap_data, in little
+// endian: see linux/capability.h.
+func setFileCapability(path string, capability int) error {
+	const revision2Effective = 0x02000001
+	data := make([]byte, 20)
+	binary.LittleEndian.PutUint32(data, revision2Effective)
+	binary.LittleEndian.PutUint32(data[4:], 1<<capability)
+	return unix.Setxattr(path, "security.capability", data, 0)
 }
 
 // CopySource copies what a build needs: all but what git and make keep.

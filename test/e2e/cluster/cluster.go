@@ -193,7 +193,7 @@ func (c *Cluster) dead() error {
 func (c *Cluster) close(t testing.TB) {
 	t.Helper()
 	begin := time.Now()
-	if err := c.dead(); err != nil {
+	if err := c.dead(); err != nil && !t.Failed() {
 		t.Error(err)
 	}
 	for _, m := range c.machines() {

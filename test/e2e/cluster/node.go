@@ -72,7 +72,7 @@ clusterCIDR: ` + podNetwork + `
 conntrack: {maxPerCore: 0}
 `
 
-// startNode starts a node, which has a cable to the control plane's bridge, and routes to the pods of the others.
+// startNode starts a node which has a cable to the control plane's bridge, and routes to the pods of the others.
 func (c *Cluster) startNode(ctx context.Context, number int) (*Node, error) {
 	n := &Node{number: number, cluster: c}
 	name, address := fmt.Sprintf("node-%d", number), nodeAddress(number)
@@ -95,20 +95,28 @@ func (c *Cluster) startNode(ctx context.Context, number int) (*Node, error) {
 	if err := n.ip(ctx, lines...); err != nil {
 		return n, err
 	}
-	kubelet, proxy, runtime, resolver := n.file("kubelet.yaml"), n.file("kube-proxy.yaml"), n.file("containerd.toml"), n.file("resolv.conf")
-	return n, errors.Join(
+	if err := errors.Join(
 		os.MkdirAll(n.file("cni"), 0o755),
 		n.write("cni/10-pods.conflist", networkConfig, podSubnet(number)),
 		n.write("containerd.toml", containerdConfig, n.file("cni")),
-		n.write("kubelet.yaml", kubeletConfig, c.pki.Dir(), name, resolver),
+		n.write("kubelet.yaml", kubeletConfig, c.pki.Dir(), name, n.file("resolv.conf")),
 		n.write("kube-proxy.yaml", proxyConfig, c.kubeconfig("proxy")),
 		n.write("resolv.conf", "nameserver "+planeAddress+"\n"),
 		c.pki.Server("kubelet-"+name, "system:node:"+name, address),
 		c.user(name, "system:node:"+name, "system:nodes"),
-		n.start("containerd", "containerd", "--config", runtime),
-		n.start("kubelet", c.binary, "kubelet", "--config="+kubelet, "--kubeconfig="+c.kubeconfig(name), "--node-ip="+address, "--v=2"),
-		n.start("kube-proxy", c.binary, "kube-proxy", "--config="+proxy),
-	)
+		n.start("containerd", "containerd", "--config="+n.file("containerd.toml")),
+		n.start("kube-proxy", c.binary, "kube-proxy", "--config="+n.file("kube-proxy.yaml")),
+	); err != nil {
+		return n, err
+	}
+	// A kubelet that does not find it ends.
+	if err := c.until(ctx, "containerd runs", func() error {
+		_, err := os.Stat(filepath.Join(n.dir, containerdSocket))
+		return err
+	}); err != nil {
+		return n, err
+	}
+	return n, n.start("kubelet", c.binary, "kubelet", "--config="+n.file("kubelet.yaml"), "--kubeconfig="+c.kubeconfig(name), "--node-ip="+address, "--v=2")
 }
 
 func (n *Node) file(name string) string { return filepath.Join(n.dir, name) }
@@ -137,12 +145,6 @@ func (n *Node) Run(ctx context.Context, args ...string) (string, error) {
 
 // load imports an image.
 func (n *Node) load(ctx context.Context, archive string) error {
-	if err := n.cluster.until(ctx, "containerd runs", func() error {
-		_, err := os.Stat(filepath.Join(n.dir, containerdSocket))
-		return err
-	}); err != nil {
-		return err
-	}
 	_, err := n.Run(ctx, "ctr", "--namespace", "k8s.io", "images", "import", archive)
 	return err
 }
