@@ -15,6 +15,11 @@ need /usr/bin/prometheus prometheus
 need /usr/bin/unshare util-linux
 need /usr/bin/buildah buildah
 need /usr/bin/elixirc elixir
+need /usr/bin/mmdebstrap mmdebstrap
+need /usr/bin/containerd containerd
+need /usr/sbin/runc runc
+need /usr/lib/cni/ptp containernetworking-plugins
+need /usr/sbin/nft nftables
 command -v ip >/dev/null || packages="$packages iproute2"
 [ -n "$packages" ] || exit 0
 

@@ -26,7 +26,7 @@ func Debian(ctx context.Context, run Run, dir, tag string, packages ...string) (
 		root := filepath.Join(dir, "root.tar")
 		args := append([]string{"--variant=essential", "--include=" + strings.Join(packages, ","), "--quiet",
 			"--dpkgopt=path-exclude=/usr/share/doc/*", "--dpkgopt=path-exclude=/usr/share/man/*", release, root}, sources...)
-		if out, err := run(exec.CommandContext(ctx, "mmdebstrap", args...)); err != nil { //nolint:gosec // packages are ours
+		if out, err := run(exec.CommandContext(ctx, "mmdebstrap", args...)); err != nil {
 			return fmt.Errorf("mmdebstrap: %w: %s", err, out)
 		}
 		s := &Store{Run: run, Dir: dir}

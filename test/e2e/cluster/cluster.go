@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
@@ -25,8 +24,8 @@ import (
 
 // Options say how a cluster is to be.
 type Options struct {
-	Nodes    int      // how many; 1 if it is not set
-	Archives []string // container images that all nodes have from the start
+	Nodes  int      // how many; 1 if it is not set
+	Images []string // that all nodes have from the start, of those that this package makes
 }
 
 // Cluster is one that runs.
@@ -79,48 +78,27 @@ func (c *Cluster) start(ctx context.Context) error {
 	if c.pki, err = pki.New(filepath.Join(c.run.dir, "pki")); err != nil {
 		return err
 	}
-	if err := c.startPlane(ctx); err != nil {
+	g, starting := errgroup.WithContext(ctx)
+	var archives []string
+	g.Go(func() (err error) {
+		archives, err = c.archives(starting, append([]string{pauseImage}, c.options.Images...))
 		return err
-	}
-	for i := 1; i <= c.options.Nodes; i++ {
-		n, err := c.startNode(ctx, i)
-		if n != nil {
-			c.Nodes = append(c.Nodes, n)
-		}
-		if err != nil {
+	})
+	g.Go(func() error {
+		if err := c.startPlane(starting); err != nil {
 			return err
 		}
-	}
-	image, err := c.pauseArchive(ctx)
-	if err != nil {
-		return err
-	}
-	if err := c.load(ctx, append([]string{image}, c.options.Archives...)...); err != nil {
-		return err
-	}
-	for _, n := range c.Nodes {
-		if err := n.ready(ctx); err != nil {
-			return err
+		for i := 1; i <= c.options.Nodes; i++ {
+			if err := c.startNode(starting, i); err != nil {
+				return err
+			}
 		}
+		return nil
+	})
+	if err := g.Wait(); err != nil {
+		return err
 	}
-	return nil
-}
-
-// pauseArchive makes the image that holds the namespaces of each pod.
-func (c *Cluster) pauseArchive(ctx context.Context) (string, error) {
-	dir := filepath.Join(c.run.dir, "pause-image")
-	files := filepath.Join(dir, "files")
-	store, archive := build.Store{Run: output, Dir: dir}, filepath.Join(dir, "pause.tar")
-	return archive, errors.Join(
-		os.MkdirAll(files, 0o755),
-		build.CopyFile(filepath.Join(files, "pause"), c.pause),
-		store.FromRoot(ctx, files, pauseImage, "--entrypoint", `["/pause"]`, "--user", "65535:65535"),
-		store.Archive(ctx, pauseImage, archive))
-}
-
-// load imports images on all nodes.
-func (c *Cluster) load(ctx context.Context, archives ...string) error {
-	g, ctx := errgroup.WithContext(ctx)
+	g, ctx = errgroup.WithContext(ctx)
 	for _, n := range c.Nodes {
 		g.Go(func() error {
 			for _, archive := range archives {
@@ -128,7 +106,7 @@ func (c *Cluster) load(ctx context.Context, archives ...string) error {
 					return err
 				}
 			}
-			return nil
+			return n.ready(ctx)
 		})
 	}
 	return g.Wait()
@@ -182,11 +160,11 @@ func (c *Cluster) machines() []*machine {
 
 // dead is an error if a part has ended.
 func (c *Cluster) dead() error {
-	var errs []error
+	var err error
 	for _, m := range c.machines() {
-		errs = append(errs, m.dead())
+		err = errors.Join(err, m.dead())
 	}
-	return errors.Join(errs...)
+	return err
 }
 
 // close ends the nodes, and then the control plane.
@@ -213,12 +191,15 @@ func (c *Cluster) close(t testing.TB) {
 	}
 }
 
+// final is an error for which nobody needs to wait any longer.
+type final struct{ error }
+
 // poll tries until a check finds nothing wrong, and else returns what was wrong at last.
 func poll(patience time.Duration, check func() error) error {
 	deadline := time.Now().Add(patience)
 	for pause := 10 * time.Millisecond; ; pause = min(2*pause, 200*time.Millisecond) {
 		err := check()
-		if err == nil || time.Now().After(deadline) {
+		if err == nil || errors.As(err, new(final)) || time.Now().After(deadline) {
 			return err
 		}
 		time.Sleep(pause)

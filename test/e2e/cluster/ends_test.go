@@ -2,6 +2,7 @@ package cluster_test
 
 import (
 	"fmt"
+	"slices"
 	"sync"
 	"testing"
 
@@ -15,7 +16,7 @@ import (
 // ends notes the addresses that vanish from the EndpointSlices of a Service, and whether they were terminating before.
 type ends struct {
 	mu          sync.Mutex
-	slices      map[string]map[string]bool // by name: addresses, and whether they are terminating
+	states      map[string]map[string]bool // by name: addresses, and whether they are terminating
 	announced   []string
 	unannounced []string
 }
@@ -33,7 +34,7 @@ func (e *ends) add(event watch.Event) {
 			now[endpoint.Addresses[0]] = endpoint.Conditions.Terminating != nil && *endpoint.Conditions.Terminating
 		}
 	}
-	for address, terminating := range e.slices[s.Name] {
+	for address, terminating := range e.states[s.Name] {
 		switch _, there := now[address]; {
 		case there:
 		case terminating:
@@ -42,25 +43,28 @@ func (e *ends) add(event watch.Event) {
 			e.unannounced = append(e.unannounced, address)
 		}
 	}
-	e.slices[s.Name] = now
+	e.states[s.Name] = now
 }
 
-// endsAreAnnounced: what the plugin relies on, that an end is seen before an address vanishes, is what Kubernetes does.
+// endsAreAnnounced: an address is seen to be terminating before it vanishes, unless the end of its pod is forced.
 func (b bed) endsAreAnnounced(t *testing.T) {
 	tests := []struct {
-		name string
-		do   [][]string
-		ends int // of pods
-		left int
+		name      string
+		do        [][]string
+		ends      int // of pods
+		left      int
+		sometimes bool // an end is announced
 	}{
-		{"RollingRestart", [][]string{{"rollout", "restart", "statefulset/shop"}, {"rollout", "status", "--timeout=" + patience.String(), "statefulset/shop"}}, 3, 3},
-		{"Deletion", [][]string{{"delete", "pod", "shop-0"}}, 1, 3},
-		{"ForcedDeletion", [][]string{{"delete", "pod", "shop-1", "--grace-period=0", "--force"}}, 1, 3},
-		{"ScaleDown", [][]string{{"scale", "statefulset/shop", "--replicas=2"}}, 1, 2},
+		{"RollingRestart", [][]string{{"rollout", "restart", "statefulset/shop"}, {"rollout", "status", "--timeout=" + patience.String(), "statefulset/shop"}}, 3, 3, false},
+		{"Deletion", [][]string{{"delete", "pod", "shop-0"}}, 1, 3, false},
+		// The API server marks such a pod, and deletes it at once. Whether the controller sees the one before the other is a
+		// matter of luck.
+		{"ForcedDeletion", [][]string{{"delete", "pod", "shop-1", "--grace-period=0", "--force"}}, 1, 3, true},
+		{"ScaleDown", [][]string{{"scale", "statefulset/shop", "--replicas=2"}}, 1, 2, false},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			e := &ends{slices: make(map[string]map[string]bool)}
+			e := &ends{states: make(map[string]map[string]bool)}
 			w, err := b.Client.DiscoveryV1().EndpointSlices("prod").Watch(t.Context(),
 				metav1.ListOptions{LabelSelector: discoveryv1.LabelServiceName + "=shop"})
 			if err != nil {
@@ -85,10 +89,46 @@ func (b bed) endsAreAnnounced(t *testing.T) {
 				}
 				return nil
 			})
-			if len(e.unannounced) > 0 {
+			t.Logf("%d of %d ends were announced", len(e.announced), tt.ends)
+			if len(e.unannounced) > 0 && !tt.sometimes {
 				t.Errorf("%v vanished without having been terminating", e.unannounced)
 			}
 			b.meshed(t, tt.left)
+		})
+	}
+}
+
+// TestEnds: an address that vanishes without a word is noticed.
+func TestEnds(t *testing.T) {
+	slice := func(terminating bool, addresses ...string) *discoveryv1.EndpointSlice {
+		s := &discoveryv1.EndpointSlice{ObjectMeta: metav1.ObjectMeta{Name: "shop"}}
+		for _, a := range addresses {
+			s.Endpoints = append(s.Endpoints, discoveryv1.Endpoint{
+				Addresses: []string{a}, Conditions: discoveryv1.EndpointConditions{Terminating: &terminating},
+			})
+		}
+		return s
+	}
+	tests := []struct {
+		name                   string
+		events                 []watch.Event
+		announced, unannounced []string
+	}{
+		{"Announced", []watch.Event{{Type: watch.Modified, Object: slice(true, "10.0.0.1")}, {Type: watch.Modified, Object: slice(false)}}, []string{"10.0.0.1"}, nil},
+		{"Unannounced", []watch.Event{{Type: watch.Modified, Object: slice(false)}}, nil, []string{"10.0.0.1"}},
+		{"SliceDeleted", []watch.Event{{Type: watch.Deleted, Object: slice(true, "10.0.0.1")}}, nil, []string{"10.0.0.1"}},
+		{"Stays", []watch.Event{{Type: watch.Modified, Object: slice(true, "10.0.0.1")}}, nil, nil},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			e := &ends{states: make(map[string]map[string]bool)}
+			e.add(watch.Event{Type: watch.Added, Object: slice(false, "10.0.0.1")})
+			for _, event := range tt.events {
+				e.add(event)
+			}
+			if !slices.Equal(e.announced, tt.announced) || !slices.Equal(e.unannounced, tt.unannounced) {
+				t.Errorf("got %v announced and %v not, want %v and %v", e.announced, e.unannounced, tt.announced, tt.unannounced)
+			}
 		})
 	}
 }

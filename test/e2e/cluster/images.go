@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"testing"
 
 	"golang.org/x/sync/errgroup"
@@ -24,25 +25,35 @@ const (
 // checkout is the plugin's module.
 var checkout = filepath.Join(root, "..", "..")
 
-// Archives makes images, for Options.
-func Archives(t testing.TB, images ...string) []string {
-	t.Helper()
+// archives makes images.
+func (c *Cluster) archives(ctx context.Context, images []string) ([]string, error) {
 	makers := map[string]func(ctx context.Context, store *build.Store, to string) (string, error){
-		CoreDNS: ours, Stock: stock, BEAM: beam,
+		pauseImage: c.pauseArchive, CoreDNS: ours, Stock: stock, BEAM: beam,
 	}
 	out := make([]string, len(images))
-	g, ctx := errgroup.WithContext(t.Context())
+	g, ctx := errgroup.WithContext(ctx)
 	for i, image := range images {
-		dir := t.TempDir()
-		g.Go(func() (err error) {
-			out[i], err = makers[image](ctx, &build.Store{Run: output, Dir: filepath.Join(dir, "store")}, filepath.Join(dir, "image.tar"))
+		store := &build.Store{Run: output, Dir: filepath.Join(c.run.dir, "images", strconv.Itoa(i))}
+		g.Go(func() error {
+			if err := os.MkdirAll(store.Dir, 0o755); err != nil {
+				return err
+			}
+			var err error
+			out[i], err = makers[image](ctx, store, filepath.Join(store.Dir, "image.tar"))
 			return err
 		})
 	}
-	if err := g.Wait(); err != nil {
-		t.Fatal(err)
-	}
-	return out
+	return out, g.Wait()
+}
+
+// pauseArchive is what holds the namespaces of each pod.
+func (c *Cluster) pauseArchive(ctx context.Context, store *build.Store, to string) (string, error) {
+	files := filepath.Join(store.Dir, "files")
+	return to, errors.Join(
+		os.MkdirAll(files, 0o755),
+		build.CopyFile(filepath.Join(files, "pause"), c.pause),
+		store.FromRoot(ctx, files, pauseImage, "--entrypoint", `["/pause"]`, "--user", "65535:65535"),
+		store.Archive(ctx, pauseImage, to))
 }
 
 // ours is what `make image` builds.
@@ -64,21 +75,16 @@ func stock(ctx context.Context, store *build.Store, to string) (string, error) {
 
 // beam has Erlang, and a shell.
 func beam(ctx context.Context, store *build.Store, _ string) (string, error) {
-	if err := os.MkdirAll(store.Dir, 0o755); err != nil {
-		return "", err
-	}
 	return build.Debian(ctx, output, store.Dir, BEAM, "erlang-base")
 }
 
-// Modules compiles Erlang modules, and returns the directory with them.
+// Modules compiles Erlang modules, and of test/e2e/beam, and returns the directory with the result.
 func Modules(t testing.TB, sources ...string) string {
 	t.Helper()
 	dir := t.TempDir()
-	args := []string{"-o", dir}
-	for _, name := range sources {
-		args = append(args, filepath.Join(root, "beam", name))
-	}
-	if out, err := output(exec.CommandContext(t.Context(), "erlc", args...)); err != nil { //nolint:gosec // sources are ours
+	cmd := exec.CommandContext(t.Context(), "erlc", append([]string{"-o", dir}, sources...)...) //nolint:gosec // sources are ours
+	cmd.Dir = filepath.Join(root, "beam")
+	if out, err := output(cmd); err != nil {
 		t.Fatalf("erlc: %v: %s", err, out)
 	}
 	return dir

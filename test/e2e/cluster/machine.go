@@ -11,6 +11,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -116,15 +117,14 @@ func newMachine(r *run, name, address, initPath string) (*machine, error) {
 	// The shell closes its standard error when all is done.
 	if said, err := io.ReadAll(out); err != nil || len(said) > 0 {
 		m.stop()
-		return nil, fmt.Errorf("%s does not boot: %s %v", name, said, err)
+		return nil, fmt.Errorf("%s does not boot: %w", name, errors.Join(err, errors.New(string(said))))
 	}
 	return m, nil
 }
 
 // nsenter is what runs a command in namespaces of the machine, as options of nsenter(1) name them.
 func (m *machine) nsenter(namespaces ...string) []string {
-	args := []string{"nsenter", "--target", strconv.Itoa(m.init.Process.Pid)}
-	return append(append(args, namespaces...), "--")
+	return slices.Concat([]string{"nsenter", "--target", strconv.Itoa(m.init.Process.Pid)}, namespaces, []string{"--"})
 }
 
 // inside runs a command as a process of the machine.

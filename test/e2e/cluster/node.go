@@ -73,18 +73,19 @@ conntrack: {maxPerCore: 0}
 `
 
 // startNode starts a node which has a cable to the control plane's bridge, and routes to the pods of the others.
-func (c *Cluster) startNode(ctx context.Context, number int) (*Node, error) {
+func (c *Cluster) startNode(ctx context.Context, number int) error {
 	n := &Node{number: number, cluster: c}
 	name, address := fmt.Sprintf("node-%d", number), nodeAddress(number)
 	var err error
 	if n.machine, err = newMachine(c.run, name, address, c.pause); err != nil {
-		return nil, err
+		return err
 	}
+	c.Nodes = append(c.Nodes, n)
 	if err := c.plane.ip(ctx,
 		fmt.Sprintf("link add %s type veth peer name eth0 netns %d", name, n.init.Process.Pid),
 		"link set "+name+" master br0 up",
 		"route add "+podSubnet(number)+" via "+address+" dev br0 onlink"); err != nil {
-		return n, err
+		return err
 	}
 	lines := []string{"addr add " + address + machineNetmask + " dev eth0", "link set eth0 up", "route add default via " + planeAddress}
 	for other := 1; other <= c.options.Nodes; other++ {
@@ -93,7 +94,7 @@ func (c *Cluster) startNode(ctx context.Context, number int) (*Node, error) {
 		}
 	}
 	if err := n.ip(ctx, lines...); err != nil {
-		return n, err
+		return err
 	}
 	if err := errors.Join(
 		os.MkdirAll(n.file("cni"), 0o755),
@@ -107,16 +108,16 @@ func (c *Cluster) startNode(ctx context.Context, number int) (*Node, error) {
 		n.start("containerd", "containerd", "--config="+n.file("containerd.toml")),
 		n.start("kube-proxy", c.binary, "kube-proxy", "--config="+n.file("kube-proxy.yaml")),
 	); err != nil {
-		return n, err
+		return err
 	}
 	// A kubelet that does not find it ends.
 	if err := c.until(ctx, "containerd runs", func() error {
 		_, err := os.Stat(filepath.Join(n.dir, containerdSocket))
 		return err
 	}); err != nil {
-		return n, err
+		return err
 	}
-	return n, n.start("kubelet", c.binary, "kubelet", "--config="+n.file("kubelet.yaml"), "--kubeconfig="+c.kubeconfig(name), "--node-ip="+address, "--v=2")
+	return n.start("kubelet", c.binary, "kubelet", "--config="+n.file("kubelet.yaml"), "--kubeconfig="+c.kubeconfig(name), "--node-ip="+address, "--v=2")
 }
 
 func (n *Node) file(name string) string { return filepath.Join(n.dir, name) }

@@ -31,7 +31,7 @@ type bed struct {
 
 // TestNode is about what real nodes do with pods.
 func TestNode(t *testing.T) {
-	b := bed{cluster.Start(t, cluster.Options{Nodes: 2, Archives: cluster.Archives(t, cluster.CoreDNS, cluster.Stock, cluster.BEAM)})}
+	b := bed{cluster.Start(t, cluster.Options{Nodes: 2, Images: []string{cluster.CoreDNS, cluster.Stock, cluster.BEAM}})}
 	b.deploy(t)
 	t.Run("Standalone", b.standalone)
 	t.Run("BEAM", b.beam)
@@ -58,6 +58,7 @@ func overlay(t *testing.T, text string) string {
 }
 
 func (b bed) deploy(t *testing.T) {
+	t.Helper()
 	begin := time.Now()
 	name, tag, _ := strings.Cut(cluster.CoreDNS, ":")
 	b.Kubectl(t, "create", "--validate=strict", "-f", "../testdata/kubeadm.yaml")

@@ -120,14 +120,13 @@ const startTime = 3 * time.Minute
 
 // until waits for a step of the start, as long as all parts run.
 func (c *Cluster) until(ctx context.Context, what string, check func() error) error {
-	var dead error
 	err := poll(startTime, func() error {
-		if dead = errors.Join(c.dead(), context.Cause(ctx)); dead != nil {
-			return nil
+		if err := errors.Join(c.dead(), context.Cause(ctx)); err != nil {
+			return final{err}
 		}
 		return check()
 	})
-	if err = errors.Join(dead, err); err != nil {
+	if err != nil {
 		return fmt.Errorf("not until %s: %w", what, err)
 	}
 	return nil

@@ -41,7 +41,7 @@ func newRun() (*run, error) {
 	if r.dir, err = os.MkdirTemp("", dirPrefix); err != nil {
 		return nil, err
 	}
-	if err := os.Chmod(r.dir, 0o755); err != nil { //nolint:gosec // containers that are not root's have to pass
+	if err := os.Chmod(r.dir, 0o755); err != nil { // containers that are not root's have to pass
 		return nil, err
 	}
 	if r.lock, err = os.OpenFile(filepath.Join(r.dir, lockName), os.O_CREATE|os.O_RDWR, 0o600); err != nil {
@@ -75,7 +75,7 @@ func (r *run) close(keepLogs bool) error {
 		return errors.Join(err, os.RemoveAll(r.dir))
 	}
 	data, _ := filepath.Glob(filepath.Join(r.dir, "*", "var", "lib"))
-	for _, dir := range append(data, filepath.Join(r.dir, "pki"), filepath.Join(r.dir, cgroupsName), r.lock.Name()) {
+	for _, dir := range append(data, filepath.Join(r.dir, "pki"), filepath.Join(r.dir, "images"), filepath.Join(r.dir, cgroupsName), r.lock.Name()) {
 		err = errors.Join(err, os.RemoveAll(dir))
 	}
 	return err
@@ -126,7 +126,7 @@ func (r *run) newCgroups(machine string) ([]cgroup, error) {
 				if err != nil {
 					return nil, err
 				}
-				if err := os.WriteFile(filepath.Join(g.path, name), text, 0o600); err != nil {
+				if err := os.WriteFile(filepath.Join(g.path, name), text, 0o600); err != nil { //nolint:gosec // the kernel says where
 					return nil, err
 				}
 			}
