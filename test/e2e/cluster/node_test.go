@@ -35,6 +35,7 @@ func TestNode(t *testing.T) {
 	b.deploy(t)
 	t.Run("Standalone", b.standalone)
 	t.Run("BEAM", b.beam)
+	t.Run("NeverSilent", b.neverSilent)
 	t.Run("EndsAreAnnounced", b.endsAreAnnounced)
 	t.Run("Killed", b.killed)
 }
@@ -76,7 +77,7 @@ images: [{name: image.invalid/longnames/coredns, newName: `+name+`, newTag: `+ta
 	b.Kubectl(t, "-n", "prod", "create", "configmap", "beam", "--from-file="+dir)
 	b.Kubectl(t, "create", "--validate=strict", "-f", "testdata/shop.yaml")
 	for _, what := range [][]string{{"kube-system", "deployment/coredns"}, {"longnames", "deployment/longnames"}, {"prod", "statefulset/shop"}} {
-		b.Kubectl(t, "-n", what[0], "rollout", "status", "--timeout="+patience.String(), what[1])
+		b.rolledOut(t, what[0], what[1])
 	}
 	t.Logf("all is deployed after %.1f s", time.Since(begin).Seconds())
 }

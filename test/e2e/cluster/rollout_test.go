@@ -1,0 +1,134 @@
+package cluster_test
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+
+	"github.com/longnames/longnames/test/e2e/cluster"
+)
+
+// standaloneAddress is what the component fixed-address gives the Service.
+const standaloneAddress = "10.96.0.15:53"
+
+// stream is somebody who asks all the time.
+type stream struct {
+	questions int
+	again     int     // questions that had to be asked once more
+	lost      []error // those that were in vain then, too
+}
+
+// ask asks a server from a node until it is told to stop. As resolvers do, it asks once more, from another port, when there
+// is no answer. An answer without a member is as bad as none.
+func (b bed) ask(t *testing.T, from *cluster.Node, server string) (stop func() stream) {
+	t.Helper()
+	quit, done := make(chan struct{}), make(chan struct{})
+	var s stream
+	once := func() error {
+		got, err := ask(t, from, "udp", server)
+		if err == nil && len(got) == 0 {
+			err = errors.New("no members")
+		}
+		return err
+	}
+	go func() {
+		defer close(done)
+		for {
+			begin := time.Now()
+			s.questions++
+			if first := once(); first != nil {
+				s.again++
+				if second := once(); second != nil {
+					s.lost = append(s.lost, fmt.Errorf("asked at %s: %w, %w", begin.Format(time.StampMilli), first, second))
+				}
+			}
+			select {
+			case <-quit:
+				return
+			case <-time.After(20 * time.Millisecond):
+			}
+		}
+	}()
+	return func() stream {
+		close(quit)
+		<-done
+		return s
+	}
+}
+
+// rolledOut waits until all pods of a Deployment or StatefulSet are of its newest kind, and ready.
+func (b bed) rolledOut(t *testing.T, namespace, name string) {
+	t.Helper()
+	b.Kubectl(t, "-n", namespace, "rollout", "status", "--timeout="+patience.String(), name)
+}
+
+// gone waits until pods are.
+func (b bed) gone(t *testing.T, pods []corev1.Pod) {
+	t.Helper()
+	for _, pod := range pods {
+		b.Kubectl(t, "-n", pod.Namespace, "wait", "--for=delete", "--timeout="+patience.String(), "pod/"+pod.Name)
+	}
+}
+
+// neverSilent: no question is lost while CoreDNS is replaced. Some have to be asked once more: kube-proxy lets a UDP flow
+// go on to an endpoint that is terminating, and flows are told apart by nothing but ports, of which some come again.
+func (b bed) neverSilent(t *testing.T) {
+	node := b.Nodes[1].Name()
+	const clusterDNS = cluster.ClusterDNS + ":53"
+	tests := []struct {
+		name    string
+		servers []string
+		do      func(t *testing.T, before []corev1.Pod)
+	}{
+		{"RollingRestart", []string{standaloneAddress, clusterDNS}, func(t *testing.T, before []corev1.Pod) {
+			t.Helper()
+			b.Kubectl(t, "-n", "longnames", "rollout", "restart", "deployment/longnames")
+			b.gone(t, before)
+			for _, pod := range b.pods(t, "prod", "app=shop") {
+				if said := b.Kubectl(t, "-n", "prod", "logs", pod.Name); strings.Contains(said, "DROPPED") {
+					t.Errorf("%s has disconnected others:\n%s", pod.Name, said)
+				}
+			}
+		}},
+		// Both pods of the cluster's DNS may be on that node: nothing that kubeadm installs keeps them apart.
+		{"Drain", []string{standaloneAddress}, func(t *testing.T, before []corev1.Pod) {
+			t.Helper()
+			b.Kubectl(t, "drain", node, "--delete-emptydir-data", "--timeout="+patience.String())
+			for _, pod := range before {
+				if pod.Spec.NodeName == node {
+					b.gone(t, []corev1.Pod{pod})
+				}
+			}
+			for _, pod := range b.pods(t, "longnames", ours) {
+				if pod.Spec.NodeName == node {
+					t.Errorf("%s is on %s, which is drained", pod.Name, node)
+				}
+			}
+		}},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			stops := make(map[string]func() stream)
+			for _, server := range tt.servers {
+				b.answers(t, b.Nodes[0], "udp", server)
+				stops[server] = b.ask(t, b.Nodes[0], server)
+			}
+			tt.do(t, b.pods(t, "longnames", ours))
+			b.rolledOut(t, "longnames", "deployment/longnames")
+			for name, stop := range stops {
+				s := stop()
+				t.Logf("%s: %d questions, %d of them twice", name, s.questions, s.again)
+				if len(s.lost) > 0 {
+					t.Errorf("%s: %d of %d questions are lost, the first: %v", name, len(s.lost), s.questions, s.lost[0])
+				}
+			}
+			b.Kubectl(t, "uncordon", node)
+			b.rolledOut(t, "prod", "statefulset/shop")
+			b.meshed(t, 3)
+		})
+	}
+}
