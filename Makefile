@@ -80,7 +80,7 @@ e2e: build ## scenarios and faults on a real control plane; needs root (RUN=rege
 	cd test/e2e && $(SHIP) $(GO) vet ./... && $(SHIP) $(GO) test -count=1 . && $(SHIP) $(GO) build -o ../../bin/e2e .
 	cd test/e2e && $(SHIP) $(GO) test -c -o ../../bin/cluster.test ./cluster
 	$(if $(findstring Test,$(RUN)),,cd test/e2e && exec ../../bin/e2e -coredns ../../bin/coredns -run '$(RUN)' $(E2EFLAGS))
-	cd test/e2e/cluster && exec ../../../bin/cluster.test $(if $(filter -list,$(E2EFLAGS)),-test.list '$(RUN)',-test.v -test.timeout 20m -test.run '$(RUN)')
+	cd test/e2e/cluster && exec ../../../bin/cluster.test $(if $(filter -list,$(E2EFLAGS)),-test.list '$(or $(RUN),.)',-test.v -test.timeout 20m -test.run '$(RUN)')
 
 BENCH ?= .
 bench: ## all benchmarks, or BENCH=regexp
