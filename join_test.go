@@ -163,7 +163,7 @@ func TestJoinDoesNotDependOnOrderOfMembers(t *testing.T) {
 	}
 }
 
-// What several slices say of one node is taken together, in whichever order they come.
+// Several slices may tell of one node. Together they count, in whichever order they come.
 func TestSlicesOfOneNodeAreTakenTogether(t *testing.T) {
 	pod := endpoint("web-x1", "10.0.0.1")
 	withHostname, ends := pod, terminating(pod)

@@ -96,8 +96,8 @@ func TestSeveralBlocks(t *testing.T) {
 	}
 }
 
-// What is denied is denied by the zone that the name lies in, whichever block was asked last:
-// resolvers look at the owner of the SOA record, and keep the answer for its TTL.
+// The zone that a name lies in denies it, whichever block was asked last: resolvers look at the
+// owner of the SOA record, and keep the answer for its TTL.
 func TestDenialIsOfTheClosestZone(t *testing.T) {
 	outer := configOf(t, "longnames erl.internal in-addr.arpa {\n selector app=web\n basename outer\n ttl 7\n mode dns\n cluster_domain in.erl.internal\n}")
 	inner := configOf(t, "longnames in.erl.internal 10.in-addr.arpa {\n selector app=api\n basename inner\n ttl 3\n fallthrough\n}")

@@ -198,7 +198,7 @@ components:
 	}
 }
 
-// The policies are those of the overlay as it is built, and of the page for who has another CoreDNS.
+// The policies are those of the built overlay, and of the page about another CoreDNS.
 func TestPoliciesOfOursAllowWhatTheyShould(t *testing.T) {
 	policies := make(map[string]string)
 	for _, o := range kustomize(t, overlay("standalone")) {

@@ -85,7 +85,7 @@ func caravanNode(m member, port int) string {
 // The ports that docs/clients.md gives the two clients that use one.
 var clientPorts = map[string]int{"partisan": 10200, "caravan": 9100}
 
-// finds tells whether a client finds members in a mode that have addresses of one family only. RabbitMQ's tools
+// finds reports whether a client finds members in a mode that have addresses of one family only. RabbitMQ's tools
 // take a host that has colons for a short name; and partisan resolves hosts to IPv4 only.
 func (c *client) finds(mode, family string) bool {
 	if c.zone == zoneProduct || !slices.Contains(c.modes, mode) {

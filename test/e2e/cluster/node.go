@@ -44,8 +44,8 @@ conf_dir = "%s"
 
 const containerdSocket = "/run/containerd/containerd.sock"
 
-// What is not a kubelet's default: the node shares the computer's disk and memory with others, and need not care for how
-// much they leave.
+// kubeletConfig has all that differs from a kubelet's defaults. The node shares the computer's disk and memory with
+// others, and does not care how much they leave.
 const kubeletConfig = `apiVersion: kubelet.config.k8s.io/v1beta1
 kind: KubeletConfiguration
 authentication: {anonymous: {enabled: false}, webhook: {enabled: true}, x509: {clientCAFile: %[1]s/ca.crt}}
