@@ -71,7 +71,7 @@ sbom: build ## SBOM=file: what is in bin/coredns, as CycloneDX JSON
 	bin/sbom -version '$(VERSION)' bin/coredns >$(SBOM)
 
 # Not `go run`, which does not pass a SIGTERM on: what runs has to end what it has started. Results are not cached: the
-# tests read files outside of their module, of which Go does not notice changes.
+# tests read files outside their module, and Go does not notice when these change.
 RUN ?=
 e2e: export GO := $(GO)
 e2e: export GOWORK = off

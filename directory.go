@@ -74,8 +74,8 @@ func (m *members) hosts(c *config) hosts {
 	return func(target string) []*node { return m.directory(c).byHost[strings.ToLower(target)] }
 }
 
-// hostsOf does so for listed nodes, without a directory: nobody else can take a host part from
-// these.
+// hostsOf does the same for listed nodes, without a directory: one that is not listed never takes a
+// host part from one that is.
 func (c *config) hostsOf(listed []*node) hosts {
 	if c.hosts == outside {
 		return nil

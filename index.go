@@ -10,7 +10,7 @@ import (
 // table's.
 type index[K comparable] struct {
 	m      sync.Map     // K → []occurrence, never written to
-	shared atomic.Int64 // how many occur in several
+	shared atomic.Int64 // keys that occur in several clusters
 }
 
 type occurrence struct {

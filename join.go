@@ -22,8 +22,8 @@ type entry struct {
 	member *kubeapi.Member
 }
 
-// withHostname gives m, or what else is said of the candidate with a hostname if m has none:
-// only the slices of one Service may know it.
+// withHostname returns m or, if m has no hostname, the member of another entry that has one: only
+// the slices of one Service may know it.
 func (c *candidate) withHostname(m *kubeapi.Member) *kubeapi.Member {
 	at := slices.IndexFunc(c.entries, func(e entry) bool { return e.member.Hostname != "" })
 	if m.Hostname != "" || at < 0 {

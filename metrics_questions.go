@@ -47,7 +47,7 @@ type tally struct {
 	kind   kind
 }
 
-// add counts what a block did with the question, if there is one.
+// add counts what b did with the question, unless b is nil.
 func (t *tally) add(b *block, r result) {
 	if t != nil && b != nil {
 		b.count(t.server, slotOf(t.kind, r))

@@ -15,7 +15,7 @@ type node struct {
 	ports  []kubeapi.Port
 	at     uint8 // where the host part begins, which lies within maxLongname
 	listed bool
-	ending bool // about to end, wherever something is said of it
+	ending bool // every object that lists it says that it terminates
 }
 
 func (n *node) longname() string    { return n.text[:len(n.text)-1] }

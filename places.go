@@ -8,8 +8,7 @@ import (
 	"github.com/longnames/longnames/kubeapi"
 )
 
-// place is where the node of one of many clusters is looked for: exactly where its PTR and its
-// address records are.
+// place is where a node is found with group_by: its address and its host part.
 type place struct {
 	address netip.Addr
 	host    string // lower case, with a final dot
@@ -18,7 +17,7 @@ type place struct {
 // move is how the places of a cluster's nodes change.
 type move struct{ come, gone []place }
 
-// moves gives those of edits, as far as the zones ask for such.
+// moves returns how the places of each edited cluster change; nil if no zone needs an index.
 func (t *table) moves(edits map[*cluster]*edit) map[*cluster]move {
 	c := t.config
 	if !t.indexed() || !c.reverse && c.hosts == outside {
@@ -70,8 +69,8 @@ func (c *config) move(had *roster, e *edit) move {
 	return move{come: without(come, gone), gone: without(gone, come)}
 }
 
-// differing gives the members of o without those at the begin and at the end that have the same
-// place in its other state, which may be among others; these are in order.
+// differing returns the members of o whose place may differ in its other state, which may be among
+// others, in order: equal ones are cut off at both ends.
 func (c *config) differing(o *kubeapi.Object, others []*kubeapi.Object) []kubeapi.Member {
 	at, found := slices.BinarySearchFunc(others, o, compareObjects)
 	if !found || others[at].Service != o.Service || c.naming.basenameOf(others[at]) != c.naming.basenameOf(o) {
@@ -93,7 +92,7 @@ func apart(members, other []kubeapi.Member, same func(m, n *kubeapi.Member) bool
 	return members
 }
 
-// of gives objects with those of their members only that have one of some IDs.
+// of returns the objects, each with only the members that have one of some IDs.
 func of(objects []*kubeapi.Object, ids map[string]bool) []*kubeapi.Object {
 	some := make([]*kubeapi.Object, 0, len(objects))
 	for _, o := range objects {
@@ -124,7 +123,7 @@ func (c *config) places(objects []*kubeapi.Object) []place {
 	return places
 }
 
-// without gives places but for others, of which each takes away one.
+// without returns places less others, counting duplicates.
 func without(places, others []place) []place {
 	if len(others) == 0 {
 		return places

@@ -106,16 +106,16 @@ func questionOf(w dns.ResponseWriter, r *dns.Msg) (question, bool) {
 	}, true
 }
 
-// refuses reports whether a request that is no query, such as a NOTIFY, is about a name that no
-// other plugin can have: our zones follow nobody.
+// refuses reports whether a request that is no question for us, such as a NOTIFY, is about a name
+// that only this plugin can have. No zone here is a secondary.
 func (l *Longnames) refuses(r *dns.Msg) bool {
-	if len(r.Question) == 0 || r.Opcode == dns.OpcodeQuery {
+	if len(r.Question) == 0 {
 		return false
 	}
 	name, isOurs := strings.ToLower(r.Question[0].Name), false
 	for zone := range ancestors(name) {
 		for _, a := range l.zones[zone] {
-			if name == zone || !a.block.config.fall.Through(name) {
+			if name == zone && !l.mayFollow() || !a.block.config.fall.Through(name) {
 				return true
 			}
 			isOurs = true
@@ -124,7 +124,12 @@ func (l *Longnames) refuses(r *dns.Msg) bool {
 	return isOurs && l.Next == nil
 }
 
-// ancestors gives a name and all that it lies in, up to the root.
+// mayFollow reports whether another plugin of the server block may be a secondary for our zones.
+func (l *Longnames) mayFollow() bool {
+	return l.server != nil && l.server.Handler("secondary") != nil
+}
+
+// ancestors yields a name and every name above it, up to the root.
 func ancestors(name string) iter.Seq[string] {
 	return func(yield func(string) bool) {
 		for off, end := 0, false; !end; off, end = dns.NextLabel(name, off) {
@@ -144,9 +149,9 @@ func (l *Longnames) resolve(w dns.ResponseWriter, q *question, counts *tally) (b
 	var closest authority // the first that is asked, of the longest zone
 	var last *block       // lets the question fall through, to whatever comes next
 	open := false         // a block that has been asked may have the name, but cannot tell
-	// Those of one zone in the order of the Corefile.
+	// Within a zone, blocks are asked in the order of the Corefile.
 	for name := range ancestors(q.name) {
-		var unread *block // the first of the zone that cannot tell, and would let another answer
+		var unread authority // the first of the zone that cannot tell, and would let another answer
 		for _, a := range l.zones[name] {
 			if closest.block == nil {
 				closest = a
@@ -160,8 +165,8 @@ func (l *Longnames) resolve(w dns.ResponseWriter, q *question, counts *tally) (b
 			// What was last known does not tell of a cluster that is younger.
 			open = open || reply.result == unavailable || reply.stale && reply.result == nameError
 			if (reply.result == nameError || reply.result == unavailable) && a.block.config.fall.Through(q.name) {
-				if reply.result == unavailable && unread == nil {
-					unread = a.block
+				if reply.result == unavailable && unread.block == nil {
+					unread = a
 				} else {
 					last = a.block
 				}
@@ -170,14 +175,15 @@ func (l *Longnames) resolve(w dns.ResponseWriter, q *question, counts *tally) (b
 			if open && (reply.result == nameError || reply.empty) {
 				reply = unknown
 			}
-			counts.add(unread, passedOn)
+			reply = closest.deny(reply, q)
+			counts.add(unread.block, passedOn)
 			counts.add(a.block, reply.result)
-			return a, closest.deny(reply, q), true
+			return a, reply, true
 		}
-		if unread != nil {
+		if unread.block != nil {
 			counts.add(last, passedOn)
-			counts.add(unread, unavailable)
-			return closest, unknown, true
+			counts.add(unread.block, unavailable)
+			return unread, unknown, true
 		}
 	}
 	if last == nil || l.Next != nil {
@@ -188,13 +194,17 @@ func (l *Longnames) resolve(w dns.ResponseWriter, q *question, counts *tally) (b
 	if open {
 		denial = unknown
 	}
+	denial = closest.deny(denial, q)
 	counts.add(last, denial.result)
-	return closest, closest.deny(denial, q), true
+	return closest, denial, true
 }
 
-// deny gives a reply without records the SOA record of the zone that the name lies in, whichever
-// block has looked: resolvers take it for that zone's (RFC 2308, section 3).
+// deny adds the SOA record of the closest zone to a reply without records: resolvers cache it as
+// that zone's (RFC 2308, section 3). A name that nobody has exists all the same if a zone lies below.
 func (a authority) deny(r reply, q *question) reply {
+	if r.result == nameError && a.zone.below[q.name] {
+		r.result = noData
+	}
 	if r.result == nameError || r.result == noData {
 		r.soa = a.block.resolver.soa(a.zone, q)
 	}

@@ -164,9 +164,19 @@ func TestFallthroughWithoutANextPlugin(t *testing.T) {
 	}
 }
 
+// A cluster that is younger than the snapshot may have the name.
+func TestANameAboveAnotherZoneIsUnknownUntilAllIsKnown(t *testing.T) {
+	c := configOf(t, "longnames erl.internal {\n group_by app\n}")
+	l := serving(restoredOf(c, labelled(c, labels{"app": "api"}, slice("api", endpoint("p1", "10.0.0.1")))))
+	c.zones[0].contain("admin.web.prod.erl.internal.")
+	if m := ask(t, l, "web.prod.erl.internal.", "TXT", client{}); m.Rcode != dns.RcodeServerFailure {
+		t.Errorf("got %v, want SERVFAIL", m)
+	}
+}
+
 func TestNotOurs(t *testing.T) {
 	l := ipCluster(t)
-	chaos := new(dns.Msg).SetQuestion("erl.internal.", dns.TypeTXT)
+	chaos := new(dns.Msg).SetQuestion("version.bind.", dns.TypeTXT)
 	chaos.Question[0].Qclass = dns.ClassCHAOS
 	for name, r := range map[string]*dns.Msg{
 		"class CH": chaos, "NOTIFY": new(dns.Msg).SetNotify("example.org."), "UPDATE": new(dns.Msg).SetUpdate("internal."), "no question": {},
@@ -180,9 +190,10 @@ func TestNotOurs(t *testing.T) {
 	}
 }
 
-// Anybody can send a NOTIFY. Our zones follow nobody, and the log is not to grow by it.
-func TestRequestsThatAreNoQueries(t *testing.T) {
+// Anybody can send a NOTIFY, or a question of another class. The log is not to grow by it.
+func TestRequestsThatAreNoQuestionsForUs(t *testing.T) {
 	const through = "longnames erl.internal 10.in-addr.arpa {\n selector app=web\n basename app\n fallthrough sub.erl.internal\n}"
+	const classCH = -1 // no opcode
 	for _, tc := range []struct {
 		name, zone string
 		opcode     int
@@ -198,6 +209,8 @@ func TestRequestsThatAreNoQueries(t *testing.T) {
 		{"of our zone, without a next plugin", "erl.internal.", dns.OpcodeNotify, true, dns.RcodeRefused},
 		{"UPDATE", "erl.internal.", dns.OpcodeUpdate, false, dns.RcodeRefused},
 		{"STATUS", "erl.internal.", dns.OpcodeStatus, true, dns.RcodeRefused},
+		{"a question of class CH", "erl.internal.", classCH, true, dns.RcodeRefused},
+		{"of a name that another plugin may have", "sub.erl.internal.", classCH, false, rcodeNext},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			l := serving(tableOf(configOf(t, through), slice("web", endpoint("p1", "10.0.0.1"))))
@@ -205,7 +218,9 @@ func TestRequestsThatAreNoQueries(t *testing.T) {
 				l.Next = nil
 			}
 			r := new(dns.Msg).SetQuestion(tc.zone, dns.TypeSOA)
-			r.Opcode = tc.opcode
+			if r.Opcode = tc.opcode; tc.opcode == classCH {
+				r.Opcode, r.Question[0].Qclass = dns.OpcodeQuery, dns.ClassCHAOS
+			}
 			if rcode, err := l.ServeDNS(t.Context(), &test.ResponseWriter{}, r); rcode != tc.want || err != nil {
 				t.Errorf("got %s and error %v, want %s", dns.RcodeToString[rcode], err, dns.RcodeToString[tc.want])
 			}

@@ -193,9 +193,9 @@ func (p *process) keep() {
 	}
 }
 
-// contain tells our zones of those that lie in them, of other server blocks and plugins too: the
-// names between exist, and whoever asks for these first must not hear that nothing lies below
-// them (RFC 8020, RFC 9156). CoreDNS keeps the zones of its servers to itself.
+// contain tells our zones which zones of other server blocks lie within them. The names between
+// exist: a resolver that asks for these first would take NXDOMAIN to mean that nothing lies below
+// (RFC 8020, RFC 9156). CoreDNS keeps the zones of its servers to itself.
 func (p *process) contain() {
 	i := p.instance()
 	if i == nil {
@@ -220,7 +220,7 @@ func (p *process) contain() {
 // isCurrent reports whether CoreDNS still has p's servers among those that run.
 func (p *process) isCurrent() bool { return p.instance() != nil }
 
-// instance gives the one that CoreDNS makes p for; nil if it is no longer running.
+// instance returns the one that p belongs to, or nil if it no longer runs.
 func (p *process) instance() *caddy.Instance {
 	for _, i := range caddy.Instances() {
 		i.StorageMu.RLock()

@@ -2,7 +2,6 @@ package longnames
 
 import (
 	"net/netip"
-	"slices"
 	"strings"
 
 	"github.com/miekg/dns"
@@ -39,12 +38,13 @@ const (
 // reply is the answer to a question.
 type reply struct {
 	result result
-	answer []dns.RR // shared: neither it nor its records may be written to
-	glue   []dns.RR // likewise; addresses that may be left out
-	size   int      // bytes of the message with glue
-	stale  bool     // from what was last known, which may be out of date
-	empty  bool     // the name is that of a cluster without members
-	soa    dns.RR   // of the closest zone, if there is no answer
+	answer []dns.RR       // shared: neither it nor its records may be written to
+	glue   []dns.RR       // likewise; addresses that may be left out
+	hosts  *index[string] // tells of glue that other clusters have more of
+	size   int            // bytes of the message with glue
+	stale  bool           // from what was last known, which may be out of date
+	empty  bool           // the name is that of a cluster without members
+	soa    dns.RR         // of the closest zone, if there is no answer
 }
 
 // unknown is the reply as long as nobody can tell.
@@ -88,18 +88,7 @@ func (r *resolver) answer(z *zone, q *question) reply {
 	case set == nil || len(set.answer) == 0:
 		return reply{result: noData}
 	}
-	return reply{result: success, answer: withOwner(set.answer, q.qname), glue: r.own(set.glue), size: set.size}
-}
-
-// own gives glue without that of host parts which other clusters have, too: a set has only its
-// own nodes.
-func (r *resolver) own(glue []dns.RR) []dns.RR {
-	if len(glue) == 0 || r.table.hosts.shared.Load() == 0 {
-		return glue
-	}
-	return slices.DeleteFunc(slices.Clone(glue), func(rr dns.RR) bool {
-		return len(r.table.hosts.in(strings.ToLower(rr.Header().Name))) > 1
-	})
+	return reply{result: success, answer: withOwner(set.answer, q.qname), glue: set.glue, hosts: &r.table.hosts, size: set.size}
 }
 
 // find looks for the records of a name, and tells whether the name exists.
@@ -118,7 +107,7 @@ func (r *resolver) find(z *zone, q *question) (set *rrset, exists bool) {
 	} else {
 		set, exists = r.forward(z, q, relative)
 	}
-	return set, exists || q.name == z.name || q.name == z.parent || q.name == z.server || z.below[q.name]
+	return set, exists || q.name == z.name || q.name == z.parent || q.name == z.server
 }
 
 // apex has the records that every zone has.

@@ -2,6 +2,7 @@ package longnames
 
 import (
 	"slices"
+	"strings"
 
 	"github.com/coredns/coredns/request"
 	"github.com/miekg/dns"
@@ -29,7 +30,7 @@ func write(w dns.ResponseWriter, r *dns.Msg, reply *reply) (int, error) {
 		// Clipped, since other plugins append to it.
 		m.Answer, m.Truncated = slices.Clip(answer), truncated
 		if glueFits(w, r, reply) {
-			m.Extra = slices.Clip(reply.glue)
+			m.Extra = slices.Clip(reply.own())
 		}
 	}
 	if reply.stale {
@@ -77,6 +78,17 @@ func mayFit(w dns.ResponseWriter, r *dns.Msg, answer []dns.RR) (some []dns.RR, t
 		return answer, false
 	}
 	return answer[:most], true
+}
+
+// own returns the glue without host parts that several clusters share: the reply has the nodes of
+// one of them only.
+func (r *reply) own() []dns.RR {
+	if r.hosts.shared.Load() == 0 {
+		return r.glue
+	}
+	return slices.DeleteFunc(slices.Clone(r.glue), func(rr dns.RR) bool {
+		return len(r.hosts.in(strings.ToLower(rr.Header().Name))) > 1
+	})
 }
 
 // ednsRoom is kept free for options that we or other plugins may add to the OPT record.

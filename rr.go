@@ -9,7 +9,7 @@ import (
 )
 
 // srv makes SRV records (RFC 2782), one for each target and port; ports gives those of the
-// node of that index. With them goes what a question for the targets' addresses would get.
+// node of that index. Their glue is the answer to a question for the targets' addresses.
 func (c *config) srv(owner string, nodes []*node, at hosts, ports func(i int) []uint16) *rrset {
 	type end struct {
 		target string

@@ -398,12 +398,12 @@ func (b *ruleBlock) mainPort(m *ruleMember, all []*ruleMember, epmd bool) uint16
 	return append(numbers(m, all, strings.ToLower(b.portName), "tcp"), 4369)[0]
 }
 
-// zone writes down what a block has in one of its zones, for a client; inner are zones below it.
-func (b *ruleBlock) zone(w *world, zone string, asker netip.Addr, inner []string) ruleZone {
+// zone writes down what a block has in one of its zones, for a client.
+func (b *ruleBlock) zone(w *world, zone string, asker netip.Addr) ruleZone {
 	z := make(ruleZone)
 	clusters, members := b.members(w)
 	z.add(zone, "NS", "ns.dns.%s", zone)
-	z.add("ns.dns."+zone, "A", "127.0.0.1")
+	z.add("ns.dns."+zone, "A", "%s", w.address)
 	if strings.HasSuffix(zone, ".arpa.") {
 		b.pointers(z, zone, members)
 	} else {
@@ -412,7 +412,7 @@ func (b *ruleBlock) zone(w *world, zone string, asker netip.Addr, inner []string
 		}
 		b.hosts(z, zone, members)
 	}
-	for _, name := range append(slices.Collect(maps.Keys(z)), inner...) {
+	for _, name := range slices.Collect(maps.Keys(z)) {
 		for above := name; above != zone; {
 			_, above, _ = strings.Cut(above, ".")
 			z.exists(above)
@@ -525,13 +525,7 @@ func newRulebook(w *world, asker string) *rulebook {
 	r.zones = slices.Compact(r.zones)
 	for i, b := range w.blocks {
 		for _, zone := range b.zones {
-			var inner []string
-			for _, other := range r.zones {
-				if other != zone && isIn(other, zone) {
-					inner = append(inner, other)
-				}
-			}
-			r.of[fmt.Sprint(i, zone)] = b.zone(w, zone, netip.MustParseAddr(asker), inner)
+			r.of[fmt.Sprint(i, zone)] = b.zone(w, zone, netip.MustParseAddr(asker))
 		}
 	}
 	return r
@@ -566,21 +560,40 @@ func (r *rulebook) answer(name, rrtype string) (a ruleAnswer) {
 				return a
 			}
 			if !b.letsThrough(name) {
+				a.exists = r.isAboveAZone(name)
 				return a
 			}
 		}
 	}
 	a.passed = r.w.next
+	a.exists = !a.passed && r.isAboveAZone(name)
 	return a
+}
+
+// isAboveAZone reports whether a zone lies below a name, which therefore exists.
+func (r *rulebook) isAboveAZone(name string) bool {
+	return slices.ContainsFunc(r.zones, func(zone string) bool { return zone != name && isIn(zone, name) })
 }
 
 // glue gives what goes with SRV records: the addresses of targets in zones of the block, with TTL.
 func (r *rulebook) glue(a *ruleAnswer) map[string]bool {
 	glue := make(map[string]bool)
 	at := slices.Index(r.w.blocks, a.block)
+	clusters := make(map[string]map[string]bool)
+	_, members := a.block.members(r.w)
+	for _, m := range members {
+		host := strings.ToLower(m.host) + "."
+		if clusters[host] == nil {
+			clusters[host] = make(map[string]bool)
+		}
+		clusters[host][m.cluster] = true
+	}
 	for record := range a.records {
 		target := record[strings.LastIndex(record, " ")+1:]
 		host := strings.ToLower(target)
+		if len(clusters[host]) > 1 {
+			continue // left out
+		}
 		for _, zone := range r.zones {
 			z := r.of[fmt.Sprint(at, zone)]
 			if !isIn(host, zone) || z == nil {
@@ -619,7 +632,7 @@ func (r *rulebook) transfer(zone string) map[string]bool {
 		_, above, _ := strings.Cut(inner, ".")
 		if inner != zone && isIn(inner, zone) && !isInner(above) {
 			all[inner+" NS ns.dns."+inner] = true
-			all["ns.dns."+inner+" A 127.0.0.1"] = true
+			all["ns.dns."+inner+" A "+r.w.address] = true
 		}
 	}
 	return all

@@ -9,6 +9,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	clog "github.com/coredns/coredns/plugin/pkg/log"
@@ -24,7 +25,7 @@ func TestAnswersFollowTheRules(t *testing.T) {
 	for seed := range uint64(28) {
 		trials = append(trials, newTrial(t, seed))
 	}
-	asked := 0
+	seen := make(map[string]int)
 	for round := range 3 {
 		if round > 0 {
 			for _, tr := range trials { // all at once: a file is read again after half a second
@@ -32,25 +33,32 @@ func TestAnswersFollowTheRules(t *testing.T) {
 			}
 		}
 		for seed, tr := range trials {
-			t.Run(fmt.Sprintf("seed %d, round %d", seed, round), func(t *testing.T) { asked += tr.ask(t) })
+			t.Run(fmt.Sprintf("seed %d, round %d", seed, round), func(t *testing.T) { tr.ask(t, seen) })
 		}
 	}
-	t.Logf("%d questions", asked)
-	if asked < 20_000 && !t.Failed() {
-		t.Errorf("got %d questions, want at least 20000", asked)
+	t.Logf("saw %v", seen)
+	for what, least := range map[string]int{
+		"questions": 20_000, "transfers": 400, "records": 4000, "no data": 2000, "no such name": 2000, "passed on": 500,
+		"glue": 200, "truncated": 15, "of one client only": 5,
+	} {
+		if seen[what] < least && !t.Failed() {
+			t.Errorf("%s: got %d, want at least %d", what, seen[what], least)
+		}
 	}
 }
 
-// FuzzAnswers does so for any seed. Most executions do without changes, for which they would wait.
+// FuzzAnswers does the same for any seed. Most executions skip the changes, which take a second to
+// be seen.
 func FuzzAnswers(f *testing.F) {
 	quiet(f)
 	f.Add(uint64(1))
 	f.Fuzz(func(t *testing.T, seed uint64) {
 		tr := newTrial(t, seed)
-		tr.ask(t)
+		seen := make(map[string]int)
+		tr.ask(t, seen)
 		if seed%16 == 0 {
 			tr.change(t)
-			tr.ask(t)
+			tr.ask(t, seen)
 		}
 	})
 }
@@ -75,6 +83,7 @@ type trial struct {
 func newTrial(t *testing.T, seed uint64) *trial {
 	t.Helper()
 	tr := &trial{world: newWorld(seed), dir: t.TempDir()}
+	tr.world.address = ownAddress()
 	tr.world.write(t, tr.dir)
 	tr.corefile = tr.world.corefile(tr.dir)
 	tr.server = start(t, tr.corefile)
@@ -82,6 +91,15 @@ func newTrial(t *testing.T, seed uint64) *trial {
 		tr.clients = append(tr.clients, newRuleClient(t, tr.server, address))
 	}
 	return tr
+}
+
+var servers atomic.Uint32
+
+// ownAddress is one that no other server has, of this process or another: CoreDNS shares its ports,
+// so that two of them could otherwise get one and the same.
+func ownAddress() string {
+	pid := os.Getpid()
+	return fmt.Sprintf("127.%d.%d.%d", 1+pid>>8%254, pid%256, 1+servers.Add(1)%254)
 }
 
 // change writes a file with other objects.
@@ -98,8 +116,8 @@ func (tr *trial) change(t *testing.T) {
 // questionsARound is how many are asked between changes.
 const questionsARound = 240
 
-// ask compares answers and transfers with the rules, and gives the number of questions.
-func (tr *trial) ask(t *testing.T) (asked int) {
+// ask compares answers and transfers with the rules, and counts what it has seen.
+func (tr *trial) ask(t *testing.T, seen map[string]int) {
 	t.Helper()
 	tr.server.tb = t
 	eventually(t, "all blocks read the file again", func() bool {
@@ -107,12 +125,26 @@ func (tr *trial) ask(t *testing.T) (asked int) {
 		return !slices.ContainsFunc(slices.Collect(maps.Keys(tr.before)), func(zone string) bool { return tr.before[zone] == after[zone] })
 	})
 	for i, address := range askers {
-		tr.clients[i].T, tr.clients[i].rules = t, newRulebook(tr.world, address)
+		tr.clients[i].T, tr.clients[i].rules, tr.clients[i].seen = t, newRulebook(tr.world, address), seen
 	}
 	first := tr.clients[0]
 	names := tr.world.names(first.rules)
-	for range questionsARound {
-		tr.clients[max(0, tr.world.IntN(9)-6)].ask(tr.world.question(names))
+	owners, clusters := first.rules.owners(), first.rules.clusters()
+	for i := range questionsARound {
+		from := names
+		switch {
+		case i%2 == 0 && len(owners) > 0:
+			from = owners
+		case i%4 == 1 && len(clusters) > 0:
+			from = clusters
+		}
+		q := tr.world.question(from)
+		client := pick(tr.world, tr.clients)
+		client.ask(q)
+		name := strings.ToLower(q.name)
+		if !maps.Equal(client.rules.answer(name, q.rrtype).records, first.rules.answer(name, q.rrtype).records) {
+			seen["of one client only"]++
+		}
 	}
 	for _, zone := range first.rules.zones {
 		first.transfer(zone)
@@ -120,7 +152,6 @@ func (tr *trial) ask(t *testing.T) (asked int) {
 	if t.Failed() {
 		t.Logf("of\n%s\nwith\n%s", tr.corefile, tr.world)
 	}
-	return questionsARound + len(first.rules.zones)
 }
 
 // serials gives that of a zone of each block.
@@ -161,6 +192,36 @@ func (w *world) names(r *rulebook) []string {
 	return slices.Sorted(maps.Keys(names))
 }
 
+// owners are the names that have records of members.
+func (r *rulebook) owners() []string {
+	owners := make(map[string]bool)
+	for _, z := range r.of {
+		for name := range z {
+			for _, rrtype := range []string{"SRV", "TXT", "A", "AAAA", "PTR"} {
+				if len(r.answer(name, rrtype).records) > 0 && !strings.HasPrefix(name, "ns.dns.") {
+					owners[name] = true
+				}
+			}
+		}
+	}
+	return slices.Sorted(maps.Keys(owners))
+}
+
+// clusters are the names of those, and of some of their ports.
+func (r *rulebook) clusters() (names []string) {
+	for _, b := range r.w.blocks {
+		clusters, _ := b.sightings(r.w)
+		for _, cluster := range slices.Sorted(maps.Keys(clusters)) {
+			for _, zone := range b.zones {
+				if name := strings.TrimPrefix(cluster+"."+zone, "."); !strings.HasSuffix(zone, ".arpa.") {
+					names = append(names, name, "_epmd._tcp."+name, "_http._tcp."+name)
+				}
+			}
+		}
+	}
+	return names
+}
+
 // inquiry is a question and how it is asked.
 type inquiry struct {
 	name, rrtype string
@@ -193,26 +254,28 @@ func randomCase(r *rand.Rand, name string) string {
 type ruleClient struct {
 	*testing.T
 
-	address  string
-	server   *server
-	udp, tcp *dns.Conn
-	rules    *rulebook
+	address string
+	server  *server
+	udp     *dns.Conn
+	rules   *rulebook
+	seen    map[string]int // by kind
 }
 
 func newRuleClient(t *testing.T, s *server, address string) *ruleClient {
 	t.Helper()
 	a := &ruleClient{T: t, address: address, server: s}
-	dial := func(network, to string, from net.Addr) *dns.Conn {
-		conn, err := (&net.Dialer{LocalAddr: from, Timeout: patience}).Dial(network, to)
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(func() { _ = conn.Close() })
-		return &dns.Conn{Conn: conn}
-	}
-	a.udp = dial("udp", s.udp, &net.UDPAddr{IP: net.ParseIP(address)})
-	a.tcp = dial("tcp", s.tcp, &net.TCPAddr{IP: net.ParseIP(address)})
+	a.udp = a.dial("udp", s.udp, &net.UDPAddr{IP: net.ParseIP(address)})
+	t.Cleanup(func() { _ = a.udp.Close() })
 	return a
+}
+
+func (a *ruleClient) dial(network, to string, from net.Addr) *dns.Conn {
+	a.Helper()
+	conn, err := (&net.Dialer{LocalAddr: from, Timeout: patience}).Dial(network, to)
+	if err != nil {
+		a.Fatal(err)
+	}
+	return &dns.Conn{Conn: conn}
 }
 
 // ask compares what a question gets with what the rules say.
@@ -221,7 +284,9 @@ func (a *ruleClient) ask(q inquiry) {
 	r := new(dns.Msg).SetQuestion(q.name, dns.StringToType[q.rrtype])
 	conn, room := a.udp, max(dns.MinMsgSize, int(q.size))
 	if q.tcp {
-		conn, room = a.tcp, dns.MaxMsgSize
+		// CoreDNS soon closes a connection that asks nothing.
+		conn, room = a.dial("tcp", a.server.tcp, &net.TCPAddr{IP: net.ParseIP(a.address)}), dns.MaxMsgSize
+		defer conn.Close()
 	}
 	if q.size > 0 {
 		r.SetEdns0(q.size, false)
@@ -232,8 +297,29 @@ func (a *ruleClient) ask(q inquiry) {
 		a.Fatalf("%+v from %s: %v", q, a.address, err)
 	}
 	want := a.rules.answer(strings.ToLower(q.name), q.rrtype)
+	a.count(m, want)
 	if problem := a.compare(q, m, want, room); problem != "" {
 		a.Errorf("%+v from %s: %s\ngot\n%v\nwant %+v", q, a.address, problem, m, want)
+	}
+}
+
+func (a *ruleClient) count(m *dns.Msg, want ruleAnswer) {
+	a.seen["questions"]++
+	switch {
+	case want.passed:
+		a.seen["passed on"]++
+	case !want.exists:
+		a.seen["no such name"]++
+	case len(want.records) == 0:
+		a.seen["no data"]++
+	default:
+		a.seen["records"]++
+		if m.Truncated {
+			a.seen["truncated"]++
+		}
+		if m.IsEdns0() == nil && len(m.Extra) > 0 || len(m.Extra) > 1 {
+			a.seen["glue"]++
+		}
 	}
 }
 
@@ -327,7 +413,7 @@ func compareTruncated(m *dns.Msg, got map[string]bool, want ruleAnswer, room int
 	return ""
 }
 
-// compareGlue wants all of it or none.
+// compareGlue wants all of it, or none over UDP, where it may not fit.
 func (a *ruleClient) compareGlue(q inquiry, m *dns.Msg, want ruleAnswer) string {
 	got := make(map[string]bool)
 	for _, rr := range m.Extra {
@@ -340,7 +426,7 @@ func (a *ruleClient) compareGlue(q inquiry, m *dns.Msg, want ruleAnswer) string 
 		}
 		got[h.Name+" "+dns.TypeToString[h.Rrtype]+" "+strings.TrimPrefix(rr.String(), h.String())] = true
 	}
-	if len(got) == 0 {
+	if len(got) == 0 && (!q.tcp || q.rrtype != "SRV") {
 		return ""
 	}
 	if q.rrtype != "SRV" {
@@ -355,6 +441,7 @@ func (a *ruleClient) compareGlue(q inquiry, m *dns.Msg, want ruleAnswer) string 
 // transfer compares a whole zone with the rules.
 func (a *ruleClient) transfer(zone string) {
 	a.Helper()
+	a.seen["transfers"]++
 	rrs, err := a.server.transfer(zone, 0)
 	if err != nil {
 		a.Errorf("transfer of %s: %v", zone, err)

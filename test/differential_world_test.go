@@ -21,6 +21,7 @@ import (
 type world struct {
 	*rand.Rand
 
+	address string // of the server
 	blocks  []*ruleBlock
 	next    bool // a plugin comes after longnames
 	written int
@@ -28,7 +29,7 @@ type world struct {
 	slices  map[string]*discoveryv1.EndpointSlice
 }
 
-// Some of everything is wrong or clashes. Names are few, so that they often meet.
+// Some values are invalid, and names are few, so that they often clash.
 var (
 	someZones = []string{"erl.test.", "a.erl.test.", "c.b.a.erl.test.", "svc.erl.test.", "prod.pod.erl.test.", "other.test."}
 	someNets  = []string{"10.in-addr.arpa.", "in-addr.arpa.", "1.10.in-addr.arpa.", "127.in-addr.arpa.", "ip6.arpa.", "d.f.ip6.arpa."}
@@ -37,10 +38,10 @@ var (
 	someServices   = []string{"web", "db"}
 	somePods       = []string{"web-0", "web-1", "web-2", "db-0", "db-1", "Db-2"}
 	someHostnames  = []string{"h0", "H1", "h2", "bad_host"}
-	someApps       = []string{"web", "Web", "db", "no.label", "x_y"}
-	someBasenames  = []string{"shop", "Shop", "9_-", "no.basename", ""}
+	someApps       = []string{"web", "web", "Web", "db", "db", "no.label", "x_y"}
+	someBasenames  = []string{"shop", "shop", "Shop", "9_-", "no.basename", ""}
 	somePorts      = []string{"http", "epmd", "dist", "HTTP"}
-	someIPv4       = []string{"10.0.0.1", "10.0.0.2", "10.0.1.1", "10.1.0.1", "10.1.2.3", "127.0.0.2", "127.0.0.3"}
+	someIPv4       = []string{"10.0.0.1", "10.0.0.2", "10.0.1.1", "10.1.0.1", "10.1.2.3", "127.0.0.2", "127.0.0.2", "127.0.0.3", "127.0.0.3"}
 	someIPv6       = []string{"fd00::1", "fd00::", "fd00::1:0:0:2", "2001:db8::1"}
 	someAddresses  = slices.Concat(someIPv4, someIPv6, []string{"10.0.0.300", ""})
 
@@ -68,13 +69,23 @@ func newWorld(seed uint64) *world {
 		slices: make(map[string]*discoveryv1.EndpointSlice),
 	}
 	w.next = w.often(2)
-	for range 1 + w.IntN(4) {
+	for range 2 + w.IntN(6) {
 		if b := w.block(len(w.blocks)); b != nil {
 			w.blocks = append(w.blocks, b)
 		}
 	}
-	for range 4 + w.IntN(20) {
+	for range 10 + w.IntN(70) {
 		w.change()
+	}
+	if w.often(3) { // too many for a small answer
+		many := w.slice()
+		many.Name, many.AddressType, many.Endpoints = "many", "IPv4", nil
+		for i := range 60 {
+			e := w.endpoint("IPv4")
+			e.Addresses = []string{fmt.Sprint("10.2.0.", i)}
+			many.Endpoints = append(many.Endpoints, e)
+		}
+		w.slices[many.Namespace+"/many"] = many
 	}
 	return w
 }
@@ -92,16 +103,19 @@ func (w *world) block(index int) *ruleBlock {
 		domain: pick(w, []string{"erl.test", "erl.test", "a.erl.test", "Erl.Test", "cluster.local"}),
 		ttl:    uint32(w.IntN(100)), port: 4369,
 	}
-	// A zone that no other block has says when the block has read a file again.
+	// No other block has this zone: its serial shows when the block has read the file again.
 	b.zones = append(b.zones, fmt.Sprintf("block%d.", index))
-	for range w.IntN(3) {
+	for range w.IntN(4) {
 		b.zones = append(b.zones, pick(w, someZones))
 	}
-	for range w.IntN(3) {
+	for range w.IntN(4) {
 		b.zones = append(b.zones, pick(w, someNets))
 	}
 	slices.Sort(b.zones)
 	b.zones = slices.Compact(b.zones)
+	if w.often(3) { // of what is there
+		b.domain = strings.TrimSuffix(pick(w, slices.DeleteFunc(slices.Clone(b.zones), func(zone string) bool { return strings.HasSuffix(zone, ".arpa.") })), ".")
+	}
 	if w.often(2) {
 		b.groupBy = pick(w, []string{"app", "app", discoveryv1.LabelServiceName})
 	}
@@ -128,10 +142,10 @@ func (w *world) block(index int) *ruleBlock {
 	switch w.IntN(4) {
 	case 0, 1:
 		b.passes = []string{"."}
-	case 2:
+	case 2: // some names pass, and others do not
 		b.passes = []string{pick(w, someZones), pick(w, someNets)}
 	}
-	b.namespaces = pick(w, [][]string{nil, {"*"}, someNamespaces, someNamespaces[:1], someNamespaces[1:], {"nobody"}})
+	b.namespaces = pick(w, [][]string{nil, nil, {"*"}, {"*"}, someNamespaces, someNamespaces, someNamespaces[:1], someNamespaces[1:], {"nobody"}})
 	for _, other := range w.blocks {
 		for _, zone := range b.zones {
 			isReverse := strings.HasSuffix(zone, ".arpa.")
@@ -146,7 +160,7 @@ func (w *world) block(index int) *ruleBlock {
 // corefile has the blocks read what is in a directory.
 func (w *world) corefile(dir string) string {
 	var text strings.Builder
-	text.WriteString(".:0 {\n bind 127.0.0.1\n transfer {\n  to *\n }\n")
+	text.WriteString(".:0 {\n bind " + w.address + "\n transfer {\n  to *\n }\n")
 	for _, b := range w.blocks {
 		option := func(name string, values ...string) {
 			if len(values) > 0 && values[0] != "" {
@@ -230,7 +244,7 @@ func (w *world) pod() *corev1.Pod {
 	p := &corev1.Pod{
 		TypeMeta:   metav1.TypeMeta{APIVersion: "v1", Kind: "Pod"},
 		ObjectMeta: metav1.ObjectMeta{Namespace: pick(w, someNamespaces), Name: strings.ToLower(pick(w, somePods)), Labels: w.labels("")},
-		Status:     corev1.PodStatus{Phase: pick(w, []corev1.PodPhase{"Running", "Running", "Running", "Pending", "Succeeded", "Failed"})},
+		Status:     corev1.PodStatus{Phase: pick(w, []corev1.PodPhase{"Running", "Running", "Running", "Running", "Running", "Running", "Pending", "Succeeded", "Failed"})},
 	}
 	if w.often(2) {
 		p.Labels[discoveryv1.LabelServiceName] = pick(w, someServices) // as good as any label
@@ -291,7 +305,7 @@ func (w *world) containerPorts() (ports []corev1.ContainerPort) {
 // slice is one of a Service, of which two have each address type.
 func (w *world) slice() *discoveryv1.EndpointSlice {
 	service := pick(w, someServices)
-	family := pick(w, []discoveryv1.AddressType{"IPv4", "IPv4", "IPv4", "IPv6", "IPv6", "FQDN"})
+	family := pick(w, []discoveryv1.AddressType{"IPv4", "IPv4", "IPv4", "IPv4", "IPv6", "IPv6", "IPv6", "FQDN"})
 	s := &discoveryv1.EndpointSlice{
 		TypeMeta: metav1.TypeMeta{APIVersion: "discovery.k8s.io/v1", Kind: "EndpointSlice"},
 		ObjectMeta: metav1.ObjectMeta{
@@ -310,7 +324,7 @@ func (w *world) slice() *discoveryv1.EndpointSlice {
 		}
 		s.Ports = append(s.Ports, port)
 	}
-	for range w.IntN(5) {
+	for range w.IntN(9) {
 		s.Endpoints = append(s.Endpoints, w.endpoint(family))
 	}
 	return s
@@ -342,8 +356,8 @@ func (w *world) endpoint(family discoveryv1.AddressType) discoveryv1.Endpoint {
 	return e
 }
 
-// write puts the objects into a file, as JSON or YAML. Each time, every block finds new ones, of
-// no member, in each namespace.
+// write puts the objects into a file, as JSON or YAML. It adds objects without members to each
+// namespace, so that every block sees a change.
 func (w *world) write(t testing.TB, dir string) {
 	t.Helper()
 	w.written++

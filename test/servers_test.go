@@ -11,9 +11,14 @@ import (
 func TestZonesOfOtherServerBlocksHaveNamesAbove(t *testing.T) {
 	dir := t.TempDir()
 	write(t, dir, "pods.yaml", podManifest("web-0", "10.0.0.1"))
-	write(t, dir, "zone", "@ 60 IN SOA ns hostmaster 1 60 60 60 60\n@ IN NS ns\nns IN A 192.0.2.53\nwww IN A 192.0.2.80\n")
+	write(t, dir, "none.yaml", "apiVersion: v1\nkind: List\nitems: []\n")
+	write(t, dir, "zone", "@ 60 IN SOA ns hostmaster 1 60 60 60 60\n@ IN NS ns\nns IN A 192.0.2.53\nwww IN A 192.0.2.80\ny.passed IN A 192.0.2.81\n")
 	block := func(zones string) string {
 		return "longnames " + zones + " {\nmanifests " + dir + "/pods.yaml\nlookup pods\nselector app=web\nbasename app\n}\n"
+	}
+	grouped := func(file, zone string) string {
+		one := "longnames " + zone + " {\nmanifests " + dir + "/FILE\nlookup pods\ngroup_by app\nfallthrough\n}\n"
+		return strings.Replace(one, "FILE", "none.yaml", 1) + strings.Replace(one, "FILE", file, 1)
 	}
 	// Server blocks share a port only where it is known before.
 	free, err := net.Listen("tcp", "127.0.0.1:0")
@@ -26,6 +31,9 @@ func TestZonesOfOtherServerBlocksHaveNamesAbove(t *testing.T) {
 	}
 	s := start(t, strings.ReplaceAll("erl.internal:PORT 10.0.0.0/8:PORT {\nbind 127.0.0.1\n"+block("")+"}\n"+
 		"c.b.erl.internal:PORT {\nbind 127.0.0.1\n"+block("")+"}\n"+
+		// What has the name itself comes first: another block of the zone, another plugin.
+		"shared.internal:PORT passed.internal:PORT {\nbind 127.0.0.1\n"+grouped("pods.yaml", "shared.internal")+grouped("none.yaml", "passed.internal")+"file "+dir+"/zone internal\n}\n"+
+		"admin.web.prod.shared.internal:PORT z.y.passed.internal:PORT {\nbind 127.0.0.1\nfile "+dir+"/zone\n}\n"+
 		"dns://z.y.erl.internal:PORT 9.9.10.in-addr.arpa:PORT {\nbind 127.0.0.1\nfile "+dir+"/zone\n}\n", "PORT", port))
 	for _, tc := range []struct{ name, qtype, want string }{
 		{"c.b.erl.internal.", "TXT", "NOERROR"},
@@ -46,5 +54,7 @@ func TestZonesOfOtherServerBlocksHaveNamesAbove(t *testing.T) {
 		}
 	}
 	s.wants("c.b.erl.internal.", "TXT", "app@10.0.0.1")
+	s.wants("web.prod.shared.internal.", "TXT", "web@10.0.0.1")
+	s.wants("y.passed.internal.", "A", "192.0.2.81")
 	s.wants("www.z.y.erl.internal.", "A", "192.0.2.80")
 }
