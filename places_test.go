@@ -1,6 +1,9 @@
 package longnames
 
 import (
+	"fmt"
+	"maps"
+	"math/rand/v2"
 	"slices"
 	"strings"
 	"testing"
@@ -81,6 +84,77 @@ func TestNamesAboveNodesExistIfTheNodesDo(t *testing.T) {
 	}
 }
 
+// checkPlaces wants a table to look for nodes in exactly those clusters that have them.
+func checkPlaces(t *testing.T, got *table) {
+	t.Helper()
+	want := newTable(got.config)
+	got.clusters.Range(func(_, v any) bool {
+		home := v.(*cluster)
+		nodes, _ := got.config.nameAll(home.roster.Load())
+		for i := range nodes {
+			if n := &nodes[i]; want.indexed() {
+				want.index(home, []place{{n.address(), strings.ToLower(n.target())}}, +1)
+			}
+		}
+		return true
+	})
+	if got, want := counted(got), counted(want); !maps.Equal(got, want) {
+		t.Fatalf("places:\ngot  %v\nwant %v", got, want)
+	}
+}
+
+// counted gives how often everything occurs in the indexes of a table.
+func counted(t *table) map[string]int {
+	counts := make(map[string]int)
+	occurrences := func(k, v any) bool {
+		for _, o := range v.([]occurrence) {
+			counts[fmt.Sprint(k, " in ", o.cluster.name)] = o.count
+		}
+		return true
+	}
+	names := func(k, v any) bool {
+		counts[fmt.Sprint("above ", k)] = v.(int)
+		return true
+	}
+	t.hosts.m.Range(occurrences)
+	t.addresses.m.Range(occurrences)
+	t.hostNames.m.Range(names)
+	t.prefixes.m.Range(names)
+	counts["shared"] = int(t.hosts.shared.Load() + t.addresses.shared.Load())
+	return counts
+}
+
+// Some hundred changes of a few objects, which clash in every way.
+func TestPlacesFollowEveryChange(t *testing.T) {
+	c := configOf(t, "longnames erl.internal 10.in-addr.arpa d.f.ip6.arpa {\n group_by app\n mode hostname\n cluster_domain erl.internal\n hold 20s\n}")
+	r := rand.New(rand.NewPCG(1, 2))
+	table := tableOf(c)
+	have := make(map[string]*kubeapi.Object)
+	for range 2000 {
+		service := fmt.Sprint("s", r.IntN(4))
+		change := kubeapi.Change{Old: have[service]}
+		if r.IntN(4) > 0 {
+			data := make(bits, 20)
+			for i := range data {
+				data[i] = byte(r.IntN(256))
+			}
+			change.New = data.object(c, service)
+			if old := have[service]; old != nil && r.IntN(2) == 0 { // one thing is not as it was
+				change.New.Template, change.New.Members = old.Template, append(slices.Clone(old.Members), change.New.Members...)
+				if n := len(change.New.Members); n > 0 {
+					m := &change.New.Members[r.IntN(n)]
+					m.Hostname = []string{"", "h0", "H0"}[r.IntN(3)]
+					change.New.Members = change.New.Members[max(0, n-5):]
+				}
+			}
+		}
+		if have[service] = change.New; change.Old != nil || change.New != nil {
+			table.Apply([]kubeapi.Change{change}, 1)
+			checkPlaces(t, table)
+		}
+	}
+}
+
 func reversed(objects []*kubeapi.Object) []*kubeapi.Object {
 	objects = slices.Clone(objects)
 	slices.Reverse(objects)
@@ -112,6 +186,7 @@ func TestOnlyWhatDiffersIsIndexed(t *testing.T) {
 		{"two replaced", web(a, b, c, d), web(b, b, c, c), "a b c d", "b b c c"},
 		{"one twice", web(a, a), web(a), "a", ""},
 		{"one with a hostname now", web(a, b), web(a, hosted(b)), "b", "b"},
+		{"another pod at the address", web(a, b), web(endpoint("x", "10.0.0.1"), b), "a", "x"},
 		{"of another Service", web(a), moved, "a", "a"},
 		{"of another basename", web(a), other, "a", "a"},
 		{"another one", web(a), named("other", web(a)), "a", "a"},

@@ -51,8 +51,9 @@ func (b *bits) object(c *config, service string) *kubeapi.Object {
 	return o
 }
 
-// FuzzTable changes a table in any way. It has to answer as one that was told the outcome
-// at once, when nothing is held or doubted any more.
+// FuzzTable changes a table in any way. Nodes can be found where they are at each time, and nowhere
+// else; and the table has to answer as one that was told the outcome at once, when nothing is held
+// or doubted any more.
 func FuzzTable(f *testing.F) {
 	for _, seed := range []string{"", "\x00\x01\x02\x03\x04\x05\x06", "aaaaabbbbbcccccdddddeeeee", "\x01\x03\x02\x00\x01\x02\x04\x09\x01\x03\x02\x00\x01\x02\x05\x09\x01\x00"} {
 		for block := range 4 {
@@ -90,6 +91,7 @@ func FuzzTable(f *testing.F) {
 				}
 			}
 			stepwise.Apply(changes, 0)
+			checkPlaces(t, stepwise)
 		}
 		stepwise.release(time.Now().Add(time.Hour))
 		atOnce := tableOf(c)
