@@ -75,15 +75,17 @@ func (m *members) hosts(c *config) hosts {
 }
 
 // hostsOf does the same for listed nodes, without a directory: one that is not listed never takes a
-// host part from one that is.
-func (c *config) hostsOf(listed []*node) hosts {
-	if c.hosts == outside {
-		return nil
+// host part from one that is. Only SRV records ask, so it looks at the nodes when first called.
+func hostsOf(listed []*node) hosts {
+	var byHost map[string][]*node
+	return func(target string) []*node {
+		if byHost == nil {
+			byHost = make(map[string][]*node, len(listed))
+			for _, n := range listed {
+				host := strings.ToLower(n.target())
+				byHost[host] = best(byHost[host], n)
+			}
+		}
+		return byHost[strings.ToLower(target)]
 	}
-	byHost := make(map[string][]*node, len(listed))
-	for _, n := range listed {
-		host := strings.ToLower(n.target())
-		byHost[host] = best(byHost[host], n)
-	}
-	return func(target string) []*node { return byHost[strings.ToLower(target)] }
 }

@@ -82,7 +82,7 @@ func (r *records) of(qtype uint16) *rrset {
 	}
 	return l.get(&r.mu, func() *rrset {
 		listed := r.members.listed()
-		return r.config.rrset(qtype, r.owner, listed, r.config.hostsOf(listed))
+		return r.config.rrset(qtype, r.owner, listed, hostsOf(listed))
 	})
 }
 
@@ -90,7 +90,7 @@ func (r *records) of(qtype uint16) *rrset {
 func (r *records) ofPorts() portSets {
 	return *r.ports.get(&r.mu, func() *portSets {
 		listed := r.members.listed()
-		sets := r.config.portSets(r.owner, listed, r.config.hostsOf(listed))
+		sets := r.config.portSets(r.owner, listed, hostsOf(listed))
 		return &sets
 	})
 }
