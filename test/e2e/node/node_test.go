@@ -1,4 +1,5 @@
-package cluster_test
+// Package node tests longnames on a real cluster: what users install from deploy/, in pods of real nodes.
+package node
 
 import (
 	"encoding/base64"
