@@ -78,9 +78,9 @@ e2e: export GOWORK = off
 e2e: build ## scenarios and faults on a real control plane; needs root (RUN=regexp, E2EFLAGS=-list and the like)
 	test/e2e/packages.sh
 	cd test/e2e && $(SHIP) $(GO) vet ./... && $(SHIP) $(GO) test -count=1 . ./cluster && $(SHIP) $(GO) build -o ../../bin/e2e .
-	cd test/e2e && $(SHIP) $(GO) test -c -o ../../bin/node.test ./node
+	cd test/e2e && $(SHIP) $(GO) test -c -o ../../bin/node.test ./node && $(SHIP) $(GO) test -c -o ../../bin/process.test ./process
 	$(if $(findstring Test,$(RUN)),,cd test/e2e && exec ../../bin/e2e -coredns ../../bin/coredns -run '$(RUN)' $(E2EFLAGS))
-	cd test/e2e/node && exec ../../../bin/node.test $(if $(filter -list,$(E2EFLAGS)),-test.list '$(or $(RUN),.)',-test.v -test.timeout 20m -test.run '$(RUN)')
+	for each in process node; do (cd test/e2e/$$each && exec ../../../bin/$$each.test $(if $(filter -list,$(E2EFLAGS)),-test.list '$(or $(RUN),.)',-test.v -test.timeout 20m -test.run '$(RUN)')) || exit; done
 
 BENCH ?= .
 bench: ## all benchmarks, or BENCH=regexp

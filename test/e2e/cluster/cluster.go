@@ -10,7 +10,9 @@ import (
 	"net"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -24,7 +26,7 @@ import (
 
 // Options say how a cluster is to be.
 type Options struct {
-	Nodes  int      // how many; 1 if it is not set
+	Nodes  int      // how many; without any, pods are objects alone, see Pod
 	Images []string // that all nodes have from the start, of those that this package makes
 }
 
@@ -40,6 +42,10 @@ type Cluster struct {
 	binary  string // all of Kubernetes
 	pause   string
 	plane   *machine
+
+	mu     sync.Mutex // protects following
+	hosts  []*Host
+	cables int // of hosts
 }
 
 // root is the module of the end-to-end tests, as seen from where the tests of this package run.
@@ -51,7 +57,6 @@ func Start(t testing.TB, o Options) *Cluster {
 	if err := missing(); err != nil {
 		t.Fatalf("this machine cannot run a cluster: %v", err)
 	}
-	o.Nodes = max(o.Nodes, 1)
 	c := &Cluster{options: o}
 	var err error
 	if c.run, err = newRun(); err != nil {
@@ -80,10 +85,12 @@ func (c *Cluster) start(ctx context.Context) error {
 	}
 	g, starting := errgroup.WithContext(ctx)
 	var archives []string
-	g.Go(func() (err error) {
-		archives, err = c.archives(starting, append([]string{pauseImage}, c.options.Images...))
-		return err
-	})
+	if c.options.Nodes > 0 {
+		g.Go(func() (err error) {
+			archives, err = c.archives(starting, append([]string{pauseImage}, c.options.Images...))
+			return err
+		})
+	}
 	g.Go(func() error {
 		if err := c.startPlane(starting); err != nil {
 			return err
@@ -118,7 +125,7 @@ func (c *Cluster) connect() error {
 	c.Config.CAFile = c.pki.Path("ca.crt")
 	c.Config.CertFile, c.Config.KeyFile = c.pki.Path("admin.crt"), c.pki.Path("admin.key")
 	c.Config.Dial = func(ctx context.Context, network, address string) (net.Conn, error) {
-		return c.plane.dial(ctx, network, address)
+		return c.plane.Dial(ctx, network, address)
 	}
 	var err error
 	c.Client, err = kubernetes.NewForConfig(c.Config)
@@ -152,6 +159,11 @@ func (c *Cluster) machines() []*machine {
 	for _, n := range c.Nodes {
 		out = append(out, n.machine)
 	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, h := range c.hosts {
+		out = append(out, h.machine)
+	}
 	if c.plane != nil {
 		out = append(out, c.plane)
 	}
@@ -184,7 +196,7 @@ func (c *Cluster) close(t testing.TB) {
 	t.Logf("the cluster ended within %.1f s", time.Since(begin).Seconds())
 	if failed {
 		for _, m := range c.machines() {
-			for _, p := range m.parts {
+			for _, p := range m.all() {
 				t.Logf("the end of %s:\n%s", p.log, tail(p.log, 10))
 			}
 		}
@@ -211,5 +223,34 @@ func Eventually(t testing.TB, patience time.Duration, what string, check func() 
 	t.Helper()
 	if err := poll(patience, check); err != nil {
 		t.Fatalf("not within %s: %s: %v", patience, what, err)
+	}
+}
+
+// Part returns a process of the control plane, such as kube-apiserver.
+func (c *Cluster) Part(name string) *Process {
+	all := c.plane.all()
+	for _, p := range slices.Backward(all) {
+		if p.name == c.plane.name+"/"+name {
+			return p
+		}
+	}
+	panic("the control plane has no " + name)
+}
+
+// Restart starts a part of the control plane that has been stopped.
+func (c *Cluster) Restart(t testing.TB, name string) {
+	t.Helper()
+	p, err := c.plane.spawn(name, nil, c.Part(name).cmd.Args)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.part.Store(true)
+}
+
+// Ready waits until the API server is.
+func (c *Cluster) Ready(t testing.TB) {
+	t.Helper()
+	if err := c.apiReady(t.Context()); err != nil {
+		t.Fatal(err)
 	}
 }

@@ -1,7 +1,6 @@
 package cluster
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -16,7 +15,6 @@ import (
 	"strings"
 	"sync"
 	"syscall"
-	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -31,7 +29,9 @@ type machine struct {
 	dir     string // has its directories, and its logs
 	init    *exec.Cmd
 	ended   chan struct{} // is closed once init has
-	parts   []*part
+
+	mu        sync.Mutex // protects processes
+	processes []*Process
 }
 
 // tunables are what a kubelet wants of the kernel, and sets if it finds anything else. It finds this, for these belong
@@ -145,120 +145,83 @@ func (m *machine) ip(ctx context.Context, lines ...string) error {
 	return nil
 }
 
-// dial makes a connection from the machine. The address has to be literal: only then this goroutine makes the socket. Its
-// thread ends with it, for it is in another network now.
-func (m *machine) dial(ctx context.Context, network, address string) (conn net.Conn, err error) {
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		runtime.LockOSThread()
-		var f *os.File
-		if f, err = os.Open(fmt.Sprintf("/proc/%d/ns/net", m.init.Process.Pid)); err != nil {
-			return
-		}
-		defer f.Close()
-		if err = unix.Setns(int(f.Fd()), unix.CLONE_NEWNET); err == nil {
-			conn, err = new(net.Dialer).DialContext(ctx, network, address)
-		}
-	}()
-	<-done
+// Dial makes a connection from the machine. The address has to be literal: only then the socket is made by the thread
+// that is in the machine's network.
+func (m *machine) Dial(ctx context.Context, network, address string) (conn net.Conn, err error) {
+	err = m.there(func() (err error) {
+		conn, err = new(net.Dialer).DialContext(ctx, network, address)
+		return err
+	})
 	return conn, err
+}
+
+// Listen listens on the machine.
+func (m *machine) Listen(network, address string) (l net.Listener, err error) {
+	err = m.there(func() (err error) {
+		l, err = new(net.ListenConfig).Listen(context.Background(), network, address)
+		return err
+	})
+	return l, err
+}
+
+// there has a thread do something in the machine's network. The thread ends with it.
+func (m *machine) there(do func() error) error {
+	result := make(chan error)
+	go func() {
+		runtime.LockOSThread()
+		f, err := os.Open(fmt.Sprintf("/proc/%d/ns/net", m.init.Process.Pid))
+		if err == nil {
+			defer f.Close()
+			err = unix.Setns(int(f.Fd()), unix.CLONE_NEWNET)
+		}
+		if err == nil {
+			err = do()
+		}
+		result <- err
+	}()
+	return <-result
+}
+
+// Run runs a command on the machine, and returns what it prints.
+func (m *machine) Run(ctx context.Context, args ...string) (string, error) {
+	args = m.inside(args...)
+	out, err := output(exec.CommandContext(ctx, args[0], args[1:]...)) //nolint:gosec // what to run is ours
+	if err != nil {
+		err = fmt.Errorf("%s: %s: %w: %s", m.name, strings.Join(args, " "), err, out)
+	}
+	return out, err
 }
 
 // stop ends the machine, with all that runs on it.
 func (m *machine) stop() {
 	_ = m.init.Process.Kill()
 	<-m.ended
-	for _, p := range m.parts {
-		<-p.ended
+	for _, p := range m.all() {
+		p.Stop(0)
 	}
 }
 
-// part is a process of a machine that is to run as long as the machine does.
-type part struct {
-	name  string
-	log   string
-	cmd   *exec.Cmd
-	ended chan struct{}
-	err   error // once it has ended
+func (m *machine) all() []*Process {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return slices.Clone(m.processes)
 }
 
-// start starts a part, whose output goes to a file.
+// start starts a part: a process of the machine that is to run as long as the machine does.
 func (m *machine) start(name string, args ...string) error {
-	p := &part{name: m.name + "/" + name, log: filepath.Join(m.dir, name+".log"), ended: make(chan struct{})}
-	file, err := os.Create(p.log)
-	if err != nil {
-		return err
+	p, err := m.spawn(name, nil, m.inside(args...))
+	if err == nil {
+		p.part.Store(true)
 	}
-	defer file.Close()
-	args = m.inside(args...)
-	p.cmd = exec.Command(args[0], args[1:]...) //nolint:gosec // what to run is ours
-	p.cmd.Stdout, p.cmd.Stderr = file, file
-	if err := spawn(p.cmd); err != nil {
-		return fmt.Errorf("%s: %w", p.name, err)
-	}
-	m.parts = append(m.parts, p)
-	go func() {
-		defer close(p.ended)
-		p.err = p.cmd.Wait()
-	}()
-	return nil
+	return err
 }
 
 // dead is an error if a part has ended.
 func (m *machine) dead() error {
-	for _, p := range m.parts {
-		select {
-		case <-p.ended:
-			return fmt.Errorf("%s has ended (%w): %s", p.name, errors.Join(p.err), tail(p.log, 10))
-		default:
+	for _, p := range m.all() {
+		if err := p.Ended(); err != nil && p.part.Load() {
+			return err
 		}
 	}
 	return nil
-}
-
-// births is a thread that starts processes, and never ends: by Pdeathsig, a process ends with the thread that started it.
-var births = sync.OnceValue(func() chan<- func() {
-	calls := make(chan func())
-	go func() {
-		runtime.LockOSThread()
-		for call := range calls {
-			call()
-		}
-	}()
-	return calls
-})
-
-// spawn starts a process that ends when this one does. A terminal's Ctrl-C does not reach it.
-func spawn(cmd *exec.Cmd) error {
-	if cmd.SysProcAttr == nil {
-		cmd.SysProcAttr = &syscall.SysProcAttr{}
-	}
-	cmd.SysProcAttr.Setpgid = true
-	cmd.SysProcAttr.Pdeathsig = syscall.SIGKILL
-	cmd.WaitDelay = 5 * time.Second
-	result := make(chan error)
-	births() <- func() { result <- cmd.Start() }
-	return <-result
-}
-
-// output runs a command to its end, and returns what it prints.
-func output(cmd *exec.Cmd) (string, error) {
-	var out bytes.Buffer
-	cmd.Stdout, cmd.Stderr = &out, &out
-	err := spawn(cmd)
-	if err == nil {
-		err = cmd.Wait()
-	}
-	return out.String(), err
-}
-
-// tail returns the last lines of a file.
-func tail(file string, lines int) string {
-	text, err := os.ReadFile(file)
-	if err != nil {
-		return err.Error()
-	}
-	all := strings.Split(strings.TrimRight(string(text), "\n"), "\n")
-	return strings.Join(all[max(0, len(all)-lines):], "\n")
 }

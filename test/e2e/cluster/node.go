@@ -4,12 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
-	"strings"
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -128,21 +125,6 @@ func (n *Node) write(name, format string, args ...any) error {
 
 // Name is the node's name.
 func (n *Node) Name() string { return n.name }
-
-// Dial makes a connection from the node, as a pod with the network of the node would. The address has to be literal.
-func (n *Node) Dial(ctx context.Context, network, address string) (net.Conn, error) {
-	return n.dial(ctx, network, address)
-}
-
-// Run runs a command on the node, and returns what it prints.
-func (n *Node) Run(ctx context.Context, args ...string) (string, error) {
-	args = n.inside(args...)
-	out, err := output(exec.CommandContext(ctx, args[0], args[1:]...)) //nolint:gosec // what to run is ours
-	if err != nil {
-		err = fmt.Errorf("%s: %s: %w: %s", n.name, strings.Join(args, " "), err, out)
-	}
-	return out, err
-}
 
 // load imports an image.
 func (n *Node) load(ctx context.Context, archive string) error {

@@ -39,12 +39,14 @@ func (c *Cluster) startPlane(ctx context.Context) error {
 	if err := c.plane.ip(ctx,
 		"link add br0 address 02:00:00:00:00:01 type bridge forward_delay 0 mcast_snooping 0",
 		"addr add "+planeAddress+machineNetmask+" dev br0",
+		"addr add "+hostGateway4+hostNetmask4+" dev br0",
+		"addr add "+hostGateway6+hostNetmask6+" dev br0 nodad",
 		"link set br0 up"); err != nil {
 		return err
 	}
 	p := c.pki
 	if err := errors.Join(
-		p.Server("apiserver", "kube-apiserver", planeAddress, apiClusterIP),
+		p.Server("apiserver", "kube-apiserver", planeAddress, apiClusterIP, "127.0.0.1"),
 		p.Client("apiserver-kubelet", "kube-apiserver-kubelet", "system:masters"),
 		c.user("admin", "admin", "system:masters"),
 		c.user("controller-manager", "system:kube-controller-manager"),
@@ -81,12 +83,14 @@ func (c *Cluster) startPlane(ctx context.Context) error {
 	); err != nil {
 		return err
 	}
-	if err := c.until(ctx, "the API server is ready", func() error {
-		return c.Client.Discovery().RESTClient().Get().AbsPath("/readyz").Do(ctx).Error()
-	}); err != nil {
+	if err := c.apiReady(ctx); err != nil {
 		return err
 	}
-	if err := c.plane.start("kube-controller-manager", c.binary, "kube-controller-manager",
+	controlled := "*"
+	if c.options.Nodes == 0 {
+		controlled = "*,-node-lifecycle-controller" // nobody says that the node of such pods lives
+	}
+	if err := c.plane.start("kube-controller-manager", c.binary, "kube-controller-manager", "--controllers="+controlled,
 		"--kubeconfig="+controllers, "--authentication-kubeconfig="+controllers, "--authorization-kubeconfig="+controllers,
 		"--leader-elect=false", "--use-service-account-credentials", "--cert-dir="+p.Dir(),
 		"--root-ca-file="+p.Path("ca.crt"), "--service-account-private-key-file="+p.Path("sa.key"),
@@ -96,6 +100,12 @@ func (c *Cluster) startPlane(ctx context.Context) error {
 	return c.until(ctx, "the controllers run", func() error {
 		_, err := c.Client.CoreV1().ServiceAccounts(metav1.NamespaceDefault).Get(ctx, "default", metav1.GetOptions{})
 		return err
+	})
+}
+
+func (c *Cluster) apiReady(ctx context.Context) error {
+	return c.until(ctx, "the API server is ready", func() error {
+		return c.Client.Discovery().RESTClient().Get().AbsPath("/readyz").Do(ctx).Error()
 	})
 }
 

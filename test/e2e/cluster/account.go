@@ -1,0 +1,48 @@
+package cluster
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"testing"
+
+	authenticationv1 "k8s.io/api/authentication/v1"
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+)
+
+// APIServer is the address and the port of the API server, as hosts reach it.
+const APIServer = apiAddress
+
+// Account creates a service account, and writes what a pod of it has mounted to a directory: ca.crt, namespace, token.
+func (c *Cluster) Account(t testing.TB, namespace, name, dir string) {
+	t.Helper()
+	_, err := c.Client.CoreV1().ServiceAccounts(namespace).Create(t.Context(),
+		&corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Name: name}}, metav1.CreateOptions{})
+	if err != nil && !apierrors.IsAlreadyExists(err) {
+		t.Fatal(err)
+	}
+	ca, err := os.ReadFile(c.pki.Path("ca.crt"))
+	if err = errors.Join(err, os.MkdirAll(dir, 0o700)); err != nil {
+		t.Fatal(err)
+	}
+	for file, text := range map[string]string{"ca.crt": string(ca), "namespace": namespace, "token": c.Token(t, namespace, name, nil)} {
+		if err := os.WriteFile(filepath.Join(dir, file), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// Token requests a token of an account. It may be bound to an object, and ends with that.
+func (c *Cluster) Token(t testing.TB, namespace, account string, bound *authenticationv1.BoundObjectReference) string {
+	t.Helper()
+	seconds := int64(3600)
+	token, err := c.Client.CoreV1().ServiceAccounts(namespace).CreateToken(t.Context(), account, &authenticationv1.TokenRequest{
+		Spec: authenticationv1.TokenRequestSpec{ExpirationSeconds: &seconds, BoundObjectRef: bound},
+	}, metav1.CreateOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return token.Status.Token
+}

@@ -1,0 +1,115 @@
+package cluster
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// Host is a computer beside the nodes, for processes of a test: a CoreDNS that is in no pod, or an Erlang node whose pod
+// is an object alone.
+type Host struct {
+	*machine
+	cluster *Cluster
+}
+
+// The network of hosts, which reach the API server and the pods of nodes through the machine of the control plane.
+const (
+	hostNetmask4 = "/10"
+	hostNetmask6 = "/64"
+	hostGateway4 = "10.191.255.254"
+	hostGateway6 = "fdee::ffff:ffff"
+)
+
+// HostAddresses returns the addresses of a host, the IPv4 one first: the part is below 64, the number below 50 000.
+func HostAddresses(part, number int) []netip.Addr {
+	return []netip.Addr{
+		netip.MustParseAddr(fmt.Sprintf("10.%d.%d.%d", 128+part, number/250, number%250+1)),
+		netip.MustParseAddr(fmt.Sprintf("fdee::%x:%x", part, number+1)),
+	}
+}
+
+// NewHost starts a host, which ends with the test, or earlier by Close.
+func (c *Cluster) NewHost(t testing.TB, name string, addresses ...netip.Addr) *Host {
+	t.Helper()
+	h := &Host{cluster: c}
+	var err error
+	if h.machine, err = newMachine(c.run, name, addresses[0].String(), c.pause); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(h.Close)
+	c.mu.Lock()
+	c.hosts = append(c.hosts, h)
+	c.cables++
+	cable := fmt.Sprintf("host-%d", c.cables)
+	c.mu.Unlock()
+	lines := []string{"link set eth0 up"}
+	for _, a := range addresses {
+		if a.Is4() {
+			lines = append(lines, "addr add "+a.String()+hostNetmask4+" dev eth0", "route add 0.0.0.0/0 via "+hostGateway4)
+		} else {
+			lines = append(lines, "addr add "+a.String()+hostNetmask6+" dev eth0 nodad", "route add ::/0 via "+hostGateway6)
+		}
+	}
+	if err := errors.Join(
+		c.plane.ip(t.Context(),
+			fmt.Sprintf("link add %s type veth peer name eth0 netns %d", cable, h.init.Process.Pid),
+			"link set "+cable+" master br0 up"),
+		h.ip(t.Context(), lines...)); err != nil {
+		t.Fatal(err)
+	}
+	return h
+}
+
+// Close ends the host, as if its power had failed: it says nothing to anybody.
+func (h *Host) Close() {
+	// Without a network first, no connection is reset.
+	_ = h.ip(context.Background(), "link set eth0 down")
+	h.stop()
+}
+
+// File has a file of the host be this, which exists on this machine.
+func (h *Host) File(t testing.TB, path, text string) {
+	t.Helper()
+	own := filepath.Join(h.dir, "files", path)
+	if err := errors.Join(os.MkdirAll(filepath.Dir(own), 0o755), os.WriteFile(own, []byte(text), 0o644)); err != nil { //nolint:gosec // all may read it
+		t.Fatal(err)
+	}
+	if _, err := h.Run(t.Context(), "mount", "--bind", own, path); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// Resolve has the host ask nameservers, by their addresses.
+func (h *Host) Resolve(t testing.TB, nameservers ...string) {
+	t.Helper()
+	h.File(t, "/etc/resolv.conf", "nameserver "+strings.Join(nameservers, "\nnameserver ")+"\n")
+}
+
+// Start starts a process on the host. Signals and its exit status are its own; what it leaves in the background ends with
+// the host only if it was started by Daemons.
+func (h *Host) Start(t testing.TB, name string, env []string, args ...string) *Process {
+	t.Helper()
+	return h.begin(t, name, env, append(h.nsenter("--mount", "--net", "--uts", "--ipc"), args...))
+}
+
+// Daemons starts a process, as erl, that leaves others in the background. Signals go to all of them.
+func (h *Host) Daemons(t testing.TB, name string, env []string, args ...string) *Process {
+	t.Helper()
+	return h.begin(t, name, env, append(h.nsenter("--mount", "--pid", "--net", "--uts", "--ipc"), args...))
+}
+
+func (h *Host) begin(t testing.TB, name string, env, args []string) *Process {
+	t.Helper()
+	p, err := h.spawn(name, env, args)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { p.Stop(0) })
+	return p
+}
