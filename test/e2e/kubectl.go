@@ -37,10 +37,3 @@ func (t *trial) shell(text string) string {
 	t.note("%s\n%s", text, out)
 	return out
 }
-
-// applyText has the API server take a manifest, as it stands: a field that it does not know is an error.
-func (t *trial) applyText(name, manifest string) {
-	file := filepath.Join(t.dir, name+".yaml")
-	t.must(os.WriteFile(file, []byte(manifest), 0o600))
-	t.kubectl("apply", "--server-side", "--validate=strict", "-f", file)
-}

@@ -7,14 +7,13 @@ need() { # FILE PACKAGE
 	[ -e "$1" ] || packages="$packages $2"
 }
 need /usr/bin/erlc erlang-base
-need /usr/lib/rabbitmq/bin/rabbitmq-server rabbitmq-server
 need /usr/bin/dig bind9-dnsutils
 need /usr/sbin/named bind9
 need /usr/bin/dnsperf dnsperf
 need /usr/bin/prometheus prometheus
 need /usr/bin/unshare util-linux
 need /usr/bin/buildah buildah
-need /usr/bin/elixirc elixir
+need /usr/bin/openssl openssl
 need /usr/bin/mmdebstrap mmdebstrap
 need /usr/bin/containerd containerd
 need /usr/sbin/runc runc

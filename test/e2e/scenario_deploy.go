@@ -24,7 +24,6 @@ func deployScenarios() []scenario {
 		{"deploy-standalone-namespaced", tryNamespaced},
 		{"deploy-stub-domain", tryStubDomain},
 		{"deploy-cluster-dns", tryClusterDNS},
-		{"deploy-clients", tryDeployedClients},
 		{"deploy-rollback", tryRollback},
 		{"deploy-container-restart", tryContainerRestart},
 		{"deploy-another-namespace", tryAnotherNamespace},

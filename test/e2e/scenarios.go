@@ -5,11 +5,8 @@ import "slices"
 // scenarios are all of them, in the order in which they are begun: those first that take long, and mostly wait.
 func scenarios() []scenario {
 	return slices.Concat(
-		rabbitScenarios(),
 		deployScenarios(),
 		imageScenarios(),
-		clientsScenarios(),
-		nameScenarios(),
 		setScenarios(),
 		portScenarios(),
 		monitoringScenarios(),
@@ -18,8 +15,6 @@ func scenarios() []scenario {
 		metricScenarios(),
 		rightsScenarios(),
 		olderScenarios(),
-		beamScenarios(),
-		inetResScenarios(),
 		digScenarios(),
 		dnssecScenarios(),
 		transferScenarios(),

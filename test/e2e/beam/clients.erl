@@ -2,13 +2,17 @@
 -module(clients).
 -export([main/0, endpoints/2]).
 
-%% main is for: erl -s clients main -extra TIMES CLIENT NAME BASENAME
-%% It says each time which nodes the client would connect to. A client that would crash does so here, too.
+%% main is for: erl -s clients main -extra TIMES CLIENT NAME BASENAME...
+%% It says for each client, each time, which nodes it would connect to. A client that would crash does so here, too.
 main() ->
-    [Times, Client, Name, Basename] = init:get_plain_arguments(),
-    [io:format("NODES ~s~n", [lists:join(" ", lists:usort(nodes(Client, Name, Basename)))])
-     || _ <- lists:seq(1, list_to_integer(Times))],
+    [Times | Questions] = init:get_plain_arguments(),
+    main(list_to_integer(Times), Questions),
     halt(0).
+
+main(_, []) -> ok;
+main(Times, [Client, Name, Basename | Rest]) ->
+    [io:format("NODES ~s~n", [lists:join(" ", lists:usort(nodes(Client, Name, Basename)))]) || _ <- lists:seq(1, Times)],
+    main(Times, Rest).
 
 %% It takes a host entry without aliases and of family inet only: a CNAME in the answer is its end.
 nodes("libcluster Kubernetes.DNS", Name, Basename) ->
@@ -77,12 +81,15 @@ addresses({error, _}) -> [].
 
 at(Basename, Addresses) -> [Basename ++ "@" ++ inet:ntoa(A) || A <- Addresses].
 
-%% What ready endpoints have under "ip" or "hostname", as libcluster's Kubernetes strategy lists them. The token is in the
-%% environment.
+%% What ready endpoints have under "ip" or "hostname", as libcluster's Kubernetes strategy lists them, with the account of
+%% the pod.
 endpoints(Url, Field) ->
     [{ok, _} = application:ensure_all_started(Application) || Application <- [inets, ssl]],
-    Headers = [{"authorization", "Bearer " ++ os:getenv("TOKEN")}],
-    {ok, {{_, 200, _}, _, Body}} = httpc:request(get, {Url, Headers}, [{ssl, [{verify, verify_none}]}], []),
+    Account = "/var/run/secrets/kubernetes.io/serviceaccount/",
+    {ok, Token} = file:read_file(Account ++ "token"),
+    Headers = [{"authorization", "Bearer " ++ binary_to_list(Token)}],
+    TLS = [{verify, verify_peer}, {cacertfile, Account ++ "ca.crt"}],
+    {ok, {{_, 200, _}, _, Body}} = httpc:request(get, {Url, Headers}, [{ssl, TLS}], []),
     Ready = re:replace(Body, "\"notReadyAddresses\":\\[[^]]*\\]", "", [global, {return, list}]),
     case re:run(Ready, "\"" ++ Field ++ "\":\"([^\"]+)\"", [global, {capture, all_but_first, list}]) of
         {match, Values} -> lists:append(Values);

@@ -3,13 +3,16 @@
 -module(cluster).
 -export([main/0, ask/0]).
 
-%% main is for: erl -s cluster main -extra KIND NAME BASENAME
-main() ->
-    [Kind, Name, Basename] = init:get_plain_arguments(),
-    poll(list_to_existing_atom(Kind), Name, Basename, []).
+%% main is for: erl -s cluster main -extra KIND NAME BASENAME...
+%% With several questions, it finds whom all of the answers have.
+main() -> poll(questions(init:get_plain_arguments()), []).
 
-poll(Kind, Name, Basename, Known) ->
-    Found = lists:usort(find(Kind, Name, Basename)) -- [node()],
+questions([]) -> [];
+questions([Kind, Name, Basename | Rest]) -> [{list_to_existing_atom(Kind), Name, Basename} | questions(Rest)].
+
+poll(Questions, Known) ->
+    [First | Others] = [lists:usort(find(Kind, Name, Basename)) || {Kind, Name, Basename} <- Questions],
+    Found = [N || N <- First, N =/= node(), lists:all(fun(Other) -> lists:member(N, Other) end, Others)],
     case Known -- Found of
         [] -> ok;
         Gone -> downs:lost(Gone), say("DROPPED", Gone), [erlang:disconnect_node(N) || N <- Gone]
@@ -18,7 +21,7 @@ poll(Kind, Name, Basename, Known) ->
     say("FOUND", Connected),
     say("NODES", nodes()),
     timer:sleep(1000),
-    poll(Kind, Name, Basename, Connected).
+    poll(Questions, Connected).
 
 say(What, Nodes) ->
     io:format("~s ~s~n", [What, lists:join(" ", lists:sort([atom_to_list(N) || N <- Nodes]))]).
@@ -43,6 +46,8 @@ find(remembered_all, Name, Basename) ->
 find(api, Url, Basename) -> [node_name(Basename, Address) || Address <- clients:endpoints(Url, "ip")];
 find(api_hostname, Url, Basename) ->
     [node_name(Basename, Hostname ++ "." ++ os:getenv("SUBDOMAIN")) || Hostname <- clients:endpoints(Url, "hostname")];
+%% As CouchDB does, which has a list.
+find(seeds, Nodes, _) -> [list_to_atom(Node) || Node <- string:lexemes(Nodes, ",")];
 %% As RabbitMQ does: addresses, and the host name of each, by the resolver that the inetrc names.
 find(host, Name, Basename) ->
     [node_name(Basename, Host) || Address <- addresses(Name), Host <- host(inet:gethostbyaddr(Address))];
@@ -62,15 +67,19 @@ host({error, _}) -> [].
 
 node_name(Basename, Host) -> list_to_atom(Basename ++ "@" ++ Host).
 
-%% ask is for: erl -s cluster ask -extra TIMES KIND TYPE NAME OPTIONS
-%% It says for each time which values came.
+%% ask is for: erl -s cluster ask -extra TIMES [KIND TYPE NAME OPTIONS]...
+%% It says for each question, each time, which values came.
 ask() ->
-    [Times, Kind, Type, Name, Options] = init:get_plain_arguments(),
+    [Times | Questions] = init:get_plain_arguments(),
+    ask(list_to_integer(Times), Questions),
+    halt(0).
+
+ask(_, []) -> ok;
+ask(Times, [Kind, Type, Name, Options | Rest]) ->
     {ok, Tokens, _} = erl_scan:string(Options ++ "."),
     {ok, Parsed} = erl_parse:parse_term(Tokens),
-    [io:format("GOT ~s~n", [lists:join(" ", ask(Kind, Name, list_to_existing_atom(Type), Parsed))])
-     || _ <- lists:seq(1, list_to_integer(Times))],
-    halt(0).
+    [io:format("GOT ~s~n", [lists:join(" ", ask(Kind, Name, list_to_existing_atom(Type), Parsed))]) || _ <- lists:seq(1, Times)],
+    ask(Times, Rest).
 
 ask("lookup", Name, Type, Options) -> [text(V) || V <- inet_res:lookup(Name, in, Type, Options)];
 ask("getbyname", Name, Type, _) -> [text(V) || V <- getbyname(Name, Type)].

@@ -4,6 +4,8 @@ import (
 	"context"
 	"crypto/sha256"
 	"fmt"
+	"io/fs"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
@@ -31,6 +33,30 @@ func Debian(ctx context.Context, run Run, dir, tag string, packages ...string) (
 		}
 		s := &Store{Run: run, Dir: dir}
 		if err := s.FromRoot(ctx, root, tag, "--env", "PATH=/usr/sbin:/usr/bin:/sbin:/bin"); err != nil {
+			return err
+		}
+		return s.Archive(ctx, tag, to)
+	})
+}
+
+// Layer returns an archive with an image that has files on top of those of another archive's image. Settings are options of
+// buildah config.
+func Layer(ctx context.Context, run Run, dir, base, files, tag string, settings ...string) (string, error) {
+	sum := sha256.New()
+	fmt.Fprintln(sum, base, tag, settings)
+	if err := filepath.WalkDir(files, func(path string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
+		}
+		text, err := os.ReadFile(path) //nolint:gosec // nobody else writes there
+		fmt.Fprintf(sum, "%s %d\n%s", d.Name(), len(text), text)
+		return err
+	}); err != nil {
+		return "", err
+	}
+	return Cached(fmt.Sprintf("image-%x.tar", sum.Sum(nil)[:8]), func(to string) error {
+		s := &Store{Run: run, Dir: dir}
+		if err := s.From(ctx, "docker-archive:"+base, files, tag, settings...); err != nil {
 			return err
 		}
 		return s.Archive(ctx, tag, to)

@@ -56,7 +56,12 @@ func (s *Store) Make(ctx context.Context, checkout, tag string, variables ...str
 // FromRoot makes an image of a root file system, which is a directory or a tar file. Settings are options of buildah
 // config.
 func (s *Store) FromRoot(ctx context.Context, root, tag string, settings ...string) error {
-	working, err := s.Buildah(ctx, "from", "scratch")
+	return s.From(ctx, "scratch", root, tag, settings...)
+}
+
+// From does the same on top of another image.
+func (s *Store) From(ctx context.Context, base, root, tag string, settings ...string) error {
+	working, err := s.Buildah(ctx, "from", "--quiet", base)
 	if err != nil {
 		return err
 	}

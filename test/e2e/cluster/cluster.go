@@ -26,8 +26,9 @@ import (
 
 // Options say how a cluster is to be.
 type Options struct {
-	Nodes  int      // how many; without any, pods are objects alone, see Pod
-	Images []string // that all nodes have from the start, of those that this package makes
+	Nodes     int      // how many; without any, pods are objects alone, see CreatePod
+	Images    []string // that all nodes have from the start, of those that this package makes
+	IPv6First bool     // a pod's first address is IPv6, not IPv4. Services of one family are IPv4 all the same.
 }
 
 // Cluster is one that runs.
@@ -134,14 +135,16 @@ func (c *Cluster) connect() error {
 
 // TryKubectl runs kubectl with the administrator's rights, and returns what it prints.
 func (c *Cluster) TryKubectl(ctx context.Context, args ...string) (string, error) {
-	all := append(c.plane.nsenter("--net"), c.binary, "kubectl", "--kubeconfig", c.kubeconfig("admin"),
-		"--cache-dir", filepath.Join(c.run.dir, "kubectl"))
-	all = append(all, args...)
+	all := slices.Concat(c.plane.nsenter("--net"), c.kubectl(), args)
 	out, err := output(exec.CommandContext(ctx, all[0], all[1:]...)) //nolint:gosec // what to run is ours
 	if err != nil {
 		err = fmt.Errorf("kubectl %s: %w: %s", strings.Join(args, " "), err, out)
 	}
 	return out, err
+}
+
+func (c *Cluster) kubectl() []string {
+	return []string{c.binary, "kubectl", "--kubeconfig", c.kubeconfig("admin"), "--cache-dir", filepath.Join(c.run.dir, "kubectl")}
 }
 
 // Kubectl does the same for a test that cannot go on without.

@@ -3,11 +3,11 @@ package cluster
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strconv"
-	"testing"
 
 	"golang.org/x/sync/errgroup"
 
@@ -73,19 +73,25 @@ func stock(ctx context.Context, store *build.Store, to string) (string, error) {
 		store.Archive(ctx, Stock, to))
 }
 
-// beam has Erlang, and a shell.
+// beam has Erlang, Elixir and RabbitMQ, the modules of test/e2e/beam, and what starts an application with them.
 func beam(ctx context.Context, store *build.Store, _ string) (string, error) {
-	return build.Debian(ctx, output, store.Dir, BEAM, "erlang-base")
-}
-
-// Modules compiles Erlang modules, and of test/e2e/beam, and returns the directory with the result.
-func Modules(t testing.TB, sources ...string) string {
-	t.Helper()
-	dir := t.TempDir()
-	cmd := exec.CommandContext(t.Context(), "erlc", append([]string{"-o", dir}, sources...)...) //nolint:gosec // sources are ours
-	cmd.Dir = filepath.Join(root, "beam")
-	if out, err := output(cmd); err != nil {
-		t.Fatalf("erlc: %v: %s", err, out)
+	base, err := build.Debian(ctx, output, store.Dir, "localhost/erlang:e2e", "elixir", "rabbitmq-server")
+	if err != nil {
+		return "", err
 	}
-	return dir
+	files := filepath.Join(store.Dir, "files")
+	app := filepath.Join(files, "app")
+	if err := build.CopySource(app, filepath.Join(root, "beam")); err != nil {
+		return "", err
+	}
+	sources, err := filepath.Glob(filepath.Join(root, "beam", "*.erl"))
+	if err != nil {
+		return "", err
+	}
+	args := append([]string{"+deterministic", "-o", app}, sources...)
+	if out, err := output(exec.CommandContext(ctx, "erlc", args...)); err != nil {
+		return "", fmt.Errorf("erlc: %w: %s", err, out)
+	}
+	return build.Layer(ctx, output, store.Dir, base, files, BEAM, "--entrypoint", `["/app/start.sh"]`,
+		"--env", "PATH=/usr/lib/rabbitmq/bin:/usr/sbin:/usr/bin:/sbin:/bin") // Debian's own tools change the user
 }

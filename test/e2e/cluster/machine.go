@@ -53,6 +53,8 @@ mount -t proc proc /proc
 hostname "$NAME"
 ip link set lo up
 echo 1 >/proc/sys/net/ipv4/ip_forward
+echo 1 >/proc/sys/net/ipv6/conf/all/forwarding
+echo 0 >/proc/sys/net/ipv6/conf/default/accept_dad # addresses are there at once
 for file in $TUNABLES; do mount --bind "$DIR/sys/$file" "/proc/sys/$file"; done
 for each in $CGROUPS; do echo 0 >"$each/cgroup.procs"; done
 exec unshare --cgroup sh -euc '

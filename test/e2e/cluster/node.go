@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -25,7 +26,7 @@ const pauseImage = "localhost/pause:e2e"
 // The bridge plugin would let pods of a node answer each other beside netfilter, and so beside kube-proxy, if the kernel
 // does not hand it what bridges carry. With ptp, all is routed.
 const networkConfig = `{"cniVersion": "1.0.0", "name": "pods", "plugins": [
-	{"type": "ptp", "ipam": {"type": "host-local", "ranges": [[{"subnet": "%s"}]], "routes": [{"dst": "0.0.0.0/0"}]}}
+	{"type": "ptp", "ipam": {"type": "host-local", "ranges": [[{"subnet": "%s"}], [{"subnet": "%s"}]], "routes": [{"dst": "0.0.0.0/0"}, {"dst": "::/0"}]}}
 ]}
 `
 
@@ -81,13 +82,18 @@ func (c *Cluster) startNode(ctx context.Context, number int) error {
 	if err := c.plane.ip(ctx,
 		fmt.Sprintf("link add %s type veth peer name eth0 netns %d", name, n.init.Process.Pid),
 		"link set "+name+" master br0 up",
-		"route add "+podSubnet(number)+" via "+address+" dev br0 onlink"); err != nil {
+		"route add "+podSubnet(number)+" via "+address+" dev br0 onlink",
+		"route add "+podSubnet6(number)+" via "+inet6(address)+" dev br0 onlink"); err != nil {
 		return err
 	}
-	lines := []string{"addr add " + address + machineNetmask + " dev eth0", "link set eth0 up", "route add default via " + planeAddress}
+	lines := []string{
+		"addr add " + address + machineNetmask + " dev eth0", "addr add " + inet6(address) + "/64 dev eth0", "link set eth0 up",
+		"route add default via " + planeAddress, "route add default via " + inet6(planeAddress),
+	}
 	for other := 1; other <= c.options.Nodes; other++ {
 		if other != number {
-			lines = append(lines, "route add "+podSubnet(other)+" via "+nodeAddress(other))
+			lines = append(lines, "route add "+podSubnet(other)+" via "+nodeAddress(other),
+				"route add "+podSubnet6(other)+" via "+inet6(nodeAddress(other)))
 		}
 	}
 	if err := n.ip(ctx, lines...); err != nil {
@@ -95,12 +101,12 @@ func (c *Cluster) startNode(ctx context.Context, number int) error {
 	}
 	if err := errors.Join(
 		os.MkdirAll(n.file("cni"), 0o755),
-		n.write("cni/10-pods.conflist", networkConfig, podSubnet(number)),
+		n.write("cni/10-pods.conflist", networkConfig, podSubnet(number), podSubnet6(number)),
 		n.write("containerd.toml", containerdConfig, n.file("cni")),
 		n.write("kubelet.yaml", kubeletConfig, c.pki.Dir(), name, n.file("resolv.conf")),
 		n.write("kube-proxy.yaml", proxyConfig, c.kubeconfig("proxy")),
 		n.write("resolv.conf", "nameserver "+planeAddress+"\n"),
-		c.pki.Server("kubelet-"+name, "system:node:"+name, address),
+		c.pki.Server("kubelet-"+name, "system:node:"+name, address, inet6(address)),
 		c.user(name, "system:node:"+name, "system:nodes"),
 		n.start("containerd", "containerd", "--config="+n.file("containerd.toml")),
 		n.start("kube-proxy", c.binary, "kube-proxy", "--config="+n.file("kube-proxy.yaml")),
@@ -114,7 +120,11 @@ func (c *Cluster) startNode(ctx context.Context, number int) error {
 	}); err != nil {
 		return err
 	}
-	return n.start("kubelet", c.binary, "kubelet", "--config="+n.file("kubelet.yaml"), "--kubeconfig="+c.kubeconfig(name), "--node-ip="+address, "--v=2")
+	addresses := address + "," + inet6(address)
+	if c.options.IPv6First {
+		addresses = inet6(address) + "," + address
+	}
+	return n.start("kubelet", c.binary, "kubelet", "--config="+n.file("kubelet.yaml"), "--kubeconfig="+c.kubeconfig(name), "--node-ip="+addresses, "--v=2")
 }
 
 func (n *Node) file(name string) string { return filepath.Join(n.dir, name) }
@@ -125,6 +135,18 @@ func (n *Node) write(name, format string, args ...any) error {
 
 // Name is the node's name.
 func (n *Node) Name() string { return n.name }
+
+// Shell runs a script on the node, where kubectl is the command that is in $KUBECTL, too.
+func (n *Node) Shell(ctx context.Context, script string) (string, error) {
+	const prelude = `kubectl() { $KUBECTL "$@"; }; `
+	return n.Run(ctx, "env", "KUBECTL="+strings.Join(n.cluster.kubectl(), " "), "sh", "-euc", prelude+script)
+}
+
+// Tag gives an image another name.
+func (n *Node) Tag(ctx context.Context, image, name string) error {
+	_, err := n.Run(ctx, "ctr", "--namespace", "k8s.io", "images", "tag", "--force", image, name)
+	return err
+}
 
 // load imports an image.
 func (n *Node) load(ctx context.Context, archive string) error {

@@ -6,20 +6,21 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
-// The addresses of a cluster. Machines are in one network, and pods in one that each node has.
+// The addresses of a cluster, which has both families. Machines are in one network, and pods in one that each node has.
 const (
 	planeAddress     = "10.250.0.1"
 	apiAddress       = planeAddress + ":6443"
 	etcdAddress      = "127.0.0.1:2379"
 	etcdPeerAddress  = "127.0.0.1:2380"
-	serviceNetwork   = "10.96.0.0/16"
+	serviceNetwork   = "10.96.0.0/16,fd96::/112"
 	apiClusterIP     = "10.96.0.1"
-	podNetwork       = "10.244.0.0/16"
+	podNetwork       = "10.244.0.0/16,fd00:44::/48"
 	machineNetmask   = "/24"
 	clusterDNSDomain = "cluster.local"
 )
@@ -29,6 +30,10 @@ const ClusterDNS = "10.96.0.10"
 
 func nodeAddress(n int) string { return fmt.Sprintf("10.250.0.%d", 10+n) }
 func podSubnet(n int) string   { return fmt.Sprintf("10.244.%d.0/24", n) }
+func podSubnet6(n int) string  { return fmt.Sprintf("fd00:44:0:%d::/64", n) }
+
+// inet6 is the IPv6 address of a machine.
+func inet6(address string) string { return "fd50::" + address[strings.LastIndex(address, ".")+1:] }
 
 // startPlane starts the control plane: a machine, to whose bridge the nodes are connected.
 func (c *Cluster) startPlane(ctx context.Context) error {
@@ -41,12 +46,13 @@ func (c *Cluster) startPlane(ctx context.Context) error {
 		"addr add "+planeAddress+machineNetmask+" dev br0",
 		"addr add "+hostGateway4+hostNetmask4+" dev br0",
 		"addr add "+hostGateway6+hostNetmask6+" dev br0 nodad",
+		"addr add "+inet6(planeAddress)+"/64 dev br0",
 		"link set br0 up"); err != nil {
 		return err
 	}
 	p := c.pki
 	if err := errors.Join(
-		p.Server("apiserver", "kube-apiserver", planeAddress, apiClusterIP, "127.0.0.1"),
+		p.Server("apiserver", "kube-apiserver", planeAddress, apiClusterIP, "127.0.0.1", "kubernetes.default.svc"),
 		p.Client("apiserver-kubelet", "kube-apiserver-kubelet", "system:masters"),
 		c.user("admin", "admin", "system:masters"),
 		c.user("controller-manager", "system:kube-controller-manager"),

@@ -39,6 +39,7 @@ func TestNode(t *testing.T) {
 	t.Run("NeverSilent", b.neverSilent)
 	t.Run("EndsAreAnnounced", b.endsAreAnnounced)
 	t.Run("Killed", b.killed)
+	t.Run("Clients", b.clients)
 }
 
 // overlay writes a kustomization on top of ours, as users would. In its text, DEPLOY is the way to our directory.
@@ -74,8 +75,6 @@ images: [{name: image.invalid/longnames/coredns, newName: `+name+`, newTag: `+ta
 
 	b.Kubectl(t, "create", "namespace", "prod")
 	b.Kubectl(t, "label", "namespace", "prod", "beam=true")
-	dir := cluster.Modules(t, "cluster.erl", "downs.erl", "clients.erl")
-	b.Kubectl(t, "-n", "prod", "create", "configmap", "beam", "--from-file="+dir)
 	b.Kubectl(t, "create", "--validate=strict", "-f", "testdata/shop.yaml")
 	for _, what := range [][]string{{"kube-system", "deployment/coredns"}, {"longnames", "deployment/longnames"}, {"prod", "statefulset/shop"}} {
 		b.rolledOut(t, what[0], what[1])
@@ -249,27 +248,7 @@ func (b bed) beam(t *testing.T) {
 // meshed waits until each of n nodes has found all others by itself, and is connected to these.
 func (b bed) meshed(t *testing.T, n int) {
 	t.Helper()
-	cluster.Eventually(t, patience, fmt.Sprintf("%d nodes are connected", n), func() error {
-		pods := b.pods(t, "prod", "app=shop")
-		if len(pods) != n {
-			return fmt.Errorf("got %d pods, want %d", len(pods), n)
-		}
-		all := longnames(pods)
-		for _, pod := range pods {
-			said, err := b.Client.CoreV1().Pods("prod").GetLogs(pod.Name, &corev1.PodLogOptions{}).DoRaw(t.Context())
-			if err != nil {
-				return err
-			}
-			others := slices.DeleteFunc(slices.Clone(all), func(name string) bool { return name == "shop@"+pod.Status.PodIP })
-			for _, what := range []string{"FOUND", "NODES"} {
-				got := lastLine(string(said), what+" ")
-				if slices.Sort(got); !slices.Equal(got, others) {
-					return fmt.Errorf("%s of %s: got %q, want %q", what, pod.Name, got, others)
-				}
-			}
-		}
-		return nil
-	})
+	(&place{bed: b, t: t, namespace: "prod"}).mesh("shop", "ip", "", n)
 }
 
 // lastLine returns the words of the last line with a prefix.

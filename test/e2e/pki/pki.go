@@ -52,15 +52,19 @@ func (a *Authority) Dir() string { return a.dir }
 // Path returns the path of a file.
 func (a *Authority) Path(name string) string { return filepath.Join(a.dir, name) }
 
-// Server makes a certificate for a server that listens on addresses.
-func (a *Authority) Server(name, commonName string, addresses ...string) error {
+// Server makes a certificate for a server that has these addresses and names.
+func (a *Authority) Server(name, commonName string, hosts ...string) error {
 	c := &x509.Certificate{
 		Subject:     pkix.Name{CommonName: commonName},
 		KeyUsage:    x509.KeyUsageDigitalSignature,
 		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
 	}
-	for _, address := range addresses {
-		c.IPAddresses = append(c.IPAddresses, net.ParseIP(address))
+	for _, host := range hosts {
+		if ip := net.ParseIP(host); ip != nil {
+			c.IPAddresses = append(c.IPAddresses, ip)
+		} else {
+			c.DNSNames = append(c.DNSNames, host)
+		}
 	}
 	return a.certificate(name, c)
 }

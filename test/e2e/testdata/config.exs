@@ -1,16 +1,8 @@
-# Says what a config file has an app ask for, and the resolver by which it does. A resolver that does not exist is an
-# error. For: elixir -pa MODULES config.exs FILE ENVIRONMENT
-[file, environment] = System.argv()
+# Says what config files have an app ask for, and the resolver by which it does. A resolver that does not exist is an
+# error. For: elixir -pa MODULES config.exs ENVIRONMENT FILE...
+[environment | files] = System.argv()
 
-topics =
-  for {app, settings} <- Config.Reader.read!(file, env: String.to_atom(environment)) do
-    case {app, settings} do
-      {:libcluster, topologies: [{_name, topology}]} -> topology[:config]
-      {_app, settings} -> settings
-    end
-  end
-
-for topic <- topics do
+asked = fn topic ->
   names = for key <- [:service, :namespace, :query, :dns_name, :dns_cluster_query], name = topic[key], do: name
 
   resolvers =
@@ -21,5 +13,17 @@ for topic <- topics do
       "#{inspect(module)}.#{function}/#{arity}"
     end
 
-  IO.puts(Enum.join(names ++ resolvers, " "))
+  names ++ resolvers
+end
+
+for file <- files do
+  all =
+    for {app, settings} <- Config.Reader.read!(file, env: String.to_atom(environment)) do
+      case {app, settings} do
+        {:libcluster, topologies: [{_name, topology}]} -> asked.(topology[:config])
+        {_app, settings} -> asked.(settings)
+      end
+    end
+
+  IO.puts(Enum.join([file, environment | List.flatten(all)], " "))
 end

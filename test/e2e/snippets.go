@@ -1,17 +1,10 @@
 package main
 
 import (
-	"fmt"
 	"os"
 	"path/filepath"
 	"regexp"
 	"strings"
-)
-
-// The pages whose snippets are tried.
-const (
-	clientsPage   = "../../docs/clients.md"
-	migratingPage = "../../docs/migrating-from-libcluster.md"
 )
 
 // snippet is a block of code on a page.
@@ -67,26 +60,3 @@ var prod = regexp.MustCompile(`\bprod\b`)
 
 // inNamespace writes a namespace instead of prod, which is that of the pages.
 func inNamespace(text, namespace string) string { return prod.ReplaceAllString(text, namespace) }
-
-var longnamesLine = regexp.MustCompile(`(?m)^ +longnames .*\{$`)
-
-// serveBlocks starts CoreDNS with server blocks from the pages. What is added is where it listens, and its account.
-func (t *trial) serveBlocks(blocks ...string) {
-	var out strings.Builder
-	for _, block := range blocks {
-		keys, rest, _ := strings.Cut(block, "\n")
-		rest = longnamesLine.ReplaceAllString(rest, "${0}\nservice_account "+t.server.account)
-		fmt.Fprintf(&out, "%s\nbind %s %s\nerrors\nlog\n%s", keys, t.server.v4, t.server.v6, rest)
-	}
-	t.server.serve("}\n" + strings.TrimSuffix(out.String(), "}\n"))
-}
-
-// withMode is what a page's block becomes where the page says that the mode is to be changed.
-func withMode(block, mode string) string {
-	block = regexp.MustCompile(`(?m)^ +(mode|cluster_domain) .*\n`).ReplaceAllString(block, "")
-	options := "\nmode " + mode
-	if mode != "ip" {
-		options += "\ncluster_domain " + clientsDomain
-	}
-	return longnamesLine.ReplaceAllString(block, "${0}"+options)
-}

@@ -1,0 +1,100 @@
+package node
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+)
+
+// askedFor is what the configuration on the pages has an app ask for, and by which function, by section.
+var askedFor = map[string]string{
+	"Kubernetes.DNSSRV": "shop prod Shop.Peers.srv/1",
+	"Kubernetes.DNS":    "shop.prod.svc.erl.internal. Shop.Peers.a/1",
+	"DNSPoll":           "shop.prod.svc.erl.internal. Shop.Peers.addresses/1",
+	"dns_cluster":       "shop.prod.svc.erl.internal.",
+	"peerage":           "shop.prod.svc.erl.internal",
+	"Others":            "caravan.erl.internal",
+	// of docs/migrating-from-libcluster.md
+	"Which strategy next": "shop prod Shop.Peers.srv/1",
+}
+
+// evaluate compiles the modules of a page, parses all that is Elixir, and evaluates each config/runtime.exs: in production,
+// and in tests without any variable.
+const evaluate = `export HOME=/tmp LC_ALL=C.UTF-8; cd /etc/erlang
+elixir -e 'for file <- Path.wildcard("*-*.ex*"), do: Code.string_to_quoted!(File.read!(file))'
+for page in 0 1; do
+	mkdir -p /tmp/$page
+	elixirc --warnings-as-errors -o /tmp/$page $page-*.module.ex
+	POD_NAMESPACE=prod DNS_CLUSTER_QUERY=shop.prod.svc.erl.internal. elixir -pa /tmp/$page config.exs prod $page-*.runtime.exs
+	elixir -pa /tmp/$page config.exs test $page-*.runtime.exs
+done
+`
+
+// elixir evaluates what the pages print for config/runtime.exs as Elixir does: in production it has to say who is asked
+// for, and name resolvers that the pages' modules have; in tests, nothing.
+func (p *place) elixir() {
+	dir := p.t.TempDir()
+	script, err := os.ReadFile("../testdata/config.exs")
+	p.must(err)
+	p.write(filepath.Join(dir, "config.exs"), string(script))
+	var want []string
+	tried := make(map[string]bool)
+	for i, page := range []string{clientsPage, migratingPage} {
+		for j, s := range snippets(p.t, page) {
+			name := fmt.Sprintf("%d-%02d.", i, j)
+			switch {
+			case s.language != "elixir":
+				continue
+			case strings.HasPrefix(s.text, "# config/runtime.exs\n"):
+				name += "runtime.exs"
+				tried[s.section] = true
+				want = append(want, name+" prod "+askedFor[s.section], name+" test")
+				s.text = "import Config\n" + s.text
+			case strings.Contains(s.text, "\ndefmodule "):
+				name += "module.ex"
+			default:
+				name += "ex"
+			}
+			p.write(filepath.Join(dir, name), s.text)
+		}
+	}
+	for section := range askedFor {
+		if !tried[section] {
+			p.t.Errorf("section %q has no config/runtime.exs", section)
+		}
+	}
+	p.kubectl("create", "configmap", "erlang", "--from-file="+dir)
+	var got []string
+	for line := range strings.Lines(p.in(p.tools(), "sh", "-euc", evaluate)) {
+		if strings.Contains(line, ".runtime.exs ") { // not how long it takes to compile
+			got = append(got, strings.TrimSpace(line))
+		}
+	}
+	p.should(same("what is asked for", got, want))
+}
+
+// toolsManifest is a pod to ask from, which is no member.
+const toolsManifest = `apiVersion: apps/v1
+kind: Deployment
+metadata: {name: tools, namespace: NAMESPACE}
+spec:
+  selector: {matchLabels: {app: tools}}
+  template:
+    metadata: {labels: {app: tools}}
+    spec:
+      terminationGracePeriodSeconds: 1
+      containers:
+      - name: tools
+        image: shop:1
+        volumeMounts: [{name: erlang, mountPath: /etc/erlang}]
+      volumes: [{name: erlang, configMap: {name: erlang}}]
+`
+
+// tools starts it.
+func (p *place) tools() string {
+	p.t.Helper()
+	p.apply(strings.ReplaceAll(toolsManifest, "NAMESPACE", p.namespace))
+	p.rolledOut(p.t, p.namespace, "deployment/tools")
+	return "deployment/tools"
+}
