@@ -242,8 +242,9 @@ func TestHelmValuesMakeThePodsOfTheOverlay(t *testing.T) {
 				Spec struct {
 					SecurityContext object
 					Containers      []struct {
-						Image        string
-						VolumeMounts []object
+						Image           string
+						SecurityContext object
+						VolumeMounts    []object
 					}
 					Volumes []object
 				}
@@ -259,6 +260,7 @@ func TestHelmValuesMakeThePodsOfTheOverlay(t *testing.T) {
 		got, want any
 	}{
 		{"image", values.Image.Repository + ":" + values.Image.Tag, spec.Containers[0].Image},
+		{"group", values.SecurityContext["runAsGroup"], spec.Containers[0].SecurityContext["runAsGroup"]},
 		{"sysctls", values.PodSecurityContext["sysctls"], spec.SecurityContext["sysctls"]},
 		{"volumes", values.ExtraVolumes, spec.Volumes},
 		{"volume mounts", values.ExtraVolumeMounts, spec.Containers[0].VolumeMounts},

@@ -19,6 +19,7 @@ need /usr/bin/containerd containerd
 need /usr/sbin/runc runc
 need /usr/lib/cni/ptp containernetworking-plugins
 need /usr/sbin/nft nftables
+need /usr/sbin/iptables-restore iptables
 command -v ip >/dev/null || packages="$packages iproute2"
 [ -n "$packages" ] || exit 0
 

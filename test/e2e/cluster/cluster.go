@@ -88,7 +88,7 @@ func (c *Cluster) start(ctx context.Context) error {
 	var archives []string
 	if c.options.Nodes > 0 {
 		g.Go(func() (err error) {
-			archives, err = c.archives(starting, append([]string{pauseImage}, c.options.Images...))
+			archives, err = c.archives(starting, append([]string{Pause}, c.options.Images...))
 			return err
 		})
 	}

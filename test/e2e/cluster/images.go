@@ -28,7 +28,7 @@ var checkout = filepath.Join(root, "..", "..")
 // archives makes images.
 func (c *Cluster) archives(ctx context.Context, images []string) ([]string, error) {
 	makers := map[string]func(ctx context.Context, store *build.Store, to string) (string, error){
-		pauseImage: c.pauseArchive, CoreDNS: ours, Stock: stock, BEAM: beam,
+		Pause: c.pauseArchive, CoreDNS: ours, Stock: stock, BEAM: beam,
 	}
 	out := make([]string, len(images))
 	g, ctx := errgroup.WithContext(ctx)
@@ -52,8 +52,8 @@ func (c *Cluster) pauseArchive(ctx context.Context, store *build.Store, to strin
 	return to, errors.Join(
 		os.MkdirAll(files, 0o755),
 		build.CopyFile(filepath.Join(files, "pause"), c.pause),
-		store.FromRoot(ctx, files, pauseImage, "--entrypoint", `["/pause"]`, "--user", "65535:65535"),
-		store.Archive(ctx, pauseImage, to))
+		store.FromRoot(ctx, files, Pause, "--entrypoint", `["/pause"]`, "--user", "65535:65535"),
+		store.Archive(ctx, Pause, to))
 }
 
 // ours is what `make image` builds.

@@ -166,12 +166,17 @@ func (m *machine) Listen(network, address string) (l net.Listener, err error) {
 	return l, err
 }
 
-// there has a thread do something in the machine's network. The thread ends with it.
+// there has a thread do something in the machine's network.
 func (m *machine) there(do func() error) error {
+	return there(fmt.Sprintf("/proc/%d/ns/net", m.init.Process.Pid), do)
+}
+
+// there has a thread do something in a network. The thread ends with it.
+func there(network string, do func() error) error {
 	result := make(chan error)
 	go func() {
 		runtime.LockOSThread()
-		f, err := os.Open(fmt.Sprintf("/proc/%d/ns/net", m.init.Process.Pid))
+		f, err := os.Open(network)
 		if err == nil {
 			defer f.Close()
 			err = unix.Setns(int(f.Fd()), unix.CLONE_NEWNET)

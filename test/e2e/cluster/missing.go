@@ -12,7 +12,7 @@ import (
 var controllers = []string{"cpu", "cpuacct", "cpuset", "memory", "devices", "freezer", "pids"}
 
 // commands come with the Debian packages that packages.sh installs.
-var commands = []string{"containerd", "ctr", "runc", "nft", "ip", "nsenter", "unshare", "mount", "buildah", "mmdebstrap", "/usr/lib/cni/ptp", "/usr/lib/cni/host-local"}
+var commands = []string{"containerd", "ctr", "runc", "nft", "iptables-restore", "ip", "nsenter", "unshare", "mount", "buildah", "mmdebstrap", "/usr/lib/cni/ptp", "/usr/lib/cni/host-local"}
 
 // missing tells what this machine lacks to run a cluster.
 func missing() error {

@@ -20,8 +20,8 @@ type Node struct {
 	cluster *Cluster
 }
 
-// pauseImage is what the sandboxes of pods run.
-const pauseImage = "localhost/pause:e2e"
+// Pause is what the sandboxes of pods run.
+const Pause = "localhost/pause:e2e"
 
 // The bridge plugin would let pods of a node answer each other beside netfilter, and so beside kube-proxy, if the kernel
 // does not hand it what bridges carry. With ptp, all is routed.
@@ -33,7 +33,7 @@ const networkConfig = `{"cniVersion": "1.0.0", "name": "pods", "plugins": [
 // Without CAP_SYS_RESOURCE, nobody can lower oom_score_adj, and runc would not start anything.
 const containerdConfig = `version = 2
 [plugins."io.containerd.grpc.v1.cri"]
-sandbox_image = "` + pauseImage + `"
+sandbox_image = "` + Pause + `"
 restrict_oom_score_adj = true
 [plugins."io.containerd.grpc.v1.cri".cni]
 bin_dir = "/usr/lib/cni"
@@ -110,6 +110,7 @@ func (c *Cluster) startNode(ctx context.Context, number int) error {
 		c.user(name, "system:node:"+name, "system:nodes"),
 		n.start("containerd", "containerd", "--config="+n.file("containerd.toml")),
 		n.start("kube-proxy", c.binary, "kube-proxy", "--config="+n.file("kube-proxy.yaml")),
+		n.startPolicies(ctx),
 	); err != nil {
 		return err
 	}

@@ -57,7 +57,8 @@ func (c *Cluster) startPlane(ctx context.Context) error {
 		c.user("admin", "admin", "system:masters"),
 		c.user("controller-manager", "system:kube-controller-manager"),
 		c.user("scheduler", "system:kube-scheduler"),
-		c.user("proxy", "system:kube-proxy")); err != nil {
+		c.user("proxy", "system:kube-proxy"),
+		c.user("policies", "kube-network-policies", "system:masters")); err != nil {
 		return err
 	}
 	if err := c.connect(); err != nil {

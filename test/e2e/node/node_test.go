@@ -40,6 +40,11 @@ func TestNode(t *testing.T) {
 	t.Run("EndsAreAnnounced", b.endsAreAnnounced)
 	t.Run("Killed", b.killed)
 	t.Run("Clients", b.clients)
+	t.Run("Policies", b.policies)
+	t.Run("NodeLocalDNS", b.nodeLocalDNS)
+	t.Run("Rollback", b.rollback)
+	t.Run("APIServerAway", b.apiServerAway)
+	t.Run("ClusterDNS", b.clusterDNS)
 }
 
 // overlay writes a kustomization on top of ours, as users would. In its text, DEPLOY is the way to our directory.
@@ -63,18 +68,22 @@ func overlay(t *testing.T, text string) string {
 func (b bed) deploy(t *testing.T) {
 	t.Helper()
 	begin := time.Now()
-	name, tag, _ := strings.Cut(cluster.CoreDNS, ":")
-	b.Kubectl(t, "create", "--validate=strict", "-f", "../testdata/kubeadm.yaml")
-	b.Kubectl(t, "apply", "--server-side", "--validate=strict", "-k", overlay(t, `resources: [DEPLOY/overlays/standalone]
-components: [DEPLOY/components/fixed-address]
-images: [{name: image.invalid/longnames/coredns, newName: `+name+`, newTag: `+tag+`}]
-`))
-	b.Kubectl(t, "apply", "--server-side", "--force-conflicts", "-k", "../../../deploy/overlays/stub-domain/coredns")
+	b.Kubectl(t, "create", "--validate=strict", "-f", "../testdata/kubeadm.yaml", "-f", "../testdata/servicemonitor.yaml")
+	b.Kubectl(t, "wait", "--for=condition=Established", "--timeout="+patience.String(), "crd/servicemonitors.monitoring.coreos.com")
+	newRepository(t).apply(t, b)
+	b.letNodesAsk(t)
+	b.Kubectl(t, "create", "namespace", "prod")
+	b.Shell(t, checkout, codeBlocks(t, deployPage, "Standalone", "sh")[1])
+	stubDomain := codeBlocks(t, deployPage, "Stub domain", "sh")
+	if got := b.Shell(t, checkout, stubDomain[0]); !strings.HasPrefix(got, ".:53 {") {
+		t.Errorf("got %q, want the Corefile of the cluster's DNS", got)
+	}
+	if diff := b.Shell(t, checkout, strings.Replace(stubDomain[1], "kubectl diff", "! kubectl diff", 1)); !strings.Contains(diff, "forward . 10.96.0.15") {
+		t.Errorf("kubectl diff: got %s, want the stub domain", diff)
+	}
 	// Pods that have just started may have the Corefile before, and would take their time to see the new one.
 	b.Kubectl(t, "-n", "kube-system", "rollout", "restart", "deployment/coredns")
 
-	b.Kubectl(t, "create", "namespace", "prod")
-	b.Kubectl(t, "label", "namespace", "prod", "beam=true")
 	b.Kubectl(t, "create", "--validate=strict", "-f", "testdata/shop.yaml")
 	for _, what := range [][]string{{"kube-system", "deployment/coredns"}, {"longnames", "deployment/longnames"}, {"prod", "statefulset/shop"}} {
 		b.rolledOut(t, what[0], what[1])
@@ -113,15 +122,9 @@ func (b bed) onNode(t *testing.T, pod corev1.Pod, script string) (string, error)
 }
 
 // ask asks a server from a node for texts.
-func ask(t *testing.T, from *cluster.Node, network, server string) ([]string, error) {
+func ask(t *testing.T, from dialer, network, server string) ([]string, error) {
 	t.Helper()
-	raw, err := from.Dial(t.Context(), network, server)
-	if err != nil {
-		return nil, err
-	}
-	conn := &dns.Conn{Conn: raw}
-	defer conn.Close()
-	answer, _, err := new(dns.Client).ExchangeWithConn(new(dns.Msg).SetQuestion(clusterName+".", dns.TypeTXT), conn)
+	answer, err := query(t, from, network, server, clusterName, "TXT")
 	if err != nil {
 		return nil, err
 	}
@@ -136,7 +139,7 @@ func ask(t *testing.T, from *cluster.Node, network, server string) ([]string, er
 }
 
 // answers waits until a server answers with all nodes of the cluster.
-func (b bed) answers(t *testing.T, from *cluster.Node, network, server string) {
+func (b bed) answers(t *testing.T, from dialer, network, server string) {
 	t.Helper()
 	cluster.Eventually(t, patience, server+" knows all nodes", func() error {
 		got, err := ask(t, from, network, server)
@@ -164,20 +167,20 @@ func (b bed) standalone(t *testing.T) {
 		t.Fatalf("got %d pods, want one on each of two nodes", len(pods))
 	}
 	for _, pod := range pods {
-		status := b.mustOnNode(t, pod, `cat "/proc/$pid/status"`)
-		for _, want := range []string{"Uid:\t65532\t65532\t65532\t65532", "CapPrm:\t0000000000000000", "CapBnd:\t0000000000000000", "NoNewPrivs:\t1", "Seccomp:\t2"} {
-			if !strings.Contains(status, want+"\n") {
-				t.Errorf("%s: /proc/PID/status lacks %q:\n%s", pod.Name, want, status)
-			}
-		}
-		if mounts := b.mustOnNode(t, pod, `cat "/proc/$pid/mounts"`); !strings.HasPrefix(mounts, "overlay / overlay ro,") {
-			t.Errorf("%s: the root is not read-only: %s", pod.Name, mounts)
-		}
+		b.restricted(t, pod, "CapBnd:\t0000000000000000", "Seccomp:\t2")
+		b.snapshots(t, pod)
+		b.harmless(t, pod)
 		token := b.mustOnNode(t, pod, `cat "/proc/$pid/root/var/run/secrets/kubernetes.io/serviceaccount/token"`)
 		if got := claims(t, token); got.Kubernetes.Pod.Name != pod.Name || got.Kubernetes.Account.Name != "longnames" || got.Expires < time.Now().Unix() {
 			t.Errorf("%s: got a token with %+v, want one that is bound to the pod", pod.Name, got)
 		}
 	}
+	for _, namespace := range []string{"prod", "kube-system"} {
+		b.rights(t, "longnames", "longnames", namespace, readEndpointSlices)
+	}
+	refused(t, b.Nodes[0], standaloneAddress, upstream.name, dns.RcodeRefused) // nothing can go round in a loop
+	refused(t, b.Nodes[0], standaloneAddress, "other.prod.svc.erl.internal", dns.RcodeNameError)
+	b.Kubectl(t, "-n", "longnames", "get", "servicemonitor", "longnames")
 	t.Run("RefusesPrivileges", func(t *testing.T) {
 		out, err := b.TryKubectl(t.Context(), "-n", "longnames", "run", "x", "--image=x", "--dry-run=server")
 		if want := `violates PodSecurity "restricted`; err == nil || !strings.Contains(out, want) {

@@ -3,7 +3,6 @@ package node
 import (
 	"errors"
 	"fmt"
-	"strings"
 	"testing"
 	"time"
 
@@ -26,15 +25,18 @@ type stream struct {
 // is no answer. An answer without a member is as bad as none.
 func (b bed) ask(t *testing.T, from *cluster.Node, server string) (stop func() stream) {
 	t.Helper()
-	quit, done := make(chan struct{}), make(chan struct{})
-	var s stream
-	once := func() error {
+	return keepAsking(func() error {
 		got, err := ask(t, from, "udp", server)
 		if err == nil && len(got) == 0 {
 			err = errors.New("no members")
 		}
 		return err
-	}
+	})
+}
+
+func keepAsking(once func() error) (stop func() stream) {
+	quit, done := make(chan struct{}), make(chan struct{})
+	var s stream
 	go func() {
 		defer close(done)
 		for {
@@ -57,6 +59,15 @@ func (b bed) ask(t *testing.T, from *cluster.Node, server string) (stop func() s
 		close(quit)
 		<-done
 		return s
+	}
+}
+
+// check fails the test if questions are lost.
+func (s stream) check(t *testing.T) {
+	t.Helper()
+	t.Logf("%d questions, %d of them twice", s.questions, s.again)
+	if len(s.lost) > 0 {
+		t.Errorf("%d of %d questions are lost, the first: %v", len(s.lost), s.questions, s.lost[0])
 	}
 }
 
@@ -86,13 +97,10 @@ func (b bed) neverSilent(t *testing.T) {
 	}{
 		{"RollingRestart", []string{standaloneAddress, clusterDNS}, func(t *testing.T, before []corev1.Pod) {
 			t.Helper()
+			begin := time.Now()
 			b.Kubectl(t, "-n", "longnames", "rollout", "restart", "deployment/longnames")
 			b.gone(t, before)
-			for _, pod := range b.pods(t, "prod", "app=shop") {
-				if said := b.Kubectl(t, "-n", "prod", "logs", pod.Name); strings.Contains(said, "DROPPED") {
-					t.Errorf("%s has disconnected others:\n%s", pod.Name, said)
-				}
-			}
+			b.notDropped(t, begin)
 		}},
 		// Both pods of the cluster's DNS may be on that node: nothing that kubeadm installs keeps them apart.
 		{"Drain", []string{standaloneAddress}, func(t *testing.T, before []corev1.Pod) {
@@ -120,11 +128,8 @@ func (b bed) neverSilent(t *testing.T) {
 			tt.do(t, b.pods(t, "longnames", ours))
 			b.rolledOut(t, "longnames", "deployment/longnames")
 			for name, stop := range stops {
-				s := stop()
-				t.Logf("%s: %d questions, %d of them twice", name, s.questions, s.again)
-				if len(s.lost) > 0 {
-					t.Errorf("%s: %d of %d questions are lost, the first: %v", name, len(s.lost), s.questions, s.lost[0])
-				}
+				t.Log(name)
+				stop().check(t)
 			}
 			b.Kubectl(t, "uncordon", node)
 			b.rolledOut(t, "prod", "statefulset/shop")

@@ -1,0 +1,57 @@
+package cluster
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/miekg/dns"
+	corev1 "k8s.io/api/core/v1"
+)
+
+// Pod is the network of a pod.
+type Pod struct{ network string }
+
+// Inside returns the network of a pod that runs.
+func (c *Cluster) Inside(ctx context.Context, pod corev1.Pod) (Pod, error) {
+	i := slices.IndexFunc(c.Nodes, func(n *Node) bool { return n.name == pod.Spec.NodeName })
+	if i < 0 || len(pod.Status.ContainerStatuses) == 0 {
+		return Pod{}, fmt.Errorf("%s does not run", pod.Name)
+	}
+	n := c.Nodes[i]
+	id := strings.TrimPrefix(pod.Status.ContainerStatuses[0].ContainerID, "containerd://")
+	out, err := n.Run(ctx, "ctr", "--namespace", "k8s.io", "tasks", "list")
+	for line := range strings.Lines(out) {
+		if f := strings.Fields(line); err == nil && f[0] == id {
+			// The number is that of the node's PID namespace.
+			return Pod{fmt.Sprintf("/proc/%d/root/proc/%s/ns/net", n.init.Process.Pid, f[1])}, nil
+		}
+	}
+	return Pod{}, fmt.Errorf("%s has no process: %w: %s", pod.Name, err, out)
+}
+
+// Dial makes a connection from the pod. The address has to be literal.
+func (p Pod) Dial(ctx context.Context, network, address string) (conn net.Conn, err error) {
+	err = there(p.network, func() (err error) {
+		conn, err = new(net.Dialer).DialContext(ctx, network, address)
+		return err
+	})
+	return conn, err
+}
+
+// ServeDNS is the nameserver of the nodes, until the test ends.
+func (c *Cluster) ServeDNS(t testing.TB, handler dns.Handler) {
+	t.Helper()
+	s := &dns.Server{Handler: handler}
+	if err := c.plane.there(func() (err error) {
+		s.PacketConn, err = net.ListenPacket("udp", planeAddress+":53")
+		return err
+	}); err != nil {
+		t.Fatal(err)
+	}
+	go func() { _ = s.ActivateAndServe() }()
+	t.Cleanup(func() { _ = s.Shutdown() })
+}
