@@ -240,6 +240,16 @@ func (c *Cluster) Part(name string) *Process {
 	panic("the control plane has no " + name)
 }
 
+// Add starts one more process of a part of the control plane, with options that override those of the first.
+func (c *Cluster) Add(t testing.TB, part, name string, options ...string) {
+	t.Helper()
+	p, err := c.plane.spawn(name, nil, slices.Concat(c.Part(part).cmd.Args, options))
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.part.Store(true)
+}
+
 // Restart starts a part of the control plane that has been stopped.
 func (c *Cluster) Restart(t testing.TB, name string) {
 	t.Helper()

@@ -95,7 +95,9 @@ func (h *Host) Resolve(t testing.TB, nameservers ...string) {
 // the host only if it was started by Daemons.
 func (h *Host) Start(t testing.TB, name string, env []string, args ...string) *Process {
 	t.Helper()
-	return h.begin(t, name, env, append(h.nsenter("--mount", "--net", "--uts", "--ipc"), args...))
+	// The machine's /proc is of its own processes, and covers the one that has this process.
+	own := append(h.nsenter("--mount", "--net", "--uts", "--ipc"), "unshare", "--mount", h.cluster.pause)
+	return h.begin(t, name, env, append(own, args...))
 }
 
 // Daemons starts a process, as erl, that leaves others in the background. Signals go to all of them.

@@ -59,7 +59,11 @@ func conditions(ready bool) []corev1.PodCondition {
 	if ready {
 		status = corev1.ConditionTrue
 	}
-	return []corev1.PodCondition{{Type: corev1.PodReady, Status: status}, {Type: corev1.ContainersReady, Status: status}}
+	now := metav1.Now()
+	return []corev1.PodCondition{
+		{Type: corev1.PodReady, Status: status, LastTransitionTime: now},
+		{Type: corev1.ContainersReady, Status: status, LastTransitionTime: now},
+	}
 }
 
 // SetReady has such a pod become ready, or not ready.

@@ -1,22 +1,18 @@
-// Package process tests CoreDNS as a process of its own, which watches a real control plane. Pods are objects alone.
+// Package process tests CoreDNS as a process, which watches a real control plane. Pods are objects alone.
 package process
 
 import (
-	"errors"
+	"flag"
 	"fmt"
-	"net"
-	"net/http"
 	"net/netip"
 	"os"
-	"path/filepath"
 	"regexp"
-	"slices"
 	"strings"
-	"syscall"
+	"sync"
 	"testing"
 	"time"
 
-	"github.com/miekg/dns"
+	"golang.org/x/sync/errgroup"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
@@ -24,154 +20,236 @@ import (
 )
 
 // patience is how long a busy machine may take for what takes seconds.
-const patience = time.Minute
+const patience = 2 * time.Minute
 
-// coredns is what make has built.
-const coredns = "../../../bin/coredns"
-
-// bed is a control plane, which all tests share. Each has a part of the network and namespaces of its own.
+// bed is what a test has: a control plane, which all tests share, and of its own a part of the network and namespaces.
 type bed struct {
 	*cluster.Cluster
-	part int
-	name string
+	older         func() // starts another API server, see olderPort
+	part          int
+	name          string
+	prod, account string // a namespace, and the directory of CoreDNS' service account
 }
 
-// server is a CoreDNS on a host of its own.
-type server struct {
-	*cluster.Host
-	address string
-	process *cluster.Process
-	allowed []*regexp.Regexp // errors that it may log
-}
-
-// namespace creates one for a test.
-func (b bed) namespace(t *testing.T, name string) string {
-	t.Helper()
-	name = b.name + "-" + name
-	_, err := b.Client.CoreV1().Namespaces().Create(t.Context(), &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name}}, metav1.CreateOptions{})
-	if err != nil {
-		t.Fatal(err)
+// Most of a test is waiting, so that more of them run at once than there are processors.
+func TestMain(m *testing.M) {
+	flag.Parse()
+	if err := flag.Set("test.parallel", "8"); err != nil {
+		panic(err)
 	}
-	return name
-}
-
-// serve starts CoreDNS with what a server block has besides, and waits until it is ready. In that, ACCOUNT stands for the
-// directory of a service account.
-func (b bed) serve(t *testing.T, account, plugins string) *server {
-	t.Helper()
-	s := b.launch(t, account, plugins)
-	cluster.Eventually(t, patience, "CoreDNS is ready", s.ready)
-	return s
-}
-
-// launch does the same for one that does not become ready.
-func (b bed) launch(t *testing.T, account, plugins string) *server {
-	t.Helper()
-	a := cluster.HostAddresses(b.part, 0)
-	s := &server{Host: b.NewHost(t, b.name, a...), address: a[0].String()}
-	text := fmt.Sprintf(".:53 {\nbind %s %s\nerrors\nlog\nready %s:8181\n%s\n}\n", a[0], a[1], a[0], strings.ReplaceAll(plugins, "ACCOUNT", account))
-	corefile := filepath.Join(t.TempDir(), "Corefile")
-	if err := os.WriteFile(corefile, []byte(text), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	binary, err := filepath.Abs(coredns)
-	if err != nil {
-		t.Fatal(err)
-	}
-	host, port, _ := net.SplitHostPort(cluster.APIServer)
-	s.process = s.Start(t, "coredns", []string{"KUBERNETES_SERVICE_HOST=" + host, "KUBERNETES_SERVICE_PORT=" + port, "CLUSTER_DOMAIN="},
-		binary, "-conf", corefile)
-	t.Cleanup(func() { s.end(t) })
-	cluster.Eventually(t, patience, "CoreDNS listens", func() error {
-		if err := s.process.Ended(); err != nil {
-			t.Fatal(err)
-		}
-		if !strings.Contains(s.process.Output(), "\nCoreDNS-") {
-			return errors.New("it does not say so")
-		}
-		return nil
-	})
-	return s
-}
-
-// ready asks the *ready* plugin.
-func (s *server) ready() error {
-	client := http.Client{Timeout: 2 * time.Second, Transport: &http.Transport{DialContext: s.Dial, DisableKeepAlives: true}}
-	response, err := client.Get("http://" + net.JoinHostPort(s.address, "8181") + "/ready")
-	if err != nil {
-		return err
-	}
-	response.Body.Close()
-	if response.StatusCode != http.StatusOK {
-		return errors.New(response.Status)
-	}
-	return nil
-}
-
-// endTime is how long CoreDNS may take to end: the README's word for it is 5 s.
-const endTime = 5 * time.Second
-
-var panicked = regexp.MustCompile(`(?m)^(panic|fatal error): .*|.*Recovered from panic.*`)
-
-// end has CoreDNS end in good order, as a kubelet does, and looks into its log for what nobody has looked for.
-func (s *server) end(t *testing.T) {
-	t.Helper()
-	if err := s.process.Ended(); err != nil {
-		t.Fatal(err)
-	}
-	s.process.Signal(syscall.SIGTERM)
-	select {
-	case <-s.process.Done():
-	case <-time.After(endTime):
-		t.Errorf("CoreDNS has not ended within %s", endTime)
-		return
-	}
-	if err := s.process.Err(); err != nil {
-		t.Errorf("CoreDNS has ended with %v", err)
-	}
-	out := s.process.Output()
-	if found := panicked.FindString(out); found != "" {
-		t.Errorf("CoreDNS has logged %s", found)
-	}
-	for line := range strings.Lines(out) {
-		if strings.HasPrefix(line, "[ERROR]") && !slices.ContainsFunc(s.allowed, func(re *regexp.Regexp) bool { return re.MatchString(line) }) {
-			t.Errorf("CoreDNS has logged %s", line)
-		}
-	}
-}
-
-// ask asks over UDP or TCP.
-func (s *server) ask(t *testing.T, network, name string, qtype uint16) (*dns.Msg, error) {
-	t.Helper()
-	conn, err := s.Dial(t.Context(), network, net.JoinHostPort(s.address, "53"))
-	if err != nil {
-		return nil, err
-	}
-	defer conn.Close()
-	answer, _, err := new(dns.Client).ExchangeWithConn(new(dns.Msg).SetQuestion(dns.Fqdn(name), qtype), &dns.Conn{Conn: conn})
-	return answer, err
-}
-
-// app is a pod of an app, which is an object alone.
-func app(namespace, name, app string) *corev1.Pod {
-	return &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: name, Labels: map[string]string{"app": app}}}
+	os.Exit(m.Run())
 }
 
 func TestProcess(t *testing.T) {
-	b := bed{cluster.Start(t, cluster.Options{}), 1, "try"}
-	ns := b.namespace(t, "prod")
-	account := t.TempDir()
-	b.Account(t, ns, "coredns", account)
-	b.Kubectl(t, "create", "clusterrolebinding", b.name, "--clusterrole=view", "--serviceaccount="+ns+":coredns")
-	b.CreatePod(t, app(ns, "shop-0", "shop"), true, netip.MustParseAddr("10.130.0.1"))
-	s := b.serve(t, account, "longnames shop.erl.internal {\nservice_account ACCOUNT\nnamespaces "+ns+"\nselector app=shop\nlookup pods\nbasename shop\n}")
-	for _, network := range []string{"udp", "tcp"} {
-		m, err := s.ask(t, network, "shop.erl.internal", dns.TypeTXT)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if want := `"shop@10.130.0.1"`; len(m.Answer) != 1 || !strings.HasSuffix(m.Answer[0].String(), want) {
-			t.Errorf("%s: got %v, want %s", network, m, want)
+	c := cluster.Start(t, cluster.Options{})
+	older := sync.OnceFunc(func() { startOlder(t, c) })
+	for i, tt := range []struct {
+		name string
+		test func(t *testing.T, b *bed)
+	}{
+		{"Monitoring", monitoring},
+		{"MonitoringRules", monitoringRules},
+		{"Transfer", transfer},
+		{"DNSSEC", dnssec},
+		{"Dig", dig},
+		{"DigTruncated", digTruncated},
+		{"RightsOneNamespace", func(t *testing.T, b *bed) { enoughRights(t, b, endpointSlices, false) }},
+		{"RightsAllNamespaces", func(t *testing.T, b *bed) { enoughRights(t, b, pods, true) }},
+		{"RightsMissingList", func(t *testing.T, b *bed) { missingRight(t, b, pods, "list") }},
+		{"RightsMissingWatch", func(t *testing.T, b *bed) { missingRight(t, b, endpointSlices, "watch") }},
+		{"RightsWithdrawn", withdrawnRights},
+		{"OlderAPIServer", func(t *testing.T, b *bed) { olderAPIServer(t, b, endpointSlices, "") }},
+		{"OlderAPIServerCached", func(t *testing.T, b *bed) { olderAPIServer(t, b, pods, "cached") }},
+		{"PortsEndpoints", func(t *testing.T, b *bed) { ports(t, b, endpointSlices) }},
+		{"PortsPods", func(t *testing.T, b *bed) { ports(t, b, pods) }},
+		{"PropagationEndpoints", func(t *testing.T, b *bed) { propagation(t, b, endpointSlices) }},
+		{"PropagationPods", func(t *testing.T, b *bed) { propagation(t, b, pods) }},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			tt.test(t, &bed{Cluster: c, older: older, part: i + 1, name: strings.ToLower(tt.name)})
+		})
+	}
+}
+
+func must(t testing.TB, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// soon waits until a check finds nothing wrong.
+func soon(t testing.TB, what string, check func() error) {
+	t.Helper()
+	cluster.Eventually(t, patience, what, check)
+}
+
+func read(t testing.TB, path string) string {
+	t.Helper()
+	text, err := os.ReadFile(path)
+	must(t, err)
+	return string(text)
+}
+
+// write writes a file, and returns its path.
+func write(t testing.TB, path, text string) string {
+	t.Helper()
+	must(t, os.WriteFile(path, []byte(text), 0o600))
+	return path
+}
+
+// many does n things, some at once.
+func many(t testing.TB, n int, do func(i int)) {
+	t.Helper()
+	var g errgroup.Group
+	g.SetLimit(8)
+	for i := range n {
+		g.Go(func() error {
+			do(i)
+			return nil
+		})
+	}
+	_ = g.Wait()
+	if t.Failed() {
+		t.FailNow()
+	}
+}
+
+// resources are what CoreDNS looks up.
+type resources struct{ lookup, group, name string }
+
+var (
+	endpointSlices = resources{"endpoints", "discovery.k8s.io", "endpointslices"}
+	pods           = resources{"pods", "", "pods"}
+)
+
+// listWatch are all the verbs that CoreDNS needs.
+const listWatch = "list, watch"
+
+// open makes a namespace with a headless Service shop, and an account that has some rights there.
+func (b *bed) open(t *testing.T, of resources, verbs string) {
+	t.Helper()
+	b.prod, b.account = b.namespace(t, "prod"), t.TempDir()
+	b.Account(t, b.prod, "coredns", b.account)
+	b.grant(t, b.prod, b.prod, of, verbs)
+	b.service(t, b.prod, "shop", "shop", "http:4000", "dist:9100")
+}
+
+func (b *bed) namespace(t *testing.T, name string) string {
+	t.Helper()
+	name = b.name + "-" + name
+	b.Kubectl(t, "create", "namespace", name)
+	return name
+}
+
+var rights = regexp.MustCompile("(?ms)(^apiVersion: rbac.authorization.k8s.io/v1\nkind: (Cluster)?Role(?:Binding)?\n.*?)^(?:---|```)$")
+
+// grant gives the account in a namespace some verbs of the rights that the README prints, so that it cannot be more: in a
+// namespace, or without one in all of them.
+func (b *bed) grant(t *testing.T, account, namespace string, of resources, verbs string) {
+	t.Helper()
+	printed := ""
+	for _, found := range rights.FindAllStringSubmatch(read(t, readme), -1) {
+		if (found[2] == "Cluster") == (namespace == "") {
+			printed += "---\n" + found[1]
 		}
 	}
+	replace := []string{
+		"  name: longnames\n", "  name: longnames-" + b.name + "\n", // a ClusterRole has no namespace
+		"  namespace: kube-system\n", "  namespace: " + account + "\n",
+		"[discovery.k8s.io]", fmt.Sprintf("[%q]", of.group),
+		"[endpointslices]", "[" + of.name + "]",
+		"[list, watch]", "[" + verbs + "]",
+	}
+	if namespace != "" {
+		replace = append(replace, "  namespace: prod\n", "  namespace: "+namespace+"\n")
+	}
+	for i := 0; i < len(replace); i += 2 {
+		if !strings.Contains(printed, replace[i]) {
+			t.Fatalf("the README prints no %q in %q", replace[i], printed)
+		}
+	}
+	b.Kubectl(t, "apply", "-f", write(t, t.TempDir()+"/rights.yaml", strings.NewReplacer(replace...).Replace(printed)))
+}
+
+// block is one of a zone, of the app shop.
+func (b *bed) block(zone string, options ...string) string {
+	return "longnames " + zone + " {\nservice_account " + b.account + "\nselector app=shop\nbasename shop\n" + strings.Join(options, "\n") + "\n}\n"
+}
+
+// addresses are those of a member of the test's network: servers begin at 0, other hosts at 5, and members at 10.
+func (b *bed) addresses(n int) []netip.Addr { return cluster.HostAddresses(b.part, n) }
+
+func (b *bed) address(n int) string { return b.addresses(n)[0].String() }
+
+// some are the addresses from one number to before another.
+func (b *bed) some(from, to int) (out []string) {
+	for n := from; n < to; n++ {
+		out = append(out, b.address(n))
+	}
+	return out
+}
+
+// member is a pod of an app.
+func member(namespace, app, name string, change ...func(*corev1.Pod)) *corev1.Pod {
+	p := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: name, Labels: map[string]string{"app": app}}}
+	for _, c := range change {
+		c(p)
+	}
+	return p
+}
+
+// hosted is a pod with a hostname in the Service of its app.
+func hosted(p *corev1.Pod) { p.Spec.Hostname, p.Spec.Subdomain = p.Name, p.Labels["app"] }
+
+// withPorts is a pod that declares some.
+func withPorts(ports ...corev1.ContainerPort) func(*corev1.Pod) {
+	return func(p *corev1.Pod) {
+		p.Spec.Containers = []corev1.Container{{Name: "app", Image: "none", Ports: ports}}
+	}
+}
+
+// pod creates one that is ready, and has an IPv4 address.
+func (b *bed) pod(t *testing.T, namespace, app, name string, n int, change ...func(*corev1.Pod)) {
+	t.Helper()
+	b.CreatePod(t, member(namespace, app, name, change...), true, b.addresses(n)[0])
+}
+
+func shopName(i int) string { return fmt.Sprintf("shop-%d", i) }
+
+// shop creates the pods shop-FROM to before shop-TO, whose addresses are 10 numbers higher.
+func (b *bed) shop(t *testing.T, from, to int, change ...func(*corev1.Pod)) {
+	t.Helper()
+	many(t, to-from, func(i int) { b.pod(t, b.prod, "shop", shopName(from+i), 10+from+i, change...) })
+}
+
+// close deletes such pods again.
+func (b *bed) close(t *testing.T, from, to int) {
+	t.Helper()
+	many(t, to-from, func(i int) { b.DeletePod(t, b.prod, shopName(from+i)) })
+}
+
+// service creates a headless Service for an app, whose slices have a label app, and whose endpoints have some ports, as
+// NAME:NUMBER. It has addresses of both families as far as its pods have.
+func (b *bed) service(t *testing.T, namespace, name, label string, ports ...string) {
+	t.Helper()
+	text := fmt.Sprintf(`{apiVersion: v1, kind: Service, metadata: {name: %s, namespace: %s, labels: {app: %s}}, `+
+		`spec: {clusterIP: None, ipFamilyPolicy: PreferDualStack, selector: {app: %[1]s}, ports: [`, name, namespace, label)
+	for _, port := range ports {
+		text += fmt.Sprintf("{name: %s, port: %s}, ", strings.Split(port, ":")[0], strings.Split(port, ":")[1])
+	}
+	b.Kubectl(t, "apply", "-f", write(t, t.TempDir()+"/service.yaml", text+"]}}"))
+}
+
+// endpoints waits until the slices of the Service shop have so many.
+func (b *bed) endpoints(t *testing.T, want int) {
+	t.Helper()
+	soon(t, "the endpoints are there", func() error {
+		out, err := b.TryKubectl(t.Context(), "-n", b.prod, "get", "endpointslices", "-l", "kubernetes.io/service-name=shop", "-o", "jsonpath={.items[*].endpoints[*].addresses}")
+		if got := len(strings.Fields(out)); err == nil && got != want {
+			err = fmt.Errorf("got %d, want %d", got, want)
+		}
+		return err
+	})
 }

@@ -1,14 +1,24 @@
 // Command pause does nothing until it is told to end. It is what holds the namespaces of a pod, and those of a machine of
 // package cluster: as their first process it inherits the children of others, and waits for them when they end.
+// With a command, it takes away the /proc of other processes than its own, and becomes that command.
 package main
 
 import (
+	"errors"
+	"fmt"
 	"os"
+	"os/exec"
 	"os/signal"
 	"syscall"
 )
 
 func main() {
+	if len(os.Args) > 1 {
+		path, err := exec.LookPath(os.Args[1])
+		// umount(8) needs a /proc to work.
+		fmt.Fprintln(os.Stderr, errors.Join(err, syscall.Unmount("/proc", syscall.MNT_DETACH), syscall.Exec(path, os.Args[1:], os.Environ())))
+		os.Exit(1)
+	}
 	signals := make(chan os.Signal, 16)
 	signal.Notify(signals, syscall.SIGCHLD, syscall.SIGTERM, syscall.SIGINT)
 	for s := range signals {

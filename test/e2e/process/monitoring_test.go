@@ -1,0 +1,174 @@
+package process
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/miekg/dns"
+	corev1 "k8s.io/api/core/v1"
+)
+
+// monitoring has a real Prometheus read two CoreDNS while things happen to these. Each panel of the dashboard has something
+// to show, and the alerts that are pending or firing are those for what has happened, and no others.
+func monitoring(t *testing.T, b *bed) {
+	b.open(t, endpointSlices, listWatch)
+	apps, secret := b.namespace(t, "apps"), b.namespace(t, "secret") // CoreDNS has no right in the last one
+	b.grant(t, b.prod, apps, pods, listWatch)
+	b.shop(t, 0, 5)
+	dist := withPorts(corev1.ContainerPort{Name: "dist", ContainerPort: 9100})
+	cart := func(i int) string { return fmt.Sprintf("cart-%d", i) }
+	createCart := func(i int) { b.pod(t, apps, "cart", cart(i), 100+i, hosted, dist) }
+	deleteCart := func(i int) { b.DeletePod(t, apps, cart(i)) }
+	many(t, 3, createCart)
+	many(t, 2, func(i int) { b.pod(t, apps, "mailer", fmt.Sprintf("mailer-%d", i), 200+i, hosted, dist) })
+
+	var servers []*server
+	snapshots := t.TempDir()
+	for i := range 2 {
+		dir := fmt.Sprintf("%s/%d", snapshots, i)
+		must(t, os.Mkdir(dir, 0o700))
+		s := b.server(t, i, b.block("shop.erl.internal 10.0.0.0/8", "fallthrough 10.in-addr.arpa", "startup_timeout 1s", "snapshot "+dir+"/shop.json")+
+			"longnames apps.erl.internal {\nservice_account "+b.account+"\nnamespaces "+apps+"\nlookup pods\ngroup_by app\nmode hostname\nport dist\nstartup_timeout 1s\n}\n"+
+			b.block("secret.erl.internal", "namespaces "+secret, "startup_timeout 1s")+"whoami")
+		s.may(`plugin/longnames: secret\.erl\.internal\. API server forbids `)
+		s.start()
+		servers = append(servers, s)
+	}
+	first, second := servers[0], servers[1]
+	p := b.prometheus(t, 5, first, second)
+	p.sees(2, `up{job="coredns"} == 1`)
+	reverse, err := dns.ReverseAddr(b.address(10))
+	must(t, err)
+	cartName := "cart." + apps + ".apps.erl.internal"
+	ask(t, servers, []question{
+		{12, "udp", "shop.erl.internal", "A"},
+		{8, "udp", "shop.erl.internal", "AAAA"}, // no data
+		{10, "udp", cartName, "SRV"},
+		{6, "udp", cartName, "TXT"},
+		{4, "tcp", cartName, "SRV"},
+		{2, "udp", reverse, "PTR"},
+		{2, "udp", "1.0.0.10.in-addr.arpa", "PTR"}, // falls through
+		{1, "udp", "shop.erl.internal", "SOA"},
+		{1, "udp", "shop.erl.internal", "NS"},
+		{1, "udp", "shop.erl.internal", "ANY"},
+		{1, "udp", "shop.erl.internal", "MX"},
+		{1, "tcp", "shop.erl.internal", "AXFR"}, // refused
+		{3, "udp", "nobody.shop.erl.internal", "A"},
+		{2, "udp", "secret.erl.internal", "A"}, // fails
+	})
+	members := func(want float64) {
+		t.Helper()
+		for _, s := range servers {
+			s.counts(want, "members", `zone="shop.erl.internal."`)
+		}
+	}
+
+	// What happens in a cluster where all is well: nothing to alert for, but for the block that may not be read.
+	b.shop(t, 5, 8)
+	members(8)
+	for i := range 8 { // a rolling update
+		b.shop(t, 8+i, 9+i)
+		members(9)
+		b.close(t, i, i+1)
+		members(8)
+	}
+	for i, ready := range []bool{false, true} {
+		b.SetReady(t, b.prod, shopName(8), ready)
+		p.sees(2, fmt.Sprintf(`coredns_longnames_propagation_duration_seconds_count{zone="shop.erl.internal."} > %d`, i))
+	}
+	p.sees(1, "sum(rate(coredns_longnames_propagation_duration_seconds_count[1m])) > 0")
+	want := []string{
+		"LongnamesAPIRequestsFailing warning secret.erl.internal.",
+		"LongnamesMembersUnknown critical secret.erl.internal.",
+		"LongnamesNoMembersKnown warning secret.erl.internal.",
+		"LongnamesNoMembersKnown critical secret.erl.internal.",
+	}
+	p.alerts("as long as all is well", want...)
+
+	// A pod without hostname, and one without port.
+	b.pod(t, apps, "mailer", "mailer-lost", 210, dist)
+	b.pod(t, apps, "mailer", "mailer-portless", 211, hosted)
+	want = append(want, "LongnamesMembersLeftOut warning apps.erl.internal.", "LongnamesMembersWithoutPort warning apps.erl.internal.")
+
+	// No connection to the API server. One CoreDNS is killed, and starts from its snapshot.
+	for _, s := range servers {
+		s.away()
+	}
+	b.shop(t, 16, 18)
+	second.kill()
+	second.start()
+	p.sees(1, `rate(coredns_longnames_stale_answers_total[1m]) > 0`)
+	p.sees(1, `coredns_longnames_members{zone="apps.erl.internal."} == 0`)
+	p.sees(2, `sum by (zone) (rate(coredns_longnames_questions_total{result="servfail", zone!="secret.erl.internal."}[1m])) > 0`)
+	p.sees(2, `sum by (zone) (rate(coredns_longnames_api_requests_total{code="error", zone!="secret.erl.internal."}[1m])) > 0`)
+	for _, s := range servers {
+		s.back()
+	}
+	members(10)
+	want = append(want,
+		"LongnamesAPIRequestsFailing warning shop.erl.internal.", "LongnamesAPIRequestsFailing warning apps.erl.internal.",
+		"LongnamesStaleAnswers warning shop.erl.internal.",
+		"LongnamesMembersUnknown critical apps.erl.internal.", "LongnamesMembersUnknown critical shop.erl.internal.",
+		"LongnamesMembersFell critical apps.erl.internal.", "LongnamesNoMembersKnown warning apps.erl.internal.")
+
+	// No room for a snapshot. The pause after a write is twenty times as long as that took, on a slow disk.
+	first.may(`snapshot: cannot write `)
+	must(t, os.Rename(snapshots+"/0", snapshots+"/away"))
+	b.close(t, 14, 18)
+	p.sees(1, "coredns_longnames_snapshot_failures_total > 2")
+	must(t, os.Rename(snapshots+"/away", snapshots+"/0"))
+
+	// All nodes of a cluster vanish, and come back.
+	many(t, 3, deleteCart)
+	p.sees(2, "coredns_longnames_held_clusters > 0")
+	want = append(want, "LongnamesClusterHeld warning apps.erl.internal.")
+	many(t, 3, createCart)
+	p.sees(2, `coredns_longnames_held_clusters{zone="apps.erl.internal."} == 0`)
+
+	// Probes of two nodes fail, and recover.
+	for _, ready := range []bool{false, true} {
+		for i := range 2 {
+			b.SetReady(t, b.prod, shopName(8+i), ready)
+		}
+		p.sees(2, fmt.Sprintf(`coredns_longnames_doubted_clusters{zone="shop.erl.internal."} == %d`, map[bool]int{false: 1}[ready]))
+	}
+
+	// Two of three nodes of a cluster vanish.
+	many(t, 2, deleteCart)
+	p.sees(2, `increase(coredns_longnames_cluster_falls_total{zone="apps.erl.internal."}[1m]) > 0`)
+	p.alerts("in the end", append(want, "LongnamesClusterFell warning apps.erl.internal.")...)
+	p.checkRunbooks()
+	p.sees(2, "coredns_reload_failed_total == 0") // an alert asks for it
+	p.checkDashboard()
+}
+
+// question is how often something is asked, in comparison with others.
+type question struct {
+	often                int
+	network, name, qtype string
+}
+
+// ask asks until the test ends, in no order; what is answered is for other tests.
+func ask(t *testing.T, servers []*server, questions []question) {
+	t.Helper()
+	var all []question
+	for _, q := range questions {
+		all = append(all, slices.Repeat([]question{q}, q.often)...)
+	}
+	for _, s := range servers {
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			for t.Context().Err() == nil {
+				q := all[rand.IntN(len(all))]
+				_, _ = s.ask(q.network, q.name, q.qtype, 0) // it may be away
+				time.Sleep(15 * time.Millisecond)
+			}
+		}()
+		t.Cleanup(func() { <-done })
+	}
+}

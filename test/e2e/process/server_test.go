@@ -1,0 +1,272 @@
+package process
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/miekg/dns"
+
+	"github.com/longnames/longnames/test/e2e/cluster"
+)
+
+const (
+	coredns = "../../../bin/coredns" // which make has built
+	readme  = "../../../README.md"
+	endTime = 5 * time.Second // the README's word for how long CoreDNS may take to end
+)
+
+// server is a CoreDNS on a host of its own.
+type server struct {
+	*cluster.Host
+	t        *testing.T
+	address  string
+	corefile string
+	apiPort  string
+	process  *cluster.Process
+	starts   int
+	allowed  []*regexp.Regexp // errors that it may log
+}
+
+var apiHost, apiPort, _ = net.SplitHostPort(cluster.APIServer)
+
+// server prepares one, with what its server block has besides. More blocks can follow a "}".
+func (b *bed) server(t *testing.T, n int, plugins string) *server {
+	t.Helper()
+	a := b.addresses(n)
+	return &server{
+		Host: b.NewHost(t, fmt.Sprintf("%s-%d", b.name, n), a...), t: t, address: a[0].String(), apiPort: apiPort,
+		corefile: write(t, t.TempDir()+"/Corefile", fmt.Sprintf(".:53 {\nbind %s %s\nerrors\nlog\nready %[1]s:8181\nprometheus %[1]s:9153\n%[3]s\n}\n", a[0], a[1], plugins)),
+	}
+}
+
+// serve starts one, and waits until it is ready.
+func (b *bed) serve(t *testing.T, plugins string) *server {
+	t.Helper()
+	s := b.server(t, 0, plugins)
+	s.start()
+	soon(t, "CoreDNS is ready", s.ready)
+	return s
+}
+
+// start starts it, for the first time or again, and waits until it listens.
+func (s *server) start() {
+	s.t.Helper()
+	binary, err := filepath.Abs(coredns)
+	must(s.t, err)
+	s.starts++
+	s.process = s.Start(s.t, fmt.Sprintf("coredns-%d", s.starts),
+		[]string{"KUBERNETES_SERVICE_HOST=" + apiHost, "KUBERNETES_SERVICE_PORT=" + s.apiPort, "CLUSTER_DOMAIN="}, binary, "-conf", s.corefile)
+	s.t.Cleanup(s.end)
+	s.logs("(?m)^CoreDNS-")
+}
+
+var panicked = regexp.MustCompile(`(?m)^(panic|fatal error): .*|.*Recovered from panic.*`)
+
+// end has CoreDNS end in good order, as a kubelet does, and looks into its log for what nobody has looked for.
+func (s *server) end() {
+	s.t.Helper()
+	p := s.process
+	if s.process = nil; p == nil {
+		return
+	}
+	must(s.t, p.Ended())
+	p.Signal(syscall.SIGTERM)
+	select {
+	case <-p.Done():
+		must(s.t, p.Err())
+	case <-time.After(endTime):
+		s.t.Fatalf("CoreDNS has not ended within %s", endTime)
+	}
+	if found := panicked.FindString(p.Output()); found != "" {
+		s.t.Errorf("CoreDNS has logged %s", found)
+	}
+	for line := range strings.Lines(p.Output()) {
+		if strings.HasPrefix(line, "[ERROR]") && !slices.ContainsFunc(s.allowed, func(re *regexp.Regexp) bool { return re.MatchString(line) }) {
+			s.t.Errorf("CoreDNS has logged %s", line)
+		}
+	}
+}
+
+// kill is a crash.
+func (s *server) kill() {
+	s.process.Stop(0)
+	s.process = nil
+}
+
+// may allows it to log an error.
+func (s *server) may(pattern string) { s.allowed = append(s.allowed, regexp.MustCompile(pattern)) }
+
+// logs waits for a match in CoreDNS' log.
+func (s *server) logs(pattern string) {
+	s.t.Helper()
+	re := regexp.MustCompile(pattern)
+	soon(s.t, "CoreDNS logs "+pattern, func() error {
+		if re.MatchString(s.process.Output()) {
+			return nil
+		}
+		must(s.t, s.process.Ended())
+		return errors.New("it does not")
+	})
+}
+
+// run runs a command on the host.
+func (s *server) run(args ...string) string {
+	s.t.Helper()
+	out, err := s.Run(s.t.Context(), args...)
+	must(s.t, err)
+	return out
+}
+
+// cut ends its connections to the API server. It can make new ones, but the first of these may be hit, too.
+func (s *server) cut() {
+	s.t.Helper()
+	if out := s.run("ss", "-K", "dst", apiHost); !strings.Contains(out, "ESTAB") { // it prints what the kernel has ended
+		s.t.Fatalf("no connection was cut: %s", out)
+	}
+	s.may(`API server cannot be reached: .*: software caused connection abort; `)
+}
+
+// away has the API server be out of its reach.
+func (s *server) away() {
+	s.t.Helper()
+	s.run("ip", "route", "add", "unreachable", apiHost)
+	s.cut()
+	s.may(`API server cannot be reached: .*: connect: no route to host; `)
+}
+
+// back ends that.
+func (s *server) back() {
+	s.t.Helper()
+	s.run("ip", "route", "del", "unreachable", apiHost)
+}
+
+// get reads a page of CoreDNS'.
+func (s *server) get(port, path string) (string, error) {
+	client := http.Client{Timeout: endTime, Transport: &http.Transport{DialContext: s.Dial, DisableKeepAlives: true}}
+	response, err := client.Get("http://" + net.JoinHostPort(s.address, port) + path)
+	if err != nil {
+		return "", err
+	}
+	defer response.Body.Close()
+	text, err := io.ReadAll(response.Body)
+	if err == nil && response.StatusCode != http.StatusOK {
+		err = errors.New(response.Status)
+	}
+	return string(text), err
+}
+
+// ready asks the *ready* plugin.
+func (s *server) ready() error {
+	_, err := s.get("8181", "/ready")
+	return err
+}
+
+// metric reads one of *longnames*: the sum of all series that have some labels.
+func (s *server) metric(name string, labels ...string) (sum float64) {
+	s.t.Helper()
+	text, err := s.get("9153", "/metrics")
+	must(s.t, err)
+	for line := range strings.Lines(text) {
+		of, ok := strings.CutPrefix(line, "coredns_longnames_"+name+"{")
+		if ok && !slices.ContainsFunc(labels, func(l string) bool { return !strings.Contains(of, l) }) {
+			n, err := strconv.ParseFloat(strings.TrimSpace(of[strings.LastIndex(of, " "):]), 64)
+			must(s.t, err)
+			sum += n
+		}
+	}
+	return sum
+}
+
+// counts waits until a metric has a value: an answer may come just before what is counted of it.
+func (s *server) counts(want float64, name string, labels ...string) {
+	s.t.Helper()
+	soon(s.t, fmt.Sprintf("%s %v is %v", name, labels, want), func() error {
+		if got := s.metric(name, labels...); got != want {
+			return fmt.Errorf("it is %v", got)
+		}
+		return nil
+	})
+}
+
+// ask asks over UDP, with EDNS if there is a size, or TCP.
+func (s *server) ask(network, name, qtype string, size uint16) (*dns.Msg, error) {
+	conn, err := s.Dial(s.t.Context(), network, net.JoinHostPort(s.address, "53"))
+	if err != nil {
+		return nil, err
+	}
+	defer conn.Close()
+	m := new(dns.Msg).SetQuestion(dns.Fqdn(name), dns.StringToType[qtype])
+	if size > 0 {
+		m.SetEdns0(size, false)
+	}
+	client := dns.Client{Net: network, Timeout: endTime}
+	answer, _, err := client.ExchangeWithConn(m, &dns.Conn{Conn: conn})
+	return answer, err
+}
+
+// data are those of an answer in order: addresses, longnames, targets without the final dot, with a port unless it is epmd's.
+func data(m *dns.Msg) (out []string) {
+	for _, rr := range m.Answer {
+		switch rr := rr.(type) {
+		case *dns.A:
+			out = append(out, rr.A.String())
+		case *dns.SRV:
+			out = append(out, strings.TrimSuffix(fmt.Sprintf("%s:%d", strings.TrimSuffix(rr.Target, "."), rr.Port), ":4369"))
+		case *dns.TXT:
+			out = append(out, strings.Join(rr.Txt, ""))
+		default:
+			out = append(out, rr.String())
+		}
+	}
+	slices.Sort(out)
+	return out
+}
+
+// wants waits until an answer is exactly this.
+func (s *server) wants(name, qtype string, want ...string) {
+	s.t.Helper()
+	slices.Sort(want)
+	soon(s.t, fmt.Sprintf("%s %s is %q", name, qtype, want), func() error {
+		m, err := s.ask("tcp", name, qtype, 0)
+		if err == nil && (m.Rcode != dns.RcodeSuccess || !slices.Equal(data(m), want)) {
+			err = fmt.Errorf("got %s %q", dns.RcodeToString[m.Rcode], data(m))
+		}
+		return err
+	})
+}
+
+// wantsShop waits for all that is answered of members called shop in mode ip, which have IPv4 addresses.
+func (s *server) wantsShop(addresses []string) {
+	s.t.Helper()
+	names := slices.Clone(addresses)
+	for i := range names {
+		names[i] = "shop@" + names[i]
+	}
+	s.wants("shop.erl.internal", "SRV", addresses...)
+	s.wants("shop.erl.internal", "TXT", names...)
+	s.wants("shop.erl.internal", "A", addresses...)
+	s.wants("shop.erl.internal", "AAAA")
+}
+
+// rcode waits for a response code, over UDP.
+func (s *server) rcode(name, qtype string, want int) (m *dns.Msg) {
+	s.t.Helper()
+	soon(s.t, name+" "+qtype+" is "+dns.RcodeToString[want], func() (err error) {
+		if m, err = s.ask("udp", name, qtype, 1232); err == nil && m.Rcode != want {
+			err = fmt.Errorf("got %s", m)
+		}
+		return err
+	})
+	return m
+}

@@ -1,0 +1,239 @@
+package process
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/longnames/longnames/test/e2e/build"
+	"github.com/longnames/longnames/test/e2e/cluster"
+)
+
+// transferred are the zones that the secondary has.
+var transferred = []string{"shop.erl.internal.", "10.in-addr.arpa."}
+
+// primary is a CoreDNS that another name server transfers zones from.
+type primary struct {
+	*server
+	last map[string]uint32 // the serial of each zone when it was looked at last
+}
+
+// secondary is BIND, which follows primaries.
+type secondary struct {
+	*server   // of which it has the host
+	primaries []*primary
+	named     *cluster.Process
+	told      int // how often it had been notified, when it was looked at last
+}
+
+const namedConf = `options {
+	directory "%s";
+	pid-file none;
+	session-keyfile "%[1]s/session.key";
+	listen-on { %[2]s; };
+	recursion no;
+	notify no;
+	dnssec-validation no;
+	allow-transfer { any; };
+	max-records-per-type 0;
+	min-refresh-time 3600; // it need not look by itself
+};
+controls { };
+zone "shop.erl.internal" { type secondary; file "shop"; primaries { %[3]s; %[4]s; }; };
+zone "10.in-addr.arpa" { type secondary; file "arpa"; primaries { %[3]s; %[4]s; }; };
+`
+
+func (b *bed) secondary(t *testing.T, n int, primaries ...*primary) *secondary {
+	t.Helper()
+	s := &secondary{server: &server{Host: b.NewHost(t, b.name+"-named", b.addresses(n)...), t: t, address: b.address(n)}, primaries: primaries}
+	dir := t.TempDir()
+	// A copy: AppArmor keeps the packaged one, by its path, in directories of its own.
+	must(t, build.CopyFile(dir+"/named", "/usr/sbin/named"))
+	config := write(t, dir+"/named.conf", fmt.Sprintf(namedConf, dir, s.address, primaries[0].address, primaries[1].address))
+	s.named = s.Start(t, "named", nil, dir+"/named", "-g", "-4", "-n", "1", "-c", config)
+	return s
+}
+
+// ask has dig ask a name server, and returns the records in order.
+func (s *secondary) ask(server string, args ...string) ([]string, error) {
+	text, err := s.Run(s.t.Context(), append([]string{"dig", "-r", "+noall", "+answer", "+tcp", "+tries=1", "@" + server}, args...)...)
+	lines := strings.Split(strings.ToLower(space.ReplaceAllString(strings.TrimSpace(text), " ")), "\n")
+	if err == nil && (lines[0] == "" || strings.Contains(text, ";")) {
+		err = fmt.Errorf("%v at %s: got %q", args, server, text)
+	}
+	slices.Sort(lines)
+	return slices.Compact(lines), err // a transfer has the SOA record twice
+}
+
+// zone returns the serial of a zone and all that is in it, but for the addresses of the name server, which are those of
+// each primary.
+func (s *secondary) zone(server, zone string) (serial uint32, records []string, err error) {
+	all, err := s.ask(server, "AXFR", zone)
+	for _, r := range all {
+		// OWNER TTL CLASS TYPE DATA
+		switch f := strings.Fields(r); {
+		case err != nil:
+		case f[3] == "soa":
+			var n uint64
+			n, err = strconv.ParseUint(f[6], 10, 32)
+			serial = uint32(n)
+		case f[0] != "ns.dns."+zone:
+			records = append(records, r)
+		}
+	}
+	return serial, records, err
+}
+
+// look returns the serial of a zone, which must never go back. A reload of CoreDNS may reset a connection.
+func (s *secondary) look(p *primary, zone string) (serial uint32) {
+	s.t.Helper()
+	soon(s.t, "there is a serial", func() (err error) {
+		serial, _, err = s.zone(p.address, zone)
+		return err
+	})
+	if int32(serial-p.last[zone]) < 0 { // as RFC 1982 counts
+		s.t.Fatalf("%s: the serial of %s goes back from %d to %d", p.address, zone, p.last[zone], serial)
+	}
+	p.last[zone] = serial
+	return serial
+}
+
+// has returns an error unless the secondary has a zone at a serial, as some primaries do.
+func (s *secondary) has(zone string, serial uint32, primaries ...*primary) error {
+	got, have, err := s.zone(s.address, zone)
+	if err == nil && got != serial {
+		err = fmt.Errorf("serial of %s: the secondary has %d, want %d", zone, got, serial)
+	}
+	for _, p := range primaries {
+		_, want, err2 := s.zone(p.address, zone)
+		if err = errors.Join(err, err2); err == nil && !slices.Equal(have, want) {
+			err = fmt.Errorf("%s at serial %d: got %q, want %q as %s", zone, serial, have, want, p.address)
+		}
+	}
+	return err
+}
+
+// isNode is a record that each node has one of, in either zone.
+var isNode = regexp.MustCompile(`(?m)^shop\.erl\.internal\. .* txt |\.arpa\. .* ptr `)
+
+// follows waits until the primaries have one serial, newer than before, and the secondary has that and all that there is
+// at it, because it was told; and answers so. It must have as many nodes as there are.
+func (s *secondary) follows(what string, nodes int) {
+	s.t.Helper()
+	first, second := s.primaries[0], s.primaries[1]
+	for _, zone := range transferred {
+		before, before2 := first.last[zone], second.last[zone]
+		var all []string
+		soon(s.t, what+": "+zone+" is the same everywhere", func() (err error) {
+			now, now2 := s.look(first, zone), s.look(second, zone)
+			if now != now2 || now == before || now2 == before2 {
+				return fmt.Errorf("serials of the primaries: %d after %d, %d after %d", now, before, now2, before2)
+			}
+			_, all, err = s.zone(s.address, zone)
+			if n := len(isNode.FindAllString(strings.Join(all, "\n"), -1)); err == nil && n != nodes {
+				err = fmt.Errorf("the secondary has %d nodes, want %d", n, nodes)
+			}
+			return errors.Join(err, s.has(zone, now, first, second))
+		})
+		var questions []string
+		for _, r := range all {
+			f := strings.Fields(r)
+			questions = append(questions, f[0]+" "+f[3])
+		}
+		file := write(s.t, s.t.TempDir()+"/questions", strings.Join(slices.Compact(questions), "\n"))
+		theirs, err := s.ask(s.address, "-f", file)
+		must(s.t, err)
+		for _, p := range s.primaries {
+			ours, err := s.ask(p.address, "-f", file)
+			if err != nil || !slices.Equal(theirs, ours) {
+				s.t.Errorf("%s: the secondary answers %q, want %q as %s: %v", zone, theirs, ours, p.address, err)
+			}
+		}
+	}
+	// It may have looked because of an earlier change, which is told at once; the last one is told within a second.
+	soon(s.t, what+": the secondary has been told", func() error {
+		told := strings.Count(s.named.Output(), "received notify for zone")
+		if told == s.told {
+			return errors.New("it follows, but nobody has told it to")
+		}
+		s.told = told
+		return nil
+	})
+}
+
+// transfer has a name server that is no CoreDNS follow two that are.
+func transfer(t *testing.T, b *bed) {
+	const secondaryAt = 5
+	zone, now := transferred[0], 0
+	b.open(t, endpointSlices, listWatch)
+	scale := func(to int) {
+		t.Helper()
+		if to > now {
+			b.shop(t, now, to, hosted)
+		} else {
+			b.close(t, to, now)
+		}
+		now = to
+	}
+	scale(3)
+	b.endpoints(t, 3)
+	var primaries []*primary
+	for i, option := range []string{"snapshot " + t.TempDir() + "/snapshot.json", ""} {
+		p := &primary{b.server(t, i, fmt.Sprintf("transfer {\nto * %s\nsource %s\n}\n", b.address(secondaryAt), b.address(i))+
+			b.block("shop.erl.internal 10.in-addr.arpa", "mode hostname", "cluster_domain shop.erl.internal", "hold 2s", "startup_timeout 1s", option)),
+			make(map[string]uint32)}
+		p.start()
+		primaries = append(primaries, p)
+	}
+	first, second := primaries[0], primaries[1]
+	s := b.secondary(t, secondaryAt, first, second)
+	soon(t, "the secondary has the zones", func() (err error) {
+		for _, zone := range transferred { // of two that have started at different times, the newest
+			err = errors.Join(err, s.has(zone, max(s.look(first, zone), s.look(second, zone)), first, second))
+		}
+		return err
+	})
+	for _, n := range []int{5, 105, 4, 0, 3} { // nobody after the hold
+		scale(n)
+		s.follows(fmt.Sprintf("%d nodes", n), n)
+	}
+	for _, p := range primaries {
+		must(t, os.WriteFile(p.corefile, []byte(strings.Replace(read(t, p.corefile), "hold 2s", "hold 2s\nttl 7", 1)), 0o600))
+		p.process.Signal(syscall.SIGUSR1)
+	}
+	s.follows("another ttl", 3)
+
+	// The first one starts again without the API server, from its snapshot.
+	first.away()
+	known := s.look(first, zone)
+	scale(4)
+	soon(t, "the secondary follows the one that sees changes", func() error {
+		serial := s.look(second, zone)
+		if serial == known {
+			return errors.New("it sees nothing")
+		}
+		return s.has(zone, serial, second)
+	})
+	first.end()
+	first.start()
+	if got := s.look(first, zone); got != known {
+		t.Errorf("serial from the snapshot: got %d, want %d as before", got, known)
+	}
+	must(t, s.has(zone, s.look(second, zone), second)) // whatever the first one says
+	first.back()
+	soon(t, "the first one has caught up", func() error { return s.has(zone, s.look(first, zone), first, second) })
+	scale(2)
+	s.follows("2 nodes", 2)
+	// The second one does so with it, without a snapshot, after something was deleted.
+	second.end()
+	second.start()
+	soon(t, "the second one has started again", func() error { return s.has(zone, s.look(second, zone), first, second) })
+	scale(3)
+	s.follows("3 nodes, after restarts", 3)
+}
