@@ -75,12 +75,21 @@ sbom: build ## SBOM=file: what is in bin/coredns, as CycloneDX JSON
 RUN ?=
 e2e: export GO := $(GO)
 e2e: export GOWORK = off
-e2e: build ## scenarios and faults on a real control plane; needs root (RUN=regexp, E2EFLAGS=-list and the like)
+e2e: build ## scenarios on a real control plane; needs root (RUN=regexp, E2EFLAGS=-list and the like)
 	test/e2e/packages.sh
-	cd test/e2e && $(SHIP) $(GO) vet ./... && $(SHIP) $(GO) test -count=1 . ./cluster && $(SHIP) $(GO) build -o ../../bin/e2e .
+	cd test/e2e && $(SHIP) $(GO) vet ./... && $(SHIP) $(GO) test -count=1 . ./cluster ./watch && $(SHIP) $(GO) build -o ../../bin/e2e .
 	cd test/e2e && $(SHIP) $(GO) test -c -o ../../bin/node.test ./node && $(SHIP) $(GO) test -c -o ../../bin/process.test ./process
 	$(if $(findstring Test,$(RUN)),,cd test/e2e && exec ../../bin/e2e -coredns ../../bin/coredns -run '$(RUN)' $(E2EFLAGS))
 	for each in process node; do (cd test/e2e/$$each && exec ../../../bin/$$each.test $(if $(filter -list,$(E2EFLAGS)),-test.list '$(or $(RUN),.)',-test.v -test.timeout 40m -test.run '$(RUN)')) || exit; done
+
+# Three stages at a time are so few that nodes, and API servers, have the time to answer.
+MATRIX ?=
+faults: export GO := $(GO)
+faults: export GOWORK = off
+faults: build ## the fault matrix, which needs the machine for itself, and root (RUN=TestFaults/Wire/api-slow, MATRIX=file)
+	test/e2e/packages.sh
+	cd test/e2e && $(SHIP) $(GO) vet ./faults ./watch && $(SHIP) $(GO) test -c -o ../../bin/faults.test ./faults
+	cd test/e2e/faults && exec ../../../bin/faults.test -test.v -test.parallel 3 -test.timeout 60m -test.run '$(or $(RUN),TestFaults)' $(if $(MATRIX),-matrix '$(abspath $(MATRIX))')
 
 BENCH ?= .
 bench: ## all benchmarks, or BENCH=regexp
@@ -99,4 +108,4 @@ clean: ## remove what was built
 	rm -rf bin
 	find . \( -name '*.test' -o -name '*.out' -o -name '*.prof' \) -not -path '*/.*' -not -path '*/testdata/*' -type f -delete
 
-.PHONY: help build run test lint fuzz image image-test sbom e2e bench bench-peers clean
+.PHONY: help build run test lint fuzz image image-test sbom e2e faults bench bench-peers clean

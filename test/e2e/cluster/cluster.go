@@ -128,6 +128,10 @@ func (c *Cluster) connect() error {
 	c.Config.Dial = func(ctx context.Context, network, address string) (net.Conn, error) {
 		return c.plane.Dial(ctx, network, address)
 	}
+	// With files, client-go would look for new ones after the cluster's end, too.
+	if err := rest.LoadTLSFiles(c.Config); err != nil {
+		return err
+	}
 	var err error
 	c.Client, err = kubernetes.NewForConfig(c.Config)
 	return err

@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strconv"
+	"testing"
 
 	"golang.org/x/sync/errgroup"
 
@@ -94,4 +95,26 @@ func beam(ctx context.Context, store *build.Store, _ string) (string, error) {
 	}
 	return build.Layer(ctx, output, store.Dir, base, files, BEAM, "--entrypoint", `["/app/start.sh"]`,
 		"--env", "PATH=/usr/lib/rabbitmq/bin:/usr/sbin:/usr/bin:/sbin:/bin") // Debian's own tools change the user
+}
+
+// Build compiles a package of a module, whose directory is given as seen from test/e2e, and returns the path of the binary.
+func Build(t testing.TB, module, pkg string, flags ...string) string {
+	t.Helper()
+	to := filepath.Join(t.TempDir(), "binary")
+	if err := build.Go(t.Context(), output, filepath.Join(root, module), to, pkg, flags...); err != nil {
+		t.Fatal(err)
+	}
+	return to
+}
+
+// Modules compiles Erlang modules, and of test/e2e/beam, and returns the directory with the result.
+func Modules(t testing.TB, sources ...string) string {
+	t.Helper()
+	dir := t.TempDir()
+	cmd := exec.CommandContext(t.Context(), "erlc", append([]string{"-o", dir}, sources...)...) //nolint:gosec // sources are ours
+	cmd.Dir = filepath.Join(root, "beam")
+	if out, err := output(cmd); err != nil {
+		t.Fatalf("erlc: %v: %s", err, out)
+	}
+	return dir
 }

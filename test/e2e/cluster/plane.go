@@ -16,17 +16,26 @@ import (
 const (
 	planeAddress     = "10.250.0.1"
 	apiAddress       = planeAddress + ":6443"
-	etcdAddress      = "127.0.0.1:2379"
 	etcdPeerAddress  = "127.0.0.1:2380"
 	serviceNetwork   = "10.96.0.0/16,fd96::/112"
-	apiClusterIP     = "10.96.0.1"
 	podNetwork       = "10.244.0.0/16,fd00:44::/48"
 	machineNetmask   = "/24"
 	clusterDNSDomain = "cluster.local"
+	etcdDir          = "/var/lib/etcd"
+)
+
+// Etcd is the address and the port of etcd, which only the client's dialer reaches. APIClusterIP is the address of the API
+// server's Service.
+const (
+	Etcd         = "127.0.0.1:2379"
+	APIClusterIP = "10.96.0.1"
 )
 
 // ClusterDNS is the address of the nameserver that pods have. It is for tests to deploy one there.
 const ClusterDNS = "10.96.0.10"
+
+// EtcdDir returns the directory with etcd's data.
+func (c *Cluster) EtcdDir() string { return filepath.Join(c.plane.dir, etcdDir) }
 
 func nodeAddress(n int) string { return fmt.Sprintf("10.250.0.%d", 10+n) }
 func podSubnet(n int) string   { return fmt.Sprintf("10.244.%d.0/24", n) }
@@ -52,7 +61,7 @@ func (c *Cluster) startPlane(ctx context.Context) error {
 	}
 	p := c.pki
 	if err := errors.Join(
-		p.Server("apiserver", "kube-apiserver", planeAddress, apiClusterIP, "127.0.0.1", "kubernetes.default.svc"),
+		p.Server("apiserver", "kube-apiserver", planeAddress, APIClusterIP, "127.0.0.1", "kubernetes.default.svc"),
 		p.Client("apiserver-kubelet", "kube-apiserver-kubelet", "system:masters"),
 		c.user("admin", "admin", "system:masters"),
 		c.user("controller-manager", "system:kube-controller-manager"),
@@ -67,13 +76,13 @@ func (c *Cluster) startPlane(ctx context.Context) error {
 	controllers, scheduler := c.kubeconfig("controller-manager"), c.kubeconfig("scheduler")
 	if err := errors.Join(
 		c.plane.start("etcd", c.binary, "etcd",
-			"--name=e2e", "--data-dir=/var/lib/etcd", "--unsafe-no-fsync", "--log-level=warn",
-			"--listen-client-urls=http://"+etcdAddress, "--advertise-client-urls=http://"+etcdAddress,
+			"--name=e2e", "--data-dir="+etcdDir, "--unsafe-no-fsync", "--log-level=warn",
+			"--listen-client-urls=http://"+Etcd, "--advertise-client-urls=http://"+Etcd,
 			"--listen-peer-urls=http://"+etcdPeerAddress, "--initial-advertise-peer-urls=http://"+etcdPeerAddress,
 			"--initial-cluster=e2e=http://"+etcdPeerAddress),
 		// It waits for etcd by itself, as the others wait for it.
 		c.plane.start("kube-apiserver", c.binary, "kube-apiserver",
-			"--etcd-servers=http://"+etcdAddress,
+			"--etcd-servers=http://"+Etcd,
 			"--bind-address="+planeAddress, "--advertise-address="+planeAddress, "--cert-dir="+p.Dir(),
 			"--tls-cert-file="+p.Path("apiserver.crt"), "--tls-private-key-file="+p.Path("apiserver.key"),
 			"--client-ca-file="+p.Path("ca.crt"),

@@ -1,0 +1,103 @@
+package faults
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+
+	"github.com/longnames/longnames/test/e2e/cluster"
+)
+
+// wire stands between the CoreDNS of a stage and its API server: a toxiproxy, on a host that has the address of the API
+// server's Service.
+type wire struct {
+	*cluster.Host
+	s       *stage
+	address string
+	since   int // counts the times at which all packets of older connections began to be lost
+}
+
+const toxiproxyAddress = "127.0.0.1:8474"
+
+func (s *stage) newWire() *wire {
+	a := s.address()
+	w := &wire{Host: s.NewHost(s, "wire", a), s: s, address: a.String()}
+	w.run("ip", "address", "add", cluster.APIClusterIP+"/32", "dev", "lo")
+	w.filter("", "")
+	p := w.Start(s, "toxiproxy", nil, s.toxiproxy)
+	s.within(patience, "toxiproxy listens", func() error {
+		s.must(p.Ended())
+		conn, err := w.Dial(s.Context(), "tcp", toxiproxyAddress)
+		if err == nil {
+			conn.Close()
+		}
+		return err
+	})
+	w.call("/proxies", map[string]any{"name": "api", "listen": cluster.APIClusterIP + ":443", "upstream": cluster.APIServer, "enabled": true})
+	return w
+}
+
+func (w *wire) run(args ...string) {
+	_, err := w.Run(w.s.Context(), args...)
+	w.s.must(err)
+}
+
+// call calls toxiproxy.
+func (w *wire) call(path string, body any) {
+	text, err := json.Marshal(body)
+	w.s.must(err)
+	client := http.Client{Timeout: patience, Transport: &http.Transport{DialContext: w.Dial, DisableKeepAlives: true}}
+	response, err := client.Post("http://"+toxiproxyAddress+path, "application/json", bytes.NewReader(text))
+	w.s.must(err)
+	defer response.Body.Close()
+	if response.StatusCode >= http.StatusBadRequest {
+		said, _ := io.ReadAll(response.Body)
+		w.s.Fatalf("toxiproxy%s: %s: %s", path, response.Status, said)
+	}
+}
+
+// heal ends all faults of the wire, and has it lead to the API server. What is lost for good stays lost.
+func (w *wire) heal() {
+	w.to(cluster.APIServer)
+	w.call("/reset", nil)
+	w.filter("", "")
+}
+
+// down ends all connections, and allows no new ones. up allows them.
+func (w *wire) down() { w.call("/proxies/api", map[string]any{"enabled": false}) }
+func (w *wire) up()   { w.call("/proxies/api", map[string]any{"enabled": true}) }
+
+// cut ends all connections; new ones can be made.
+func (w *wire) cut() {
+	w.down()
+	w.up()
+}
+
+// to changes the other end, and cuts what leads to the one before.
+func (w *wire) to(address string) { w.call("/proxies/api", map[string]any{"upstream": address}) }
+
+// toxic has both directions of all connections, also new ones, suffer.
+func (w *wire) toxic(kind string, attributes map[string]int) {
+	for _, stream := range []string{"upstream", "downstream"} {
+		w.call("/proxies/api/toxics", map[string]any{"type": kind, "stream": stream, "attributes": attributes})
+	}
+}
+
+// lose loses all packets, in both directions, without telling anybody, until heal. forget does so for good, but only with
+// the connections that there are.
+func (w *wire) lose() { w.filter("tcp dport 443 drop;", "tcp sport 443 drop;") }
+
+func (w *wire) forget() {
+	w.since++
+	w.filter(fmt.Sprintf("tcp dport 443 ct mark != %d drop;", w.since), fmt.Sprintf("tcp sport 443 ct mark != %d drop;", w.since))
+}
+
+// filter sets what becomes of packets from and to CoreDNS, whose connections are marked at their start.
+func (w *wire) filter(in, out string) {
+	w.run("nft", fmt.Sprintf(`flush ruleset; table inet wire {
+		chain in { type filter hook input priority 0; tcp dport 443 tcp flags & (syn|ack) == syn ct mark set %d; %s }
+		chain out { type filter hook output priority 0; %s }
+	}`, w.since, in, out))
+}

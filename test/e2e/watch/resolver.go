@@ -1,0 +1,99 @@
+package watch
+
+import (
+	"context"
+	"errors"
+	"net"
+	"slices"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/miekg/dns"
+)
+
+// Dialer makes connections from where questions come from, such as a cluster's host or node.
+type Dialer interface {
+	Dial(ctx context.Context, network, address string) (net.Conn, error)
+}
+
+// tries are how long OTP's resolver waits for each server, in its first round of all servers and in the next ones: its
+// default time-out of 2 s, doubled each time, divided by its 3 tries.
+var tries = []time.Duration{2 * time.Second / 3, 4 * time.Second / 3, 8 * time.Second / 3}
+
+// Resolver asks as OTP's does: one server after the other, over UDP and without EDNS, and never again one that refuses.
+type Resolver struct {
+	From    Dialer
+	Servers []string // addresses
+	conns   map[string]net.Conn
+}
+
+// Close ends its connections.
+func (r *Resolver) Close() {
+	for _, conn := range r.conns {
+		conn.Close()
+	}
+}
+
+// Ask returns the first answer.
+func (r *Resolver) Ask(ctx context.Context, name, qtype string) (answer *dns.Msg, err error) {
+	m := new(dns.Msg).SetQuestion(dns.Fqdn(name), dns.StringToType[qtype])
+	refused := make(map[string]bool)
+	for _, patience := range tries {
+		for _, server := range r.Servers {
+			if refused[server] {
+				continue
+			}
+			if answer, err = r.try(ctx, server, m, patience); err == nil || ctx.Err() != nil {
+				return answer, err
+			}
+			refused[server] = errors.Is(err, syscall.ECONNREFUSED)
+		}
+	}
+	return nil, err
+}
+
+func (r *Resolver) try(ctx context.Context, server string, m *dns.Msg, patience time.Duration) (*dns.Msg, error) {
+	at := net.JoinHostPort(server, "53")
+	if r.conns[server] == nil {
+		conn, err := r.From.Dial(ctx, "udp", at)
+		if err != nil {
+			return nil, err
+		}
+		if r.conns == nil {
+			r.conns = make(map[string]net.Conn)
+		}
+		r.conns[server] = conn
+	}
+	// It skips answers to earlier questions.
+	answer, _, err := (&dns.Client{Timeout: patience}).ExchangeWithConn(m, &dns.Conn{Conn: r.conns[server]})
+	if err != nil || !answer.Truncated {
+		return answer, err
+	}
+	conn, err := r.From.Dial(ctx, "tcp", at)
+	if err != nil {
+		return nil, err
+	}
+	defer conn.Close()
+	answer, _, err = (&dns.Client{Timeout: late}).ExchangeWithConn(m, &dns.Conn{Conn: conn})
+	return answer, err
+}
+
+// Values returns an answer's data in order: addresses, targets without the final dot, longnames.
+func Values(m *dns.Msg) []string {
+	out := make([]string, 0, len(m.Answer))
+	for _, rr := range m.Answer {
+		switch rr := rr.(type) {
+		case *dns.A:
+			out = append(out, rr.A.String())
+		case *dns.SRV:
+			out = append(out, strings.TrimSuffix(rr.Target, "."))
+		case *dns.TXT:
+			out = append(out, strings.Join(rr.Txt, ""))
+		default:
+			out = append(out, rr.String())
+		}
+	}
+	slices.Sort(out)
+	return out
+}

@@ -1,0 +1,33 @@
+package watch
+
+import "testing"
+
+func TestTruth(t *testing.T) {
+	t.Parallel()
+	some, more, others := []string{"a", "b"}, []string{"a", "b", "c"}, []string{"d", "e"}
+	for _, test := range []struct {
+		truth *Truth
+		got   []string
+		want  string
+	}{
+		{Exactly(some), []string{"b", "a"}, ""},
+		{Exactly(some), nil, Empty},
+		{Exactly(some), []string{"a"}, Fewer},
+		{Exactly(some), []string{"a", "c"}, Fewer},
+		{Exactly(some), more, Other},
+		{Between(some, more, 2), some, ""},
+		{Between(some, more, 2), more, ""},
+		{Between(more, some, 2), more, ""},
+		{Between(some, more, 2), []string{"a", "c"}, Fewer},
+		{Between(some, more, 2), []string{"a", "b", "d"}, Other},
+		{Between(some, others, 2), []string{"a", "e"}, ""},
+		{Between(some, others, 2), []string{"a"}, Fewer},
+		{Between(some, others, 0), []string{"e"}, ""},
+		{Between(some, others, 0), nil, Empty},
+		{Between(some, others, 1), []string{"a", "c"}, Other},
+	} {
+		if kind := test.truth.kind(test.got); kind != test.want {
+			t.Errorf("%v is %q, want %q: %s", test.got, kind, test.want, test.truth)
+		}
+	}
+}
