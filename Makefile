@@ -38,6 +38,7 @@ lint: $(GOLANGCI_LINT) ## gofmt and golangci-lint, also of the end-to-end tests
 		test -z "$$files" || { echo 'Not formatted, try gofmt -s -w:'; echo "$$files"; exit 1; }
 	$(SHIP) $(GOLANGCI_LINT) run
 	cd test/e2e && GOWORK=off $(SHIP) $(CURDIR)/$(GOLANGCI_LINT) run -c $(CURDIR)/.golangci.yml
+	cd test/e2e/peers && GOWORK=off $(SHIP) $(CURDIR)/$(GOLANGCI_LINT) run -c $(CURDIR)/.golangci.yml
 	cd deploy/sbom && GOWORK=off $(SHIP) $(CURDIR)/$(GOLANGCI_LINT) run -c $(CURDIR)/.golangci.yml
 
 # Compiled, not downloaded: the Go checksum database vouches for it, and it needs nothing but the module proxy.
@@ -77,9 +78,9 @@ e2e: export GO := $(GO)
 e2e: export GOWORK = off
 e2e: build ## scenarios on a real control plane; needs root (RUN=regexp, E2EFLAGS=-list and the like)
 	test/e2e/packages.sh
-	cd test/e2e && $(SHIP) $(GO) vet ./... && $(SHIP) $(GO) test -count=1 . ./cluster ./watch && $(SHIP) $(GO) build -o ../../bin/e2e .
+	cd test/e2e && $(SHIP) $(GO) vet ./... && $(SHIP) $(GO) test -count=1 ./cluster ./watch
+	cd test/e2e/peers && $(SHIP) $(GO) vet . && $(SHIP) $(GO) test -short -count=1 .
 	cd test/e2e && $(SHIP) $(GO) test -c -o ../../bin/node.test ./node && $(SHIP) $(GO) test -c -o ../../bin/process.test ./process
-	$(if $(findstring Test,$(RUN)),,cd test/e2e && exec ../../bin/e2e -coredns ../../bin/coredns -run '$(RUN)' $(E2EFLAGS))
 	for each in process node; do (cd test/e2e/$$each && exec ../../../bin/$$each.test $(if $(filter -list,$(E2EFLAGS)),-test.list '$(or $(RUN),.)',-test.v -test.timeout 40m -test.run '$(RUN)')) || exit; done
 
 # Three stages at a time are so few that nodes, and API servers, have the time to answer.
@@ -95,14 +96,14 @@ BENCH ?= .
 bench: ## all benchmarks, or BENCH=regexp
 	$(SHIP) $(GO) test -run '^$$' -bench '$(BENCH)' -benchmem $(TESTFLAGS) $(PKGS)
 
-# The whole takes 40 minutes, most of it for the API server: PEERSFLAGS='-peers-cost 1m' is quicker, and says so.
+# The whole takes 40 minutes, most of it for the API server: PEERSFLAGS='-cost 1m' is quicker, and says so.
 PEERS ?= .
 bench-peers: export GO := $(GO)
 bench-peers: export GOWORK = off
 bench-peers: build ## side by side with kubernetes, file and whoami, on a real control plane; needs root (PEERS=regexp)
 	test/e2e/packages.sh
-	cd test/e2e && $(SHIP) $(GO) build -o ../../bin/e2e .
-	cd test/e2e && exec ../../bin/e2e -coredns ../../bin/coredns -peers '$(PEERS)' -peers-table ../../docs/performance.md $(PEERSFLAGS)
+	cd test/e2e/peers && $(SHIP) $(GO) test -c -o ../../../bin/peers.test .
+	cd test/e2e/peers && exec ../../../bin/peers.test -test.v -test.timeout 3h -test.run 'TestPeers/($(PEERS))' -page ../../../docs/performance.md $(PEERSFLAGS)
 
 clean: ## remove what was built
 	rm -rf bin

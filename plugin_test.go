@@ -273,6 +273,55 @@ func TestSizeOfAnswers(t *testing.T) {
 	}
 }
 
+// TestSmallAnswersAreAsFullAsTheWireFormatAllows adds members until an answer to a question without EDNS is truncated.
+func TestSmallAnswersAreAsFullAsTheWireFormatAllows(t *testing.T) {
+	for _, tt := range []struct{ qtype, option string }{
+		{"A", "mode ip"}, {"AAAA", "family ipv6"},
+		{"SRV", "mode ip"}, {"SRV", "mode dns"}, {"SRV", "mode hostname"},
+		{"TXT", "mode ip"}, {"TXT", "mode dns"}, {"TXT", "mode hostname"},
+	} {
+		t.Run(tt.qtype+" "+tt.option, func(t *testing.T) {
+			const zone, most = "erl.internal.", 40
+			got, want, size := 0, 0, 12+len(zone)+1+4 // header and question
+			for n := 1; n <= most; n++ {
+				var members []kubeapi.Member
+				for i := range n {
+					address := fmt.Sprintf("10.5.0.%d", 10+i)
+					if tt.qtype == "AAAA" {
+						address = fmt.Sprintf("fd00::5:%x", 16+i)
+					}
+					members = append(members, hosted(endpoint(fmt.Sprintf("shop-%d", 10+i), address)))
+				}
+				l := serving(tableOf(configOf(t, "longnames "+zone+" {\n selector app=shop\n basename shop\n "+tt.option+"\n}"), slice("shop", members...)))
+				whole := ask(t, l, zone, tt.qtype, client{tcp: true})
+				if len(whole.Answer) != n {
+					t.Fatalf("got %d records over TCP, want %d", len(whole.Answer), n)
+				}
+				if m := ask(t, l, zone, tt.qtype, client{}); !m.Truncated {
+					got = n
+				}
+				size += 2 + 2 + 2 + 4 + 2 // a pointer to the question's name, type, class, TTL, length
+				switch rr := whole.Answer[0].(type) {
+				case *dns.A:
+					size += 4
+				case *dns.AAAA:
+					size += 16
+				case *dns.SRV: // the target may not be compressed
+					size += 6 + len(rr.Target) + 1
+				case *dns.TXT:
+					size += 1 + len(rr.Txt[0])
+				}
+				if size <= dns.MinMsgSize {
+					want = n
+				}
+			}
+			if got != want || got == most {
+				t.Errorf("got %d records in 512 bytes, want %d", got, want)
+			}
+		})
+	}
+}
+
 func TestGlueOnlyIfAllFits(t *testing.T) {
 	tests := []struct {
 		name    string

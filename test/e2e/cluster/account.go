@@ -15,6 +15,9 @@ import (
 // APIServer is the address and the port of the API server, as hosts reach it.
 const APIServer = apiAddress
 
+// Kubeconfig returns the path of a kubeconfig with the administrator's rights.
+func (c *Cluster) Kubeconfig() string { return c.kubeconfig("admin") }
+
 // Account creates a service account, and writes what a pod of it has mounted to a directory: ca.crt, namespace, token.
 func (c *Cluster) Account(t testing.TB, namespace, name, dir string) {
 	t.Helper()

@@ -70,6 +70,9 @@ func (p *Process) Ended() error {
 	}
 }
 
+// Pid returns the ID of the process.
+func (p *Process) Pid() int { return p.cmd.Process.Pid }
+
 // Done is closed once the process has ended.
 func (p *Process) Done() <-chan struct{} { return p.done }
 

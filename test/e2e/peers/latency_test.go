@@ -1,0 +1,95 @@
+package peers
+
+import (
+	"fmt"
+	"math"
+	"net/netip"
+	"slices"
+	"testing"
+
+	discoveryv1 "k8s.io/api/discovery/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+)
+
+// The clusters whose changes are measured, and how many others change meanwhile.
+const (
+	quietSize     = 50
+	busySize      = 1000
+	elsewhere     = 20
+	elsewhereRate = 100 // changes a second
+	warmUps       = 20  // writes after each start that do not count
+)
+
+// measureLatency is about how long it takes from when a write is acknowledged until an answer shows it.
+func (r *report) measureLatency(t *testing.T) {
+	b := newBed(t)
+	b.byHand(sized(quietSize), quietSize)
+	b.byHand(sized(busySize), busySize)
+	for i := range elsewhere {
+		b.byHand(fmt.Sprintf("other-%d", i), 10)
+	}
+	ours, theirs := b.newPair("ttl 0\n"+groupByService, "ttl 0")
+	both, name := []*server{ours, theirs}, map[*server]func(string) string{ours: b.ourName, theirs: b.theirName}
+	for range *rounds {
+		for _, s := range both {
+			delays := func(network string, size, writes int) []float64 {
+				return s.delays(network, name[s](sized(size)), writes, func(to netip.Addr) error { return b.change(sized(size), to) })
+			}
+			s.start()
+			s.knows(name[s](sized(busySize)), "A", busySize)
+			delays("udp", quietSize, warmUps)
+			s.add("quiet", delays("udp", quietSize, *writes)...)
+			end := b.meanwhile(elsewhereRate, func(n int) error { return b.change(fmt.Sprintf("other-%d", n%elsewhere), b.address()) })
+			delays("tcp", busySize, warmUps)
+			s.profiled("changes", func() { s.add("busy", delays("tcp", busySize, *writes)...) })
+			s.add("rate", end())
+			s.stop()
+		}
+		slices.Reverse(both)
+	}
+	rate := min(ours.median("rate"), theirs.median("rate"))
+	busy, valid := fmt.Sprintf("1 000 members, %.0f changes/s elsewhere", rate), rate >= 0.9*elsewhereRate
+	for _, of := range []struct {
+		figures, work, want string
+		share, most         float64
+		valid               bool // it was measured as it should be
+	}{
+		{"quiet", "50 members", "≤ 1", 0.5, math.Inf(1), true},
+		{"quiet", "50 members", "≤ 1 and ≤ 10 ms", 0.99, 10, true},
+		{"busy", busy, "≤ 1", 0.5, math.Inf(1), valid},
+		{"busy", busy, "≤ 1 and ≤ 10 ms", 0.99, 10, valid},
+	} {
+		our, their := quantile(ours.figures[of.figures], of.share), quantile(theirs.figures[of.figures], of.share)
+		r.goal(t, fmt.Sprintf("write to answer, %s, p%.0f", of.work, 100*of.share), fmt.Sprintf("%.2f ms", our), fmt.Sprintf("kubernetes %.2f ms", their),
+			ratio(our, their), of.want, of.valid && our <= their && our <= of.most)
+	}
+	r.measured++
+}
+
+// byHand creates a Service and EndpointSlices of 100 endpoints, as Kubernetes' controller makes them. That is not to be
+// measured.
+func (b *bed) byHand(service string, size int) {
+	b.Helper()
+	b.service(service)
+	port, portName, labels := int32(4000), "http", app(service)
+	labels[discoveryv1.LabelServiceName] = service
+	for first := 0; first < size; first += 100 {
+		var endpoints []discoveryv1.Endpoint
+		for range min(100, size-first) {
+			endpoints = append(endpoints, discoveryv1.Endpoint{Addresses: []string{b.address().String()}})
+		}
+		_, err := b.Client.DiscoveryV1().EndpointSlices(b.namespace).Create(b.Context(), &discoveryv1.EndpointSlice{
+			ObjectMeta: metav1.ObjectMeta{Name: fmt.Sprintf("%s-%d", service, first/100), Labels: labels}, AddressType: discoveryv1.AddressTypeIPv4,
+			Endpoints: endpoints, Ports: []discoveryv1.EndpointPort{{Name: &portName, Port: &port}},
+		}, metav1.CreateOptions{})
+		b.must(err)
+	}
+}
+
+// change gives the first endpoint of such a Service another address.
+func (b *bed) change(service string, to netip.Addr) error {
+	patch := fmt.Appendf(nil, `[{"op":"replace","path":"/endpoints/0/addresses","value":[%q]}]`, to)
+	_, err := b.Client.DiscoveryV1().EndpointSlices(b.namespace).Patch(b.Context(), service+"-0", types.JSONPatchType, patch, metav1.PatchOptions{})
+	return err
+}
