@@ -41,22 +41,40 @@ var kubernetesVersion = regexp.MustCompile(`(?m)^\s*k8s\.io/kubernetes (v\S+)$`)
 
 // ControlPlane returns the path of the binary with all of Kubernetes, whose source is in dir.
 func ControlPlane(ctx context.Context, run Run, dir string) (string, error) {
-	sum := sha256.New()
-	fmt.Fprintln(sum, runtime.Version(), runtime.GOARCH, versionVariable)
+	text, err := os.ReadFile(filepath.Join(dir, "go.mod"))
+	if err != nil {
+		return "", err
+	}
 	var version string
-	for _, name := range []string{"go.mod", "go.sum", "main.go", "policies.go"} {
-		text, err := os.ReadFile(filepath.Join(dir, name))
+	if found := kubernetesVersion.FindSubmatch(text); found != nil {
+		version = string(found[1])
+	}
+	return fromModule(ctx, run, dir, "controlplane", ".", "-s -w -X "+versionVariable+"="+version)
+}
+
+// Helm returns the path of helm, for which dir has a module that names it.
+func Helm(ctx context.Context, run Run, dir string) (string, error) {
+	return fromModule(ctx, run, dir, "helm", "helm.sh/helm/v3/cmd/helm", "-s -w")
+}
+
+// fromModule returns the path of a command that takes long to build. It is built anew if the module in dir changes.
+func fromModule(ctx context.Context, run Run, dir, name, pkg, ldflags string) (string, error) {
+	sum := sha256.New()
+	fmt.Fprintln(sum, runtime.Version(), runtime.GOARCH, ldflags)
+	sources, err := filepath.Glob(filepath.Join(dir, "*.go"))
+	if err != nil {
+		return "", err
+	}
+	for _, file := range append([]string{filepath.Join(dir, "go.mod"), filepath.Join(dir, "go.sum")}, sources...) {
+		text, err := os.ReadFile(file)
 		if err != nil {
 			return "", err
 		}
 		sum.Write(text)
-		if found := kubernetesVersion.FindSubmatch(text); found != nil && name == "go.mod" {
-			version = string(found[1])
-		}
 	}
-	return Cached(fmt.Sprintf("controlplane-%x", sum.Sum(nil)[:8]), func(to string) error {
-		fmt.Println("Building the control plane, which takes some minutes.")
-		return Go(ctx, run, dir, to, ".", "-ldflags", "-s -w -X "+versionVariable+"="+version)
+	return Cached(fmt.Sprintf("%s-%x", name, sum.Sum(nil)[:8]), func(to string) error {
+		fmt.Printf("Building %s, which takes some minutes.\n", name)
+		return Go(ctx, run, dir, to, pkg, "-ldflags", ldflags)
 	})
 }
 

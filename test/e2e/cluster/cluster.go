@@ -37,12 +37,14 @@ type Cluster struct {
 	Config *rest.Config         // of the client
 	Nodes  []*Node
 
-	options Options
-	run     *run
-	pki     *pki.Authority
-	binary  string // all of Kubernetes
-	pause   string
-	plane   *machine
+	options  Options
+	run      *run
+	pki      *pki.Authority
+	binary   string // all of Kubernetes
+	pause    string
+	archives []string // the images that all nodes have
+	plane    *machine
+	numbers  int // of nodes, also of those that are no more
 
 	mu     sync.Mutex // protects following
 	hosts  []*Host
@@ -85,10 +87,9 @@ func (c *Cluster) start(ctx context.Context) error {
 		return err
 	}
 	g, starting := errgroup.WithContext(ctx)
-	var archives []string
 	if c.options.Nodes > 0 {
 		g.Go(func() (err error) {
-			archives, err = c.archives(starting, append([]string{Pause}, c.options.Images...))
+			c.archives, err = c.makeArchives(starting, append([]string{Pause}, c.options.Images...))
 			return err
 		})
 	}
@@ -96,8 +97,8 @@ func (c *Cluster) start(ctx context.Context) error {
 		if err := c.startPlane(starting); err != nil {
 			return err
 		}
-		for i := 1; i <= c.options.Nodes; i++ {
-			if err := c.startNode(starting, i); err != nil {
+		for range c.options.Nodes {
+			if _, err := c.startNode(starting); err != nil {
 				return err
 			}
 		}
@@ -108,14 +109,7 @@ func (c *Cluster) start(ctx context.Context) error {
 	}
 	g, ctx = errgroup.WithContext(ctx)
 	for _, n := range c.Nodes {
-		g.Go(func() error {
-			for _, archive := range archives {
-				if err := n.load(ctx, archive); err != nil {
-					return err
-				}
-			}
-			return n.ready(ctx)
-		})
+		g.Go(func() error { return n.ready(ctx) })
 	}
 	return g.Wait()
 }
@@ -159,6 +153,19 @@ func (c *Cluster) Kubectl(t testing.TB, args ...string) string {
 		t.Fatal(err)
 	}
 	return out
+}
+
+// AddNode starts one more node.
+func (c *Cluster) AddNode(t testing.TB) *Node {
+	t.Helper()
+	n, err := c.startNode(t.Context())
+	if err == nil {
+		err = n.ready(t.Context())
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return n
 }
 
 func (c *Cluster) machines() []*machine {

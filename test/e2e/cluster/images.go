@@ -26,8 +26,8 @@ const (
 // checkout is the plugin's module.
 var checkout = filepath.Join(root, "..", "..")
 
-// archives makes images.
-func (c *Cluster) archives(ctx context.Context, images []string) ([]string, error) {
+// makeArchives makes images.
+func (c *Cluster) makeArchives(ctx context.Context, images []string) ([]string, error) {
 	makers := map[string]func(ctx context.Context, store *build.Store, to string) (string, error){
 		Pause: c.pauseArchive, CoreDNS: ours, Stock: stock, BEAM: beam,
 	}

@@ -43,7 +43,8 @@ conf_dir = "%s"
 const containerdSocket = "/run/containerd/containerd.sock"
 
 // kubeletConfig has all that differs from a kubelet's defaults. The node shares the computer's disk and memory with
-// others, and does not care how much they leave.
+// others, and does not care how much they leave. It measures
+// volumes often, so that a pod that exceeds its limit is evicted soon.
 const kubeletConfig = `apiVersion: kubelet.config.k8s.io/v1beta1
 kind: KubeletConfiguration
 authentication: {anonymous: {enabled: false}, webhook: {enabled: true}, x509: {clientCAFile: %[1]s/ca.crt}}
@@ -60,6 +61,7 @@ clusterDomain: ` + clusterDNSDomain + `
 resolvConf: %[3]s
 evictionHard: {memory.available: 50Mi, nodefs.available: 1%%, imagefs.available: 1%%}
 imageGCHighThresholdPercent: 100
+volumeStatsAggPeriod: 5s
 `
 
 const proxyConfig = `apiVersion: kubeproxy.config.k8s.io/v1alpha1
@@ -71,12 +73,14 @@ conntrack: {maxPerCore: 0}
 `
 
 // startNode starts a node which has a cable to the control plane's bridge, and routes to the pods of the others.
-func (c *Cluster) startNode(ctx context.Context, number int) error {
+func (c *Cluster) startNode(ctx context.Context) (*Node, error) {
+	c.numbers++
+	number := c.numbers
 	n := &Node{number: number, cluster: c}
 	name, address := fmt.Sprintf("node-%d", number), nodeAddress(number)
 	var err error
 	if n.machine, err = newMachine(c.run, name, address, c.pause); err != nil {
-		return err
+		return nil, err
 	}
 	c.Nodes = append(c.Nodes, n)
 	if err := c.plane.ip(ctx,
@@ -84,7 +88,7 @@ func (c *Cluster) startNode(ctx context.Context, number int) error {
 		"link set "+name+" master br0 up",
 		"route add "+podSubnet(number)+" via "+address+" dev br0 onlink",
 		"route add "+podSubnet6(number)+" via "+inet6(address)+" dev br0 onlink"); err != nil {
-		return err
+		return nil, err
 	}
 	lines := []string{
 		"addr add " + address + machineNetmask + " dev eth0", "addr add " + inet6(address) + "/64 dev eth0", "link set eth0 up",
@@ -97,7 +101,7 @@ func (c *Cluster) startNode(ctx context.Context, number int) error {
 		}
 	}
 	if err := n.ip(ctx, lines...); err != nil {
-		return err
+		return nil, err
 	}
 	if err := errors.Join(
 		os.MkdirAll(n.file("cni"), 0o755),
@@ -112,20 +116,20 @@ func (c *Cluster) startNode(ctx context.Context, number int) error {
 		n.start("kube-proxy", c.binary, "kube-proxy", "--config="+n.file("kube-proxy.yaml")),
 		n.startPolicies(ctx),
 	); err != nil {
-		return err
+		return nil, err
 	}
 	// A kubelet that does not find it ends.
 	if err := c.until(ctx, "containerd runs", func() error {
 		_, err := os.Stat(filepath.Join(n.dir, containerdSocket))
 		return err
 	}); err != nil {
-		return err
+		return nil, err
 	}
 	addresses := address + "," + inet6(address)
 	if c.options.IPv6First {
 		addresses = inet6(address) + "," + address
 	}
-	return n.start("kubelet", c.binary, "kubelet", "--config="+n.file("kubelet.yaml"), "--kubeconfig="+c.kubeconfig(name), "--node-ip="+addresses, "--v=2")
+	return n, n.start("kubelet", c.binary, "kubelet", "--config="+n.file("kubelet.yaml"), "--kubeconfig="+c.kubeconfig(name), "--node-ip="+addresses, "--v=2")
 }
 
 func (n *Node) file(name string) string { return filepath.Join(n.dir, name) }
@@ -149,14 +153,19 @@ func (n *Node) Tag(ctx context.Context, image, name string) error {
 	return err
 }
 
-// load imports an image.
-func (n *Node) load(ctx context.Context, archive string) error {
-	_, err := n.Run(ctx, "ctr", "--namespace", "k8s.io", "images", "import", archive)
-	return err
+// Kill ends the node and all that runs on it, without a word to anybody, as a loss of power does.
+func (n *Node) Kill() {
+	n.cluster.Nodes = slices.DeleteFunc(n.cluster.Nodes, func(other *Node) bool { return other == n })
+	n.stop()
 }
 
-// ready waits until pods can run on the node.
+// ready imports images, and waits until pods can run on the node.
 func (n *Node) ready(ctx context.Context) error {
+	for _, archive := range n.cluster.archives {
+		if _, err := n.Run(ctx, "ctr", "--namespace", "k8s.io", "images", "import", archive); err != nil {
+			return err
+		}
+	}
 	return n.cluster.until(ctx, n.name+" is ready", func() error {
 		node, err := n.cluster.Client.CoreV1().Nodes().Get(ctx, n.name, metav1.GetOptions{})
 		if err != nil {

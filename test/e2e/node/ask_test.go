@@ -52,7 +52,10 @@ func (q question) check(t *testing.T, from dialer, network, server string) error
 // keepAsking asks it all the time.
 func (q question) keepAsking(t *testing.T, from dialer, server string) (stop func() stream) {
 	t.Helper()
-	return keepAsking(func() error { return q.check(t, from, "udp", server) })
+	return keepAsking(func() (bool, error) {
+		err := q.check(t, from, "udp", server)
+		return err == nil, err
+	})
 }
 
 // answered waits until a server has the answers.

@@ -171,7 +171,7 @@ subjects: [{kind: ServiceAccount, name: default, namespace: NAMESPACE}]
 // then the other way round: by the block and the resolver of docs/migrating-from-libcluster.md. Each polls each second,
 // and disconnects whom it does not find.
 func (p *place) migration(mode string) {
-	served := with(block(p.t, migratingPage, "Option by option", "corefile", "", p.namespace), "include all") // as after step 4
+	served := with(pageBlock(p.t, migratingPage, "Option by option", "corefile", "", p.namespace), "include all") // as after step 4
 	lines, manifest := p.page("Mode "+mode, "sh", ""), p.manifestOf(mode, "4")
 	kind, asking, patches := "statefulset/shop", "api_hostname", []string{replacing}
 	if mode == "ip" {
@@ -186,7 +186,7 @@ func (p *place) migration(mode string) {
 		"env.sh":        lines + "export SUBDOMAIN=shop." + p.namespace + ".svc.cluster.local\n",
 		"questions-api": asking + " https://kubernetes.default.svc/api/v1/namespaces/" + p.namespace + "/endpoints?labelSelector=app%3Dshop shop",
 		"questions-dns": "remembered_srv shop shop", // the resolver knows what to ask for
-		"peers.ex":      block(p.t, migratingPage, "Which strategy next", "elixir", "defmodule", p.namespace),
+		"peers.ex":      pageBlock(p.t, migratingPage, "Which strategy next", "elixir", "defmodule", p.namespace),
 	})
 	c := p.chronicle()
 	for _, next := range []string{"api", "dns", "api"} {
@@ -207,7 +207,7 @@ func (p *place) migrating() []string {
 	named := func(name, basename, options string) string {
 		return with(name+".erl.internal {\n    longnames {\n        namespaces "+p.namespace+"\n        selector app=shop\n        basename "+basename+"\n    }\n}\n", options)
 	}
-	out := []string{block(p.t, migratingPage, "Option by option", "corefile", "", p.namespace), named("other", "other", "")}
+	out := []string{pageBlock(p.t, migratingPage, "Option by option", "corefile", "", p.namespace), named("other", "other", "")}
 	for _, mode := range anyMode {
 		for _, lookup := range []string{"endpoints", "pods"} {
 			out = append(out, named(mode+"-"+lookup, "shop", "mode "+mode+"\nlookup "+lookup))
@@ -244,7 +244,7 @@ func (p *place) compare() {
 	p.kubectl("wait", "--for=jsonpath={.status.phase}=Succeeded", "pod/shop-ended", "--timeout="+patience.String())
 
 	const command = "docs/compare-members.sh -n NAMESPACE -l app=shop -b shop "
-	literal := block(p.t, migratingPage, "Step by step", "sh", "compare-members", p.namespace)
+	literal := pageBlock(p.t, migratingPage, "Step by step", "sh", "compare-members", p.namespace)
 	ip := pods[0].Status.PodIP
 	type comparison struct {
 		before, command string

@@ -48,9 +48,9 @@ func snippets(t *testing.T, page string) []snippet {
 	return out
 }
 
-// block returns the one block of a section of a page that is in a language and has a text in it, for a namespace instead
+// pageBlock returns the one block of a section of a page that is in a language and has a text in it, for a namespace instead
 // of prod, which is that of the pages.
-func block(t *testing.T, page, section, language, having, namespace string) string {
+func pageBlock(t *testing.T, page, section, language, having, namespace string) string {
 	t.Helper()
 	found := slices.DeleteFunc(snippets(t, page), func(s snippet) bool {
 		return s.section != section || s.language != language || !strings.Contains(s.text, having)
@@ -94,7 +94,7 @@ func replaced(t *testing.T, text string, pairs ...string) string {
 }
 
 func TestSnippetsOfListsAreNotIndented(t *testing.T) {
-	if got := block(t, clientsPage, "The way of a question", "yaml", "dnsPolicy", "x"); !strings.HasPrefix(got, "spec:\n  template:\n") {
+	if got := pageBlock(t, clientsPage, "The way of a question", "yaml", "dnsPolicy", "x"); !strings.HasPrefix(got, "spec:\n  template:\n") {
 		t.Errorf("got %q, want it without its indentation", got)
 	}
 }

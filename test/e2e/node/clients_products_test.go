@@ -73,7 +73,7 @@ func TestProductsAreThoseOfThePage(t *testing.T) {
 // rabbitInetrc is the one that the page has for RabbitMQ.
 func rabbitInetrc(t *testing.T) string {
 	t.Helper()
-	config, _, _ := strings.Cut(block(t, clientsPage, "RabbitMQ", "yaml", "", "prod"), "\n---\n")
+	config, _, _ := strings.Cut(pageBlock(t, clientsPage, "RabbitMQ", "yaml", "", "prod"), "\n---\n")
 	var c corev1.ConfigMap
 	if err := yaml.Unmarshal([]byte(config), &c); err != nil || c.Data["inetrc"] == "" {
 		t.Fatalf("got %v %v, want an inetrc", c, err)

@@ -135,7 +135,7 @@ func (p *place) kubectl(args ...string) string {
 // page returns a block of docs/clients.md for this namespace: see the function block.
 func (p *place) page(section, language, having string) string {
 	p.t.Helper()
-	return block(p.t, clientsPage, section, language, having, p.namespace)
+	return pageBlock(p.t, clientsPage, section, language, having, p.namespace)
 }
 
 func (p *place) write(file, text string) string {

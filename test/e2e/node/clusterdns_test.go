@@ -117,8 +117,8 @@ func (b bed) clusterDNS(t *testing.T) {
 	}
 	b.runs(t, "coredns/coredns:stock")
 	answered(t, from, server, questions...)
-	api().check(t)
-	shop().check(t)
+	api().neverLost(t, "the API server's name")
+	shop().neverLost(t, "members")
 	b.notDropped(t, begin)
 }
 

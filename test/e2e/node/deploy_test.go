@@ -213,7 +213,7 @@ func (b bed) rollback(t *testing.T) {
 	r.apply(t, b)
 	goes(0)
 	for _, stop := range stops {
-		stop().check(t)
+		stop().neverLost(t, "members")
 	}
 	b.notDropped(t, begin)
 }

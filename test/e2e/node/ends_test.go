@@ -46,6 +46,33 @@ func (e *ends) add(event watch.Event) {
 	e.states[s.Name] = now
 }
 
+// seen returns what has vanished.
+func (e *ends) seen() (announced, unannounced []string) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return slices.Clone(e.announced), slices.Clone(e.unannounced)
+}
+
+// watchEnds watches the EndpointSlices of a Service until the test ends.
+func (b bed) watchEnds(t *testing.T, namespace, service string) *ends {
+	t.Helper()
+	e := &ends{states: make(map[string]map[string]bool)}
+	w, err := b.Client.DiscoveryV1().EndpointSlices(namespace).Watch(t.Context(),
+		metav1.ListOptions{LabelSelector: discoveryv1.LabelServiceName + "=" + service})
+	if err != nil {
+		t.Fatal(err)
+	}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		for event := range w.ResultChan() {
+			e.add(event)
+		}
+	}()
+	t.Cleanup(func() { w.Stop(); <-done })
+	return e
+}
+
 // endsAreAnnounced: an address is seen to be terminating before it vanishes, unless the end of its pod is forced.
 func (b bed) endsAreAnnounced(t *testing.T) {
 	tests := []struct {
@@ -64,34 +91,20 @@ func (b bed) endsAreAnnounced(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			e := &ends{states: make(map[string]map[string]bool)}
-			w, err := b.Client.DiscoveryV1().EndpointSlices("prod").Watch(t.Context(),
-				metav1.ListOptions{LabelSelector: discoveryv1.LabelServiceName + "=shop"})
-			if err != nil {
-				t.Fatal(err)
-			}
-			done := make(chan struct{})
-			go func() {
-				defer close(done)
-				for event := range w.ResultChan() {
-					e.add(event)
-				}
-			}()
-			defer func() { w.Stop(); <-done }()
+			e := b.watchEnds(t, "prod", "shop")
 			for _, args := range tt.do {
 				b.Kubectl(t, append([]string{"-n", "prod"}, args...)...)
 			}
 			cluster.Eventually(t, patience, "all ends are seen", func() error {
-				e.mu.Lock()
-				defer e.mu.Unlock()
-				if got := len(e.announced) + len(e.unannounced); got != tt.ends {
-					return fmt.Errorf("got %d, want %d", got, tt.ends)
+				if announced, unannounced := e.seen(); len(announced)+len(unannounced) != tt.ends {
+					return fmt.Errorf("got %d, want %d", len(announced)+len(unannounced), tt.ends)
 				}
 				return nil
 			})
-			t.Logf("%d of %d ends were announced", len(e.announced), tt.ends)
-			if len(e.unannounced) > 0 && !tt.sometimes {
-				t.Errorf("%v vanished without having been terminating", e.unannounced)
+			announced, unannounced := e.seen()
+			t.Logf("%d of %d ends were announced", len(announced), tt.ends)
+			if len(unannounced) > 0 && !tt.sometimes {
+				t.Errorf("%v vanished without having been terminating", unannounced)
 			}
 			b.meshed(t, tt.left)
 		})

@@ -45,6 +45,10 @@ func TestNode(t *testing.T) {
 	t.Run("Rollback", b.rollback)
 	t.Run("APIServerAway", b.apiServerAway)
 	t.Run("ClusterDNS", b.clusterDNS)
+	t.Run("Nodes", b.nodes)
+	t.Run("Helm", b.helm)
+	t.Run("Sets", b.sets)
+	t.Run("Life", b.life)
 }
 
 // overlay writes a kustomization on top of ours, as users would. In its text, DEPLOY is the way to our directory.
@@ -121,21 +125,40 @@ func (b bed) onNode(t *testing.T, pod corev1.Pod, script string) (string, error)
 	return b.node(t, pod).Run(t.Context(), "sh", "-euc", find+script, "sh", id)
 }
 
-// ask asks a server from a node for texts.
-func ask(t *testing.T, from dialer, network, server string) ([]string, error) {
-	t.Helper()
-	answer, err := query(t, from, network, server, clusterName, "TXT")
-	if err != nil {
-		return nil, err
+// values returns the data of an answer in order, or else its response code. Host names are without the final dot.
+func values(m *dns.Msg) []string {
+	if m.Rcode != dns.RcodeSuccess {
+		return []string{dns.RcodeToString[m.Rcode]}
 	}
 	var out []string
-	for _, rr := range answer.Answer {
-		if txt, ok := rr.(*dns.TXT); ok {
-			out = append(out, strings.Join(txt.Txt, ""))
+	for _, rr := range m.Answer {
+		switch rr := rr.(type) {
+		case *dns.A:
+			out = append(out, rr.A.String())
+		case *dns.AAAA:
+			out = append(out, rr.AAAA.String())
+		case *dns.SRV:
+			out = append(out, strings.TrimSuffix(rr.Target, "."))
+		case *dns.PTR:
+			out = append(out, strings.TrimSuffix(rr.Ptr, "."))
+		case *dns.TXT:
+			out = append(out, strings.Join(rr.Txt, ""))
+		default:
+			out = append(out, rr.String())
 		}
 	}
 	slices.Sort(out)
-	return out, nil
+	return out
+}
+
+// ask asks a server from a node for the members' longnames.
+func ask(t *testing.T, from dialer, network, server string) ([]string, error) {
+	t.Helper()
+	answer, err := query(t, from, network, server, clusterName, "TXT")
+	if err != nil || len(answer.Answer) == 0 {
+		return nil, err
+	}
+	return values(answer), nil
 }
 
 // answers waits until a server answers with all nodes of the cluster.

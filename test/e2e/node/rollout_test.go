@@ -1,11 +1,12 @@
 package node
 
 import (
-	"errors"
 	"fmt"
+	"slices"
 	"testing"
 	"time"
 
+	"github.com/miekg/dns"
 	corev1 "k8s.io/api/core/v1"
 
 	"github.com/longnames/longnames/test/e2e/cluster"
@@ -21,20 +22,40 @@ type stream struct {
 	lost      []error // those that were in vain then, too
 }
 
-// ask asks a server from a node until it is told to stop. As resolvers do, it asks once more, from another port, when there
-// is no answer. An answer without a member is as bad as none.
+func (s stream) neverLost(t *testing.T, what string) {
+	t.Helper()
+	t.Logf("%s: %d questions, %d of them twice", what, s.questions, s.again)
+	if len(s.lost) > 0 {
+		t.Errorf("%s: %d of %d questions are lost, the first: %v", what, len(s.lost), s.questions, s.lost[0])
+	}
+}
+
+// ask asks a server from a node for the members, until it is told to stop.
 func (b bed) ask(t *testing.T, from *cluster.Node, server string) (stop func() stream) {
 	t.Helper()
-	return keepAsking(func() error {
-		got, err := ask(t, from, "udp", server)
-		if err == nil && len(got) == 0 {
-			err = errors.New("no members")
+	return b.askFor(t, from, server, clusterName, "TXT", 1)
+}
+
+// askFor asks for something of which there are always some values at least, and certain ones among them. As resolvers do, it
+// asks once more, from another port, when there is no answer. An answer that is wrong is as bad as none then.
+func (b bed) askFor(t *testing.T, from *cluster.Node, server, name, qtype string, least int, always ...string) (stop func() stream) {
+	t.Helper()
+	return keepAsking(func() (answered bool, err error) {
+		answer, err := query(t, from, "udp", server, name, qtype)
+		if err != nil {
+			return false, err
 		}
-		return err
+		got := values(answer)
+		missing := slices.ContainsFunc(always, func(a string) bool { return !slices.Contains(got, a) })
+		if answer.Rcode != dns.RcodeSuccess || len(got) < least || missing {
+			err = fmt.Errorf("got %q, want %d or more, among them %q", got, least, always)
+		}
+		return true, err
 	})
 }
 
-func keepAsking(once func() error) (stop func() stream) {
+// keepAsking asks until it is told to stop, and once more when there is no answer.
+func keepAsking(once func() (answered bool, err error)) (stop func() stream) {
 	quit, done := make(chan struct{}), make(chan struct{})
 	var s stream
 	go func() {
@@ -42,11 +63,13 @@ func keepAsking(once func() error) (stop func() stream) {
 		for {
 			begin := time.Now()
 			s.questions++
-			if first := once(); first != nil {
+			answered, err := once()
+			if !answered {
 				s.again++
-				if second := once(); second != nil {
-					s.lost = append(s.lost, fmt.Errorf("asked at %s: %w, %w", begin.Format(time.StampMilli), first, second))
-				}
+				_, err = once()
+			}
+			if err != nil {
+				s.lost = append(s.lost, fmt.Errorf("asked at %s: %w", begin.Format(time.StampMilli), err))
 			}
 			select {
 			case <-quit:
@@ -59,15 +82,6 @@ func keepAsking(once func() error) (stop func() stream) {
 		close(quit)
 		<-done
 		return s
-	}
-}
-
-// check fails the test if questions are lost.
-func (s stream) check(t *testing.T) {
-	t.Helper()
-	t.Logf("%d questions, %d of them twice", s.questions, s.again)
-	if len(s.lost) > 0 {
-		t.Errorf("%d of %d questions are lost, the first: %v", len(s.lost), s.questions, s.lost[0])
 	}
 }
 
@@ -128,8 +142,7 @@ func (b bed) neverSilent(t *testing.T) {
 			tt.do(t, b.pods(t, "longnames", ours))
 			b.rolledOut(t, "longnames", "deployment/longnames")
 			for name, stop := range stops {
-				t.Log(name)
-				stop().check(t)
+				stop().neverLost(t, name)
 			}
 			b.Kubectl(t, "uncordon", node)
 			b.rolledOut(t, "prod", "statefulset/shop")
