@@ -104,6 +104,13 @@ func (p *Process) Stop(grace time.Duration) {
 	}
 	p.Signal(syscall.SIGKILL)
 	<-p.done
+	// What nsenter has started in a PID namespace may be there, with its ports, for longer than nsenter itself.
+	_ = poll(10*time.Second, func() error {
+		if syscall.Kill(-p.cmd.Process.Pid, 0) == nil {
+			return errors.New("not all of them have ended")
+		}
+		return nil
+	})
 }
 
 // births is a thread that starts processes, and never ends: by Pdeathsig, a process ends with the thread that started it.
