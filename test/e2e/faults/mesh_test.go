@@ -247,7 +247,7 @@ func (s *stage) downs(meshes ...*mesh) (out []string) {
 			continue
 		}
 		for line := range strings.Lines(n.erl.Output()[n.seen:]) {
-			if lost := strings.Fields(line); lost[0] == "DOWN" && !s.left[lost[1]] {
+			if lost := strings.Fields(line); len(lost) > 1 && lost[0] == "DOWN" && !s.left[lost[1]] {
 				out = append(out, strings.TrimSpace(line))
 			}
 		}

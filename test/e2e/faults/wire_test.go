@@ -26,7 +26,7 @@ func (s *stage) newWire() *wire {
 	w := &wire{Host: s.NewHost(s, "wire", a), s: s, address: a.String()}
 	w.run("ip", "address", "add", cluster.APIClusterIP+"/32", "dev", "lo")
 	w.filter("", "")
-	p := w.Start(s, "toxiproxy", nil, s.toxiproxy)
+	p := w.Start(s, "toxiproxy", []string{"LOG_LEVEL=error"}, s.toxiproxy)
 	s.within(patience, "toxiproxy listens", func() error {
 		s.must(p.Ended())
 		conn, err := w.Dial(s.Context(), "tcp", toxiproxyAddress)
