@@ -45,13 +45,20 @@ func (p Pod) Dial(ctx context.Context, network, address string) (conn net.Conn, 
 // ServeDNS is the nameserver of the nodes, until the test ends.
 func (c *Cluster) ServeDNS(t testing.TB, handler dns.Handler) {
 	t.Helper()
-	s := &dns.Server{Handler: handler}
+	const address = planeAddress + ":53"
+	tcp, err := c.plane.Listen("tcp", address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var udp net.PacketConn
 	if err := c.plane.there(func() (err error) {
-		s.PacketConn, err = net.ListenPacket("udp", planeAddress+":53")
+		udp, err = net.ListenPacket("udp", address)
 		return err
 	}); err != nil {
 		t.Fatal(err)
 	}
-	go func() { _ = s.ActivateAndServe() }()
-	t.Cleanup(func() { _ = s.Shutdown() })
+	for _, s := range []*dns.Server{{Listener: tcp, Handler: handler}, {PacketConn: udp, Handler: handler}} {
+		go func() { _ = s.ActivateAndServe() }()
+		t.Cleanup(func() { _ = s.Shutdown() })
+	}
 }

@@ -107,7 +107,7 @@ func (b bed) clusterDNS(t *testing.T) {
 	b.rights(t, "kube-system", "coredns", "prod", "list,watch endpoints,services,pods,namespaces", readEndpointSlices)
 	b.Kubectl(t, "-n", "kube-system", "rollout", "restart", "deployment/coredns")
 	b.runs(t, unpulled)
-	b.meshed(t, 3)
+	b.meshed(t, len(b.pods(t, "prod", "app=shop")))
 
 	since = time.Now()
 	b.Kubectl(t, "apply", "--server-side", "--force-conflicts", "-k", filepath.Join(checkout, "deploy/overlays/stub-domain/coredns"))
