@@ -15,8 +15,11 @@ import (
 func main() {
 	if len(os.Args) > 1 {
 		path, err := exec.LookPath(os.Args[1])
-		// umount(8) needs a /proc to work.
-		fmt.Fprintln(os.Stderr, errors.Join(err, syscall.Unmount("/proc", syscall.MNT_DETACH), syscall.Exec(path, os.Args[1:], os.Environ())))
+		err = errors.Join(err, syscall.Unmount("/proc", syscall.MNT_DETACH)) // umount(8) needs a /proc to work
+		if err == nil {
+			err = syscall.Exec(path, os.Args[1:], os.Environ()) //nolint:gosec // it is told what to become
+		}
+		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
 	signals := make(chan os.Signal, 16)
