@@ -15,6 +15,7 @@ import (
 // monitoring has a real Prometheus read two CoreDNS while things happen to these. Each panel of the dashboard has something
 // to show, and the alerts that are pending or firing are those for what has happened, and no others.
 func monitoring(t *testing.T, b *bed) {
+	p := b.prometheus(t, 5, b.address(0), b.address(1)) // which takes its time until it begins to read
 	b.open(t, endpointSlices, listWatch)
 	apps, secret := b.namespace(t, "apps"), b.namespace(t, "secret") // CoreDNS has no right in the last one
 	b.grant(t, b.prod, apps, pods, listWatch)
@@ -39,7 +40,6 @@ func monitoring(t *testing.T, b *bed) {
 		servers = append(servers, s)
 	}
 	first, second := servers[0], servers[1]
-	p := b.prometheus(t, 5, first, second)
 	p.sees(2, `up{job="coredns"} == 1`)
 	reverse, err := dns.ReverseAddr(b.address(10))
 	must(t, err)

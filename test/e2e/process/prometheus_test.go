@@ -41,14 +41,10 @@ type prometheus struct {
 
 // prometheus starts one with our rules, which reads the metrics of some servers and its own, and evaluates the rules, every
 // second: a run has no time for what is usual.
-func (b *bed) prometheus(t *testing.T, n int, servers ...*server) *prometheus {
+func (b *bed) prometheus(t *testing.T, n int, servers ...string) *prometheus {
 	t.Helper()
 	rules, err := filepath.Abs(monitoringDir + "/rules.yaml")
 	must(t, err)
-	var targets []string
-	for _, s := range servers {
-		targets = append(targets, s.address+":9153")
-	}
 	dir := t.TempDir()
 	config := write(t, dir+"/prometheus.yml", fmt.Sprintf(`
 global: {scrape_interval: 1s, scrape_timeout: 1s, evaluation_interval: 1s}
@@ -56,7 +52,7 @@ rule_files: [%s]
 scrape_configs:
 - {job_name: coredns, static_configs: [{targets: [%s]}]}
 - {job_name: prometheus, static_configs: [{targets: ["127.0.0.1:9090"]}]}
-`, rules, strings.Join(targets, ", ")))
+`, rules, strings.Join(servers, ":9153, ")+":9153"))
 	p := &prometheus{Host: b.NewHost(t, b.name+"-prometheus", b.addresses(n)...), t: t, begin: unix(time.Now())}
 	p.process = p.Start(t, "prometheus", nil, "prometheus", "--config.file="+config, "--storage.tsdb.path="+dir+"/data",
 		"--web.listen-address=127.0.0.1:9090", "--log.level=warn")
