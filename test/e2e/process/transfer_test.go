@@ -12,7 +12,6 @@ import (
 	"testing"
 
 	"github.com/longnames/longnames/test/e2e/build"
-	"github.com/longnames/longnames/test/e2e/cluster"
 )
 
 // transferred are the zones that the secondary has.
@@ -26,9 +25,8 @@ type primary struct {
 
 // secondary is BIND, which follows primaries.
 type secondary struct {
-	*server   // of which it has the host
+	*server   // of which it has the host, and the process
 	primaries []*primary
-	named     *cluster.Process
 	told      int // how often it had been notified, when it was looked at last
 }
 
@@ -49,14 +47,14 @@ zone "shop.erl.internal" { type secondary; file "shop"; primaries { %[3]s; %[4]s
 zone "10.in-addr.arpa" { type secondary; file "arpa"; primaries { %[3]s; %[4]s; }; };
 `
 
-func (b *bed) secondary(t *testing.T, n int, primaries ...*primary) *secondary {
+func (b *bed) secondary(t *testing.T, n int, primaries ...string) *secondary {
 	t.Helper()
-	s := &secondary{server: &server{Host: b.NewHost(t, b.name+"-named", b.addresses(n)...), t: t, address: b.address(n)}, primaries: primaries}
+	s := &secondary{server: &server{Host: b.NewHost(t, b.name+"-named", b.addresses(n)...), t: t, address: b.address(n)}}
 	dir := t.TempDir()
 	// A copy: AppArmor keeps the packaged one, by its path, in directories of its own.
 	must(t, build.CopyFile(dir+"/named", "/usr/sbin/named"))
-	config := write(t, dir+"/named.conf", fmt.Sprintf(namedConf, dir, s.address, primaries[0].address, primaries[1].address))
-	s.named = s.Start(t, "named", nil, dir+"/named", "-g", "-4", "-n", "1", "-c", config)
+	config := write(t, dir+"/named.conf", fmt.Sprintf(namedConf, dir, s.address, primaries[0], primaries[1]))
+	s.process = s.Start(t, "named", nil, dir+"/named", "-g", "-4", "-n", "1", "-c", config)
 	return s
 }
 
@@ -158,7 +156,7 @@ func (s *secondary) follows(what string, nodes int) {
 	}
 	// It may have looked because of an earlier change, which is told at once; the last one is told within a second.
 	soon(s.t, what+": the secondary has been told", func() error {
-		told := strings.Count(s.named.Output(), "received notify for zone")
+		told := strings.Count(s.process.Output(), "received notify for zone")
 		if told == s.told {
 			return errors.New("it follows, but nobody has told it to")
 		}
@@ -183,16 +181,17 @@ func transfer(t *testing.T, b *bed) {
 	}
 	scale(3)
 	b.endpoints(t, 3)
-	var primaries []*primary
+	// It is there first: one that is told of a change while it is away is told again a minute later.
+	s := b.secondary(t, secondaryAt, b.address(0), b.address(1))
+	s.logs("running")
 	for i, option := range []string{"snapshot " + t.TempDir() + "/snapshot.json", ""} {
 		p := &primary{b.server(t, i, fmt.Sprintf("transfer {\nto * %s\nsource %s\n}\n", b.address(secondaryAt), b.address(i))+
 			b.block("shop.erl.internal 10.in-addr.arpa", "mode hostname", "cluster_domain shop.erl.internal", "hold 2s", "startup_timeout 1s", option)),
 			make(map[string]uint32)}
 		p.start()
-		primaries = append(primaries, p)
+		s.primaries = append(s.primaries, p)
 	}
-	first, second := primaries[0], primaries[1]
-	s := b.secondary(t, secondaryAt, first, second)
+	first, second := s.primaries[0], s.primaries[1]
 	soon(t, "the secondary has the zones", func() (err error) {
 		for _, zone := range transferred { // of two that have started at different times, the newest
 			err = errors.Join(err, s.has(zone, max(s.look(first, zone), s.look(second, zone)), first, second))
@@ -203,7 +202,7 @@ func transfer(t *testing.T, b *bed) {
 		scale(n)
 		s.follows(fmt.Sprintf("%d nodes", n), n)
 	}
-	for _, p := range primaries {
+	for _, p := range s.primaries {
 		must(t, os.WriteFile(p.corefile, []byte(strings.Replace(read(t, p.corefile), "hold 2s", "hold 2s\nttl 7", 1)), 0o600))
 		p.process.Signal(syscall.SIGUSR1)
 	}
