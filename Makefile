@@ -81,7 +81,7 @@ e2e: build ## scenarios on a real control plane; needs root (RUN=regexp, E2EFLAG
 	cd test/e2e && $(SHIP) $(GO) vet ./... && $(SHIP) $(GO) test -count=1 ./cluster ./watch
 	cd test/e2e/peers && $(SHIP) $(GO) vet . && $(SHIP) $(GO) test -short -count=1 .
 	cd test/e2e && $(SHIP) $(GO) test -c -o ../../bin/node.test ./node && $(SHIP) $(GO) test -c -o ../../bin/process.test ./process
-	for each in process node; do (cd test/e2e/$$each && exec ../../../bin/$$each.test $(if $(filter -list,$(E2EFLAGS)),-test.list '$(or $(RUN),.)',-test.v -test.timeout 40m -test.run '$(RUN)')) || exit; done
+	for each in process node; do (cd test/e2e/$$each && exec ../../../bin/$$each.test $(if $(filter -list,$(E2EFLAGS)),-test.list '$(or $(RUN),.)',-test.v -test.timeout 70m -test.run '$(RUN)')) || exit; done
 
 # Three stages at a time are so few that nodes, and API servers, have the time to answer.
 MATRIX ?=

@@ -21,9 +21,10 @@ import (
 	"github.com/longnames/longnames/test/e2e/cluster"
 )
 
-// clients is about docs/clients.md and docs/migrating-from-libcluster.md: what they have users do is done here. Nodes that
+// TestClients is about docs/clients.md and docs/migrating-from-libcluster.md: what they have users do is done here. Nodes that
 // are not RabbitMQ's are those of test/e2e/beam.
-func (b bed) clients(t *testing.T) {
+func TestClients(t *testing.T) {
+	b := start(t)
 	b.tag(t)
 	for _, tt := range []struct {
 		name string

@@ -30,21 +30,33 @@ type bed struct {
 	*cluster.Cluster
 }
 
-// TestNode is about what real nodes do with pods.
-func TestNode(t *testing.T) {
+// start starts a bed for a test that waits most of the time, and so runs beside others.
+func start(t *testing.T) bed {
+	t.Helper()
+	t.Parallel()
 	b := bed{cluster.Start(t, cluster.Options{Nodes: 2, Images: []string{cluster.CoreDNS, cluster.Stock, cluster.BEAM}})}
 	b.deploy(t)
+	return b
+}
+
+// TestNode is about what real nodes do with what deploy/README.md has users install.
+func TestNode(t *testing.T) {
+	b := start(t)
 	t.Run("Standalone", b.standalone)
 	t.Run("BEAM", b.beam)
 	t.Run("NeverSilent", b.neverSilent)
 	t.Run("EndsAreAnnounced", b.endsAreAnnounced)
 	t.Run("Killed", b.killed)
-	t.Run("Clients", b.clients)
 	t.Run("Policies", b.policies)
 	t.Run("NodeLocalDNS", b.nodeLocalDNS)
 	t.Run("Rollback", b.rollback)
 	t.Run("APIServerAway", b.apiServerAway)
 	t.Run("ClusterDNS", b.clusterDNS)
+}
+
+// TestMembers is about who is in a cluster, and what becomes of that.
+func TestMembers(t *testing.T) {
+	b := start(t)
 	t.Run("Nodes", b.nodes)
 	t.Run("Helm", b.helm)
 	t.Run("Sets", b.sets)
