@@ -218,7 +218,7 @@ func (r *replica) plugged(yes bool) error {
 	return err
 }
 
-// reloaded is what CoreDNS says after a reload, be it good or bad.
+// reloaded matches the line that CoreDNS logs after a reload, whether that has succeeded or failed.
 var reloaded = regexp.MustCompile(`\[INFO\] Reloading complete|\[ERROR\] SIGUSR1: `)
 
 // reload has CoreDNS read its Corefile again, which it can make use of or not.

@@ -203,7 +203,7 @@ func (s *stage) row(t *testing.T, r row, report func(line []string)) {
 	}
 }
 
-// panicked is what is logged of a panic, be it the end or not.
+// panicked matches the line that is logged of a panic, whether the process ends with it or not.
 var panicked = regexp.MustCompile(`(?m)^(panic|fatal error): .*|.*Recovered from panic.*`)
 
 // checker asks the CoreDNS of one kind that a row is about.

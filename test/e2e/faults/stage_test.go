@@ -193,8 +193,8 @@ func (s *stage) recovers() {
 	}
 }
 
-// still waits until no node has lost another for some time. Those that have just found each other may do so, without any
-// fault of who told them of each other.
+// still waits until no node has lost another for some time. Nodes that have just found each other may do so, and
+// the answers that they have had are not to blame.
 func (s *stage) still() {
 	count, since := 0, time.Now()
 	s.within(4*patience, "no node loses another", func() error {
@@ -249,6 +249,6 @@ func (s *stage) through(fault, heal func()) {
 	s.shrinks()
 }
 
-// gauge waits until CoreDNS has some value of a metric: held_clusters are those that are answered with members that have
-// vanished, doubted_clusters those whose probes are not believed.
+// gauge waits until a metric of CoreDNS has a value. The metric held_clusters counts clusters whose vanished members are still
+// listed, and doubted_clusters those whose probes are not believed.
 func (s *stage) gauge(name string, want int) { s.replicas[0].gauge(name, want, want) }

@@ -276,7 +276,7 @@ func (o *own) wants(name, qtype string, want ...string) {
 	})
 }
 
-// wantsCluster waits for all that the name of a cluster is answered with.
+// wantsCluster waits until the name of a cluster has all of its records.
 func (o *own) wantsCluster(name, basename string, hosts, addresses []string) {
 	o.Helper()
 	texts, v4, v6 := make([]string, 0, len(hosts)), []string(nil), []string(nil)

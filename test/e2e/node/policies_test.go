@@ -30,7 +30,7 @@ type dialer interface {
 }
 
 // reaches reports whether something comes back from an address within a while. Where nothing listens, it is a refusal.
-// What a policy does not allow is dropped.
+// The agent drops packets that no policy allows.
 func reaches(ctx context.Context, from dialer, network, address string) (bool, error) {
 	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
 	defer cancel()
