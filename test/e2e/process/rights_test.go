@@ -86,6 +86,7 @@ const granted = `(?m)^\[INFO\] plugin/longnames: shop\.erl\.internal\. API serve
 func missingRight(t *testing.T, b *bed, of resources, verb string) {
 	b.open(t, of, strings.Trim(strings.Replace(listWatch, verb, "", 1), ", "))
 	b.shop(t, 0, 1)
+	b.endpoints(t, 1)
 	s := b.server(t, 0, b.block("shop.erl.internal", "hold 0", "lookup "+of.lookup, "startup_timeout 1s"))
 	if verb == "list" {
 		b.older() // a list can also be streamed, for which the right to watch is enough
@@ -144,7 +145,7 @@ func withdrawnRights(t *testing.T, b *bed) {
 			if (err == nil) == want {
 				return nil
 			}
-			return fmt.Errorf("list: %w", err)
+			return fmt.Errorf("list: got %v", err)
 		})
 	}
 	first := rotate("first")
@@ -183,6 +184,7 @@ func olderAPIServer(t *testing.T, b *bed, of resources, option string) {
 	b.older()
 	b.open(t, of, listWatch)
 	b.shop(t, 0, 3)
+	b.endpoints(t, 3)
 	s := b.server(t, 0, b.block("shop.erl.internal", "hold 0", "lookup "+of.lookup, option))
 	s.apiPort = olderPort
 	v := s.vigil(b.some(10, 13))

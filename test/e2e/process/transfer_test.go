@@ -47,14 +47,15 @@ zone "shop.erl.internal" { type secondary; file "shop"; primaries { %[3]s; %[4]s
 zone "10.in-addr.arpa" { type secondary; file "arpa"; primaries { %[3]s; %[4]s; }; };
 `
 
-func (b *bed) secondary(t *testing.T, n int, primaries ...string) *secondary {
+func (b *bed) secondary(t *testing.T, n int, primaries ...*primary) *secondary {
 	t.Helper()
-	s := &secondary{server: &server{Host: b.NewHost(t, b.name+"-named", b.addresses(n)...), t: t, address: b.address(n)}}
+	s := &secondary{server: &server{Host: b.NewHost(t, b.name+"-named", b.addresses(n)...), t: t, address: b.address(n)}, primaries: primaries}
 	dir := t.TempDir()
 	// A copy: AppArmor keeps the packaged one, by its path, in directories of its own.
 	must(t, build.CopyFile(dir+"/named", "/usr/sbin/named"))
-	config := write(t, dir+"/named.conf", fmt.Sprintf(namedConf, dir, s.address, primaries[0], primaries[1]))
+	config := write(t, dir+"/named.conf", fmt.Sprintf(namedConf, dir, s.address, primaries[0].address, primaries[1].address))
 	s.process = s.Start(t, "named", nil, dir+"/named", "-g", "-4", "-n", "1", "-c", config)
+	s.logs("running")
 	return s
 }
 
@@ -181,17 +182,19 @@ func transfer(t *testing.T, b *bed) {
 	}
 	scale(3)
 	b.endpoints(t, 3)
-	// It is there first: one that is told of a change while it is away is told again a minute later.
-	s := b.secondary(t, secondaryAt, b.address(0), b.address(1))
-	s.logs("running")
+	var primaries []*primary
 	for i, option := range []string{"snapshot " + t.TempDir() + "/snapshot.json", ""} {
-		p := &primary{b.server(t, i, fmt.Sprintf("transfer {\nto * %s\nsource %s\n}\n", b.address(secondaryAt), b.address(i))+
+		primaries = append(primaries, &primary{b.server(t, i, fmt.Sprintf("transfer {\nto * %s\nsource %s\n}\n", b.address(secondaryAt), b.address(i))+
 			b.block("shop.erl.internal 10.in-addr.arpa", "mode hostname", "cluster_domain shop.erl.internal", "hold 2s", "startup_timeout 1s", option)),
-			make(map[string]uint32)}
-		p.start()
-		s.primaries = append(s.primaries, p)
+			make(map[string]uint32)})
 	}
-	first, second := s.primaries[0], s.primaries[1]
+	// It runs before they do: one that is told of a change while it is away is told again a minute later. But their hosts
+	// are there, or it would wait for them.
+	s := b.secondary(t, secondaryAt, primaries...)
+	for _, p := range primaries {
+		p.start()
+	}
+	first, second := primaries[0], primaries[1]
 	soon(t, "the secondary has the zones", func() (err error) {
 		for _, zone := range transferred { // of two that have started at different times, the newest
 			err = errors.Join(err, s.has(zone, max(s.look(first, zone), s.look(second, zone)), first, second))
