@@ -145,7 +145,7 @@ func withdrawnRights(t *testing.T, b *bed) {
 			if (err == nil) == want {
 				return nil
 			}
-			return fmt.Errorf("list: got %v", err)
+			return fmt.Errorf("may list: %t", !want)
 		})
 	}
 	first := rotate("first")

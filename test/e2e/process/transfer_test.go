@@ -55,7 +55,7 @@ func (b *bed) secondary(t *testing.T, n int, primaries ...*primary) *secondary {
 	must(t, build.CopyFile(dir+"/named", "/usr/sbin/named"))
 	config := write(t, dir+"/named.conf", fmt.Sprintf(namedConf, dir, s.address, primaries[0].address, primaries[1].address))
 	s.process = s.Start(t, "named", nil, dir+"/named", "-g", "-4", "-n", "1", "-c", config)
-	s.logs("running")
+	s.logs("all zones loaded")
 	return s
 }
 
