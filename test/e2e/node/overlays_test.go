@@ -130,7 +130,7 @@ func (b bed) acl(t *testing.T, p *peers) {
 configMapGenerator:
 - {name: longnames, namespace: longnames, behavior: replace, files: [Corefile], options: {immutable: true}}
 `)
-		repository(dir).write(t, "Corefile", block+":1053 {\n    health\n    ready\n"+rest)
+		repository(dir).write(t, "Corefile", block+":1053 {\n    health {\n        lameduck 10s\n    }\n    ready\n"+rest)
 		b.Kubectl(t, "apply", "--server-side", "-k", dir)
 		b.rolledOut(t, "longnames", "deployment/longnames")
 		answered(t, p.places["asker"], b.service(t, "longnames"), shop)
