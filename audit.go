@@ -36,14 +36,11 @@ type audit struct {
 type census struct {
 	members  int // that are listed
 	peak     peak
-	held     bool // and of more than one, who could lose each other
-	doubted  bool
+	suspects []*suspect
 	findings findings
 }
 
-func (c *census) isEmpty() bool {
-	return c.members == 0 && !c.held && !c.doubted && len(c.findings) == 0
-}
+func (c *census) isEmpty() bool { return c.members == 0 && len(c.findings) == 0 }
 
 // finding is one member and what is wrong with it.
 type finding struct {
@@ -66,8 +63,9 @@ func newAudit(c *config, t *table) *audit {
 		a.countFinding(p, 0) // so that it is there
 	}
 	a.countCluster(census{}, 0)
-	for _, events := range []*prometheus.CounterVec{clusterFalls, holdsBegun} {
-		events.WithLabelValues(c.name()).Add(0) // or the first one would not be seen as an increase
+	clusterFalls.WithLabelValues(c.name()).Add(0) // or the first one would not be seen as an increase
+	for e := range manyEnds {
+		suspectsEnded.WithLabelValues(c.name(), e.String()).Add(0)
 	}
 	a.ignorant = !t.known()
 	countIgnorant(c.name(), ones[a.ignorant])
@@ -100,8 +98,13 @@ var ones = map[bool]int{true: 1}
 func (a *audit) countCluster(c census, delta int) {
 	a.count(listedMembers, delta*c.members)
 	a.count(nonEmptyClusters, delta*min(1, c.members))
-	a.count(heldClusters, delta*ones[c.held])
-	a.count(doubtedClusters, delta*ones[c.doubted])
+	var of [reasons]int
+	for _, s := range c.suspects {
+		of[s.reason]++
+	}
+	for r := range reasons {
+		a.count(suspectMembers, delta*of[r], r.String())
+	}
 	for f := range c.findings {
 		a.countFinding(f.problem, delta)
 	}
@@ -167,6 +170,7 @@ func (a *audit) look() {
 				fresh = append(fresh, f)
 			}
 		}
+		a.suspicion(s, before.suspects)
 		a.countCluster(now, +1)
 		a.countCluster(before, -1)
 		if a.known[s.cluster] = now; now.isEmpty() {
@@ -183,14 +187,13 @@ func (a *audit) look() {
 	a.tell(fallen)
 }
 
-// find looks for those who are left out among all that there are, held or not: they may be
-// why a cluster is.
+// find looks at a cluster as it is.
 func (a *audit) find(s state) census {
 	found := make(findings)
 	note := func(o *kubeapi.Object, what string, p problem) {
 		found[finding{o.Namespace, o.Name, what, p}] = struct{}{}
 	}
-	for _, o := range s.actual.objects {
+	for _, o := range s.roster.objects {
 		for _, text := range o.Invalid {
 			note(o, text, invalidAddress)
 		}
@@ -206,13 +209,9 @@ func (a *audit) find(s state) census {
 	if s.cluster == a.table.misfits {
 		return census{findings: found}
 	}
-	nodes, left := a.config.nameAll(s.actual)
+	nodes, left := a.config.nameAll(s.roster)
 	for _, l := range left {
 		note(l.object, l.what, l.problem)
-	}
-	held := s.answered != s.actual
-	if held {
-		nodes, _ = a.config.nameAll(s.answered)
 	}
 	if srvSize(nodes) > dns.MaxMsgSize {
 		found[finding{what: a.config.first().absolute(s.cluster.name), problem: tooMany}] = struct{}{}
@@ -225,8 +224,7 @@ func (a *audit) find(s state) census {
 	if len(found) == 0 {
 		found = nil // and not a map for each cluster
 	}
-	members := listed(nodes)
-	return census{members: members, held: held && members > 1, doubted: s.actual.doubted, findings: found}
+	return census{members: listed(nodes), suspects: s.roster.suspects, findings: found}
 }
 
 // listed counts the longnames of nodes that are listed; the nodes are ordered by them.

@@ -39,7 +39,7 @@ func (p peak) most() int { return int(max(p.before, p.within)) }
 func (a *audit) window() int32 { return int32(time.Since(a.begin) / fallWindow) } //nolint:gosec // it takes 40 000 years
 
 // loss is of a cluster that lists fewer than half of the members that it has listed lately: a rolling
-// update does not get there. What is held is still listed.
+// update does not get there. Suspects are still listed.
 type loss struct {
 	cluster  *cluster
 	from, to int

@@ -29,31 +29,32 @@ func TestFallsAreCounted(t *testing.T) {
 	}
 	for _, tc := range []struct {
 		name  string
+		hold  string
 		steps []step
 		want  float64
 		log   string
 	}{
-		{"to half", []step{{0, 10}, {0, 5}}, 0, ""},
-		{"below half", []step{{0, 10}, {0, 4}}, 1, "Cluster falls.internal. lists 4 members, fewer than half of those (10) that it has listed lately"},
-		{"one of two", []step{{0, 2}, {0, 1}}, 0, ""},
-		{"two of three", []step{{0, 3}, {0, 1}}, 1, "lists 1 members, fewer than half of those (3)"},
-		{"a rolling update while all that are old are still there", []step{{0, 10}, {time.Second, 20}, {time.Second, 10}}, 0, ""},
-		{"in steps", []step{{0, 10}, {time.Second, 7}, {time.Second, 4}, {time.Second, 3}, {time.Second, 1}}, 1, "lists 4 members"},
-		{"twice", []step{{0, 10}, {time.Second, 4}, {time.Second, 10}, {time.Second, 4}}, 2, "lists 4 members"},
-		{"in steps that are nine minutes apart", []step{{9 * time.Minute, 10}, {time.Minute, 6}, {9 * time.Minute, 4}}, 1, "(10)"},
-		{"in steps of which the first are some minutes ago", []step{{0, 10}, {9 * time.Minute, 6}, {2 * time.Minute, 4}}, 1, "(10)"},
-		{"in steps that are twenty minutes apart", []step{{0, 10}, {20 * time.Minute, 6}, {20 * time.Minute, 4}, {20 * time.Minute, 2}}, 0, ""},
-		{"after hours in which nothing has changed", []step{{0, 10}, {5 * time.Hour, 4}}, 1, "(10)"},
-		{"once more, from what is usual by now", []step{{0, 10}, {0, 4}, {20 * time.Minute, 3}, {0, 1}}, 2, "lists 1 members, fewer than half of those (4)"},
-		{"the only one, given up", []step{{0, 1}, {0, 0}, {31 * time.Second, 0}}, 0, ""},
-		{"held", []step{{0, 10}, {0, 0}, {29 * time.Second, 0}}, 0, ""},
-		{"held, and back", []step{{0, 10}, {0, 0}, {29 * time.Second, 10}, {time.Minute, 10}}, 0, ""},
-		{"held, and given up", []step{{0, 10}, {0, 0}, {31 * time.Second, 0}}, 1, "lists 0 members, fewer than half of those (10)"},
-		{"held, given up, and back", []step{{0, 10}, {0, 0}, {31 * time.Second, 0}, {0, 1}, {0, 10}}, 1, "lists 0 members"},
+		{"to half", "0", []step{{0, 10}, {0, 5}}, 0, ""},
+		{"below half", "0", []step{{0, 10}, {0, 4}}, 1, "Cluster falls.internal. lists 4 members, fewer than half of those (10) that it has listed lately"},
+		{"one of two", "0", []step{{0, 2}, {0, 1}}, 0, ""},
+		{"two of three", "0", []step{{0, 3}, {0, 1}}, 1, "lists 1 members, fewer than half of those (3)"},
+		{"a rolling update while all that are old are still there", "0", []step{{0, 10}, {time.Second, 20}, {time.Second, 10}}, 0, ""},
+		{"in steps", "0", []step{{0, 10}, {time.Second, 7}, {time.Second, 4}, {time.Second, 3}, {time.Second, 1}}, 1, "lists 4 members"},
+		{"twice", "0", []step{{0, 10}, {time.Second, 4}, {time.Second, 10}, {time.Second, 4}}, 2, "lists 4 members"},
+		{"in steps that are nine minutes apart", "0", []step{{9 * time.Minute, 10}, {time.Minute, 6}, {9 * time.Minute, 4}}, 1, "(10)"},
+		{"in steps of which the first are some minutes ago", "0", []step{{0, 10}, {9 * time.Minute, 6}, {2 * time.Minute, 4}}, 1, "(10)"},
+		{"in steps that are twenty minutes apart", "0", []step{{0, 10}, {20 * time.Minute, 6}, {20 * time.Minute, 4}, {20 * time.Minute, 2}}, 0, ""},
+		{"after hours in which nothing has changed", "0", []step{{0, 10}, {5 * time.Hour, 4}}, 1, "(10)"},
+		{"once more, from what is usual by now", "0", []step{{0, 10}, {0, 4}, {20 * time.Minute, 3}, {0, 1}}, 2, "lists 1 members, fewer than half of those (4)"},
+		{"the only one, given up", "30s", []step{{0, 1}, {0, 0}, {301 * time.Second, 0}}, 0, ""},
+		{"suspect", "30s", []step{{0, 10}, {0, 0}, {299 * time.Second, 0}}, 0, ""},
+		{"suspect, and back", "30s", []step{{0, 10}, {0, 0}, {299 * time.Second, 10}, {time.Minute, 10}}, 0, ""},
+		{"suspect, and given up", "30s", []step{{0, 10}, {0, 0}, {300 * time.Second, 0}}, 1, "lists 0 members, fewer than half of those (10)"},
+		{"suspect, given up, and back", "30s", []step{{0, 10}, {0, 0}, {300 * time.Second, 0}, {0, 1}, {0, 10}}, 1, "lists 0 members"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				c := configOf(t, "longnames falls.internal {\n selector app=web\n basename app\n}")
+				c := configOf(t, "longnames falls.internal {\n selector app=web\n basename app\n hold "+tc.hold+"\n}")
 				table := tableOf(c)
 				audit := newAudit(c, table)
 				t.Cleanup(audit.close)
@@ -90,7 +91,7 @@ func TestNothingFallsAtTheStart(t *testing.T) {
 		looks int // before everything has been read
 	}{{"not looked at before", 0}, {"looked at what was last known", 1}, {"looked before the end", 2}} {
 		t.Run(tc.name, func(t *testing.T) {
-			c := configOf(t, "longnames fresh.internal {\n selector app=web\n basename app\n}")
+			c := configOf(t, "longnames fresh.internal {\n selector app=web\n basename app\n hold 0\n}")
 			table := newTable(c)
 			audit := newAudit(c, table)
 			t.Cleanup(audit.close)
@@ -121,7 +122,7 @@ func TestNothingFallsAtTheStart(t *testing.T) {
 
 func TestFallsInTheLogAreBounded(t *testing.T) {
 	const zone, clusters = "crowd.internal.", auditLog + 5
-	c := configOf(t, "longnames crowd.internal {\n group_by app\n}")
+	c := configOf(t, "longnames crowd.internal {\n group_by app\n hold 0\n}")
 	table := tableOf(c)
 	audit := newAudit(c, table)
 	t.Cleanup(audit.close)

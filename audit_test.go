@@ -173,28 +173,27 @@ func TestAuditCountsMembersAndClusters(t *testing.T) {
 	same.ID = "another"
 	a, b, empty := app("a", one, two, same, unready(hosted(endpoint("p3", "10.0.0.3")))), app("b", one), app("empty")
 	unnamed := app("b", endpoint("p1", "10.0.0.1"))
-	// What is held of a cluster of one member does not count: there is nobody to lose.
 	table := tableOf(c)
 	audit := newAudit(c, table)
 	for _, step := range []struct {
-		name                             string
-		do                               func()
-		members, clusters, held, leftOut float64
+		name                                 string
+		do                                   func()
+		members, clusters, suspects, leftOut float64
 	}{
 		{"nothing", func() {}, 0, 0, 0, 0},
 		{"three clusters, one of them empty", func() { apply(table, a, b, empty) }, 3, 2, 0, 0},
-		{"one gone", func() { table.Apply(gone(a), 2) }, 3, 2, 1, 0},
-		{"one without hostname", func() { table.Apply([]kubeapi.Change{{Old: b, New: unnamed}}, 3) }, 3, 2, 1, 1},
-		{"one back", func() { apply(table, a) }, 3, 2, 0, 1},
+		{"one gone", func() { table.Apply(gone(a), 2) }, 3, 2, 2, 0},
+		{"one without hostname", func() { table.Apply([]kubeapi.Change{{Old: b, New: unnamed}}, 3) }, 3, 2, 3, 1},
+		{"one back", func() { apply(table, a) }, 3, 2, 1, 1},
 		{"the other given up", func() { table.release(time.Now().Add(time.Hour)) }, 2, 1, 0, 1},
-		{"all gone", func() { table.Apply(gone(a, unnamed), 5) }, 2, 1, 1, 0},
+		{"all gone", func() { table.Apply(gone(a, unnamed), 5) }, 2, 1, 2, 0},
 		{"all given up", func() { table.release(time.Now().Add(time.Hour)) }, 0, 0, 0, 0},
 	} {
 		logged(t, func() { step.do(); audit.look() })
 		for name, pair := range map[string][2]float64{
 			"members":  {testutil.ToFloat64(listedMembers.WithLabelValues(zone)), step.members},
 			"clusters": {testutil.ToFloat64(nonEmptyClusters.WithLabelValues(zone)), step.clusters},
-			"held":     {testutil.ToFloat64(heldClusters.WithLabelValues(zone)), step.held},
+			"suspects": {testutil.ToFloat64(suspectMembers.WithLabelValues(zone, "missing")), step.suspects},
 			"left out": {testutil.ToFloat64(leftOutMembers.WithLabelValues(zone, string(invalidHostname))), step.leftOut},
 		} {
 			if got, want := pair[0], pair[1]; got != want {

@@ -61,12 +61,14 @@ func (b *block) start(old *block) {
 	b.limit = b.config.startupTimeout
 	goesOn := old != nil && b.goOn(old)
 	if file := b.config.source.Snapshot; file != "" {
-		b.snapshot = b.source.Snapshot(file, b.shown)
+		b.snapshot = b.source.Snapshot(file, b.config.form, b.table.suspected)
 	}
 	b.source.CountWith(b.versions)
 	if !goesOn {
-		b.restore(old)
+		suspects := b.restore(old)
+		b.table.reselects = old != nil && !old.config.selectsAs(b.config)
 		b.source.Join(b.table)
+		b.table.restore(suspects)
 	}
 	if old != nil {
 		b.differs = !goesOn || old.config.form() != b.config.form() ||
@@ -82,16 +84,6 @@ func (b *block) start(old *block) {
 	}
 }
 
-// shown is in which form the block shows what its source knows. What is held or doubted is not
-// to be seen from that, and not known after a restart.
-func (b *block) shown() string {
-	form := b.config.form()
-	if b.table.departs() {
-		form += ", held"
-	}
-	return form
-}
-
 // goOn follows the source of old, if that is the same: it needs not be read again.
 func (b *block) goOn(old *block) bool {
 	if !b.source.Same(old.source) || !old.source.Join(b.table) {
@@ -101,17 +93,23 @@ func (b *block) goOn(old *block) bool {
 	return true
 }
 
-// restore lets the source begin with what old knows, or else with the snapshot.
-func (b *block) restore(old *block) {
+// restore lets the source begin with what old knows, or else with the snapshot, and returns the
+// suspects in that.
+func (b *block) restore(old *block) []kubeapi.Suspects {
 	if old != nil {
 		b.source.StartAfter(old.source.Version())
 		if b.source.RestoreFrom(old.source) {
-			return
+			return nil
 		}
 	}
-	if b.snapshot != nil && b.snapshot.Restore(max(b.limit, restoredTimeout)) && old == nil {
+	if b.snapshot == nil {
+		return nil
+	}
+	suspects, ok := b.snapshot.Restore(max(b.limit, restoredTimeout))
+	if ok && old == nil {
 		b.limit = min(b.limit, restoredTimeout)
 	}
+	return suspects
 }
 
 // pauseSnapshot lets a block that is about to take over have the file.

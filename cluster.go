@@ -7,6 +7,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/longnames/longnames/kubeapi"
 )
@@ -16,18 +17,17 @@ import (
 type cluster struct {
 	name   string // relative to the zone, lower case; empty at the apex
 	roster atomic.Pointer[roster]
-	hold   atomic.Pointer[hold] // nil unless the roster is held
-	// doubt is nil unless probes are doubted, which they are not while the roster is held, though
-	// it may be one from before. It is for the table only.
-	doubt *doubt
-	// actual is what there really is, and the roster itself unless that is held. It is
-	// for the table only.
-	actual *roster
+
+	// The following are for the table only.
+	four, six headcount // of members with an IPv4 address, and with an IPv6 one
+	pulse     *pulse    // nil if the roster has no suspects
+	ledger    *ledger   // likewise, or if nothing has changed since it has got them
+	due       time.Time // when the next suspect is given up; zero if none is
 }
 
 func newCluster(name string) *cluster {
-	c := &cluster{name: name, actual: &roster{}}
-	c.roster.Store(c.actual)
+	c := &cluster{name: name}
+	c.roster.Store(&roster{})
 	return c
 }
 
@@ -39,17 +39,22 @@ func (c *cluster) members(conf *config) *members {
 // roster is what a cluster was made of at one time. It never changes; what follows from
 // it is worked out at the first question.
 type roster struct {
-	objects []*kubeapi.Object // ordered by namespace and name
-	doubted bool              // probes are not believed, see doubt
-	once    sync.Once
-	built   *members
+	objects  []*kubeapi.Object // ordered by namespace and name
+	suspects []*suspect        // the oldest first
+	once     sync.Once
+	built    *members
 }
 
 // members gives the named members of a cluster that is or was made of r.
 func (r *roster) members(conf *config, cluster string) *members {
-	r.once.Do(func() { r.built = newMembers(conf, cluster, r) })
+	r.once.Do(func() {
+		nodes, _ := conf.nameAll(r)
+		r.built = newMembers(conf, cluster, nodes)
+	})
 	return r.built
 }
+
+func (r *roster) isEmpty() bool { return len(r.objects)+len(r.suspects) == 0 }
 
 // with gives a roster without some objects and with others, which may be newer states of
 // the former, and puts both in order. r itself stays as it is.
@@ -73,45 +78,7 @@ func (r *roster) with(removed, added []*kubeapi.Object) *roster {
 		upTo(added[0])
 		objects, added = append(objects, added[0]), added[1:]
 	}
-	return &roster{objects: append(objects, rest...), doubted: r.doubted}
-}
-
-// along gives a roster with the members of r, as they are there, and those of other objects,
-// some of which may only now have names.
-func (r *roster) along(others []*kubeapi.Object, namable func([]*kubeapi.Object) int) *roster {
-	if len(others) == 0 {
-		return r
-	}
-	objects := slices.Clone(r.objects)
-	var missing []*kubeapi.Object
-	for _, o := range others {
-		at, found := slices.BinarySearchFunc(r.objects, o, compareObjects)
-		if !found {
-			missing = append(missing, o)
-		} else if namable(r.objects[at:at+1]) == 0 && namable([]*kubeapi.Object{o}) > 0 {
-			objects[at] = o
-		} else if fresh := newMembersOf(o, r.objects[at]); len(fresh) > 0 {
-			both := *r.objects[at]
-			both.Members = slices.Concat(both.Members, fresh)
-			objects[at] = &both
-		}
-	}
-	return (&roster{objects: objects, doubted: r.doubted}).with(nil, missing)
-}
-
-// newMembersOf are those of o whose address the earlier state does not have.
-func newMembersOf(o, earlier *kubeapi.Object) []kubeapi.Member {
-	known := make(map[netip.Addr]bool, len(earlier.Members))
-	for i := range earlier.Members {
-		known[earlier.Members[i].Address] = true
-	}
-	var fresh []kubeapi.Member
-	for _, m := range o.Members {
-		if !known[m.Address] {
-			fresh = append(fresh, m)
-		}
-	}
-	return fresh
+	return &roster{objects: append(objects, rest...)}
 }
 
 func compareObjects(a, b *kubeapi.Object) int {
@@ -130,10 +97,8 @@ type members struct {
 	found *directory
 }
 
-func newMembers(c *config, cluster string, r *roster) *members {
-	m := &members{}
-	m.nodes, _ = c.nameAll(r)
-	m.count = listed(m.nodes)
+func newMembers(c *config, cluster string, nodes []node) *members {
+	m := &members{nodes: nodes, count: listed(nodes)}
 	for i := range m.nodes {
 		if n := &m.nodes[i]; !n.listed {
 			if m.waiting == nil {
@@ -150,13 +115,19 @@ func newMembers(c *config, cluster string, r *roster) *members {
 	return m
 }
 
-// listed are the nodes that every question is answered with.
+// listed returns the nodes that every question gets, suspects last: clients connect to one after the
+// other, and may wait for the address of a node that is dead.
 func (m *members) listed() []*node {
 	nodes := make([]*node, 0, len(m.nodes))
+	suspects := false
 	for i := range m.nodes {
 		if n := &m.nodes[i]; n.listed {
 			nodes = append(nodes, n)
+			suspects = suspects || n.suspect
 		}
+	}
+	if suspects {
+		slices.SortStableFunc(nodes, func(a, b *node) int { return cmp.Compare(a.doubt(), b.doubt()) })
 	}
 	return nodes
 }

@@ -27,7 +27,8 @@ type config struct {
 	hosts   placement // of host parts
 	reverse bool      // there is a zone for PTR records
 
-	hold           time.Duration // 0 if nothing is held
+	hold           time.Duration // of suspects; 0 if there are none
+	edited         bool          // what is taken out of manifests is so on purpose
 	startupTimeout time.Duration
 }
 
@@ -57,6 +58,12 @@ func (c *config) sharesZone(other *config) bool {
 	return slices.ContainsFunc(c.zones, func(z zone) bool {
 		return !z.reverse && slices.ContainsFunc(other.zones, func(o zone) bool { return o.name == z.name })
 	})
+}
+
+// selectsAs reports whether both ask for the same objects of the same kind.
+func (c *config) selectsAs(other *config) bool {
+	s, o := &c.source, &other.source
+	return s.Lookup == o.Lookup && s.Selector == o.Selector && slices.Equal(s.Namespaces, o.Namespaces) && s.Family == o.Family
 }
 
 // form tells configurations apart that have other records, or have them elsewhere, of the same
@@ -145,9 +152,6 @@ func (i include) passes(m *kubeapi.Member) bool {
 	}
 	return true
 }
-
-// fails tells whether a candidate is not listed though it is not about to end.
-func (i include) fails(m *kubeapi.Member) bool { return !m.Terminating && !i.passes(m) }
 
 // epmd is the port at which the BEAM looks for a node by default.
 // https://www.erlang.org/doc/apps/erts/epmd_cmd

@@ -100,10 +100,10 @@ func optionsIn(t *testing.T, text string) map[string]string {
 	return found
 }
 
-// Clients that disconnect whom they miss are for `include all`, and who has lost a whole cluster needs time to see it.
+// Clients that disconnect whom they miss are for `include all`.
 func TestDeployCorefilesHaveTheSameOptions(t *testing.T) {
 	want := map[string]string{
-		"selector": "beam", "include": "all", "group_by": "kubernetes.io/service-name", "basename": "label beam", "ttl": "0", "hold": "10m",
+		"selector": "beam", "include": "all", "group_by": "kubernetes.io/service-name", "basename": "label beam", "ttl": "0",
 	}
 	for path, text := range deployCorefiles(t) {
 		if strings.Contains(path, "stub-domain") {

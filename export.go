@@ -84,7 +84,8 @@ func (y *layer) all(yield func([]dns.RR) bool) bool {
 		return true
 	})
 	for _, of := range clusters {
-		m := newMembers(c, of.name, of.roster)
+		nodes, _ := c.nameAll(of.roster)
+		m := newMembers(c, of.name, nodes)
 		if y.zone.reverse {
 			if !y.pointers(m, yield) {
 				return false

@@ -172,3 +172,23 @@ func equal(t testing.TB, what string, got, want []string) {
 		t.Errorf("%s:\ngot  %q\nwant %q", what, got, want)
 	}
 }
+
+// web are objects of a cluster web in namespace prod, for a block that groups by app.
+func web(c *config, objects ...*kubeapi.Object) []*kubeapi.Object {
+	for _, o := range objects {
+		labelled(c, labels{"app": "web"}, o)
+	}
+	return objects
+}
+
+// gone are the changes that remove objects.
+func gone(objects ...*kubeapi.Object) []kubeapi.Change {
+	changes := make([]kubeapi.Change, 0, len(objects))
+	for _, o := range objects {
+		changes = append(changes, kubeapi.Change{Old: o})
+	}
+	return changes
+}
+
+// groupedHosts is a block of which everything can be asked that is indexed.
+const groupedHosts = "longnames erl.internal 10.in-addr.arpa {\n group_by app\n mode hostname\n cluster_domain erl.internal\n}"

@@ -7,112 +7,160 @@ import (
 	"github.com/longnames/longnames/kubeapi"
 )
 
-// inherit lets t hold what another table does, until the same time or as long as its own
-// configuration allows, and remember its bursts. If both follow one source, t has to do so
-// before, so that there is nothing that only the other one has seen; if not, the source of t
-// may later tell of members of those clusters, which ends it, or of none.
+// inheritance is what a table takes over of a cluster.
+type inheritance struct {
+	suspects []*suspect
+	pulse    pulse
+}
+
+// inherit takes over the suspects of the table that a reload replaces, with their times. What no
+// longer matches a block that asks for something else has been taken out by the operator; but where
+// nobody would be left by that, those that were listed stay for a while. Whether a suspect matches
+// another selector, only the first list says.
 func (t *table) inherit(old *table) {
-	if t.config.hold == 0 || t.config.group() != old.config.group() {
+	c, was := t.config, old.config
+	if c.hold == 0 || c.group() != was.group() {
 		return
 	}
 	now := time.Now()
+	reselects := c.source.Selector != was.source.Selector
 	old.mu.Lock() // both, for a source tells one table after the other
 	defer old.mu.Unlock()
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	edits := make(map[*cluster]*edit)
-	for _, h := range old.holds {
-		if h.cluster == nil {
-			continue
+	old.clusters.Range(func(_, v any) bool {
+		their := v.(*cluster)
+		var stay []*suspect
+		for _, s := range their.roster.Load().suspects {
+			if o := c.readAs(was, s.object); o != nil && c.watches(o.Namespace) && (s.reason != failing || c.include == was.include) {
+				stay = append(stay, &suspect{node: node{object: o}, reason: s.reason, since: s.since, from: s.from})
+			}
 		}
-		held := t.config.readAs(old.config, h.cluster.roster.Load())
-		if !t.config.namesAny(held.objects) {
-			continue
+		switch {
+		case their.pulse == nil:
+		case reselects && !t.synced.Load():
+			t.unconfirmed = append(t.unconfirmed, inheritance{stay, *their.pulse})
+		default:
+			t.adopt(inheritance{stay, *their.pulse}, !reselects, now)
 		}
-		c := t.home(held.objects[0])
-		if t.config.namesAny(c.actual.objects) && t.hasAsMany(c, held) {
-			continue // it has come back
+		if mine := t.cluster(their.name); mine != nil && len(mine.members(c).listed()) > 0 {
+			return true
 		}
-		if own := c.hold.Load(); own != nil {
-			own.cluster = nil // the other one has seen more
+		stay = nil
+		for _, n := range their.members(was).listed() {
+			if o := c.readAs(was, n.alone()); o != nil {
+				stay = append(stay, &suspect{node: node{object: o}, reason: last, since: now, from: now})
+			}
 		}
-		t.believe(c)
-		t.dirty[c] = struct{}{}
-		edits[c] = c.roster.Load().to(held)
-		t.holdUntil(c, earlier(h.until, now.Add(t.config.hold)))
-	}
-	slices.SortStableFunc(t.holds, func(a, b *hold) int { return a.until.Compare(b.until) })
-	t.replace(edits)
-	for c := range edits {
-		t.isBack(c) // it is not, but some may be there
-	}
-	if len(edits) > 0 {
-		t.restored.Store(true)
-	}
-	t.inheritDoubts(old, now)
-	for theirs, b := range old.bursts {
-		before := t.config.readAs(old.config, b.before)
-		if c := t.cluster(theirs.name); c != nil && c.hold.Load() == nil && len(before.objects) > 0 {
-			t.remember(c, &burst{before, b.lost, b.most, b.until}, now)
-		}
-	}
-	t.wake()
+		t.adopt(inheritance{suspects: stay}, true, now)
+		return true
+	})
 }
 
-// inheritDoubts lets t doubt what another table does, until the same time or as long as its own
-// configuration allows.
-func (t *table) inheritDoubts(old *table, now time.Time) {
-	if !t.config.doubts() {
+// restore takes over the suspects of a snapshot.
+func (t *table) restore(clusters []kubeapi.Suspects) {
+	if t.config.hold == 0 {
 		return
 	}
-	latest := now.Add(t.config.hold)
-	edits := make(map[*cluster]*edit)
-	for _, theirs := range old.doubts {
-		if theirs.isOver() {
-			continue
+	now := time.Now()
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for _, c := range clusters {
+		var suspects []*suspect
+		for _, m := range c.Members {
+			if why := slices.Index(reasonNames[:], m.Reason); why >= 0 {
+				suspects = append(suspects, &suspect{node: node{object: m.Object}, reason: reason(why), since: m.Since, from: m.From})
+			}
 		}
-		c := t.cluster(theirs.doubt.cluster.name)
-		if c == nil || c.hold.Load() != nil || c.doubt != nil || !t.config.failsAny(c.actual.objects) {
-			continue
-		}
-		c.actual = &roster{objects: c.actual.objects}
-		d := t.doubtUntil(c, c.actual, earlier(theirs.at, latest))
-		d.failed, d.least, d.most = theirs.doubt.failed, theirs.doubt.least, theirs.doubt.most
-		t.dirty[c] = struct{}{}
-		edits[c] = &edit{roster: c.actual}
-	}
-	slices.SortStableFunc(t.doubts, func(a, b doubting) int { return a.at.Compare(b.at) })
-	t.replace(edits)
-	for theirs, f := range old.failures {
-		if c := t.cluster(theirs.name); c != nil && c.hold.Load() == nil {
-			t.noteFailure(c, failure{f.who, earlier(f.until, latest)}, now)
-		}
+		p := pulse{most: c.Most, few: c.Few, enough: c.Enough, probes: c.Probes, returns: c.Returns}
+		t.adopt(inheritance{suspects, p}, true, now)
 	}
 }
 
-func earlier(a, b time.Time) time.Time {
-	if a.Before(b) {
-		return a
+// confirm takes over those suspects of which the first list tells.
+func (t *table) confirm() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for _, i := range t.unconfirmed {
+		t.adopt(i, false, time.Now())
 	}
-	return b
+	t.unconfirmed = nil
 }
 
-// readAs gives what c would have of a roster that was read for another configuration: what
-// is in namespaces that c watches. Where it does not say which, that may be any.
-func (c *config) readAs(other *config, r *roster) *roster {
-	objects, ok := c.source.ReadAs(&other.source, r.objects)
-	if !ok {
-		return &roster{}
+// adopt adds suspects of one cluster, each with an object that tells of it alone, unless they are
+// members anyway. Those that are not there are missing, or if they may not be, no longer suspect.
+func (t *table) adopt(from inheritance, missingToo bool, now time.Time) {
+	c, p := t.config, from.pulse
+	suspects := slices.DeleteFunc(from.suspects, func(s *suspect) bool { return !c.nameSuspect(s) })
+	if len(suspects) == 0 {
+		return
 	}
-	namespaces := c.source.Namespaces
-	if len(namespaces) == 0 || namespaces[0] == kubeapi.AllNamespaces {
-		return &roster{objects: objects, doubted: r.doubted}
+	home := t.home(suspects[0].object)
+	if home == nil || home == t.misfits {
+		return
 	}
-	var found []*kubeapi.Object
-	for _, o := range objects {
-		if slices.Contains(namespaces, o.Namespace) {
-			found = append(found, o)
+	had := home.roster.Load()
+	nodes, _ := c.nameAll(&roster{objects: had.objects})
+	known, there := make(map[string]bool), make(map[string]bool)
+	for i := range nodes {
+		known[nodes[i].text] = known[nodes[i].text] || nodes[i].listed || nodes[i].ends
+		there[nodes[i].text] = true
+	}
+	for _, s := range had.suspects {
+		known[s.text] = true
+	}
+	suspects = slices.DeleteFunc(suspects, func(s *suspect) bool {
+		is := known[s.text] || !missingToo && !there[s.text]
+		known[s.text] = true
+		switch {
+		case s.reason == failing && !there[s.text]:
+			s.reason, s.from = missing, now
+		case s.reason == missing && there[s.text]:
+			s.reason, s.from, p.probes = failing, now, now
 		}
+		s.stand()
+		return is
+	})
+	if len(suspects) == 0 {
+		return
 	}
-	return &roster{objects: found, doubted: r.doubted}
+	if home.pulse != nil { // suspects of its own, which it has had not for long
+		p.most = max(p.most, home.pulse.most)
+	}
+	home.pulse, home.ledger = &p, nil
+	e := &edit{roster: &roster{objects: had.objects, suspects: slices.Concat(had.suspects, suspects)}}
+	alive := listed(nodes)
+	slices.SortStableFunc(e.roster.suspects, func(a, b *suspect) int { return a.since.Compare(b.since) })
+	p.count(alive, e.roster.suspects, now)
+	t.dirty[home] = struct{}{}
+	t.restored.Store(true)
+	t.replace(map[*cluster]*edit{home: e})
+	t.plan(home, e.roster.suspects)
+}
+
+// nameSuspect gives a suspect the name that its object has for c, and reports whether it has one.
+func (c *config) nameSuspect(s *suspect) bool {
+	cand := join([]*kubeapi.Object{s.object}, includeAll, nil)
+	if len(cand) == 0 {
+		return false
+	}
+	n, _, p := c.nameOf(&cand[0])
+	s.node = n
+	return p == noProblem
+}
+
+// readAs returns an object as c would have read it, nil if it lacks what c asks for.
+func (c *config) readAs(other *config, o *kubeapi.Object) *kubeapi.Object {
+	objects, ok := c.source.ReadAs(&other.source, []*kubeapi.Object{o})
+	if !ok || len(objects[0].Members) == 0 {
+		return nil
+	}
+	return objects[0]
+}
+
+// watches reports whether the source reads a namespace. Where the configuration does not say, it
+// may be any.
+func (c *config) watches(namespace string) bool {
+	all := c.source.Namespaces
+	return len(all) == 0 || all[0] == kubeapi.AllNamespaces || slices.Contains(all, namespace)
 }

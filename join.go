@@ -13,7 +13,7 @@ type candidate struct {
 	entries []entry
 	ports   []kubeapi.Port
 	passes  bool // include lets it in
-	stays   bool // it is not about to end
+	ends    bool // any object says that it terminates
 }
 
 // entry is where an object tells of a candidate.
@@ -40,20 +40,20 @@ type identity struct {
 }
 
 // join makes the candidates of one cluster, one for each identity, in the order in which
-// the objects tell of them. Ports are united; a candidate passes if any object lets it.
-func join(objects []*kubeapi.Object, include include, family kubeapi.Family) []candidate {
+// the objects tell of them, without the IPv6 addresses of those that are known by an IPv4 one. Ports
+// are united; a candidate passes if any object lets it.
+func join(objects []*kubeapi.Object, include include, four map[identity]bool) []candidate {
 	members := 0
 	for _, o := range objects {
 		members += len(o.Members)
 	}
 	candidates := make([]candidate, 0, members)
 	known := make(map[identity]int, members)
-	dual := dualStack(objects, family)
 	for _, o := range objects {
 		for i := range o.Members {
 			m := &o.Members[i]
 			who := whoIs(o, m)
-			if m.Address.Is6() && dual[who.anywhere()] {
+			if m.Address.Is6() && four[who.anywhere()] {
 				continue
 			}
 			at, ok := known[who]
@@ -68,7 +68,7 @@ func join(objects []*kubeapi.Object, include include, family kubeapi.Family) []c
 			}
 			c.entries = append(c.entries, entry{o, m})
 			c.passes = c.passes || include.passes(m)
-			c.stays = c.stays || !m.Terminating
+			c.ends = c.ends || m.Terminating
 		}
 	}
 	return candidates
@@ -90,21 +90,30 @@ func whoIs(o *kubeapi.Object, m *kubeapi.Member) identity {
 	return who
 }
 
-// dualStack finds those that have an IPv4 address, if there is an IPv6 one at all: an
-// endpoint has both in two slices. They are known by the former: a node has one name.
-func dualStack(objects []*kubeapi.Object, family kubeapi.Family) map[identity]bool {
+// knownByIPv4 finds those that have an IPv4 address, or had one until they went missing, if there is an
+// IPv6 one at all: an endpoint has both in two slices. A node has one name. It is nil if no address is
+// of a second family.
+func knownByIPv4(objects []*kubeapi.Object, family kubeapi.Family, suspects []*suspect) map[identity]bool {
 	if family != kubeapi.AnyFamily || !slices.ContainsFunc(objects, hasIPv6) {
 		return nil
 	}
-	has4 := make(map[identity]bool)
-	for _, o := range objects {
-		for i := range o.Members {
-			if who := whoIs(o, &o.Members[i]); who.id != "" && who.address.Is4() {
-				has4[who.anywhere()] = true
-			}
+	four := make(map[identity]bool)
+	add := func(who identity) {
+		if who.id != "" && who.address.Is4() {
+			four[who.anywhere()] = true
 		}
 	}
-	return has4
+	for _, o := range objects {
+		for i := range o.Members {
+			add(whoIs(o, &o.Members[i]))
+		}
+	}
+	for _, s := range suspects {
+		if s.reason == missing {
+			add(s.who())
+		}
+	}
+	return four
 }
 
 func hasIPv6(o *kubeapi.Object) bool {

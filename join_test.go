@@ -120,7 +120,7 @@ func TestJoin(t *testing.T) {
 				include = includeReady
 			}
 			var got []string
-			for _, c := range join(tc.objects, include, tc.family) {
+			for _, c := range join(tc.objects, include, knownByIPv4(tc.objects, tc.family, nil)) {
 				text := c.entries[0].member.Address.String()
 				if c.passes {
 					text += "+"
@@ -137,7 +137,7 @@ func TestJoinUnitesPorts(t *testing.T) {
 	dist := kubeapi.Port{Name: "dist", Protocol: "TCP", Number: 9100}
 	a := ported(slice("api", endpoint("p1", "10.0.0.1")), http)
 	b := ported(slice("web", endpoint("p1", "10.0.0.1")), dist, http)
-	got := join([]*kubeapi.Object{a, b}, includeReady, kubeapi.AnyFamily)
+	got := join([]*kubeapi.Object{a, b}, includeReady, nil)
 	if len(got) != 1 {
 		t.Fatalf("candidates: got %d, want 1", len(got))
 	}
@@ -156,9 +156,13 @@ func portTexts(ports []kubeapi.Port) []string {
 
 func TestJoinDoesNotDependOnOrderOfMembers(t *testing.T) {
 	members := []kubeapi.Member{endpoint("p1", "10.0.0.1"), endpoint("p1", "fd00::1"), unready(endpoint("p2", "10.0.0.2"))}
-	want := len(join([]*kubeapi.Object{slice("web", members...)}, includeReady, kubeapi.AnyFamily))
+	count := func() int {
+		objects := []*kubeapi.Object{slice("web", members...)}
+		return len(join(objects, includeReady, knownByIPv4(objects, kubeapi.AnyFamily, nil)))
+	}
+	want := count()
 	slices.Reverse(members)
-	if got := len(join([]*kubeapi.Object{slice("web", members...)}, includeReady, kubeapi.AnyFamily)); got != want {
+	if got := count(); got != want {
 		t.Errorf("candidates: got %d, want %d", got, want)
 	}
 }
@@ -177,7 +181,7 @@ func TestSlicesOfOneNodeAreTakenTogether(t *testing.T) {
 		want                []string
 	}{
 		{"a hostname that only one knows", "api", "web", [2]kubeapi.Member{pod, withHostname}, "web-0.erl.internal.", []string{"10.0.0.1", "10.0.0.2"}},
-		{"an end that only one knows", "api", "web", [2]kubeapi.Member{ends, withHostname}, "web-0.erl.internal.", []string{"10.0.0.1", "10.0.0.2"}},
+		{"an end that only one knows", "api", "web", [2]kubeapi.Member{ends, withHostname}, "web-0.erl.internal.", []string{"10.0.0.2"}},
 		{"an end that both know", "api", "web", [2]kubeapi.Member{ends, terminating(withHostname)}, "web-0.erl.internal.", []string{"10.0.0.2"}},
 	} {
 		for _, names := range [][2]string{{"a", "b"}, {"b", "a"}} {

@@ -2,7 +2,6 @@ package longnames
 
 import (
 	"net/netip"
-	"strings"
 
 	"github.com/longnames/longnames/kubeapi"
 )
@@ -70,22 +69,36 @@ func (n *naming) expects(p problem) string {
 	return string(p) // of others, the log says more
 }
 
-// longname makes the longname of a member of o and a dot, as in node.text, and tells where its
+// longname makes the longname of a member of o and a dot, as in node.text, and returns where its
 // host part begins.
 func (n *naming) longname(o *kubeapi.Object, m *kubeapi.Member) (text string, host int, p problem) {
-	basename := n.basenameOf(o)
-	if !isBasename(basename) {
-		return "", 0, invalidBasename
-	}
-	part, p := n.host(o, m)
+	var space [2 * maxLongname]byte
+	b, host, p := n.appendLongname(space[:0], o, m)
 	if p != noProblem {
 		return "", 0, p
 	}
-	text = basename + "@" + part + "."
-	if len(text) > maxLongname+len(".") {
-		return "", 0, tooLong
+	return string(append(b, '.')), host, noProblem
+}
+
+// problemOf returns why a member of o has no longname.
+func (n *naming) problemOf(o *kubeapi.Object, m *kubeapi.Member) problem {
+	var space [2 * maxLongname]byte
+	_, _, p := n.appendLongname(space[:0], o, m)
+	return p
+}
+
+func (n *naming) appendLongname(b []byte, o *kubeapi.Object, m *kubeapi.Member) (text []byte, host int, p problem) {
+	basename := n.basenameOf(o)
+	if !isBasename(basename) {
+		return b, 0, invalidBasename
 	}
-	return text, len(basename) + len("@"), noProblem
+	b = append(append(b, basename...), '@')
+	host = len(b)
+	b, p = n.appendHost(b, o, m)
+	if p == noProblem && len(b) > maxLongname {
+		p = tooLong
+	}
+	return b, host, p
 }
 
 func (n *naming) basenameOf(o *kubeapi.Object) string {
@@ -102,33 +115,30 @@ func (n *naming) serviceOf(o *kubeapi.Object) string {
 	return o.Service
 }
 
-// host makes the host part of the longname of a member of o.
-func (n *naming) host(o *kubeapi.Object, m *kubeapi.Member) (string, problem) {
-	if p := n.hostProblem(o, m); p != noProblem {
-		return "", p
-	}
-	switch n.mode {
-	case modeDNS:
-		return dashed(m.Address) + "." + o.Namespace + ".pod." + n.domain, noProblem
-	case modeHostname:
-		return m.Hostname + "." + n.serviceOf(o) + "." + o.Namespace + ".svc." + n.domain, noProblem
-	}
-	return m.Address.String(), noProblem
-}
-
-// hostProblem is the reason for which a member of o has no host part.
-func (n *naming) hostProblem(o *kubeapi.Object, m *kubeapi.Member) problem {
+// appendHost appends the host part of the longname of a member of o.
+func (n *naming) appendHost(b []byte, o *kubeapi.Object, m *kubeapi.Member) ([]byte, problem) {
 	switch {
 	case n.mode == modeIP:
+		return m.Address.AppendTo(b), noProblem
 	case !isLabel(o.Namespace):
-		return invalidNamespace
+		return b, invalidNamespace
 	case n.mode == modeDNS:
+		b = appendDashed(b, m.Address)
+		return appendLabels(b, o.Namespace, "pod", n.domain), noProblem
 	case !isLabel(m.Hostname):
-		return invalidHostname
+		return b, invalidHostname
 	case !isLabel(n.serviceOf(o)):
-		return invalidService
+		return b, invalidService
 	}
-	return noProblem
+	return appendLabels(append(b, m.Hostname...), n.serviceOf(o), o.Namespace, "svc", n.domain), noProblem
+}
+
+// appendLabels appends each text after a dot.
+func appendLabels(b []byte, texts ...string) []byte {
+	for _, text := range texts {
+		b = append(append(b, '.'), text...)
+	}
+	return b
 }
 
 // suffix is the domain that all host parts are in, with a final dot; not for mode ip.
@@ -141,18 +151,23 @@ func (n *naming) suffix() string {
 
 // dashed writes an address as one label, as CoreDNS' kubernetes plugin does.
 // https://github.com/kubernetes/dns/blob/master/docs/specification.md
-func dashed(a netip.Addr) string {
-	if a.Is4() {
-		return strings.ReplaceAll(a.String(), ".", "-")
+func dashed(a netip.Addr) string { return string(appendDashed(nil, a)) }
+
+func appendDashed(b []byte, a netip.Addr) []byte {
+	from := len(b)
+	b = a.AppendTo(b)
+	for i := from; i < len(b); i++ {
+		if b[i] == '.' || b[i] == ':' {
+			b[i] = '-'
+		}
 	}
-	label := strings.ReplaceAll(a.String(), ":", "-")
-	if strings.HasSuffix(label, "-") {
-		label += "0"
+	if b[len(b)-1] == '-' {
+		b = append(b, '0')
 	}
-	return label
+	return b
 }
 
-// isBasename tells whether text can stand before the @ of a longname.
+// isBasename reports whether text can stand before the @ of a longname.
 func isBasename(text string) bool {
 	for i := range len(text) {
 		if c := text[i]; !isAlphanumeric(c) && c != '_' && c != '-' {
@@ -162,7 +177,7 @@ func isBasename(text string) bool {
 	return text != ""
 }
 
-// isLabel tells whether text is a label of a host name (RFC 1123, section 2.1), in
+// isLabel reports whether text is a label of a host name (RFC 1123, section 2.1), in
 // which upper case is allowed.
 func isLabel(text string) bool {
 	if text == "" || len(text) > 63 || text[0] == '-' || text[len(text)-1] == '-' {

@@ -15,11 +15,9 @@ var (
 
 	clusterFalls = counter("cluster_falls_total", "Clusters that came to list fewer than half of the members that they had listed lately.", "zone")
 
-	heldClusters = gauge("held_clusters", "Clusters that have lost all of their members, more than one, and are still answered with the last ones.")
+	suspectMembers = gauge("suspect_members", "Members that are listed though their probes fail (failing), they vanished without notice (missing), or nobody else is left (last).", "reason")
 
-	holdsBegun = counter("holds_total", "Clusters that lost all of their members, more than one, and came to be held.", "zone")
-
-	doubtedClusters = gauge("doubted_clusters", "Clusters whose members are all listed, although the probes of some fail: they do so, or have ceased to, together.")
+	suspectsEnded = counter("suspects_ended_total", "Members that ceased to be suspect: they are alive (returned), their end was announced or another has their name (left), their time was up (given_up), or there were too many (dropped).", "zone", "end")
 
 	truncatedClusters = gauge("truncated_clusters", "Clusters whose SRV records no DNS message can hold.")
 

@@ -49,12 +49,12 @@ func (c *config) shows(change *kubeapi.Change) bool {
 // candidatesIn are the members of an object that have what makes a longname, with Ready
 // instead of all conditions for those that include lets in. The object may be nil.
 func (c *config) candidatesIn(o *kubeapi.Object) []kubeapi.Member {
-	if o == nil || !isBasename(c.naming.basenameOf(o)) {
+	if o == nil {
 		return nil
 	}
 	members := make([]kubeapi.Member, 0, len(o.Members))
 	for _, m := range o.Members {
-		if c.naming.hostProblem(o, &m) == noProblem {
+		if c.naming.problemOf(o, &m) == noProblem {
 			m.Ready, m.Serving, m.Terminating = c.include.passes(&m), false, false
 			members = append(members, m)
 		}

@@ -10,29 +10,53 @@ import (
 
 // node is a member, or a candidate that is not listed, with its name.
 type node struct {
-	text   string // the longname and a dot, so that all its parts are slices of it
-	member *kubeapi.Member
-	ports  []kubeapi.Port
-	at     uint8 // where the host part begins, which lies within maxLongname
-	listed bool
-	ending bool // every object that lists it says that it terminates
+	text    string // the longname and a dot, so that all its parts are slices of it
+	member  *kubeapi.Member
+	ports   []kubeapi.Port
+	object  *kubeapi.Object // that tells of the member
+	at      uint8           // where the host part begins, which lies within maxLongname
+	listed  bool
+	ends    bool // an object says that it terminates
+	suspect bool // it is listed, but not alive
+	absent  bool // it is a suspect of which no object tells any more
 }
 
 func (n *node) longname() string    { return n.text[:len(n.text)-1] }
 func (n *node) target() string      { return n.text[n.at:] }
 func (n *node) address() netip.Addr { return n.member.Address }
 
-// rank orders nodes that have the same name, as a pod of a StatefulSet and the one that
+// rank orders nodes that have the same name or address, as a pod of a StatefulSet and the one that
 // replaces it: the greater, the likelier it is alive.
 func (n *node) rank() int {
 	switch {
-	case n.listed && !n.ending:
+	case n.absent:
+		return 0
+	case !n.listed:
+		return 1
+	case n.suspect:
 		return 2
-	case n.listed:
+	case n.ends:
+		return 3
+	}
+	return 4
+}
+
+// doubt orders listed nodes: those that are alive come first.
+func (n *node) doubt() int {
+	switch {
+	case n.absent:
+		return 2
+	case n.suspect:
 		return 1
 	}
 	return 0
 }
+
+// who returns the node's identity.
+func (n *node) who() identity { return whoIs(n.object, n.member) }
+
+// sameOwner reports whether both are of one pod, or of one endpoint made by hand.
+func (n *node) sameOwner(who identity) bool { return n.who().anywhere() == who.anywhere() }
 
 // declares gives the numbers of the ports that n declares under a name.
 func (n *node) declares(name, protocol string) []uint16 {
@@ -73,69 +97,78 @@ type leftOut struct {
 	problem problem
 }
 
-// nameAll gives every candidate of a cluster its longname. If none passes, all are listed:
-// a cluster that boots, or whose probes all fail at once, must still find itself.
+// nameAll gives every candidate of a cluster its longname, and adds its suspects. If none passes
+// include, all are listed that do not end: a cluster that boots, or whose probes all fail at once,
+// must still find itself.
 func (c *config) nameAll(r *roster) (nodes []node, left []leftOut) {
-	candidates := join(r.objects, c.include, c.source.Family)
+	nodes, left = c.named(r.objects, c.knownByIPv4(r.objects, r.suspects))
+	if !passesAny(nodes, left) {
+		for i := range nodes {
+			nodes[i].listed = !nodes[i].ends
+		}
+	}
+	return arrange(withSuspects(nodes, r.suspects)), left
+}
+
+// named gives candidates their longnames, in no order. Those are listed that pass include.
+func (c *config) named(objects []*kubeapi.Object, four map[identity]bool) (nodes []node, left []leftOut) {
+	candidates := join(objects, c.include, four)
 	nodes = make([]node, 0, len(candidates))
-	nobody := true
 	for i := range candidates {
 		n, e, p := c.nameOf(&candidates[i])
 		if p != noProblem {
 			left = append(left, leftOut{e.object, describe(e), p})
 			continue
 		}
-		nobody = nobody && !n.listed
-		n.listed = n.listed || r.doubted && candidates[i].stays
 		nodes = append(nodes, n)
 	}
-	if nobody {
-		for i := range nodes {
-			nodes[i].listed = true
-		}
-	}
-	slices.SortStableFunc(nodes, func(a, b node) int { return strings.Compare(a.text, b.text) })
-	unitePorts(nodes)
 	return nodes, left
 }
 
-// namesAny tells whether nameAll gives any candidate a longname, but mostly at the cost of
-// one.
-func (c *config) namesAny(objects []*kubeapi.Object) bool {
-	return c.names(objects, func(*kubeapi.Member) bool { return true })
+func (c *config) knownByIPv4(objects []*kubeapi.Object, suspects []*suspect) map[identity]bool {
+	return knownByIPv4(objects, c.source.Family, suspects)
 }
 
-// passesAny tells whether any of those passes and is not about to end, likewise.
-func (c *config) passesAny(objects []*kubeapi.Object) bool {
-	return c.names(objects, func(m *kubeapi.Member) bool { return !m.Terminating && c.include.passes(m) })
-}
-
-// names tells whether any candidate that counts in one of its objects has a longname.
-func (c *config) names(objects []*kubeapi.Object, counts func(*kubeapi.Member) bool) bool {
-	has4, named6 := false, false
-	for _, o := range objects {
-		for at := range o.Members {
-			m := &o.Members[at]
-			is4 := m.Address.Is4()
-			has4 = has4 || is4
-			if !is4 && named6 || !counts(m) {
-				continue
+// withSuspects lists suspects among the nodes of a cluster.
+func withSuspects(nodes []node, suspects []*suspect) []node {
+	if len(suspects) == 0 {
+		return nodes
+	}
+	at := make(map[string][]int, len(nodes))
+	for i := range nodes {
+		at[nodes[i].text] = append(at[nodes[i].text], i)
+	}
+	for _, s := range suspects {
+		if s.absent {
+			nodes = append(nodes, s.node)
+			continue
+		}
+		for _, i := range at[s.text] {
+			if n := &nodes[i]; !n.listed && !n.ends {
+				n.listed, n.suspect = true, true
 			}
-			_, _, p := c.naming.longname(o, m)
-			if p == noProblem && is4 {
-				return true
-			}
-			named6 = named6 || p == noProblem
 		}
 	}
-	if !has4 || !named6 {
-		return named6
+	return nodes
+}
+
+// arrange orders nodes by longname.
+func arrange(nodes []node) []node {
+	slices.SortStableFunc(nodes, func(a, b node) int { return strings.Compare(a.text, b.text) })
+	unitePorts(nodes)
+	return nodes
+}
+
+// namesAny reports whether any member has a longname, mostly at the cost of one.
+func (c *config) namesAny(objects []*kubeapi.Object) bool {
+	for _, o := range objects {
+		for i := range o.Members {
+			if c.naming.problemOf(o, &o.Members[i]) == noProblem {
+				return true
+			}
+		}
 	}
-	// One that has both addresses is known by the other.
-	return slices.ContainsFunc(join(objects, c.include, c.source.Family), func(cand candidate) bool {
-		_, _, p := c.nameOf(&cand)
-		return p == noProblem && slices.ContainsFunc(cand.entries, func(e entry) bool { return counts(e.member) })
-	})
+	return false
 }
 
 // unitePorts lets nodes of one longname, which are next to each other, declare the same
@@ -164,10 +197,11 @@ func (c *config) nameOf(cand *candidate) (node, entry, problem) {
 			return node{
 				text:   text,
 				member: cand.withHostname(e.member),
+				object: e.object,
 				ports:  cand.ports,
 				at:     uint8(at), //nolint:gosec // no longname is longer than maxLongname
 				listed: cand.passes,
-				ending: !cand.stays,
+				ends:   cand.ends,
 			}, e, noProblem
 		}
 		if first == noProblem {

@@ -25,8 +25,8 @@ func TestNameAll(t *testing.T) {
 			want:    []string{"app@10.0.0.1"},
 		},
 		{
-			name: "never nobody: if none is ready, all are listed", block: ip,
-			objects: []*kubeapi.Object{slice("web", unready(endpoint("p1", "10.0.0.1")), terminating(endpoint("p2", "10.0.0.2")))},
+			name: "never nobody: if none is ready, all are listed that do not end", block: ip,
+			objects: []*kubeapi.Object{slice("web", unready(endpoint("p1", "10.0.0.1")), unready(endpoint("p2", "10.0.0.2")), terminating(endpoint("p3", "10.0.0.3")))},
 			want:    []string{"app@10.0.0.1", "app@10.0.0.2"},
 		},
 		{

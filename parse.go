@@ -65,6 +65,8 @@ func parse(c *caddy.Controller) (*config, error) {
 	if err := p.contradictions(); err != nil {
 		return nil, err
 	}
+	_, held := p.lines["hold"]
+	p.config.edited = len(p.config.source.Manifests) > 0 && !held
 	return p.config, p.finish()
 }
 

@@ -49,12 +49,15 @@ func (t *table) index(home *cluster, places []place, delta int) {
 // move gives how places change with an edit of a roster. It looks only for members with the IDs of
 // which the edit tells, but in all objects: a node may have its name, or its address, from others.
 func (c *config) move(had *roster, e *edit) move {
-	ids := make(map[string]bool)
-	for _, pair := range [][2][]*kubeapi.Object{{e.removed, e.added}, {e.added, e.removed}} {
-		for _, o := range pair[0] {
-			members := c.differing(o, pair[1])
-			for i := range members {
-				ids[members[i].ID] = true
+	ids := e.ids(c.hasPlaceOf)
+	for _, pair := range [][2][]*suspect{{had.suspects, e.roster.suspects}, {e.roster.suspects, had.suspects}} {
+		known := make(map[*suspect]bool, len(pair[1]))
+		for _, s := range pair[1] {
+			known[s] = true
+		}
+		for _, s := range pair[0] {
+			if !known[s] {
+				ids[s.member.ID] = true
 			}
 		}
 	}
@@ -65,20 +68,47 @@ func (c *config) move(had *roster, e *edit) move {
 	if c.source.Lookup == kubeapi.Endpoints && len(had.objects) > 0 { // of a pod, one object tells
 		before, after = of(had.objects, ids), of(e.roster.objects, ids)
 	}
-	gone, come := c.places(before), c.places(after)
+	gone, come := c.places(before, had.suspects), c.places(after, e.roster.suspects)
 	return move{come: without(come, gone), gone: without(gone, come)}
 }
 
-// differing returns the members of o whose place may differ in its other state, which may be among
-// others, in order: equal ones are cut off at both ends.
-func (c *config) differing(o *kubeapi.Object, others []*kubeapi.Object) []kubeapi.Member {
+// sameness compares a member of an object with one of its other state.
+type sameness func(o, p *kubeapi.Object, m, n *kubeapi.Member) bool
+
+// ids returns those of the members of which an edit tells, but for those that are the same as before.
+func (e *edit) ids(same sameness) map[string]bool {
+	ids := make(map[string]bool)
+	for _, pair := range [][2][]*kubeapi.Object{{e.removed, e.added}, {e.added, e.removed}} {
+		for _, o := range pair[0] {
+			members := differing(o, pair[1], same)
+			for i := range members {
+				ids[members[i].ID] = true
+			}
+		}
+	}
+	return ids
+}
+
+// differing returns the members of o that may differ in its other state, which may be among others, in
+// order: the same ones are cut off at both ends.
+func differing(o *kubeapi.Object, others []*kubeapi.Object, same sameness) []kubeapi.Member {
 	at, found := slices.BinarySearchFunc(others, o, compareObjects)
-	if !found || others[at].Service != o.Service || c.naming.basenameOf(others[at]) != c.naming.basenameOf(o) {
+	if !found {
 		return o.Members
 	}
-	return apart(o.Members, others[at].Members, func(m, n *kubeapi.Member) bool {
-		return m.Address == n.Address && m.Hostname == n.Hostname && m.ID == n.ID
-	})
+	p := others[at]
+	return apart(o.Members, p.Members, func(m, n *kubeapi.Member) bool { return same(o, p, m, n) })
+}
+
+// hasPlaceOf reports whether a member has the place that it had in another state of its object.
+func (c *config) hasPlaceOf(o, p *kubeapi.Object, m, n *kubeapi.Member) bool {
+	return p.Service == o.Service && c.naming.basenameOf(p) == c.naming.basenameOf(o) &&
+		m.Address == n.Address && m.Hostname == n.Hostname && m.ID == n.ID
+}
+
+// isAs reports whether all of a member is as in another state of its object.
+func (c *config) isAs(o, p *kubeapi.Object, m, n *kubeapi.Member) bool {
+	return *m == *n && c.hasPlaceOf(o, p, m, n)
 }
 
 // apart gives members without those that are the same in another list at its begin and its end.
@@ -111,17 +141,18 @@ func of(objects []*kubeapi.Object, ids map[string]bool) []*kubeapi.Object {
 	return some
 }
 
-// places gives those of all nodes in objects.
-func (c *config) places(objects []*kubeapi.Object) []place {
-	candidates := join(objects, c.include, c.source.Family)
-	places := make([]place, 0, len(candidates))
-	for i := range candidates {
-		if n, _, p := c.nameOf(&candidates[i]); p == noProblem {
-			places = append(places, place{n.address(), strings.ToLower(n.target())})
-		}
+// places gives those of all nodes in objects, and of suspects.
+func (c *config) places(objects []*kubeapi.Object, suspects []*suspect) []place {
+	nodes, _ := c.named(objects, c.knownByIPv4(objects, suspects))
+	nodes = withSuspects(nodes, suspects)
+	places := make([]place, 0, len(nodes))
+	for i := range nodes {
+		places = append(places, nodes[i].place())
 	}
 	return places
 }
+
+func (n *node) place() place { return place{n.address(), strings.ToLower(n.target())} }
 
 // without returns places less others, counting duplicates.
 func without(places, others []place) []place {

@@ -202,7 +202,7 @@ func TestOnlyWhatDiffersIsIndexed(t *testing.T) {
 				}
 				slices.SortFunc(others, compareObjects)
 				var ids []string
-				for _, m := range conf.differing(o, others) {
+				for _, m := range differing(o, others, conf.hasPlaceOf) {
 					ids = append(ids, m.ID)
 				}
 				return strings.Join(ids, " ")

@@ -223,21 +223,12 @@ func (r *resolver) host(q *question) (set *rrset, exists bool) {
 	return r.hostSet(q, nodes), len(in) > 0 || r.table.hostNames.has(q.name)
 }
 
-// nodes gives the best of those that some clusters have. What is only held yields to what
-// there is: others may have its address or its host part by now.
-func (r *resolver) nodes(in []occurrence, of func(*directory) []*node) []*node {
-	var nodes, held []*node
+// nodes gives the best of those that some clusters have.
+func (r *resolver) nodes(in []occurrence, of func(*directory) []*node) (nodes []*node) {
 	for _, o := range in {
-		which := &nodes
-		if o.cluster.hold.Load() != nil {
-			which = &held
-		}
 		for _, n := range of(o.cluster.members(r.config).directory(r.config)) {
-			*which = best(*which, n)
+			nodes = best(nodes, n)
 		}
-	}
-	if len(nodes) == 0 {
-		return held
 	}
 	return nodes
 }

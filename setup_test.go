@@ -295,11 +295,11 @@ func TestReloadThatFailsLateLeavesNothingBehind(t *testing.T) {
 	goleak.VerifyNone(t, before)
 }
 
-// failing is a plugin that cannot end.
-const failing = "failing"
+// stubborn is a plugin that cannot end.
+const stubborn = "stubborn"
 
 func init() {
-	plugin.Register(failing, func(c *caddy.Controller) error {
+	plugin.Register(stubborn, func(c *caddy.Controller) error {
 		c.OnShutdown(func() error { return errors.New("cannot") })
 		return nil
 	})
@@ -310,12 +310,12 @@ func init() {
 func TestReloadThatFailsAfterTheNewOneServes(t *testing.T) {
 	directives := dnsserver.Directives
 	t.Cleanup(func() { dnsserver.Directives = directives })
-	dnsserver.Directives = append(slices.Clone(directives), failing)
+	dnsserver.Directives = append(slices.Clone(directives), stubborn)
 	before := goleak.IgnoreCurrent()
 	dir := t.TempDir()
 	manifest := filepath.Join(dir, "slices.yaml")
 	copyFile(t, shop, manifest)
-	server := startServer(t, failing+"\n"+blockOf("manifests "+manifest))
+	server := startServer(t, stubborn+"\n"+blockOf("manifests "+manifest))
 	var fresh *caddy.Instance
 	if _, err := server.Restart(corefile(blockOf("manifests "+manifest, "basename store"))); err == nil {
 		t.Fatal("got no error")

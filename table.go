@@ -29,18 +29,19 @@ type table struct {
 	addresses index[netip.Addr]
 	prefixes  prefixes // that have addresses
 
+	// reselects is whether a reload asks for something else than before: what its first list lacks has
+	// been taken out by the operator.
+	reselects bool
+
 	mu      sync.Mutex // protects following; held by writers only
 	misfits *cluster   // has the objects that belong to no cluster
 	dirty   map[*cluster]struct{}
-	changed chan struct{} // has an element if there is something to audit
-	holds   []*hold       // in the order in which they end
-	settles []settling    // likewise
-	doubts  []doubting    // likewise
-	// failures are the last ones of clusters of which nobody else fails.
-	failures map[*cluster]failure
-	bursts   map[*cluster]*burst
-	sweep    time.Time     // when bursts and failures are looked through, unless empty
-	held     chan struct{} // has an element if one of these is no longer empty
+	changed chan struct{}         // has an element if there is something to audit
+	pending map[*cluster]struct{} // that have suspects
+	woken   chan struct{}         // has an element if a deadline may be sooner
+	// suspects are the addresses of those that are absent: they may become others'.
+	suspects    index[netip.Addr]
+	unconfirmed []inheritance // until the first list
 
 	// advance asks for a new version, for what has changed without the source.
 	advance func()
@@ -54,7 +55,8 @@ func newTable(c *config) *table {
 		misfits: newCluster(""),
 		dirty:   make(map[*cluster]struct{}),
 		changed: make(chan struct{}, 1),
-		held:    make(chan struct{}, 1),
+		pending: make(map[*cluster]struct{}),
+		woken:   make(chan struct{}, 1),
 		done:    make(chan struct{}),
 	}
 	t.advance = func() { t.version.Add(1) }
@@ -74,7 +76,8 @@ func (t *table) cluster(name string) *cluster {
 // Restored implements kubeapi.Sink. To know of nobody is to know nothing.
 func (t *table) Restored() {
 	t.clusters.Range(func(_, v any) bool {
-		somebody := t.config.namesAny(v.(*cluster).roster.Load().objects)
+		r := v.(*cluster).roster.Load()
+		somebody := len(r.suspects) > 0 || t.config.namesAny(r.objects)
 		t.restored.Store(somebody)
 		t.complete.Store(somebody)
 		return !somebody
@@ -84,6 +87,7 @@ func (t *table) Restored() {
 
 // Synced implements kubeapi.Sink.
 func (t *table) Synced() {
+	t.confirm()
 	t.synced.Store(true)
 	close(t.done)
 	t.touch()
@@ -105,8 +109,9 @@ func (t *table) whole() bool { return t.synced.Load() || t.complete.Load() }
 
 // state is a cluster at one time.
 type state struct {
-	cluster          *cluster
-	answered, actual *roster // not the same if it is held
+	cluster *cluster
+	roster  *roster
+	due     time.Time // when the next suspect is given up; zero if none is
 }
 
 // takeDirty gives the clusters that have changed since it was last called.
@@ -115,7 +120,7 @@ func (t *table) takeDirty() []state {
 	defer t.mu.Unlock()
 	states := make([]state, 0, len(t.dirty))
 	for c := range t.dirty {
-		states = append(states, state{c, c.roster.Load(), c.actual})
+		states = append(states, state{c, c.roster.Load(), c.due})
 	}
 	t.dirty = make(map[*cluster]struct{}) // and not one that only grows
 	return states
@@ -128,59 +133,33 @@ type edit struct {
 	changed        []time.Time // when that happened, as far as it is told
 }
 
-// to is the edit that replaces r as a whole.
-func (r *roster) to(next *roster) *edit {
-	return &edit{removed: r.objects, added: next.objects, roster: next}
-}
-
-// Apply implements kubeapi.Sink. A change costs what its own clusters cost.
+// Apply implements kubeapi.Sink. A change costs what it changes, and what those of its clusters
+// cost that have suspects.
 func (t *table) Apply(changes []kubeapi.Change, version uint64) {
-	t.tell(t.apply(changes, version))
-}
-
-func (t *table) apply(changes []kubeapi.Change, version uint64) []event {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	now := time.Now()
+	about := sync.OnceValue(func() *news { return newsOf(changes) })
 	edits := make(map[*cluster]*edit)
 	t.collect(changes, edits)
-	var events []event
-	for home, e := range edits {
-		t.dirty[home] = struct{}{}
-		had := home.actual
-		e.roster = had.with(e.removed, e.added)
-		home.actual = e.roster
-		switch held := home.hold.Load() != nil; {
-		case !held && t.isLost(home):
-			t.dispel(home, e)
-			t.holdUntil(home, time.Now().Add(t.config.hold))
-			last, kept := home.roster.Load(), t.recall(home)
-			if t.listedIn(home, kept) > 1 {
-				withMetrics(t.config.name(), func() { holdsBegun.WithLabelValues(t.config.name()).Inc() })
-			}
-			events = append(events, event{begun, home, kept})
-			if kept == last {
-				delete(edits, home)
-			} else {
-				edits[home] = last.to(kept)
-			}
-		case held && t.isBack(home):
-			edits[home] = t.endHold(home)
-			edits[home].changed = e.changed
-			events = append(events, event{returned, home, home.actual})
-		case held:
-			delete(edits, home)
-		default:
-			t.follow(home, had, e)
-			events = append(events, t.weigh(home, had, e)...)
-			if e.roster.doubted {
-				e.changed = nil // who is listed does not depend on what has changed, mostly
+	if len(t.pending) > 0 {
+		for address := range about().told {
+			for _, o := range t.suspects.in(address) {
+				if edits[o.cluster] == nil {
+					edits[o.cluster] = &edit{} // it may not be its member's any more
+				}
 			}
 		}
+	}
+	for home, e := range edits {
+		t.dirty[home] = struct{}{}
+		had := home.roster.Load()
+		e.roster = had.with(e.removed, e.added)
+		t.review(home, had, e, about, now)
 	}
 	t.replace(edits)
 	t.propagated(edits)
 	t.version.Store(max(t.version.Load(), version))
-	return events
 }
 
 // collect adds up the changes of each cluster.
@@ -218,17 +197,27 @@ func (t *table) replace(edits map[*cluster]*edit) {
 		t.index(home, m.come, +1)
 	}
 	for home, e := range edits {
-		home.roster.Store(e.roster)
+		t.watchFor(home, e.roster.suspects, +1)
+		t.watchFor(home, home.roster.Swap(e.roster).suspects, -1)
 	}
 	for home, m := range moves {
 		t.index(home, m.gone, -1)
 	}
 	for home, e := range edits {
-		if len(e.roster.objects) == 0 {
+		if e.roster.isEmpty() {
 			t.remove(home)
 		}
 	}
 	t.touch()
+}
+
+// watchFor counts the addresses of absent suspects in or out.
+func (t *table) watchFor(home *cluster, suspects []*suspect, delta int) {
+	for _, s := range suspects {
+		if s.absent {
+			t.suspects.add(s.address(), home, delta)
+		}
+	}
 }
 
 // home gives the cluster that o belongs to, and makes it if there is none; nil for an

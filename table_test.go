@@ -178,6 +178,7 @@ func TestSerialCountsAsRFC1982(t *testing.T) {
 }
 
 func TestAnyOrderOfChangesGivesTheSame(t *testing.T) {
+	compared := 0
 	for seed := range uint64(40) {
 		r := rand.New(rand.NewPCG(seed, 1))
 		block := groupedHosts
@@ -214,6 +215,10 @@ func TestAnyOrderOfChangesGivesTheSame(t *testing.T) {
 			}
 		}
 		stepwise.release(time.Now().Add(time.Hour))
+		if stepwise.departs() { // few are alive somewhere
+			continue
+		}
+		compared++
 		atOnce := tableOf(c)
 		var changes []kubeapi.Change
 		for _, o := range have {
@@ -221,6 +226,9 @@ func TestAnyOrderOfChangesGivesTheSame(t *testing.T) {
 		}
 		atOnce.Apply(changes, 0)
 		equal(t, fmt.Sprint("seed ", seed), dump(t, stepwise), dump(t, atOnce))
+	}
+	if compared < 25 {
+		t.Errorf("compared: got %d tables, want 25 at least", compared)
 	}
 }
 

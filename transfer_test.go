@@ -117,8 +117,8 @@ func possibleNames(l *Longnames) map[string]bool {
 				for i := range o.Members {
 					m := &o.Members[i]
 					nodes[m.Hostname], nodes[m.ID], nodes[dashed(m.Address)] = true, true, true
-					if host, p := b.config.naming.host(o, m); p == noProblem {
-						add(host + ".")
+					if host, p := b.config.naming.appendHost(nil, o, m); p == noProblem {
+						add(string(host) + ".")
 					}
 					name, _ := dns.ReverseAddr(m.Address.String())
 					add(name)

@@ -181,7 +181,7 @@ func (s *recordingSink) Apply(changes []Change, version uint64) {
 			o = c.Old
 		}
 		k := key{o.Namespace, o.Name}
-		if s.objects[k] != c.Old {
+		if known := s.objects[k]; known != c.Old && (c.New != nil || known == nil) { // a removal may tell more
 			s.faults = append(s.faults, fmt.Sprintf("%v: old %+v, known %+v", k, c.Old, s.objects[k]))
 		}
 		if c.New == nil {
@@ -279,7 +279,11 @@ func describe(changes []Change) []string {
 		case c.Old == nil:
 			texts["+"+c.New.Namespace+"/"+c.New.Name] = true
 		case c.New == nil:
-			texts["-"+c.Old.Namespace+"/"+c.Old.Name] = true
+			text := "-" + c.Old.Namespace + "/" + c.Old.Name
+			if len(c.Old.Members) > 0 && c.Old.Members[0].Terminating {
+				text += " ended"
+			}
+			texts[text] = true
 		default:
 			texts[c.New.Namespace+"/"+c.New.Name] = true
 		}

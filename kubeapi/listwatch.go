@@ -60,7 +60,6 @@ func (l *listWatch) tell(verb string) func(code int) {
 // request does not try again by itself: the reflector does, and we know of it.
 func (l *listWatch) request(o metav1.ListOptions) *rest.Request {
 	o.LabelSelector = l.selector
-	o.FieldSelector = l.resource.fields.String()
 	return l.client.Get().MaxRetries(0).Namespace(l.namespace).Resource(l.resource.name).VersionedParams(&o, metav1.ParameterCodec)
 }
 
@@ -101,7 +100,7 @@ func (l *listWatch) shrunk(list runtime.Object) (*metainternal.List, error) {
 	}}
 	err = apimeta.EachListItem(list, func(obj runtime.Object) error {
 		o, err := l.shrinker.shrink(obj)
-		small.Items = append(small.Items, &shrunk{o})
+		small.Items = append(small.Items, &shrunk{o, announcesEnd(obj)})
 		return err
 	})
 	return small, err

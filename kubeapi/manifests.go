@@ -281,7 +281,7 @@ func (m *manifests) publish() {
 			objects.put(entry{o, o.Version})
 		}
 	}
-	m.store.fill(objects, func(bool, uint64) uint64 { return m.version })
+	m.store.fill(objects, nil, func(bool, uint64) uint64 { return m.version })
 }
 
 // unchanged tells whether a file is still the one that a describes.

@@ -19,7 +19,7 @@ type Object struct {
 	// Version is the resourceVersion as a number; 0 if it is none.
 	Version uint64
 	// Members are the endpoints of a slice, one for each address, or the one pod;
-	// none for a pod without an address or in a terminal phase.
+	// none for a pod without an address.
 	Members []Member
 }
 
@@ -45,7 +45,8 @@ func (m *Member) Pod() string {
 	return ""
 }
 
-// Change replaces Old by New. Old is nil for a new object, New for a removed one.
+// Change replaces Old by New. Old is nil for a new object, New for a removed one. The members of
+// one that is removed are Terminating if its last state has said so.
 type Change struct {
 	Old, New *Object
 	// At is when it happened, as the object tells, to the second. It is nil if that does not

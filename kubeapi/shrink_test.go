@@ -95,7 +95,7 @@ func TestShrinkTakesPodsAndSlicesOnly(t *testing.T) {
 		{"pod", newPod("prod/a", "10.0.0.1"), true},
 		{"slice", newSlice("prod/a"), true},
 		{"shrunk already", object, true},
-		{"in the reflector's hands", &shrunk{object}, true},
+		{"in the reflector's hands", &shrunk{object: object}, true},
 		{"service", &corev1.Service{}, false},
 		{"list", &corev1.PodList{}, false},
 		{"nil", nil, false},

@@ -12,10 +12,27 @@ import (
 
 // snapshot is what was known of an API server at some time.
 type snapshot struct {
-	objects []*Object
-	version uint64 // see Versions
-	form    string // in which it was shown
-	written time.Time
+	objects  []*Object
+	suspects []Suspects
+	version  uint64 // see Versions
+	form     string // in which it was shown
+	written  time.Time
+}
+
+// Suspects are the members of one cluster that a sink still lists though the source does not tell of
+// them any more, or not as it did, and what the sink needs to know to give them up in time.
+type Suspects struct {
+	Most                         int // of the cluster's members that were well at once
+	Few, Enough, Probes, Returns time.Time
+	Members                      []Suspect
+}
+
+// Suspect is one of them.
+type Suspect struct {
+	Object *Object // that tells of it alone
+	Reason string
+	Since  time.Time // it is suspect
+	From   time.Time // the reason holds
 }
 
 // snapshotFile is where the last snapshot is kept: a v1 List in JSON that manifests and
@@ -46,23 +63,23 @@ func newSnapshotFile(c *Config, path string, o origin) *snapshotFile {
 }
 
 // load reads the snapshot for a start. One that cannot be used is no reason not to start.
-func (f *snapshotFile) load() (objects []*Object, version uint64, ok bool) {
+func (f *snapshotFile) load() (s *snapshot, ok bool) {
 	removeLeftovers(f.path)
 	s, err := f.read()
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		f.log.Infof("snapshot: there is no %s yet", f.path)
-		return nil, 0, false
+		return nil, false
 	case err != nil:
 		f.log.Warningf("snapshot: %v; it is ignored, and replaced once the members are known", err)
-		return nil, 0, false
+		return nil, false
 	}
 	age := max(0, time.Since(s.written)).Round(time.Second)
 	f.log.Infof("snapshot: %d objects of %s ago from %s", len(s.objects), age, f.path)
 	if s.form != f.form() {
 		s.version++ // for who has seen the same in the other form
 	}
-	return s.objects, s.version, true
+	return s, true
 }
 
 // read takes all of the file, or nothing. There being none is fs.ErrNotExist.

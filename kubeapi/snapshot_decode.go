@@ -46,7 +46,19 @@ func (f *snapshotFile) decode(r io.Reader) (*snapshot, error) {
 	if d.broken != nil {
 		return nil, d.broken
 	}
-	return &snapshot{objects: d.objects, version: about.Version, form: about.Form, written: about.Written}, nil
+	s := &snapshot{objects: d.objects, version: about.Version, form: about.Form, written: about.Written}
+	for _, of := range about.Suspects {
+		cluster := Suspects{Most: of.Most, Few: of.Few, Enough: of.Enough, Probes: of.Probes, Returns: of.Returns}
+		for i, m := range of.Members {
+			o, err := d.object(fmt.Sprintf("suspect %d", i+1), m.Object)
+			if err != nil {
+				return nil, err
+			}
+			cluster.Members = append(cluster.Members, Suspect{o, m.Reason, m.Since, m.From})
+		}
+		s.suspects = append(s.suspects, cluster)
+	}
+	return s, nil
 }
 
 // explain tells of a file that is no JSON, or no longer.
@@ -136,19 +148,24 @@ func (d *snapshotDecoder) items() error {
 	return d.expect(json.Delim(']'))
 }
 
-// item takes in one object.
-func (d *snapshotDecoder) item(where string, text []byte) error {
+// object reads one.
+func (d *snapshotDecoder) object(where string, text []byte) (*Object, error) {
 	one := &decoded{others: make(map[string]int)}
 	one.object(where, text, metav1.TypeMeta{APIVersion: "v1"}, d.lookup)
 	if len(one.broken) > 0 {
-		return one.broken[0]
+		return nil, one.broken[0]
 	}
 	if len(one.objects) == 0 {
-		return fmt.Errorf("%s: expected what lookup %s takes, got %s", where, d.lookup, kinds(one.others))
+		return nil, fmt.Errorf("%s: expected what lookup %s takes, got %s", where, d.lookup, kinds(one.others))
 	}
-	o, err := d.shrinker.shrink(one.objects[0])
+	return d.shrinker.shrink(one.objects[0])
+}
+
+// item takes in one object.
+func (d *snapshotDecoder) item(where string, text []byte) error {
+	o, err := d.object(where, text)
 	if err != nil {
-		return err // cannot be: decoded makes nothing else
+		return err
 	}
 	k := key{o.Namespace, o.Name}
 	if d.known[k] {

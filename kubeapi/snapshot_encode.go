@@ -23,9 +23,29 @@ type description struct {
 	Source  origin    `json:"source"`
 	Version uint64    `json:"version"`
 	Form    string    `json:"form,omitempty"`
+	// Suspects are members that were listed besides the items, by cluster.
+	Suspects []suspectsDescription `json:"suspects,omitempty"`
 	// Sum is over the compact JSON of the items and of the rest of the description, so
 	// that nothing can be lost or changed unnoticed.
 	Sum string `json:"sha256,omitempty"`
+}
+
+// suspectsDescription is Suspects.
+type suspectsDescription struct {
+	Most    int                  `json:"most"`
+	Few     time.Time            `json:"few,omitzero"`
+	Enough  time.Time            `json:"enough,omitzero"`
+	Probes  time.Time            `json:"probes,omitzero"`
+	Returns time.Time            `json:"returns,omitzero"`
+	Members []suspectDescription `json:"members"`
+}
+
+// suspectDescription is a Suspect.
+type suspectDescription struct {
+	Reason string          `json:"reason"`
+	Since  time.Time       `json:"since"`
+	From   time.Time       `json:"from"`
+	Object json.RawMessage `json:"object"`
 }
 
 // seal gives the sum, of which that of the items is known.
@@ -54,6 +74,17 @@ func (f *snapshotFile) encode(ctx context.Context, w io.Writer, s *snapshot) err
 		}
 	}
 	d := description{Format: snapshotFormat, Written: s.written, Source: f.origin, Version: s.version, Form: s.form}
+	for _, of := range s.suspects {
+		cluster := suspectsDescription{Most: of.Most, Few: of.Few.UTC(), Enough: of.Enough.UTC(), Probes: of.Probes.UTC(), Returns: of.Returns.UTC()}
+		for _, m := range of.Members {
+			text, err := json.Marshal(f.expander.expand(m.Object))
+			if err != nil {
+				return err
+			}
+			cluster.Members = append(cluster.Members, suspectDescription{m.Reason, m.Since.UTC(), m.From.UTC(), text})
+		}
+		d.Suspects = append(d.Suspects, cluster)
+	}
 	sum, err := d.seal(out.sum)
 	if err != nil {
 		return err

@@ -14,7 +14,7 @@ func TestSnapshotThatIsAFIFO(t *testing.T) {
 	if err := syscall.Mkfifo(f.path, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if _, _, ok := f.load(); ok {
+	if _, ok := f.load(); ok {
 		t.Error("want it not to be used")
 	}
 	log.want(t, "WARNING snapshot: |members.json is no regular file")

@@ -16,43 +16,43 @@ type Snapshot struct {
 	done   chan struct{}      // of the last start
 }
 
-// Snapshot is one of what s reads, in a file that nobody else may write. Form tells how that is
-// shown: in another form than before, the same has another version.
-func (s *Source) Snapshot(path string, form func() string) *Snapshot {
+// Snapshot is one of what s reads, and of suspects, in a file that nobody else may write. Form tells
+// how that is shown: in another form than before, the same has another version.
+func (s *Source) Snapshot(path string, form func() string, suspects func() []Suspects) *Snapshot {
 	file := newSnapshotFile(s.config, path, s.identity.origin)
 	file.form = form
-	list := func() ([]*Object, uint64) {
+	list := func() *snapshot {
 		objects, version, _ := s.Objects()
-		return objects, version
+		return &snapshot{objects: objects, version: version, suspects: suspects()}
 	}
 	return &Snapshot{source: s, file: file, writer: newSnapshotWriter(file, list, s.config.monitor())}
 }
 
-// Restore lets the source, which nobody follows yet, start with what the file knows. It is
-// false, and says in the log why, if that cannot be used. A disk that hangs is not waited for
-// any longer than the limit.
-func (n *Snapshot) Restore(limit time.Duration) bool {
+// Restore lets the source, which nobody follows yet, start with what the file knows, and returns
+// the suspects in it. It is false, and says in the log why, if that cannot be used. A disk that
+// hangs is not waited for any longer than the limit.
+func (n *Snapshot) Restore(limit time.Duration) ([]Suspects, bool) {
 	type loaded struct {
-		objects []*Object
-		version uint64
-		ok      bool
+		*snapshot
+		ok bool
 	}
 	result := make(chan loaded, 1)
 	go func() {
-		objects, version, ok := n.file.load()
-		result <- loaded{objects, version, ok}
+		s, ok := n.file.load()
+		result <- loaded{s, ok}
 	}()
 	timer := time.NewTimer(limit)
 	defer timer.Stop()
 	select {
 	case l := <-result:
-		if l.ok {
-			n.source.Restore(l.objects, l.version)
+		if !l.ok {
+			return nil, false
 		}
-		return l.ok
+		n.source.Restore(l.objects, l.version)
+		return l.suspects, true
 	case <-timer.C:
 		n.file.log.Warningf("snapshot: %s cannot be read within %s; it is not used", n.file.path, limit)
-		return false
+		return nil, false
 	}
 }
 

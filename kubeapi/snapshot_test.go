@@ -8,6 +8,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -266,7 +267,7 @@ func TestSnapshotThatCannotBeUsed(t *testing.T) {
 			if s != nil {
 				t.Errorf("want all or nothing, got %+v", s)
 			}
-			if _, _, ok := f.load(); ok {
+			if _, ok := f.load(); ok {
 				t.Error("want it not to be used")
 			}
 			log.want(t, "WARNING snapshot: |"+tc.want+"|it is ignored")
@@ -359,9 +360,9 @@ func TestSnapshotIsLoaded(t *testing.T) {
 			t.Fatal(err)
 		}
 		time.Sleep(90 * time.Minute)
-		got, version, ok := f.load()
-		if !ok || version != 7 || !equalObjects(got, want) {
-			t.Errorf("want %+v, version 7, got %+v, version %d, %v", want, got, version, ok)
+		got, ok := f.load()
+		if !ok || got.version != 7 || !equalObjects(got.objects, want) {
+			t.Errorf("want %+v, version 7, got %+v, %v", want, got, ok)
 		}
 		log.want(t, "INFO snapshot: 2 objects of 1h30m0s ago from |members.json")
 	})
@@ -373,7 +374,7 @@ func TestSnapshotFromTheFutureIsOfNow(t *testing.T) {
 	if err := f.write(t.Context(), &snapshot{written: time.Now().Add(time.Hour)}); err != nil {
 		t.Fatal(err)
 	}
-	if _, _, ok := f.load(); !ok {
+	if _, ok := f.load(); !ok {
 		t.Error("want it to be used")
 	}
 	log.want(t, "INFO snapshot: 0 objects of 0s ago")
@@ -392,7 +393,7 @@ func TestSnapshotThatIsNotThere(t *testing.T) {
 			if _, err := f.read(); !errors.Is(err, fs.ErrNotExist) {
 				t.Errorf("want %v, got %v", fs.ErrNotExist, err)
 			}
-			if _, _, ok := f.load(); ok {
+			if _, ok := f.load(); ok {
 				t.Error("want none")
 			}
 			log.want(t, "INFO snapshot: there is no |"+tc.path)
@@ -436,7 +437,7 @@ func TestSnapshotOfAnotherClusterAtTheSameAddress(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		return source.Snapshot(path, func() string { return "" }).file
+		return source.Snapshot(path, func() string { return "" }, func() []Suspects { return nil }).file
 	}
 	write(t, file(here), knownPods("a")...)
 	_, err := file(here).read()
@@ -461,5 +462,35 @@ func TestSnapshotOfARotatedAuthority(t *testing.T) {
 			return origin{"server": "https://10.0.0.1:6443", authorityPart: authority}
 		}
 		wantError(t, file(tc.read).check(file(tc.written)), tc.want)
+	}
+}
+
+func TestSnapshotKeepsSuspects(t *testing.T) {
+	f := snapshotFileOf(snapshotConfig(t, &recordingLog{}))
+	known := knownPods("a", "b", "c")
+	at := func(seconds int) time.Time { return writtenAt.Add(time.Duration(seconds) * time.Second) }
+	want := []Suspects{
+		{Most: 5, Probes: at(1), Members: []Suspect{{known[1], "failing", at(2), at(3)}}},
+		{Most: 7, Few: at(4), Enough: at(5), Returns: at(6), Members: []Suspect{{known[2], "missing", at(7), at(8)}}},
+	}
+	if err := f.write(t.Context(), &snapshot{objects: known[:1], suspects: want, version: 7, written: writtenAt}); err != nil {
+		t.Fatal(err)
+	}
+	got, err := f.read()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !equalObjects(got.objects, known[:1]) || len(got.suspects) != len(want) {
+		t.Fatalf("got %+v, want %+v", got, want)
+	}
+	for i, g := range got.suspects {
+		w := want[i]
+		if !equalObjects([]*Object{g.Members[0].Object}, []*Object{w.Members[0].Object}) {
+			t.Errorf("got %+v, want %+v", g.Members[0].Object, w.Members[0].Object)
+		}
+		g.Members[0].Object = w.Members[0].Object
+		if !reflect.DeepEqual(g, w) {
+			t.Errorf("got %+v, want %+v", g, w)
+		}
 	}
 }

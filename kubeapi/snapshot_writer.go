@@ -25,7 +25,7 @@ type snapshotWriter struct {
 	path    string
 	form    func() string
 	write   func(context.Context, *snapshot) error
-	list    func() ([]*Object, uint64)
+	list    func() *snapshot
 	log     Logger
 	monitor Monitor
 
@@ -42,7 +42,7 @@ var _ Sink = (*snapshotWriter)(nil)
 
 // newSnapshotWriter writes what list gives, which has to know of a change before Apply is
 // told.
-func newSnapshotWriter(f *snapshotFile, list func() ([]*Object, uint64), monitor Monitor) *snapshotWriter {
+func newSnapshotWriter(f *snapshotFile, list func() *snapshot, monitor Monitor) *snapshotWriter {
 	return &snapshotWriter{
 		path: f.path, form: f.form, write: f.write, list: list, log: f.log, monitor: monitor,
 		dirty: make(chan struct{}, 1),
@@ -104,9 +104,10 @@ func (w *snapshotWriter) flush(ctx context.Context) {
 // try writes once, and tells how long to wait before the next time.
 func (w *snapshotWriter) try(ctx context.Context) time.Duration {
 	start := time.Now()
-	objects, version := w.list()
-	objects = slices.SortedFunc(slices.Values(objects), compareNames)
-	err := w.write(ctx, &snapshot{objects: objects, version: version, form: w.form(), written: start.UTC().Truncate(time.Second)})
+	s := w.list()
+	s.objects = slices.SortedFunc(slices.Values(s.objects), compareNames)
+	s.form, s.written = w.form(), start.UTC().Truncate(time.Second)
+	err := w.write(ctx, s)
 	if err != nil {
 		w.mark()
 		if ctx.Err() != nil {

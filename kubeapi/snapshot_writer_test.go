@@ -65,7 +65,7 @@ type outcomes struct {
 func (o *outcomes) SnapshotWritten(err error) { o.all = append(o.all, err) }
 
 func newWriter(d *recordingDisk, log Logger) *snapshotWriter {
-	w := newSnapshotWriter(&snapshotFile{path: "/f", form: func() string { return "" }, log: log}, func() ([]*Object, uint64) { return nil, 0 }, noMonitor{})
+	w := newSnapshotWriter(&snapshotFile{path: "/f", form: func() string { return "" }, log: log}, func() *snapshot { return &snapshot{} }, noMonitor{})
 	w.write = d.write
 	return w
 }
@@ -316,10 +316,10 @@ func TestSnapshotFollowsItsSource(t *testing.T) {
 	f := snapshotFileOf(snapshotConfig(t, &recordingLog{}))
 	var mu sync.Mutex
 	objects := knownPods("c", "a", "b")
-	list := func() ([]*Object, uint64) {
+	list := func() *snapshot {
 		mu.Lock()
 		defer mu.Unlock()
-		return slices.Clone(objects), uint64(len(objects))
+		return &snapshot{objects: slices.Clone(objects), version: uint64(len(objects))}
 	}
 	w := newSnapshotWriter(f, list, noMonitor{})
 	running(t, w)
@@ -340,9 +340,9 @@ func TestSnapshotFollowsItsSource(t *testing.T) {
 		if err != nil {
 			return false, err.Error()
 		}
-		want, version := list()
-		slices.SortFunc(want, compareNames)
-		return equalObjects(s.objects, want) && s.version == version, fmt.Sprintf("want %d objects in order, got %+v", len(want), s)
+		want := list()
+		slices.SortFunc(want.objects, compareNames)
+		return equalObjects(s.objects, want.objects) && s.version == want.version, fmt.Sprintf("want %d objects in order, got %+v", len(want.objects), s)
 	})
 }
 
@@ -356,7 +356,7 @@ func TestSnapshotIsTheSameInWhateverOrder(t *testing.T) {
 				o.Version = 1
 			}
 			before := slices.Clone(objects)
-			w := newSnapshotWriter(f, func() ([]*Object, uint64) { return objects, 1 }, noMonitor{})
+			w := newSnapshotWriter(f, func() *snapshot { return &snapshot{objects: objects, version: 1} }, noMonitor{})
 			w.Synced()
 			w.flush(t.Context())
 			if !slices.Equal(objects, before) {
@@ -377,7 +377,7 @@ func TestSnapshotIsTheSameInWhateverOrder(t *testing.T) {
 func TestMonitorIsToldOfAWrite(t *testing.T) {
 	monitor := &outcomes{}
 	c := snapshotConfig(t, &recordingLog{})
-	w := newSnapshotWriter(snapshotFileOf(c), func() ([]*Object, uint64) { return nil, 0 }, monitor)
+	w := newSnapshotWriter(snapshotFileOf(c), func() *snapshot { return &snapshot{} }, monitor)
 	w.Synced()
 	w.flush(t.Context())
 	if err := errors.Join(monitor.all...); len(monitor.all) != 1 || err != nil {

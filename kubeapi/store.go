@@ -3,6 +3,7 @@ package kubeapi
 import (
 	"slices"
 
+	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -35,7 +36,10 @@ var (
 type key struct{ namespace, name string }
 
 // shrunk is an Object in the hands of the reflector, which asks for its name.
-type shrunk struct{ object *Object }
+type shrunk struct {
+	object *Object
+	ends   bool // see announcesEnd
+}
 
 // GetObjectMeta implements metav1.ObjectMetaAccessor.
 func (s *shrunk) GetObjectMeta() metav1.Object {
@@ -46,7 +50,7 @@ func (s *shrunk) GetObjectMeta() metav1.Object {
 func (*shrunk) GetObjectKind() schema.ObjectKind { return schema.EmptyObjectKind }
 
 // DeepCopyObject implements runtime.Object. Objects do not change.
-func (s *shrunk) DeepCopyObject() runtime.Object { return &shrunk{s.object} }
+func (s *shrunk) DeepCopyObject() runtime.Object { return &shrunk{s.object, s.ends} }
 
 // Transformer lets the reflector shrink objects while a list streams in.
 func (s *store) Transformer() cache.TransformFunc {
@@ -55,7 +59,7 @@ func (s *store) Transformer() cache.TransformFunc {
 		if err != nil {
 			return nil, err
 		}
-		return &shrunk{o}, nil
+		return &shrunk{o, announcesEnd(obj)}, nil
 	}
 }
 
@@ -69,6 +73,10 @@ func (s *store) set(obj any) error {
 	o, err := s.shrinker.shrink(obj)
 	if err != nil {
 		return err
+	}
+	if announcesEnd(obj) && len(o.Members) == 0 {
+		s.remove(o, true) // it never has any again
+		return nil
 	}
 	s.feed.mu.Lock()
 	defer s.feed.mu.Unlock()
@@ -90,13 +98,41 @@ func (s *store) Delete(obj any) error {
 	if err != nil {
 		return err
 	}
+	s.remove(o, announcesEnd(obj))
+	return nil
+}
+
+func (s *store) remove(o *Object, announced bool) {
 	s.feed.mu.Lock()
 	defer s.feed.mu.Unlock()
 	if old, known := s.objects.get(o); known && !old.newerThan(o) {
 		s.objects.remove(o)
-		s.feed.apply([]Change{{Old: old.Object}}, o.Version)
+		s.feed.apply([]Change{removal(old.Object, announced)}, o.Version)
 	}
-	return nil
+}
+
+// announcesEnd reports whether a state of an object says that the pod ends, or has ended.
+func announcesEnd(obj any) bool {
+	switch obj := obj.(type) {
+	case *shrunk:
+		return obj.ends
+	case *corev1.Pod:
+		return obj.DeletionTimestamp != nil || slices.Contains(terminalPhases, obj.Status.Phase)
+	}
+	return false
+}
+
+// removal is the change that removes an object, whose members have said that they end, or have not.
+func removal(old *Object, announced bool) Change {
+	if announced {
+		ended := *old
+		ended.Members = slices.Clone(old.Members)
+		for i := range ended.Members {
+			ended.Members[i].Terminating = true
+		}
+		old = &ended
+	}
+	return Change{Old: old}
 }
 
 // newerThan tells whether o comes by an event out of order.
@@ -104,15 +140,19 @@ func (e entry) newerThan(o *Object) bool { return o.Version != 0 && o.Version < 
 
 // Replace takes the complete set. What is in it as before is no change.
 func (s *store) Replace(list []any, at string) error {
-	objects := make(catalog)
+	objects, ended := make(catalog), make(catalog)
 	for _, obj := range list {
 		o, err := s.shrinker.shrink(obj)
 		if err != nil {
 			return err
 		}
+		if announcesEnd(obj) && len(o.Members) == 0 {
+			ended.put(entry{o, o.Version})
+			continue
+		}
 		objects.put(entry{o, o.Version})
 	}
-	s.fill(objects, func(deleted bool, newest uint64) uint64 {
+	s.fill(objects, ended, func(deleted bool, newest uint64) uint64 {
 		if deleted {
 			return max(newest, version(at)) // there is no telling when that was
 		}
@@ -121,12 +161,12 @@ func (s *store) Replace(list []any, at string) error {
 	return nil
 }
 
-// fill makes objects what the store holds; version chooses one for that, by the newest of what
+// fill makes objects what the store holds, besides which there are some that have ended; version chooses one for that, by the newest of what
 // has changed and whether something may have been deleted since anybody has known.
-func (s *store) fill(objects catalog, version func(deleted bool, newest uint64) uint64) {
+func (s *store) fill(objects, ended catalog, version func(deleted bool, newest uint64) uint64) {
 	s.feed.mu.Lock()
 	defer s.feed.mu.Unlock()
-	changes, newest := diff(s.objects, objects)
+	changes, newest := diff(s.objects, objects, ended)
 	s.objects = objects
 	first := !s.isFilled && !s.feed.restored // there is nothing to compare with
 	if first || len(changes) > 0 {
@@ -142,10 +182,11 @@ func (s *store) fill(objects catalog, version func(deleted bool, newest uint64) 
 // diff tells how to come from before to after, and the newest version in that. In after, objects
 // that did not change are replaced by those of before, but not their versions: these may even go
 // back, as after an etcd was restored, and what follows would look out of order.
-func diff(before, after catalog) (changes []Change, newest uint64) {
+func diff(before, after, ended catalog) (changes []Change, newest uint64) {
 	for old := range before.all {
 		if _, stays := after.get(old.Object); !stays {
-			changes = append(changes, Change{Old: old.Object})
+			_, announced := ended.get(old.Object)
+			changes = append(changes, removal(old.Object, announced))
 		}
 	}
 	for now := range after.all {

@@ -248,8 +248,8 @@ func TestSnapshotThatWasShownInAnotherForm(t *testing.T) {
 	}
 	for form, want := range map[string]uint64{"mode ip": 7, "mode dns": 8, "": 8} {
 		f.form = func() string { return form }
-		if _, version, ok := f.load(); !ok || version != want {
-			t.Errorf("form %q: want version %d, got %d, %t", form, want, version, ok)
+		if got, ok := f.load(); !ok || got.version != want {
+			t.Errorf("form %q: want version %d, got %+v, %t", form, want, got, ok)
 		}
 	}
 }

@@ -9,7 +9,6 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/util/wait"
 	typedcorev1 "k8s.io/client-go/kubernetes/typed/core/v1"
@@ -36,7 +35,6 @@ type resource struct {
 	name    string // in the path of a URL
 	full    string // with its group, as a Role is asked for it
 	example runtime.Object
-	fields  fields.Selector
 }
 
 func newWatcher(c *Config, f *feed) (*watcher, identity, error) {
@@ -67,11 +65,11 @@ func newWatcher(c *Config, f *feed) (*watcher, identity, error) {
 
 func (c *Config) resource() resource {
 	if c.Lookup == Pods {
-		return resource{name: "pods", full: "pods", example: &corev1.Pod{}, fields: livePods()}
+		return resource{name: "pods", full: "pods", example: &corev1.Pod{}}
 	}
 	return resource{
 		name: "endpointslices", full: "endpointslices.discovery.k8s.io",
-		example: &discoveryv1.EndpointSlice{}, fields: fields.Everything(),
+		example: &discoveryv1.EndpointSlice{},
 	}
 }
 
@@ -93,15 +91,6 @@ func (w *watcher) client() (rest.Interface, error) {
 		return nil, err
 	}
 	return api.RESTClient(), nil
-}
-
-// livePods spares the API server and us the pods that have run to their end.
-func livePods() fields.Selector {
-	terms := make([]fields.Selector, 0, len(terminalPhases))
-	for _, phase := range terminalPhases {
-		terms = append(terms, fields.OneTermNotEqualSelector("status.phase", string(phase)))
-	}
-	return fields.AndSelectors(terms...)
 }
 
 func (w *watcher) run(ctx context.Context) {

@@ -260,7 +260,7 @@ func (b *ruleBlock) members(w *world) (clusters map[string]bool, members []*rule
 			}
 		}
 		for _, m := range named {
-			m.listed = m.listed || !somebody
+			m.listed = m.listed || !somebody && !m.ending
 		}
 		members = append(members, named...)
 	}
@@ -269,7 +269,7 @@ func (b *ruleBlock) members(w *world) (clusters map[string]bool, members []*rule
 
 // member makes one of all that is said of it; nil if no longname can be made.
 func (b *ruleBlock) member(said []sighting) *ruleMember {
-	m := &ruleMember{cluster: said[0].cluster, address: said[0].address, ending: true}
+	m := &ruleMember{cluster: said[0].cluster, address: said[0].address}
 	for _, s := range said {
 		if m.longname == "" {
 			m.longname, m.host = b.longname(&s)
@@ -280,7 +280,7 @@ func (b *ruleBlock) member(said []sighting) *ruleMember {
 			}
 		}
 		m.listed = m.listed || s.passes
-		m.ending = m.ending && s.ending
+		m.ending = m.ending || s.ending
 		m.ports = append(m.ports, s.ports...)
 	}
 	if m.longname == "" {

@@ -22,7 +22,7 @@ func TestMembersThatVanishAtOnceAreHeld(t *testing.T) {
 		s.wants("erl.internal.", "TXT", "app@10.0.0.1", "app@10.0.0.2")
 	}
 	api.Put(slice(endpoint("web-2", "10.0.0.3", true)))
-	s.soon("erl.internal.", "TXT", "app@10.0.0.3")
+	s.soon("erl.internal.", "TXT", "app@10.0.0.1", "app@10.0.0.2", "app@10.0.0.3")
 }
 
 func TestMembersAreHeldForSomeTimeOnly(t *testing.T) {

@@ -217,7 +217,7 @@ func tryMinimal(t *testing.T) {
 func tryMultisocket(t *testing.T) {
 	api := fakeapi.New(t)
 	api.Put(slice(endpoint("web-0", "10.0.0.1", true)))
-	s := start(t, strings.Replace(corefile(api, ""), "{", "{\nmultisocket 3", 1))
+	s := start(t, strings.Replace(corefile(api, "hold 0"), "{", "{\nmultisocket 3", 1))
 	listeners := s.instance.Servers()
 	if got := len(listeners); got != 3 {
 		t.Fatalf("got %d servers, want 3", got)

@@ -21,6 +21,7 @@ func tryCache(t *testing.T) {
 			selector app=web
 			basename app
 			ttl 3600
+			hold 0
 			fallthrough 10.in-addr.arpa
 		}
 		forward . `+upstream.address+`

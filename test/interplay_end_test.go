@@ -25,6 +25,7 @@ func tryHealth(t *testing.T) {
 			namespaces prod
 			selector app=web
 			basename app
+			hold 0
 		}
 	}`)
 	s.wants("erl.internal.", "TXT", "app@10.0.0.1")

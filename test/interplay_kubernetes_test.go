@@ -52,6 +52,7 @@ func tryKubernetes(t *testing.T) {
 			selector app=web
 			basename app
 			mode hostname
+			hold 0
 			fallthrough 10.in-addr.arpa
 		}
 		kubernetes cluster.local in-addr.arpa ip6.arpa {

@@ -38,7 +38,7 @@ func TestStartFromASnapshot(t *testing.T) {
 	api := fakeapi.New(t)
 	api.Put(slice(endpoint("web-0", "10.0.0.1", true), endpoint("web-1", "10.0.0.2", true)))
 	file := filepath.Join(t.TempDir(), "members.json")
-	text := corefile(api, "snapshot "+file)
+	text := corefile(api, "hold 0\nsnapshot "+file)
 	s := start(t, text)
 	eventually(t, "the snapshot is written", func() bool { _, err := os.Stat(file); return err == nil })
 	serial := s.serial()

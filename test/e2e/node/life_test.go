@@ -166,33 +166,35 @@ func (o *own) readiness() {
 }
 
 // readinessOfPods: looked up as pods, all are members by default, ready or not, and with include ready only some: without hold
-// at once, and else not before all the others had the time to follow the first.
+// at once. Else those that fail are suspect.
 func (o *own) readinessOfPods() {
 	o.grant("pods", o.namespace)
 	o.workload(o.namespace, "StatefulSet", 3, strings.Replace(idle, "readinessProbe", "env: [{name: UNREADY, value: x}]\n      readinessProbe", 1))
 	all := addresses(o.members(o.namespace, 3))
 	o.serve(block("all.erl.internal", "lookup pods") + block("ready.erl.internal", "lookup pods\ninclude ready\nhold 0") +
-		block("doubted.erl.internal", "lookup pods\ninclude ready\nhold 1h"))
+		block("suspects.erl.internal", "lookup pods\ninclude ready\nhold 1h"))
 	listed := func(zone string, want ...string) { o.Helper(); o.wants(zone+".erl.internal", "A", want...) }
 	listed("all", all...)
 	listed("ready", all...) // never nobody
-	listed("doubted", all...)
+	listed("suspects", all...)
 	o.ready("shop-1", true)
 	listed("ready", all[1])
-	// What comes later tells that this block has seen it, too.
+	// What comes later tells that this block has seen it, too. It has never been listed.
 	const address = "10.1.0.5"
 	o.object(o.namespace, "shop", "later", false, address)
 	later := append(slices.Clip(all), address)
 	listed("all", later...)
-	listed("doubted", later...)
+	listed("suspects", all...)
 	o.ready("shop-2", true)
 	listed("ready", all[1], all[2])
-	listed("doubted", later...)
+	listed("suspects", all...)
 	o.ready("shop-0", true)
 	o.SetReady(o.T, o.namespace, "later", true)
 	listed("ready", later...)
+	listed("suspects", later...)
 	o.ready("shop-0", false)
-	listed("doubted", later[1:]...) // one that fails alone is believed
+	listed("ready", later[1:]...)
+	listed("suspects", later...)
 }
 
 // askerIsIn asks as a pod that is not ready: for itself, and for nobody else, it is a member.

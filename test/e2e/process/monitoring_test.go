@@ -124,17 +124,17 @@ func monitoring(t *testing.T, b *bed) {
 
 	// All nodes of a cluster vanish, and come back.
 	many(t, 3, deleteCart)
-	p.sees(2, "coredns_longnames_held_clusters > 0")
-	want = append(want, "LongnamesClusterHeld warning apps.erl.internal.")
+	p.sees(2, `coredns_longnames_suspect_members{zone="apps.erl.internal.", reason="missing"} > 0`)
+	want = append(want, "LongnamesMembersMissing warning apps.erl.internal.")
 	many(t, 3, createCart)
-	p.sees(2, `coredns_longnames_held_clusters{zone="apps.erl.internal."} == 0`)
+	p.sees(2, `coredns_longnames_suspect_members{zone="apps.erl.internal.", reason="missing"} == 0`)
 
 	// Probes of two nodes fail, and recover.
 	for _, ready := range []bool{false, true} {
 		for i := range 2 {
 			b.SetReady(t, b.prod, shopName(8+i), ready)
 		}
-		p.sees(2, fmt.Sprintf(`coredns_longnames_doubted_clusters{zone="shop.erl.internal."} == %d`, map[bool]int{false: 1}[ready]))
+		p.sees(2, fmt.Sprintf(`coredns_longnames_suspect_members{zone="shop.erl.internal.", reason="failing"} == %d`, map[bool]int{false: 2}[ready]))
 	}
 
 	// Two of three nodes of a cluster vanish.

@@ -1,0 +1,385 @@
+package longnames
+
+import (
+	"maps"
+	"net/netip"
+	"slices"
+	"time"
+
+	"github.com/longnames/longnames/kubeapi"
+)
+
+// A review finds who of a cluster becomes suspect by an edit, and who of its suspects no longer is.
+
+// news is what changes tell of pods, in whichever cluster.
+type news struct {
+	ends   map[identity]bool         // pods, anywhere, that terminate
+	gains  map[identity][]netip.Addr // addresses that a pod, anywhere, did not have before
+	gained map[netip.Addr]bool       // all of them
+	told   map[netip.Addr]bool       // these, and the addresses of those that terminate
+}
+
+func newsOf(changes []kubeapi.Change) *news {
+	n := &news{ends: make(map[identity]bool), gains: make(map[identity][]netip.Addr), gained: make(map[netip.Addr]bool), told: make(map[netip.Addr]bool)}
+	had := make(map[identity]bool)
+	for _, change := range changes {
+		eachDiffering(change.Old, change.New, func(m *kubeapi.Member) {
+			who := whoIs(change.Old, m)
+			had[who] = true
+			if m.Terminating {
+				n.ends[who.anywhere()], n.told[who.address] = true, true
+			}
+		})
+	}
+	for _, change := range changes {
+		eachDiffering(change.New, change.Old, func(m *kubeapi.Member) {
+			who := whoIs(change.New, m)
+			pod := who.anywhere()
+			if m.Terminating {
+				n.ends[pod], n.told[who.address] = true, true
+			}
+			if !had[who] {
+				n.gains[pod] = append(n.gains[pod], who.address)
+				n.gained[who.address], n.told[who.address] = true, true
+			}
+		})
+	}
+	return n
+}
+
+// eachDiffering goes through the members of an object that may differ in its other state. Both may
+// be nil.
+func eachDiffering(o, other *kubeapi.Object, do func(*kubeapi.Member)) {
+	if o == nil {
+		return
+	}
+	members := o.Members
+	if other != nil && o.Template == other.Template {
+		members = apart(members, other.Members, func(m, n *kubeapi.Member) bool { return *m == *n })
+	}
+	for i := range members {
+		do(&members[i])
+	}
+}
+
+// headcount counts the members of one address family that have what makes a longname, as objects tell
+// of them.
+type headcount struct{ all, passing int32 }
+
+// count keeps the headcounts of a cluster.
+func (c *config) count(home *cluster, objects []*kubeapi.Object, delta int32) {
+	for _, o := range objects {
+		for i := range o.Members {
+			m := &o.Members[i]
+			if c.naming.problemOf(o, m) != noProblem {
+				continue
+			}
+			count := &home.six
+			if m.Address.Is4() {
+				count = &home.four
+			}
+			count.all += delta
+			if c.include.passes(m) {
+				count.passing += delta
+			}
+		}
+	}
+}
+
+// passes reports whether any candidate passes include, and whether the headcounts can tell: the IPv6
+// address of one that has both says nothing.
+func (home *cluster) passes() (any, sure bool) {
+	if home.four.passing > 0 || home.four.all == 0 {
+		return home.four.passing+home.six.passing > 0, true
+	}
+	return false, home.six.passing == 0
+}
+
+// review sets the suspects of an edit's roster. While there are none, it costs what the edit
+// changes; else, what the cluster has.
+func (t *table) review(home *cluster, had *roster, e *edit, about func() *news, now time.Time) {
+	c := t.config
+	if c.hold == 0 || home == t.misfits {
+		return
+	}
+	wasEmpty := home.four.all+home.six.all == 0
+	before, sureBefore := home.passes()
+	c.count(home, e.added, +1)
+	c.count(home, e.removed, -1)
+	after, sureAfter := home.passes()
+	if len(had.suspects) == 0 && (wasEmpty || sureBefore && sureAfter && before == after && c.explains(e, after)) {
+		return
+	}
+	l := home.ledger
+	if l == nil {
+		l = c.newLedger(had)
+		home.ledger = l
+	}
+	r := &review{
+		config: c, ledger: l, edit: e, news: about(), now: now, pulse: home.pulse,
+		onPurpose: c.edited || t.reselects && !t.synced.Load(),
+	}
+	if r.pulse == nil {
+		r.pulse = &pulse{most: l.alive}
+		home.pulse = r.pulse
+	}
+	nobody := !after
+	if !sureAfter {
+		nobody = !passesAny(c.named(e.roster.objects, c.knownByIPv4(e.roster.objects, had.suspects)))
+	}
+	r.compare(had, nobody)
+	r.judge()
+	e.roster.suspects = r.conclude(had.suspects)
+	if r.begun {
+		e.changed = nil // answers do not show it yet
+	}
+	t.plan(home, e.roster.suspects)
+	if r.four != nil {
+		home.ledger = nil // which IPv6 addresses count depends on who is suspect
+	}
+	t.countEnds(&r.ends)
+}
+
+// explains reports whether everybody whom an edit takes away has announced that, or is there as
+// before. Any candidate passes include before and after, or none does; then an end that was
+// announced may be that of the last member.
+func (c *config) explains(e *edit, anyPasses bool) bool {
+	alive := func(m *kubeapi.Member) bool {
+		return anyPasses && c.include.passes(m) || !anyPasses && !m.Terminating
+	}
+	for _, o := range e.removed {
+		var next *kubeapi.Object
+		if at, found := slices.BinarySearchFunc(e.added, o, compareObjects); found {
+			next = e.added[at]
+		}
+		if next != nil && (next.Service != o.Service || c.naming.basenameOf(next) != c.naming.basenameOf(o)) {
+			next = nil // its members have other names
+		}
+		var now map[identity]*kubeapi.Member
+		explained := true
+		eachDiffering(o, next, func(m *kubeapi.Member) {
+			if !explained || m.Terminating || !alive(m) {
+				return
+			}
+			if now == nil {
+				now = make(map[identity]*kubeapi.Member)
+				eachDiffering(next, o, func(m *kubeapi.Member) { now[whoIs(next, m)] = m })
+			}
+			n := now[whoIs(o, m)]
+			explained = n != nil && n.Hostname == m.Hostname && (n.Terminating && anyPasses || alive(n))
+		})
+		if !explained {
+			return false
+		}
+	}
+	return true
+}
+
+// review is one of a cluster.
+type review struct {
+	*config
+	*ledger
+	edit  *edit
+	news  *news
+	now   time.Time
+	pulse *pulse
+	// onPurpose is whether what vanishes has been taken out by the operator.
+	onPurpose bool
+
+	before map[string][]*node // the nodes that were listed, of those that may have changed, by longname
+	seen   map[string]bool    // longnames of all of these, as they were and as they are
+	four   map[identity]bool  // pods that are known by their IPv4 addresses; nil if there are no others
+	fresh  []*suspect
+	left   []*node // whose end has been announced
+	gone   int     // how many are members no longer
+	begun  bool    // somebody has become suspect
+	ends   ends    // of suspects
+}
+
+// compare brings the ledger up to date, and finds the nodes that an edit may have changed: those with
+// the IDs of which it tells or, if nobody passes any longer or does again, all.
+func (r *review) compare(had *roster, nobody bool) {
+	before, after := had.objects, r.edit.roster.objects
+	if nobody == r.nobody {
+		if ids := r.edit.ids(r.isAs); r.source.Lookup == kubeapi.Endpoints {
+			before, after = of(before, ids), of(after, ids)
+		} else { // of a pod, one object tells
+			before, after = r.edit.removed, r.edit.added
+		}
+	}
+	r.before, r.seen = make(map[string][]*node), make(map[string]bool)
+	was, _ := r.named(before, r.knownByIPv4(before, had.suspects))
+	for i := range was {
+		n := &was[i]
+		r.seen[n.text] = true
+		if r.add(n, -1) {
+			r.before[n.text] = append(r.before[n.text], n)
+		}
+	}
+	r.nobody = nobody
+	r.four = r.knownByIPv4(after, had.suspects)
+	if r.four != nil { // whoever vanishes at one of its addresses keeps its name
+		for i := range was {
+			if who := was[i].who(); who.id != "" && who.address.Is4() {
+				r.four[who.anywhere()] = true
+			}
+		}
+	}
+	is, _ := r.named(after, r.four)
+	for i := range is {
+		r.add(&is[i], +1)
+		r.seen[is[i].text] = true
+	}
+}
+
+// judge goes through the members that may have changed, and the suspects of which there are news.
+func (r *review) judge() {
+	for _, s := range r.suspects {
+		told := len(r.news.told) > 0 && (r.news.ends[s.who().anywhere()] || r.news.told[s.address()] || len(r.news.gains[s.who().anywhere()]) > 0)
+		if r.before[s.text] == nil && (told || r.seen[s.text] || s.reason == last) {
+			r.before[s.text] = []*node{&s.node}
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(r.before)) {
+		bearers, s, why := r.before[name], r.suspects[name], missing
+		if r.bearers[name].there > 0 {
+			why = failing
+		}
+		switch {
+		case r.bearers[name].alive > 0:
+			r.returns(s)
+		case s != nil && s.reason == last:
+		case all(bearers, r.announced) || why == missing && r.onPurpose:
+			r.left = append(r.left, bearers[0])
+			r.leaves(s)
+		case all(bearers, r.taken) || all(bearers, r.renamed):
+			r.leaves(s)
+		case s == nil || s.reason != why:
+			r.suspect(s, bearers[0], why)
+		}
+	}
+}
+
+func all(nodes []*node, is func(*node) bool) bool {
+	return !slices.ContainsFunc(nodes, func(n *node) bool { return !is(n) })
+}
+
+// announced reports whether Kubernetes has said that a node ends: its pod or its endpoint
+// terminates, or its pod has been given another address.
+func (r *review) announced(n *node) bool {
+	who := n.who()
+	pod := who.anywhere()
+	if n.ends || r.news.ends[pod] {
+		return true
+	}
+	moved := slices.ContainsFunc(r.news.gains[pod], func(a netip.Addr) bool { return a != who.address && a.Is4() == who.address.Is4() })
+	return moved && n.member.IsPod && !r.has(who)
+}
+
+// taken reports whether the address of a node has become another pod's.
+func (r *review) taken(n *node) bool {
+	own := r.news.gains[n.who().anywhere()]
+	return r.news.gained[n.address()] && !slices.Contains(own, n.address()) && !r.has(n.who())
+}
+
+// renamed reports whether a node, known by its IPv6 address, is known by its IPv4 one now.
+func (r *review) renamed(n *node) bool { return n.address().Is6() && r.four[n.who().anywhere()] }
+
+// has reports whether a pod has an address still.
+func (r *review) has(who identity) bool {
+	return slices.ContainsFunc(r.edit.roster.objects, func(o *kubeapi.Object) bool {
+		return slices.ContainsFunc(o.Members, func(m kubeapi.Member) bool { return m.Address == who.address && whoIs(o, &m) == who })
+	})
+}
+
+// returns notes that a member is alive, which was suspect unless s is nil.
+func (r *review) returns(s *suspect) {
+	if s != nil {
+		r.pulse.cease(s.reason, r.now)
+		r.ends[returned]++
+		delete(r.suspects, s.text)
+	}
+}
+
+// leaves notes that a member, which was suspect unless s is nil, is none any more.
+func (r *review) leaves(s *suspect) {
+	r.gone++
+	if s != nil {
+		r.ends[left]++
+		delete(r.suspects, s.text)
+	}
+}
+
+// suspect makes a member suspect, or if it was already, for another reason.
+func (r *review) suspect(s *suspect, n *node, why reason) {
+	next := &suspect{node: *n, reason: why, since: r.now, from: r.now}
+	next.object = n.alone()
+	next.stand()
+	if s != nil {
+		next.since = s.since
+		r.pulse.cease(s.reason, r.now)
+	}
+	if why == failing {
+		r.pulse.probes = r.now
+	}
+	r.begun = true
+	r.suspects[next.text] = next
+	r.fresh = append(r.fresh, next)
+}
+
+// alone returns an object that tells of a node alone.
+func (n *node) alone() *kubeapi.Object {
+	o := *n.object
+	o.Members = []kubeapi.Member{*n.member}
+	return &o
+}
+
+// stand has the suspect's node, whose object tells of it alone, be listed as such.
+func (s *suspect) stand() {
+	s.member = &s.object.Members[0]
+	s.listed, s.suspect, s.absent = true, true, s.reason != failing
+}
+
+// conclude returns the suspects that there are from now on, the oldest first.
+func (r *review) conclude(had []*suspect) []*suspect {
+	p := r.pulse
+	p.most -= r.gone
+	lasts := 0
+	for _, s := range r.suspects {
+		if s.reason == last {
+			lasts++
+		}
+	}
+	switch {
+	case r.alive > 0 || lasts < len(r.suspects):
+		maps.DeleteFunc(r.suspects, func(_ string, s *suspect) bool { return s.reason == last })
+	default:
+		for _, n := range r.left {
+			r.suspect(nil, n, last)
+		}
+	}
+	list := slices.DeleteFunc(slices.Concat(had, r.fresh), func(s *suspect) bool { return r.suspects[s.text] != s })
+	slices.SortStableFunc(list, func(a, b *suspect) int { return a.since.Compare(b.since) })
+	if over := len(list) - p.limit(); over > 0 && list[0].reason != last {
+		r.ends[dropped] += over
+		for _, s := range list[:over] {
+			delete(r.suspects, s.text)
+		}
+		list = list[over:]
+	}
+	p.count(r.alive, list, r.now)
+	return list
+}
+
+// countEnds counts how suspects ceased to be.
+func (t *table) countEnds(by *ends) {
+	if *by == (ends{}) {
+		return
+	}
+	zone := t.config.name()
+	withMetrics(zone, func() {
+		for e, n := range by {
+			suspectsEnded.WithLabelValues(zone, end(e).String()).Add(float64(n))
+		}
+	})
+}

@@ -1,0 +1,408 @@
+package longnames
+
+import (
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/longnames/longnames/kubeapi"
+)
+
+// scene is a table whose objects are put and dropped one by one.
+type scene struct {
+	*table
+	have map[string]*kubeapi.Object
+}
+
+func newScene(t testing.TB, block string) *scene {
+	t.Helper()
+	return &scene{table: tableOf(configOf(t, block)), have: make(map[string]*kubeapi.Object)}
+}
+
+// put changes objects in one step.
+func (s *scene) put(objects ...*kubeapi.Object) {
+	var changes []kubeapi.Change
+	for _, o := range objects {
+		if o.Labels == nil {
+			labelled(s.config, nil, o)
+		}
+		changes = append(changes, kubeapi.Change{Old: s.have[o.Name], New: o})
+		s.have[o.Name] = o
+	}
+	s.Apply(changes, 0)
+}
+
+// drop removes objects in one step.
+func (s *scene) drop(names ...string) {
+	var changes []kubeapi.Change
+	for _, name := range names {
+		changes = append(changes, kubeapi.Change{Old: s.have[name]})
+		delete(s.have, name)
+	}
+	s.Apply(changes, 0)
+}
+
+// members returns the longnames of a cluster that are listed; suspects follow after a bar.
+func (s *scene) members(cluster string) string {
+	c := s.cluster(cluster)
+	if c == nil {
+		return "none"
+	}
+	var alive, suspects []string
+	for _, n := range c.roster.Load().members(s.config, cluster).listed() {
+		if n.suspect {
+			suspects = append(suspects, n.longname())
+		} else {
+			alive = append(alive, n.longname())
+		}
+	}
+	slices.Sort(alive)
+	slices.Sort(suspects)
+	alive = slices.Compact(alive)
+	if len(suspects) > 0 {
+		alive = append(append(alive, "|"), suspects...)
+	}
+	return strings.Join(alive, " ")
+}
+
+// Objects of the scenes.
+func sliceNamed(name, service string, members ...kubeapi.Member) *kubeapi.Object {
+	return named(name, slice(service, members...))
+}
+
+func TestSuspectsAtTheEdges(t *testing.T) {
+	const (
+		ip       = "longnames erl.internal {\n selector app=q\n basename q\n}"
+		hostname = "longnames erl.internal {\n selector app=q\n basename q\n mode hostname\n}"
+		byPods   = "longnames erl.internal {\n selector app=q\n basename q\n lookup pods\n}"
+		byLabel  = "longnames erl.internal {\n selector app=q\n basename label name\n lookup pods\n}"
+		grouped  = "longnames erl.internal {\n group_by app\n basename q\n lookup pods\n}"
+		hosts    = "longnames erl.internal {\n group_by app\n mode hostname\n}"
+	)
+	q := func(n int, address string) kubeapi.Member { return hosted(endpoint(fmt.Sprint("q-", n), address)) }
+	others := []kubeapi.Member{q(1, "10.0.0.11"), q(2, "10.0.0.12")}
+	with := func(members ...kubeapi.Member) *kubeapi.Object {
+		return sliceNamed("s", "q", slices.Concat(others, members)...)
+	}
+	two := "q@10.0.0.11 q@10.0.0.12"
+	twoHosts := "q@q-1.q.prod.svc.cluster.local q@q-2.q.prod.svc.cluster.local"
+	// pod is an object that is a pod.
+	pod := func(c *config, name, address string, set labels) *kubeapi.Object {
+		return labelled(c, set, sliceNamed(name, "", endpoint(name, address)))
+	}
+	type step struct {
+		do   func(s *scene)
+		want string
+	}
+	put := func(objects ...*kubeapi.Object) func(*scene) { return func(s *scene) { s.put(objects...) } }
+	drop := func(names ...string) func(*scene) { return func(s *scene) { s.drop(names...) } }
+	labelledPod := func(name, address string, set labels) func(*scene) {
+		return func(s *scene) { s.put(pod(s.config, name, address, set)) }
+	}
+	crew := func(s *scene) { // so that a single loss does not make few of them
+		for i := range 3 {
+			s.put(pod(s.config, fmt.Sprint("w-", i), fmt.Sprintf("10.0.1.%d", i+1), labels{"app": "web", "name": "q"}))
+		}
+	}
+	const three = "q@10.0.1.1 q@10.0.1.2 q@10.0.1.3"
+	for _, tc := range []struct {
+		name, block, cluster string
+		steps                []step
+	}{
+		{"a pod of a StatefulSet is replaced, with notice", ip, "", []step{
+			{put(with(q(0, "10.0.0.1"))), "q@10.0.0.1 " + two},
+			{put(with(terminating(q(0, "10.0.0.1")))), two},
+			{put(with()), two},
+			{put(with(unready(q(0, "10.0.0.2")))), two},
+			{put(with(q(0, "10.0.0.2"))), two + " q@10.0.0.2"},
+		}},
+		{"a pod of a StatefulSet is replaced, without notice", ip, "", []step{
+			{put(with(q(0, "10.0.0.1"))), "q@10.0.0.1 " + two},
+			{put(with(unready(q(0, "10.0.0.2")))), two},
+			{put(with(q(0, "10.0.0.2"))), two + " q@10.0.0.2"},
+		}},
+		{"a pod of a StatefulSet vanishes, and is replaced later", ip, "", []step{
+			{put(with(q(0, "10.0.0.1"))), "q@10.0.0.1 " + two},
+			{put(with()), two + " | q@10.0.0.1"},
+			{put(with(unready(q(0, "10.0.0.2")))), two},
+		}},
+		{"a pod of a StatefulSet is replaced without notice, in mode hostname", hostname, "", []step{
+			{put(with(q(0, "10.0.0.1"))), "q@q-0.q.prod.svc.cluster.local " + twoHosts},
+			{put(with(unready(q(0, "10.0.0.2")))), twoHosts},
+			{put(with(q(0, "10.0.0.2"))), "q@q-0.q.prod.svc.cluster.local " + twoHosts},
+		}},
+		{"a pod fails, in mode hostname", hostname, "", []step{
+			{put(with(q(0, "10.0.0.1"))), "q@q-0.q.prod.svc.cluster.local " + twoHosts},
+			{put(with(unready(q(0, "10.0.0.1")))), twoHosts + " | q@q-0.q.prod.svc.cluster.local"},
+		}},
+		{"a pod gets an address of the other family", ip, "", []step{
+			{put(with(q(0, "10.0.0.1"))), "q@10.0.0.1 " + two},
+			{put(with(q(0, "10.0.0.1"), q(0, "fd00::1"))), "q@10.0.0.1 " + two},
+			{put(with(q(0, "fd00::1"))), two + " | q@10.0.0.1"}, // and no second name
+			{put(with(q(0, "10.0.0.1"), q(0, "fd00::1"))), "q@10.0.0.1 " + two},
+			{put(with(q(0, "10.0.0.1"))), "q@10.0.0.1 " + two},
+		}},
+		{"a pod is known by its IPv6 address first", ip, "", []step{
+			{put(with(q(0, "fd00::1"))), two + " q@fd00::1"},
+			{put(with(q(0, "10.0.0.1"), q(0, "fd00::1"))), "q@10.0.0.1 " + two},
+		}},
+		{"a pod is known by its IPv6 address first, while another is suspect", ip, "", []step{
+			{put(with(q(0, "fd00::1"), q(3, "10.0.0.13"))), two + " q@10.0.0.13 q@fd00::1"},
+			{put(with(q(0, "fd00::1"))), two + " q@fd00::1 | q@10.0.0.13"},
+			{put(with(q(0, "10.0.0.1"), q(0, "fd00::1"))), "q@10.0.0.1 " + two + " | q@10.0.0.13"},
+		}},
+		{"all IPv4 addresses vanish, and few are alive", ip, "", []step{
+			{put(with(q(0, "10.0.0.1"), q(0, "fd00::1"), q(1, "fd00::2"), q(2, "fd00::3"))), "q@10.0.0.1 " + two},
+			{put(sliceNamed("s", "q", q(0, "fd00::1"), q(1, "fd00::2"), q(2, "fd00::3"))), "| q@10.0.0.1 " + two},
+			{func(s *scene) { s.expire(time.Now().Add(9 * defaultHold)) }, "| q@10.0.0.1 " + two},
+			{func(s *scene) { s.expire(time.Now().Add(11 * defaultHold)) }, "q@fd00::1 q@fd00::2 q@fd00::3"},
+		}},
+		{"its address becomes another pod's", ip, "", []step{
+			{put(with(q(0, "10.0.0.1"))), "q@10.0.0.1 " + two},
+			{put(with()), two + " | q@10.0.0.1"},
+			{put(with(unready(q(7, "10.0.0.1")))), two},
+		}},
+		{"its address becomes another pod's in the same step", hostname, "", []step{
+			{put(with(q(0, "10.0.0.1"))), "q@q-0.q.prod.svc.cluster.local " + twoHosts},
+			{put(with(q(7, "10.0.0.1"))), twoHosts + " q@q-7.q.prod.svc.cluster.local"},
+		}},
+		{"its address becomes that of a pod of another cluster", grouped, "web.prod", []step{
+			{func(s *scene) { crew(s); s.put(pod(s.config, "w-9", "10.0.1.9", labels{"app": "web"})) }, three + " q@10.0.1.9"},
+			{drop("w-9"), three + " | q@10.0.1.9"},
+			{labelledPod("x-1", "10.0.1.9", labels{"app": "other"}), three},
+		}},
+		{"of pods that share an address, one vanishes", ip, "", []step{
+			{put(with(q(0, "10.0.0.1"), q(5, "10.0.0.1"))), "q@10.0.0.1 " + two},
+			{put(with(q(0, "10.0.0.1"))), "q@10.0.0.1 " + two},
+			{put(with()), two + " | q@10.0.0.1"},
+		}},
+		{"of pods that share an address but no name, one vanishes", hostname, "", []step{
+			{put(with(q(0, "10.0.0.1"), q(5, "10.0.0.1"))), "q@q-0.q.prod.svc.cluster.local " + twoHosts + " q@q-5.q.prod.svc.cluster.local"},
+			{put(with(q(5, "10.0.0.1"))), twoHosts + " q@q-5.q.prod.svc.cluster.local | q@q-0.q.prod.svc.cluster.local"},
+		}},
+		{"of pods that share an address, one ends", ip, "", []step{
+			{put(with(q(0, "10.0.0.1"), q(5, "10.0.0.1"))), "q@10.0.0.1 " + two},
+			{put(with(q(0, "10.0.0.1"), terminating(q(5, "10.0.0.1")))), "q@10.0.0.1 " + two},
+			{put(with(terminating(q(0, "10.0.0.1")))), two},
+		}},
+		{"an endpoint moves between slices, first out of one", ip, "", []step{
+			{put(with(q(0, "10.0.0.1")), sliceNamed("t", "q")), "q@10.0.0.1 " + two},
+			{put(with()), two + " | q@10.0.0.1"},
+			{put(sliceNamed("t", "q", q(0, "10.0.0.1"))), "q@10.0.0.1 " + two},
+		}},
+		{"an endpoint moves between slices, first into the other", ip, "", []step{
+			{put(with(q(0, "10.0.0.1")), sliceNamed("t", "q")), "q@10.0.0.1 " + two},
+			{put(sliceNamed("t", "q", q(0, "10.0.0.1"))), "q@10.0.0.1 " + two},
+			{put(with()), "q@10.0.0.1 " + two},
+		}},
+		{"a cluster is split over two Services", ip, "", []step{
+			{put(with(q(0, "10.0.0.1")), sliceNamed("t", "other", q(0, "10.0.0.1"))), "q@10.0.0.1 " + two},
+			{put(with(unready(q(0, "10.0.0.1")))), "q@10.0.0.1 " + two},
+			{put(sliceNamed("t", "other", unready(q(0, "10.0.0.1")))), two + " | q@10.0.0.1"},
+			{put(with()), two + " | q@10.0.0.1"},
+			{put(sliceNamed("t", "other", terminating(q(0, "10.0.0.1")))), two},
+		}},
+		{"a slice is deleted", ip, "", []step{
+			{put(with(), sliceNamed("t", "q", q(0, "10.0.0.1"))), "q@10.0.0.1 " + two},
+			{drop("t"), two + " | q@10.0.0.1"},
+		}},
+		{"a pod is evicted", byPods, "", []step{
+			{func(s *scene) { crew(s); s.put(pod(s.config, "w-9", "10.0.1.9", nil)) }, three + " q@10.0.1.9"},
+			{func(s *scene) { // as the source tells of a pod that is Failed
+				last := sliceNamed("w-9", "", terminating(endpoint("w-9", "10.0.1.9")))
+				last.Template = s.have["w-9"].Template
+				delete(s.have, "w-9")
+				s.Apply([]kubeapi.Change{{Old: last}}, 0)
+			}, three},
+		}},
+		{"a pod loses its basename's label", byLabel, "", []step{
+			{func(s *scene) { crew(s); s.put(pod(s.config, "w-9", "10.0.1.9", labels{"name": "q"})) }, three + " q@10.0.1.9"},
+			{labelledPod("w-9", "10.0.1.9", nil), three + " | q@10.0.1.9"},
+			{labelledPod("w-9", "10.0.1.9", labels{"name": "q"}), three + " q@10.0.1.9"},
+		}},
+		{"a pod gets another basename, and runs under the old one", byLabel, "", []step{
+			{func(s *scene) { crew(s); s.put(pod(s.config, "w-9", "10.0.1.9", labels{"name": "q"})) }, three + " q@10.0.1.9"},
+			{labelledPod("w-9", "10.0.1.9", labels{"name": "b"}), "b@10.0.1.9 " + three + " | q@10.0.1.9"},
+		}},
+		{"a pod loses its group's label", grouped, "web.prod", []step{
+			{func(s *scene) { crew(s); s.put(pod(s.config, "w-9", "10.0.1.9", labels{"app": "web"})) }, three + " q@10.0.1.9"},
+			{labelledPod("w-9", "10.0.1.9", nil), three + " | q@10.0.1.9"},
+		}},
+		{"a pod gets into another group", grouped, "web.prod", []step{
+			{func(s *scene) { crew(s); s.put(pod(s.config, "w-9", "10.0.1.9", labels{"app": "web"})) }, three + " q@10.0.1.9"},
+			{labelledPod("w-9", "10.0.1.9", labels{"app": "other"}), three + " | q@10.0.1.9"},
+		}},
+		{"a pod that ends gets into another group", grouped, "web.prod", []step{
+			{func(s *scene) { crew(s); s.put(pod(s.config, "w-9", "10.0.1.9", labels{"app": "web"})) }, three + " q@10.0.1.9"},
+			{func(s *scene) {
+				o := pod(s.config, "w-9", "10.0.1.9", labels{"app": "other"})
+				o.Members[0] = terminating(o.Members[0])
+				s.put(o)
+			}, three},
+		}},
+		{"a cluster is all that a relist lacks", grouped, "web.prod", []step{
+			{crew, three},
+			{drop("w-0", "w-1", "w-2"), "| " + three},
+			{crew, three},
+		}},
+		{"a longname is given back without its hostname", hosts, "web.prod", []step{
+			{func(s *scene) { s.put(labelled(s.config, labels{"app": "web"}, with(q(0, "10.0.0.1")))) }, "web@q-0.q.prod.svc.cluster.local " + strings.ReplaceAll(twoHosts, "q@", "web@")},
+			{func(s *scene) { s.put(labelled(s.config, labels{"app": "web"}, with(endpoint("q-0", "10.0.0.1")))) }, strings.ReplaceAll(twoHosts, "q@", "web@") + " | web@q-0.q.prod.svc.cluster.local"},
+		}},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			s := newScene(t, tc.block)
+			for i, step := range tc.steps {
+				step.do(s)
+				if got := s.members(tc.cluster); got != step.want {
+					t.Fatalf("step %d: got %q, want %q", i+1, got, step.want)
+				}
+			}
+		})
+	}
+}
+
+func TestTooManySuspects(t *testing.T) {
+	for _, tc := range []struct{ alive, suspects, want int }{{1, 100, minSuspects}, {100, 200, 100}} {
+		synctest.Test(t, func(t *testing.T) {
+			s := newScene(t, "longnames erl.internal {\n selector app=q\n basename q\n hold 1h\n}")
+			member := func(i int) kubeapi.Member {
+				return endpoint(fmt.Sprint("q-", i), netip.AddrFrom4([4]byte{10, 1, byte(i / 250), byte(i%250 + 1)}).String())
+			}
+			var alive []kubeapi.Member
+			for i := range tc.alive {
+				alive = append(alive, member(i))
+			}
+			for i := range tc.suspects { // come and vanish one by one
+				time.Sleep(time.Second)
+				s.put(sliceNamed("s", "q", append(slices.Clone(alive), member(1000+i))...))
+				s.put(sliceNamed("s", "q", alive...))
+			}
+			r := s.cluster("").roster.Load()
+			if got := len(r.suspects); got < tc.want || got > tc.want+1 {
+				t.Errorf("%d alive: got %d suspects, want %d", tc.alive, got, tc.want)
+			}
+			if got, want := r.suspects[len(r.suspects)-1].longname(), "q@"+member(1000+tc.suspects-1).Address.String(); got != want {
+				t.Errorf("%d alive: got %s as the newest, want %s", tc.alive, got, want)
+			}
+		})
+	}
+}
+
+func TestTheLastOfAGreatClusterStay(t *testing.T) {
+	f := newFleet(t, "longnames erl.internal {\n selector app=web\n basename app\n}", layouts["one slice"])
+	marks := make(map[int]string)
+	for _, mark := range []string{"", "~"} {
+		for pod := range 2 * minSuspects {
+			marks[pod] = mark
+		}
+		f.Apply(f.changesToMarks(marks), 0)
+	}
+	for range 2 { // the second time, the pods go
+		if got, want := len(f.cluster("").roster.Load().suspects), 2*minSuspects; got != want {
+			t.Errorf("got %d suspects, want %d", got, want)
+		}
+		f.Apply(f.changesToMarks(nil), 0)
+	}
+}
+
+// TestOnlyLongnamesCount has all fail but one whose longname would be too long: nobody is suspect.
+func TestOnlyLongnamesCount(t *testing.T) {
+	s := newScene(t, "longnames erl.internal {\n selector app=q\n basename q\n mode hostname\n cluster_domain "+strings.Repeat("x.", 90)+"local\n}")
+	long := hosted(endpoint(strings.Repeat("b", 60), "10.0.0.2"))
+	s.put(sliceNamed("s", "q", hosted(endpoint("a", "10.0.0.1")), long))
+	s.put(sliceNamed("s", "q", hosted(unready(endpoint("a", "10.0.0.1"))), long))
+	if got := s.cluster("").roster.Load().suspects; len(got) > 0 {
+		t.Errorf("got suspect %s, want none", got[0].longname())
+	}
+}
+
+func TestManifestsAreBelieved(t *testing.T) {
+	for _, tc := range []struct{ name, hold, removed, emptied string }{
+		{"by default", "", "q@10.0.0.1", "| q@10.0.0.1"},
+		{"unless hold is set", "hold 30s", "q@10.0.0.1 | q@10.0.0.2", "| q@10.0.0.1 q@10.0.0.2"},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			s := newScene(t, "longnames erl.internal {\n manifests /nowhere\n selector app=q\n basename q\n "+tc.hold+"\n}")
+			one, two := endpoint("q-1", "10.0.0.1"), endpoint("q-2", "10.0.0.2")
+			s.put(sliceNamed("s", "q", one, two))
+			s.put(sliceNamed("s", "q", one))
+			if got := s.members(""); got != tc.removed {
+				t.Errorf("one taken out: got %q, want %q", got, tc.removed)
+			}
+			s.drop("s")
+			if got := s.members(""); got != tc.emptied {
+				t.Errorf("the last taken out: got %q, want %q", got, tc.emptied)
+			}
+		})
+	}
+}
+
+// TestReloadInheritsSuspects has 2 fail and 3 vanish before a reload. What the new block reads first is
+// known only after it has begun, unless both ask for the same.
+func TestReloadInheritsSuspects(t *testing.T) {
+	const old = "longnames erl.internal {\n selector app=web\n basename app\n}"
+	for _, tc := range []struct{ name, block, pods, want string }{
+		{"the same block", old, "1 2! 4 5", "1 4 5 | 2 3"},
+		{"one that is there fails still, one comes back", old, "1 2! 3 4 5", "1 3 4 5 | 2"},
+		{"one that is there has vanished, and one is there that had", old, "1 3! 4 5", "1 4 5 | 2 3"},
+		{"one that failed ends", old, "1 2~ 4 5", "1 4 5 | 3"},
+		{"another include", strings.Replace(old, "basename", "include serving\n basename", 1), "1 2! 4 5", "1 4 5 | 3"},
+		{"a selector that it matches", strings.Replace(old, "app=web", "team=a", 1), "1 2! 4 5", "1 4 5 | 2"},
+		{"a selector that it does not match", strings.Replace(old, "app=web", "team=a", 1), "1 4 5", "1 4 5"},
+		{"other namespaces", strings.Replace(old, "basename", "namespaces test\n basename", 1), "1 2! 4 5", "1 4 5"},
+		{"hold 0", strings.Replace(old, "basename", "hold 0\n basename", 1), "1 2! 4 5", "1 4 5"},
+	} {
+		for name, layout := range layouts {
+			t.Run(tc.name+"/"+name, func(t *testing.T) {
+				f := newFleet(t, old, layout)
+				f.become("1 2 3 4 5")
+				f.becomeAtOnce("1 2! 4 5")
+				if got, want := f.listed(), "1 4 5 | 2 3"; got != want {
+					t.Fatalf("before: got %q, want %q", got, want)
+				}
+				next := newFleet(t, tc.block, layout)
+				next.table = newTable(next.config)
+				next.reselects = !f.config.selectsAs(next.config)
+				next.pods = f.pods
+				if next.reselects {
+					next.inherit(f.table)
+					next.becomeAtOnce(tc.pods)
+				} else {
+					next.becomeAtOnce(tc.pods)
+					next.inherit(f.table)
+				}
+				next.Synced()
+				if got := next.listed(); got != tc.want {
+					t.Errorf("got %q, want %q", got, tc.want)
+				}
+			})
+		}
+	}
+}
+
+// TestAliveBeforeSuspect: whatever else has an address, the one that is alive has its names.
+func TestAliveBeforeSuspect(t *testing.T) {
+	s := newScene(t, "longnames erl.internal 10.in-addr.arpa {\n group_by app\n mode hostname\n cluster_domain erl.internal\n}")
+	of := func(app string, members ...kubeapi.Member) *kubeapi.Object {
+		return labelled(s.config, labels{"app": app}, slice(app, members...))
+	}
+	a := hosted(endpoint("a", "10.0.0.1"))
+	s.put(of("one", a), of("two", a))
+	s.put(of("one"))
+	if got, want := s.members("one.prod"), "| one@a.one.prod.svc.erl.internal"; got != want {
+		t.Fatalf("got %q, want %q", got, want)
+	}
+	l := serving(s.table)
+	for _, q := range []struct{ name, qtype, want string }{
+		{"1.0.0.10.in-addr.arpa.", "PTR", "a.two.prod.svc.erl.internal."},
+		{"a.one.prod.erl.internal.", "A", "10.0.0.1"},
+		{"a.one.prod.svc.erl.internal.", "A", "10.0.0.1"},
+	} {
+		equal(t, q.name, data(ask(t, l, q.name, q.qtype, client{}).Answer), []string{q.want})
+	}
+}

@@ -1,0 +1,213 @@
+package longnames
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/longnames/longnames/kubeapi"
+)
+
+// fleet is a cluster of numbered pods, of which objects tell.
+type fleet struct {
+	*table
+	layout   func(pod int) string // the name of the object that tells of a pod
+	have     map[string]*kubeapi.Object
+	pods     map[int]kubeapi.Member
+	template *kubeapi.Template // of all objects
+}
+
+// layouts are by what tells of pods.
+var layouts = map[string]func(pod int) string{
+	"one slice":    func(int) string { return "web" },
+	"many slices":  func(pod int) string { return fmt.Sprint("web-", pod%3) },
+	"objects each": func(pod int) string { return fmt.Sprint("web-", pod) },
+}
+
+func newFleet(t testing.TB, block string, layout func(pod int) string) *fleet {
+	t.Helper()
+	c := configOf(t, block)
+	return &fleet{
+		table: tableOf(c), layout: layout, have: map[string]*kubeapi.Object{}, pods: map[int]kubeapi.Member{},
+		template: labelled(c, nil, slice("web")).Template,
+	}
+}
+
+// become changes the objects, one event each, so that they tell of pods: those of "1 2! 3~" are
+// one that is ready, one whose probe fails, and one that terminates.
+func (f *fleet) become(pods string) {
+	for _, change := range f.changesTo(pods) {
+		f.Apply([]kubeapi.Change{change}, 0)
+	}
+}
+
+// becomeAtOnce does the same in one step.
+func (f *fleet) becomeAtOnce(pods string) { f.Apply(f.changesTo(pods), 0) }
+
+func addressOfPod(number int) string { return fmt.Sprintf("10.0.%d.%d", number/250, number%250+1) }
+
+func (f *fleet) changesTo(pods string) []kubeapi.Change {
+	marks := make(map[int]string)
+	for text := range strings.FieldsSeq(pods) {
+		number := strings.TrimRight(text, "!~")
+		n, err := strconv.Atoi(number)
+		if err != nil {
+			panic(err)
+		}
+		marks[n] = text[len(number):]
+	}
+	return f.changesToMarks(marks)
+}
+
+// changesToMarks takes pods by number, each with the mark that it has in the text.
+func (f *fleet) changesToMarks(marks map[int]string) []kubeapi.Change {
+	next := make(map[string]*kubeapi.Object)
+	for _, number := range slices.Sorted(maps.Keys(marks)) {
+		m, ok := f.pods[number]
+		if !ok {
+			m = endpoint(fmt.Sprint("web-", number), addressOfPod(number))
+			f.pods[number] = m
+		}
+		switch marks[number] {
+		case "!":
+			m = unready(m)
+		case "~":
+			m = terminating(m)
+		}
+		name := f.layout(number)
+		if next[name] == nil {
+			next[name] = labelled(f.config, nil, named(name, slice("web")))
+			next[name].Template = f.template
+		}
+		next[name].Members = append(next[name].Members, m)
+	}
+	names := make(map[string]bool)
+	for name := range f.have {
+		names[name] = true
+	}
+	for name := range next {
+		names[name] = true
+	}
+	var changes []kubeapi.Change
+	for name := range names {
+		change := kubeapi.Change{Old: f.have[name], New: next[name]}
+		if change.Old != nil && change.New != nil && slices.Equal(change.Old.Members, change.New.Members) {
+			next[name] = change.Old
+			continue
+		}
+		changes = append(changes, change)
+	}
+	slices.SortFunc(changes, func(a, b kubeapi.Change) int {
+		return strings.Compare(nameIn(a), nameIn(b))
+	})
+	f.have = next
+	return changes
+}
+
+func nameIn(c kubeapi.Change) string {
+	if c.New != nil {
+		return c.New.Name
+	}
+	return c.Old.Name
+}
+
+// listed returns the numbers of the pods that are listed; suspects follow after a bar.
+func (f *fleet) listed() string {
+	var alive, suspects []string
+	for _, n := range f.cluster("").members(f.config).listed() {
+		a := n.address().As4()
+		number := fmt.Sprint(int(a[2])*250 + int(a[3]) - 1)
+		if n.suspect {
+			suspects = append(suspects, number)
+		} else {
+			alive = append(alive, number)
+		}
+	}
+	slices.Sort(alive)
+	slices.Sort(suspects)
+	if len(suspects) == 0 {
+		return strings.Join(alive, " ")
+	}
+	return strings.TrimSpace(strings.Join(alive, " ") + " | " + strings.Join(suspects, " "))
+}
+
+// TestWhoIsListed has each sentence of the rule. Hold is 30 s.
+func TestWhoIsListed(t *testing.T) {
+	const (
+		sec  = time.Second
+		hold = defaultHold
+		soon = hold - 1
+	)
+	type step struct {
+		wait time.Duration // before
+		pods string        // as become has it; - for no change
+		want string
+	}
+	for _, tc := range []struct {
+		name  string
+		more  string // options
+		steps []step
+	}{
+		{"what is announced leaves at once", "", []step{{0, "1 2 3", "1 2 3"}, {0, "1 2 3~", "1 2"}, {0, "1 2", "1 2"}}},
+		{"what fails is suspect, and given up", "", []step{{0, "1 2 3", "1 2 3"}, {0, "1 2 3!", "1 2 | 3"}, {soon, "-", "1 2 | 3"}, {1, "-", "1 2"}}},
+		{"what vanishes is suspect, and given up", "", []step{{0, "1 2 3", "1 2 3"}, {0, "1 2", "1 2 | 3"}, {soon, "-", "1 2 | 3"}, {1, "-", "1 2"}}},
+		{"what is alive again is not suspect", "", []step{{0, "1 2 3", "1 2 3"}, {0, "1 3!", "1 | 2 3"}, {0, "1 2 3", "1 2 3"}, {time.Hour, "-", "1 2 3"}}},
+		{"a suspect leaves if its end is announced", "", []step{{0, "1 2 3", "1 2 3"}, {0, "1 2 3!", "1 2 | 3"}, {0, "1 2 3~", "1 2"}}},
+		{"while nobody passes, all that do not end are alive", "", []step{{0, "1 2 3 4~", "1 2 3"}, {0, "1! 2! 3! 4~", "1 2 3"}, {time.Hour, "-", "1 2 3"}, {0, "1! 2! 3~", "1 2"}}},
+		{"boot with nobody ready", "", []step{{0, "1! 2! 3!", "1 2 3"}, {time.Hour, "1 2! 3!", "1 | 2 3"}, {time.Hour, "-", "1 | 2 3"}, {0, "1 2 3!", "1 2 | 3"}, {hold, "-", "1 2"}}},
+		{"few are fewer than half", "", []step{
+			{0, "1 2 3 4", "1 2 3 4"}, {0, "1 2 3! 4!", "1 2 | 3 4"}, {hold, "-", "1 2"}, // exactly half is believed
+		}},
+		{"while few are alive, failing ones are not given up", "", []step{
+			{0, "1 2 3", "1 2 3"}, {0, "1 2! 3!", "1 | 2 3"}, {100 * hold, "-", "1 | 2 3"},
+			{0, "1 2 3!", "1 2 | 3"}, {soon, "-", "1 2 | 3"}, {1, "-", "1 2"},
+		}},
+		{"while few are alive, missing ones stay ten times hold", "", []step{
+			{0, "1 2 3", "1 2 3"}, {0, "1", "1 | 2 3"}, {10*hold - 1, "-", "1 | 2 3"}, {1, "-", "1"},
+		}},
+		{"of missing ones, one that comes back gives the others time", "", []step{
+			{0, "1 2 3 4 5", "1 2 3 4 5"}, {0, "1 2 3", "1 2 3 | 4 5"}, {20 * sec, "1 2 3 4", "1 2 3 4 | 5"}, {soon, "-", "1 2 3 4 | 5"}, {1, "-", "1 2 3 4"},
+		}},
+		{"of failing ones, one that fails or recovers gives the others time", "", []step{
+			{0, "1 2 3 4 5 6 7", "1 2 3 4 5 6 7"}, {0, "1! 2 3 4 5 6 7", "2 3 4 5 6 7 | 1"}, {20 * sec, "1! 2! 3 4 5 6 7", "3 4 5 6 7 | 1 2"},
+			{20 * sec, "1! 2 3 4 5 6 7", "2 3 4 5 6 7 | 1"}, {soon, "-", "2 3 4 5 6 7 | 1"}, {1, "-", "2 3 4 5 6 7"},
+		}},
+		{"from failing to missing, its own time begins anew", "", []step{
+			{0, "1 2 3", "1 2 3"}, {0, "1 2 3!", "1 2 | 3"}, {20 * sec, "1 2", "1 2 | 3"}, {soon, "-", "1 2 | 3"}, {1, "-", "1 2"},
+		}},
+		{"last, whoever left in the last change stays for hold", "", []step{
+			{0, "1 2 3", "1 2 3"}, {0, "1 2 3~", "1 2"}, {0, "1~ 2~", "| 1 2"}, {0, "", "| 1 2"}, {soon, "-", "| 1 2"}, {1, "-", ""},
+		}},
+		{"last, until somebody is listed", "", []step{{0, "1", "1"}, {0, "1~", "| 1"}, {0, "2!", "2"}}},
+		{"all vanish", "", []step{{0, "1 2 3", "1 2 3"}, {0, "", "| 1 2 3"}, {10*hold - 1, "-", "| 1 2 3"}, {1, "-", ""}}},
+		{"all vanish, and come back", "", []step{{0, "1 2 3", "1 2 3"}, {0, "", "| 1 2 3"}, {5 * hold, "1", "1 | 2 3"}, {5 * hold, "1 2", "1 2 | 3"}, {hold, "-", "1 2"}}},
+		{"all fail, one vanishes", "", []step{{0, "1 2 3", "1 2 3"}, {0, "1! 2! 3!", "1 2 3"}, {0, "1! 2!", "1 2 | 3"}, {hold, "-", "1 2"}}},
+		{"hold 0 has no suspects", "hold 0", []step{{0, "1 2 3", "1 2 3"}, {0, "1 2 3!", "1 2"}, {0, "1", "1"}, {0, "1! 2!", "1 2"}, {0, "", ""}}},
+		{"another hold", "hold 5s", []step{{0, "1 2 3", "1 2 3"}, {0, "1 2", "1 2 | 3"}, {5*sec - 1, "-", "1 2 | 3"}, {1, "-", "1 2"}}},
+		{"include all lists what fails and what ends", "include all", []step{{0, "1 2! 3~", "1 2 3"}, {0, "1 2!", "1 2"}, {0, "1", "1 | 2"}}},
+	} {
+		for name, layout := range layouts {
+			t.Run(tc.name+"/"+name, func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					f := newFleet(t, "longnames erl.internal {\n selector app=web\n basename app\n "+tc.more+"\n}", layout)
+					go f.run(t.Context())
+					for i, s := range tc.steps {
+						time.Sleep(s.wait)
+						synctest.Wait()
+						if s.pods != "-" {
+							f.becomeAtOnce(s.pods)
+						}
+						if got := f.listed(); got != s.want {
+							t.Fatalf("step %d, %q: got %q, want %q", i+1, s.pods, got, s.want)
+						}
+					}
+				})
+			})
+		}
+	}
+}
