@@ -101,16 +101,20 @@ func (t *table) adopt(from inheritance, missingToo bool, now time.Time) {
 	}
 	had := home.roster.Load()
 	nodes, _ := c.nameAll(&roster{objects: had.objects})
-	known, there := make(map[string]bool), make(map[string]bool)
+	known, there, ended := make(map[string]bool), make(map[string]bool), make(map[identity]bool)
 	for i := range nodes {
-		known[nodes[i].text] = known[nodes[i].text] || nodes[i].listed || nodes[i].ends
-		there[nodes[i].text] = true
+		known[nodes[i].text] = known[nodes[i].text] || nodes[i].listed
+		if nodes[i].ends {
+			ended[nodes[i].who().anywhere()] = true
+		} else {
+			there[nodes[i].text] = true
+		}
 	}
 	for _, s := range had.suspects {
 		known[s.text] = true
 	}
 	suspects = slices.DeleteFunc(suspects, func(s *suspect) bool {
-		is := known[s.text] || !missingToo && !there[s.text]
+		is := known[s.text] || ended[s.who().anywhere()] && s.reason != last || !missingToo && !there[s.text]
 		known[s.text] = true
 		switch {
 		case s.reason == failing && !there[s.text]:
@@ -127,11 +131,10 @@ func (t *table) adopt(from inheritance, missingToo bool, now time.Time) {
 	if home.pulse != nil { // suspects of its own, which it has had not for long
 		p.most = max(p.most, home.pulse.most)
 	}
-	home.pulse, home.ledger = &p, nil
 	e := &edit{roster: &roster{objects: had.objects, suspects: slices.Concat(had.suspects, suspects)}}
-	alive := listed(nodes)
+	home.pulse, home.ledger = &p, c.newLedger(e.roster)
 	slices.SortStableFunc(e.roster.suspects, func(a, b *suspect) int { return a.since.Compare(b.since) })
-	p.count(alive, e.roster.suspects, now)
+	p.count(home.ledger.alive, e.roster.suspects, now)
 	t.dirty[home] = struct{}{}
 	t.restored.Store(true)
 	t.replace(map[*cluster]*edit{home: e})
