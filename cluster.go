@@ -19,10 +19,10 @@ type cluster struct {
 	roster atomic.Pointer[roster]
 
 	// The following are for the table only.
-	four, six headcount // of members with an IPv4 address, and with an IPv6 one
-	pulse     *pulse    // nil if the roster has no suspects
-	ledger    *ledger   // likewise, or if nothing has changed since it has got them
-	due       time.Time // when the next suspect is given up; zero if none is
+	counts headcounts // of members
+	pulse  *pulse     // nil if the roster has no suspects
+	ledger *ledger    // likewise, or if nothing has changed since it has got them
+	due    time.Time  // when the next suspect is given up; zero if none is
 }
 
 func newCluster(name string) *cluster {

@@ -126,6 +126,9 @@ func (c *config) named(objects []*kubeapi.Object, four map[identity]bool) (nodes
 }
 
 func (c *config) knownByIPv4(objects []*kubeapi.Object, suspects []*suspect) map[identity]bool {
+	if c.naming.mode == modeHostname {
+		suspects = nil // its name is the same by each address
+	}
 	return knownByIPv4(objects, c.source.Family, suspects)
 }
 

@@ -16,18 +16,20 @@ type news struct {
 	ends   map[identity]bool         // pods, anywhere, that terminate
 	gains  map[identity][]netip.Addr // addresses that a pod, anywhere, did not have before
 	gained map[netip.Addr]bool       // all of them
-	told   map[netip.Addr]bool       // these, and the addresses of those that terminate
+	told   map[identity]bool         // the pods, and addresses of any; a suspect may be of one
 }
 
 func newsOf(changes []kubeapi.Change) *news {
-	n := &news{ends: make(map[identity]bool), gains: make(map[identity][]netip.Addr), gained: make(map[netip.Addr]bool), told: make(map[netip.Addr]bool)}
+	n := &news{ends: make(map[identity]bool), gains: make(map[identity][]netip.Addr), gained: make(map[netip.Addr]bool), told: make(map[identity]bool)}
 	had := make(map[identity]bool)
+	tell := func(who identity) { n.told[who.anywhere()], n.told[identity{address: who.address}] = true, true }
 	for _, change := range changes {
 		eachDiffering(change.Old, change.New, func(m *kubeapi.Member) {
 			who := whoIs(change.Old, m)
 			had[who] = true
 			if m.Terminating {
-				n.ends[who.anywhere()], n.told[who.address] = true, true
+				n.ends[who.anywhere()] = true
+				tell(who)
 			}
 		})
 	}
@@ -36,11 +38,13 @@ func newsOf(changes []kubeapi.Change) *news {
 			who := whoIs(change.New, m)
 			pod := who.anywhere()
 			if m.Terminating {
-				n.ends[pod], n.told[who.address] = true, true
+				n.ends[pod] = true
+				tell(who)
 			}
 			if !had[who] {
 				n.gains[pod] = append(n.gains[pod], who.address)
-				n.gained[who.address], n.told[who.address] = true, true
+				n.gained[who.address] = true
+				tell(who)
 			}
 		})
 	}
@@ -62,37 +66,47 @@ func eachDiffering(o, other *kubeapi.Object, do func(*kubeapi.Member)) {
 	}
 }
 
-// headcount counts the members of one address family that have what makes a longname, as objects tell
-// of them.
-type headcount struct{ all, passing int32 }
+// headcounts count the members of a cluster, as objects tell of them.
+type headcounts struct {
+	four, six int32
+	// Those that include lets in: with an IPv4 address and what makes a longname, with an IPv6 one and
+	// that, and without what makes a longname.
+	fourPass, sixPass, namelessPass int32
+}
 
 // count keeps the headcounts of a cluster.
 func (c *config) count(home *cluster, objects []*kubeapi.Object, delta int32) {
+	h := &home.counts
 	for _, o := range objects {
 		for i := range o.Members {
 			m := &o.Members[i]
-			if c.naming.problemOf(o, m) != noProblem {
-				continue
-			}
-			count := &home.six
+			all, passing := &h.six, &h.sixPass
 			if m.Address.Is4() {
-				count = &home.four
+				all, passing = &h.four, &h.fourPass
 			}
-			count.all += delta
-			if c.include.passes(m) {
-				count.passing += delta
+			*all += delta
+			switch {
+			case !c.include.passes(m):
+			case c.naming.problemOf(o, m) == noProblem:
+				*passing += delta
+			default:
+				h.namelessPass += delta
 			}
 		}
 	}
 }
 
-// passes reports whether any candidate passes include, and whether the headcounts can tell: the IPv6
-// address of one that has both says nothing.
-func (home *cluster) passes() (any, sure bool) {
-	if home.four.passing > 0 || home.four.all == 0 {
-		return home.four.passing+home.six.passing > 0, true
+// passes reports whether any candidate passes include, and whether the headcounts can tell: an IPv6
+// address says nothing of one that is known by an IPv4 one, which may be a suspect's, and one that has
+// no longname by an object may have it by another.
+func (h *headcounts) passes(suspects []*suspect) (any, sure bool) {
+	switch {
+	case h.fourPass > 0:
+		return true, true
+	case h.sixPass > 0 && h.four == 0 && len(suspects) == 0:
+		return true, true
 	}
-	return false, home.six.passing == 0
+	return false, h.sixPass+h.namelessPass == 0
 }
 
 // review sets the suspects of an edit's roster. While there are none, it costs what the edit
@@ -102,12 +116,12 @@ func (t *table) review(home *cluster, had *roster, e *edit, about func() *news, 
 	if c.hold == 0 || home == t.misfits {
 		return
 	}
-	wasEmpty := home.four.all+home.six.all == 0
-	before, sureBefore := home.passes()
+	wasEmpty := home.counts.four+home.counts.six == 0
+	before, sureBefore := home.counts.passes(had.suspects)
 	c.count(home, e.added, +1)
-	c.count(home, e.removed, -1)
-	after, sureAfter := home.passes()
-	if len(had.suspects) == 0 && (wasEmpty || sureBefore && sureAfter && before == after && c.explains(e, after)) {
+	c.count(home, had.states(e.removed), -1)
+	after, sureAfter := home.counts.passes(had.suspects)
+	if len(had.suspects) == 0 && (wasEmpty || !t.known() || sureBefore && sureAfter && before == after && c.explains(had, e, after)) {
 		return
 	}
 	l := home.ledger
@@ -143,9 +157,12 @@ func (t *table) review(home *cluster, had *roster, e *edit, about func() *news, 
 // explains reports whether everybody whom an edit takes away has announced that, or is there as
 // before. Any candidate passes include before and after, or none does; then an end that was
 // announced may be that of the last member.
-func (c *config) explains(e *edit, anyPasses bool) bool {
+func (c *config) explains(had *roster, e *edit, anyPasses bool) bool {
 	alive := func(m *kubeapi.Member) bool {
 		return anyPasses && c.include.passes(m) || !anyPasses && !m.Terminating
+	}
+	if !anyPasses && (slices.ContainsFunc(e.removed, hasEnding) || slices.ContainsFunc(e.added, hasEnding)) || c.renames(e) {
+		return false
 	}
 	for _, o := range e.removed {
 		var next *kubeapi.Object
@@ -158,21 +175,67 @@ func (c *config) explains(e *edit, anyPasses bool) bool {
 		var now map[identity]*kubeapi.Member
 		explained := true
 		eachDiffering(o, next, func(m *kubeapi.Member) {
-			if !explained || m.Terminating || !alive(m) {
+			if !explained || m.Terminating {
 				return
 			}
 			if now == nil {
 				now = make(map[identity]*kubeapi.Member)
 				eachDiffering(next, o, func(m *kubeapi.Member) { now[whoIs(next, m)] = m })
 			}
-			n := now[whoIs(o, m)]
-			explained = n != nil && n.Hostname == m.Hostname && (n.Terminating && anyPasses || alive(n))
+			switch n := now[whoIs(o, m)]; {
+			case n != nil && n.Hostname == m.Hostname:
+				explained = !alive(m) || n.Terminating || alive(n)
+			default:
+				explained = !alive(m) && !(c.source.Lookup == kubeapi.Endpoints && had.tells(m.ID, o))
+			}
 		})
 		if !explained {
 			return false
 		}
 	}
 	return true
+}
+
+func hasEnding(o *kubeapi.Object) bool {
+	return slices.ContainsFunc(o.Members, func(m kubeapi.Member) bool { return m.Terminating })
+}
+
+// tells reports whether an object other than o tells of somebody, who may be alive by that.
+func (r *roster) tells(id string, o *kubeapi.Object) bool {
+	return slices.ContainsFunc(r.objects, func(p *kubeapi.Object) bool {
+		return compareObjects(o, p) != 0 && slices.ContainsFunc(p.Members, func(m kubeapi.Member) bool { return m.ID == id })
+	})
+}
+
+// states returns objects as the roster has them: one that is removed may be another state, the last.
+func (r *roster) states(objects []*kubeapi.Object) []*kubeapi.Object {
+	known := make([]*kubeapi.Object, 0, len(objects))
+	for _, o := range objects {
+		if at, found := slices.BinarySearchFunc(r.objects, o, compareObjects); found {
+			known = append(known, r.objects[at])
+		}
+	}
+	return known
+}
+
+// renames reports whether an edit adds somebody to an object of whom another one tells that gives
+// other names: the first of both names them.
+func (c *config) renames(e *edit) bool {
+	objects := e.roster.objects
+	if c.source.Lookup != kubeapi.Endpoints || !slices.ContainsFunc(objects, func(o *kubeapi.Object) bool { return !c.namesAs(o, objects[0]) }) {
+		return false
+	}
+	ids := e.ids(c.hasPlaceOf)
+	return slices.ContainsFunc(e.added, func(added *kubeapi.Object) bool {
+		return slices.ContainsFunc(objects, func(o *kubeapi.Object) bool {
+			return !c.namesAs(o, added) && slices.ContainsFunc(o.Members, func(m kubeapi.Member) bool { return ids[m.ID] })
+		})
+	})
+}
+
+// namesAs reports whether two objects of a namespace give the same members the same longnames.
+func (c *config) namesAs(o, p *kubeapi.Object) bool {
+	return c.naming.basenameOf(o) == c.naming.basenameOf(p) && (c.naming.mode != modeHostname || c.naming.serviceOf(o) == c.naming.serviceOf(p))
 }
 
 // review is one of a cluster.
@@ -204,7 +267,7 @@ func (r *review) compare(had *roster, nobody bool) {
 		if ids := r.edit.ids(r.isAs); r.source.Lookup == kubeapi.Endpoints {
 			before, after = of(before, ids), of(after, ids)
 		} else { // of a pod, one object tells
-			before, after = r.edit.removed, r.edit.added
+			before, after = had.states(r.edit.removed), r.edit.added
 		}
 	}
 	r.before, r.seen = make(map[string][]*node), make(map[string]bool)
@@ -218,7 +281,7 @@ func (r *review) compare(had *roster, nobody bool) {
 	}
 	r.nobody = nobody
 	r.four = r.knownByIPv4(after, had.suspects)
-	if r.four != nil { // whoever vanishes at one of its addresses keeps its name
+	if r.four != nil && r.naming.mode != modeHostname { // whoever vanishes at one of its addresses keeps its name
 		for i := range was {
 			if who := was[i].who(); who.id != "" && who.address.Is4() {
 				r.four[who.anywhere()] = true
@@ -235,7 +298,7 @@ func (r *review) compare(had *roster, nobody bool) {
 // judge goes through the members that may have changed, and the suspects of which there are news.
 func (r *review) judge() {
 	for _, s := range r.suspects {
-		told := len(r.news.told) > 0 && (r.news.ends[s.who().anywhere()] || r.news.told[s.address()] || len(r.news.gains[s.who().anywhere()]) > 0)
+		told := r.news.told[s.who().anywhere()] || r.news.told[identity{address: s.address()}]
 		if r.before[s.text] == nil && (told || r.seen[s.text] || s.reason == last) {
 			r.before[s.text] = []*node{&s.node}
 		}
@@ -282,8 +345,10 @@ func (r *review) taken(n *node) bool {
 	return r.news.gained[n.address()] && !slices.Contains(own, n.address()) && !r.has(n.who())
 }
 
-// renamed reports whether a node, known by its IPv6 address, is known by its IPv4 one now.
-func (r *review) renamed(n *node) bool { return n.address().Is6() && r.four[n.who().anywhere()] }
+// renamed reports whether a node, which has its IPv6 address still, is known by its IPv4 one now.
+func (r *review) renamed(n *node) bool {
+	return n.address().Is6() && r.four[n.who().anywhere()] && r.has(n.who())
+}
 
 // has reports whether a pod has an address still.
 func (r *review) has(who identity) bool {

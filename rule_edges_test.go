@@ -80,6 +80,8 @@ func TestSuspectsAtTheEdges(t *testing.T) {
 		hostname = "longnames erl.internal {\n selector app=q\n basename q\n mode hostname\n}"
 		byPods   = "longnames erl.internal {\n selector app=q\n basename q\n lookup pods\n}"
 		byLabel  = "longnames erl.internal {\n selector app=q\n basename label name\n lookup pods\n}"
+		ofLabel  = "longnames erl.internal {\n selector app=q\n basename label name\n}"
+		readyPod = "longnames erl.internal {\n selector app=q\n basename label name\n lookup pods\n include ready\n}"
 		grouped  = "longnames erl.internal {\n group_by app\n basename q\n lookup pods\n}"
 		hosts    = "longnames erl.internal {\n group_by app\n mode hostname\n}"
 	)
@@ -206,6 +208,26 @@ func TestSuspectsAtTheEdges(t *testing.T) {
 			{put(with()), two + " | q@10.0.0.1"},
 			{put(sliceNamed("t", "other", terminating(q(0, "10.0.0.1")))), two},
 		}},
+		{"of two slices, one that gives another basename comes first", ofLabel, "", []step{
+			{func(s *scene) { s.put(labelled(s.config, labels{"name": "b"}, sliceNamed("t", "t", q(0, "10.0.0.1")))) }, "b@10.0.0.1"},
+			{func(s *scene) { s.put(labelled(s.config, labels{"name": "a"}, sliceNamed("s", "s", q(0, "10.0.0.1")))) }, "a@10.0.0.1 | b@10.0.0.1"},
+		}},
+		{"of two slices, the one in which a member fails gets another Service", hostname, "", []step{
+			{put(sliceNamed("s", "q", unready(q(0, "10.0.0.1"))), sliceNamed("t", "t", q(0, "10.0.0.1"))), "q@q-0.q.prod.svc.cluster.local"},
+			{put(sliceNamed("s", "t", unready(q(0, "10.0.0.1")))), "q@q-0.t.prod.svc.cluster.local | q@q-0.q.prod.svc.cluster.local"},
+		}},
+		{"of two slices, one lacks the hostname of a member that only it says is ready", hostname, "", []step{
+			{put(sliceNamed("s", "q", unready(q(0, "10.0.0.1")), unready(q(1, "10.0.0.2")))), "q@q-0.q.prod.svc.cluster.local q@q-1.q.prod.svc.cluster.local"},
+			{put(sliceNamed("t", "t", endpoint("q-0", "10.0.0.1"))), "q@q-0.q.prod.svc.cluster.local | q@q-1.q.prod.svc.cluster.local"},
+		}},
+		{"nobody passes, and another slice says first that the last one ends", ip, "", []step{
+			{put(sliceNamed("s", "q", unready(q(0, "10.0.0.1")))), "q@10.0.0.1"},
+			{put(sliceNamed("t", "t", terminating(q(0, "10.0.0.1")))), "| q@10.0.0.1"},
+		}},
+		{"all IPv4 addresses vanish, in mode hostname", hostname, "", []step{
+			{put(with(q(1, "fd00::1"), q(2, "fd00::2"))), twoHosts},
+			{put(sliceNamed("s", "q", q(1, "fd00::1"), q(2, "fd00::2"))), twoHosts},
+		}},
 		{"a slice is deleted", ip, "", []step{
 			{put(with(), sliceNamed("t", "q", q(0, "10.0.0.1"))), "q@10.0.0.1 " + two},
 			{drop("t"), two + " | q@10.0.0.1"},
@@ -218,6 +240,31 @@ func TestSuspectsAtTheEdges(t *testing.T) {
 				delete(s.have, "w-9")
 				s.Apply([]kubeapi.Change{{Old: last}}, 0)
 			}, three},
+		}},
+		{"the only pod that is ready is evicted, then one that fails loses its basename's label", readyPod, "", []step{
+			{func(s *scene) {
+				s.put(pod(s.config, "w-9", "10.0.1.9", labels{"name": "q"}))
+				for i := range 3 {
+					o := pod(s.config, fmt.Sprint("w-", i), fmt.Sprintf("10.0.1.%d", i+1), labels{"name": "q"})
+					o.Members[0] = unready(o.Members[0])
+					s.put(o)
+				}
+			}, "q@10.0.1.9"},
+			{func(s *scene) {
+				last := labelled(s.config, labels{"name": "q"}, sliceNamed("w-9", "", terminating(endpoint("w-9", "10.0.1.9"))))
+				delete(s.have, "w-9")
+				s.Apply([]kubeapi.Change{{Old: last}}, 0)
+			}, three},
+			{labelledPod("w-0", "10.0.1.1", nil), "q@10.0.1.2 q@10.0.1.3 | q@10.0.1.1"},
+		}},
+		{"the last pod is evicted, which was not ready", readyPod, "", []step{
+			{func(s *scene) {
+				s.put(labelled(s.config, labels{"name": "q"}, sliceNamed("w-9", "", unready(endpoint("w-9", "10.0.1.9")))))
+			}, "q@10.0.1.9"},
+			{func(s *scene) {
+				last := labelled(s.config, labels{"name": "q"}, sliceNamed("w-9", "", terminating(endpoint("w-9", "10.0.1.9"))))
+				s.Apply([]kubeapi.Change{{Old: last}}, 0)
+			}, "| q@10.0.1.9"},
 		}},
 		{"a pod loses its basename's label", byLabel, "", []step{
 			{func(s *scene) { crew(s); s.put(pod(s.config, "w-9", "10.0.1.9", labels{"name": "q"})) }, three + " q@10.0.1.9"},
@@ -235,6 +282,11 @@ func TestSuspectsAtTheEdges(t *testing.T) {
 		{"a pod gets into another group", grouped, "web.prod", []step{
 			{func(s *scene) { crew(s); s.put(pod(s.config, "w-9", "10.0.1.9", labels{"app": "web"})) }, three + " q@10.0.1.9"},
 			{labelledPod("w-9", "10.0.1.9", labels{"app": "other"}), three + " | q@10.0.1.9"},
+		}},
+		{"a pod gets into another group, then another address", grouped, "web.prod", []step{
+			{func(s *scene) { crew(s); s.put(pod(s.config, "w-9", "10.0.1.9", labels{"app": "web"})) }, three + " q@10.0.1.9"},
+			{labelledPod("w-9", "10.0.1.9", labels{"app": "other"}), three + " | q@10.0.1.9"},
+			{labelledPod("w-9", "10.0.1.8", labels{"app": "other"}), three},
 		}},
 		{"a pod that ends gets into another group", grouped, "web.prod", []step{
 			{func(s *scene) { crew(s); s.put(pod(s.config, "w-9", "10.0.1.9", labels{"app": "web"})) }, three + " q@10.0.1.9"},
@@ -404,5 +456,44 @@ func TestAliveBeforeSuspect(t *testing.T) {
 		{"a.one.prod.svc.erl.internal.", "A", "10.0.0.1"},
 	} {
 		equal(t, q.name, data(ask(t, l, q.name, q.qtype, client{}).Answer), []string{q.want})
+	}
+}
+
+// TestNamespacesReadOneByOne has a start read first a namespace where nobody is ready, who has never
+// been in an answer.
+func TestNamespacesReadOneByOne(t *testing.T) {
+	s := &scene{table: newTable(configOf(t, "longnames erl.internal {\n selector app=q\n basename q\n}")), have: map[string]*kubeapi.Object{}}
+	s.put(sliceNamed("a", "a", unready(endpoint("a", "10.0.0.1"))))
+	s.put(sliceNamed("b", "b", endpoint("b", "10.0.0.2")))
+	s.Synced()
+	if got, want := s.members(""), "q@10.0.0.2"; got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
+// TestTheLastOutliveTables has the last ones be there still, about to end, when a reload or a restart
+// comes.
+func TestTheLastOutliveTables(t *testing.T) {
+	for name, next := range map[string]func(*table, []*kubeapi.Object) *table{"reload": reload, "restart": restart} {
+		s := newScene(t, "longnames erl.internal {\n selector app=q\n basename q\n}")
+		s.put(sliceNamed("s", "q", endpoint("q-1", "10.0.0.1")))
+		s.put(sliceNamed("s", "q", terminating(endpoint("q-1", "10.0.0.1"))))
+		s.table = next(s.table, []*kubeapi.Object{s.have["s"]})
+		if got, want := s.members(""), "| q@10.0.0.1"; got != want {
+			t.Errorf("%s: got %q, want %q", name, got, want)
+		}
+	}
+}
+
+// TestSuspectsOutliveOthersOfTheirName has a restart while a suspect's address is that of another pod,
+// too, which ends.
+func TestSuspectsOutliveOthersOfTheirName(t *testing.T) {
+	s := newScene(t, "longnames erl.internal {\n selector app=q\n basename q\n}")
+	ends, alive := terminating(endpoint("q-1", "10.0.0.1")), endpoint("q-2", "10.0.0.2")
+	s.put(sliceNamed("s", "q", ends, endpoint("q-3", "10.0.0.1"), alive))
+	s.put(sliceNamed("s", "q", ends, alive))
+	s.table = restart(s.table, []*kubeapi.Object{s.have["s"]})
+	if got, want := s.members(""), "q@10.0.0.2 | q@10.0.0.1"; got != want {
+		t.Errorf("got %q, want %q", got, want)
 	}
 }

@@ -39,8 +39,8 @@ type table struct {
 	changed chan struct{}         // has an element if there is something to audit
 	pending map[*cluster]struct{} // that have suspects
 	woken   chan struct{}         // has an element if a deadline may be sooner
-	// suspects are the addresses of those that are absent: they may become others'.
-	suspects    index[netip.Addr]
+	// suspects are those that are absent, and their addresses: either may turn up in another cluster.
+	suspects    index[identity]
 	unconfirmed []inheritance // until the first list
 
 	// advance asks for a new version, for what has changed without the source.
@@ -143,8 +143,8 @@ func (t *table) Apply(changes []kubeapi.Change, version uint64) {
 	edits := make(map[*cluster]*edit)
 	t.collect(changes, edits)
 	if len(t.pending) > 0 {
-		for address := range about().told {
-			for _, o := range t.suspects.in(address) {
+		for who := range about().told {
+			for _, o := range t.suspects.in(who) {
 				if edits[o.cluster] == nil {
 					edits[o.cluster] = &edit{} // it may not be its member's any more
 				}
@@ -211,11 +211,12 @@ func (t *table) replace(edits map[*cluster]*edit) {
 	t.touch()
 }
 
-// watchFor counts the addresses of absent suspects in or out.
+// watchFor counts absent suspects and their addresses in or out.
 func (t *table) watchFor(home *cluster, suspects []*suspect, delta int) {
 	for _, s := range suspects {
 		if s.absent {
-			t.suspects.add(s.address(), home, delta)
+			t.suspects.add(s.who().anywhere(), home, delta)
+			t.suspects.add(identity{address: s.address()}, home, delta)
 		}
 	}
 }
