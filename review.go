@@ -186,7 +186,7 @@ func (c *config) explains(had *roster, e *edit, anyPasses bool) bool {
 			case n != nil && n.Hostname == m.Hostname:
 				explained = !alive(m) || n.Terminating || alive(n)
 			default:
-				explained = !alive(m) && !(c.source.Lookup == kubeapi.Endpoints && had.tells(m.ID, o))
+				explained = (!alive(m) || moves(m, o, next)) && !(c.source.Lookup == kubeapi.Endpoints && had.tells(m.ID, o))
 			}
 		})
 		if !explained {
@@ -194,6 +194,25 @@ func (c *config) explains(had *roster, e *edit, anyPasses bool) bool {
 		}
 	}
 	return true
+}
+
+// moves reports whether a pod has another address in the next state of its object, and not the old one.
+func moves(m *kubeapi.Member, o, next *kubeapi.Object) bool {
+	if next == nil || !m.IsPod {
+		return false
+	}
+	gained := false
+	for i := range next.Members {
+		n := &next.Members[i]
+		if n.ID != m.ID || !n.IsPod || n.Address.Is4() != m.Address.Is4() {
+			continue
+		}
+		if n.Address == m.Address {
+			return false
+		}
+		gained = gained || !slices.ContainsFunc(o.Members, func(p kubeapi.Member) bool { return p.ID == n.ID && p.Address == n.Address })
+	}
+	return gained
 }
 
 func hasEnding(o *kubeapi.Object) bool {

@@ -3,6 +3,7 @@ package longnames
 import (
 	"fmt"
 	"maps"
+	"net/netip"
 	"slices"
 	"strconv"
 	"strings"
@@ -209,5 +210,37 @@ func TestWhoIsListed(t *testing.T) {
 				})
 			})
 		}
+	}
+}
+
+// TestAChangeCostsWhatItChanges has as many allocations in a cluster of 1000 as in one of 10, while
+// nobody is suspect.
+func TestAChangeCostsWhatItChanges(t *testing.T) {
+	for _, tc := range []struct {
+		name   string
+		change func(m kubeapi.Member) kubeapi.Member // and back
+	}{
+		{"a pod gets another address", func(m kubeapi.Member) kubeapi.Member { m.Address = netip.MustParseAddr("10.9.9.9"); return m }},
+		{"a pod terminates", terminating},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			var allocs []float64
+			for _, members := range []int{10, 1000} {
+				f := newFleet(t, "longnames erl.internal {\n selector app\n basename app\n lookup pods\n}", layouts["objects each"])
+				marks := make(map[int]string)
+				for pod := range members {
+					marks[pod] = ""
+				}
+				f.Apply(f.changesToMarks(marks), 0)
+				old := f.have["web-1"]
+				now := *old
+				now.Members = []kubeapi.Member{tc.change(old.Members[0])}
+				forth, back := []kubeapi.Change{{Old: old, New: &now}}, []kubeapi.Change{{Old: &now, New: old}}
+				allocs = append(allocs, testing.AllocsPerRun(10, func() { f.Apply(forth, 0); f.Apply(back, 0) }))
+			}
+			if allocs[1] > allocs[0]+1 {
+				t.Errorf("got %v allocations with 10 members and %v with 1000, want as many", allocs[0], allocs[1])
+			}
+		})
 	}
 }
