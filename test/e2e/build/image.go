@@ -3,40 +3,35 @@ package build
 import (
 	"context"
 	"encoding/binary"
-	"errors"
 	"fmt"
-	"io"
-	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"golang.org/x/sys/unix"
 )
 
 // Store is a directory with container images, of plain files: nothing is left elsewhere, and nothing is mounted.
-type Store struct {
-	Run Run
-	Dir string
-}
+type Store struct{ Dir string }
 
-func (s *Store) buildah() string {
-	return fmt.Sprintf("buildah --root %s --runroot %s --storage-driver vfs", filepath.Join(s.Dir, "store"), filepath.Join(s.Dir, "run"))
+func (s *Store) buildah() []string {
+	return []string{"buildah", "--root", filepath.Join(s.Dir, "store"), "--runroot", filepath.Join(s.Dir, "run"), "--storage-driver", "vfs"}
 }
 
 // Buildah runs buildah with arguments, and returns what it prints.
 func (s *Store) Buildah(ctx context.Context, args ...string) (string, error) {
-	return s.do(ctx, append(strings.Fields(s.buildah()), args...)...)
+	return do(ctx, append(s.buildah(), args...)...)
 }
 
-func (s *Store) do(ctx context.Context, args ...string) (string, error) {
+func do(ctx context.Context, args ...string) (string, error) {
 	cmd := exec.CommandContext(ctx, args[0], args[1:]...) //nolint:gosec // what to run is ours
 	// The caller may run under a make with options for those below.
 	cmd.Env = append(os.Environ(), "MAKEFLAGS=", "MFLAGS=")
-	out, err := s.Run(cmd)
+	out, err := Output(cmd)
 	if err != nil {
-		err = fmt.Errorf("%s: %w: %s", strings.Join(args, " "), err, out)
+		err = fmt.Errorf("%s: %w", strings.Join(args, " "), err)
 	}
 	return strings.TrimSpace(out), err
 }
@@ -49,29 +44,8 @@ func (s *Store) Make(ctx context.Context, checkout, tag string, variables ...str
 		return err
 	}
 	defer os.RemoveAll(source)
-	_, err := s.do(ctx, append([]string{"make", "-C", source, "image", "IMAGE=" + tag, "BUILDAH=" + s.buildah()}, variables...)...)
-	return err
-}
-
-// FromRoot makes an image of a root file system, which is a directory or a tar file. Settings are options of buildah
-// config.
-func (s *Store) FromRoot(ctx context.Context, root, tag string, settings ...string) error {
-	return s.From(ctx, "scratch", root, tag, settings...)
-}
-
-// From does the same on top of another image.
-func (s *Store) From(ctx context.Context, base, root, tag string, settings ...string) error {
-	working, err := s.Buildah(ctx, "from", "--quiet", base)
-	if err != nil {
-		return err
-	}
-	if _, err := s.Buildah(ctx, "add", "--quiet", working, root, "/"); err != nil {
-		return err
-	}
-	if _, err := s.Buildah(ctx, append(append([]string{"config"}, settings...), working)...); err != nil {
-		return err
-	}
-	_, err = s.Buildah(ctx, "commit", "--quiet", "--rm", working, tag)
+	args := []string{"make", "-C", source, "image", "IMAGE=" + tag, "BUILDAH=" + strings.Join(s.buildah(), " ")}
+	_, err := do(ctx, append(args, variables...)...)
 	return err
 }
 
@@ -81,65 +55,67 @@ func (s *Store) Archive(ctx context.Context, tag, file string) error {
 	return err
 }
 
-// Stock makes the root of an image of CoreDNS, in the version that a checkout requires, as others make it: with the binary
-// alone, which without root's rights may listen on port 53 only because its file says so.
-func Stock(ctx context.Context, run Run, checkout, root string) error {
-	if err := os.MkdirAll(root, 0o755); err != nil {
+// FromRoots does that with a new image of root file systems, each a directory or a tar file. Settings are options of
+// buildah config.
+func (s *Store) FromRoots(ctx context.Context, tag, file string, roots []string, settings ...string) error {
+	working, err := s.Buildah(ctx, "from", "--quiet", "scratch")
+	for _, args := range [][]string{
+		slices.Concat([]string{"add", "--quiet", working}, roots, []string{"/"}),
+		slices.Concat([]string{"config"}, settings, []string{working}),
+		{"commit", "--quiet", "--rm", working, tag},
+	} {
+		if err == nil {
+			_, err = s.Buildah(ctx, args...)
+		}
+	}
+	if err != nil {
 		return err
 	}
-	file := filepath.Join(root, "coredns")
-	if err := Go(ctx, run, checkout, file, "github.com/coredns/coredns"); err != nil {
-		return err
-	}
-	return setFileCapability(file, unix.CAP_NET_BIND_SERVICE)
+	return s.Archive(ctx, tag, file)
 }
 
-// setFileCapability does what setcap(8) does with +ep. The attribute has revision 2 of struct vfs_cap_data, in little
-// endian: see linux/capability.h.
-func setFileCapability(path string, capability int) error {
+// Debian returns a tar file with packages of Debian, of the release and from the mirrors that this machine has.
+func Debian(ctx context.Context, packages ...string) (string, error) {
+	const script = `. /etc/os-release
+mmdebstrap --variant=essential --include="$2" --quiet --format=tar --dpkgopt=path-exclude=/usr/share/doc/* \
+	--dpkgopt=path-exclude=/usr/share/man/* "$VERSION_CODENAME" "$1" \
+	$(find /etc/apt/sources.list /etc/apt/sources.list.d -name sources.list -o -name 'debian*')`
+	release, err := os.ReadFile("/etc/os-release")
+	if err != nil {
+		return "", err
+	}
+	return Cached("debian.tar", "", []any{string(release), script, packages}, func(to string) error {
+		_, err := do(ctx, "sh", "-euc", script, "sh", to, strings.Join(packages, ","))
+		return err
+	})
+}
+
+// Stock makes the root of an image of CoreDNS, in the version that a checkout requires, as others make it: with the binary
+// alone, which without root's rights may listen on port 53 only because its file says so.
+func Stock(ctx context.Context, checkout, root string) error {
+	file := filepath.Join(root, "coredns")
+	if err := Go(ctx, checkout, file, "github.com/coredns/coredns"); err != nil {
+		return err
+	}
+	// As setcap(8) with +ep: struct vfs_cap_data of revision 2, in little endian. See linux/capability.h.
 	const revision2Effective = 0x02000001
-	data := make([]byte, 20)
-	binary.LittleEndian.PutUint32(data, revision2Effective)
-	binary.LittleEndian.PutUint32(data[4:], 1<<capability)
-	return unix.Setxattr(path, "security.capability", data, 0)
+	data := binary.LittleEndian.AppendUint32(nil, revision2Effective)
+	data = binary.LittleEndian.AppendUint32(data, 1<<unix.CAP_NET_BIND_SERVICE)
+	return unix.Setxattr(file, "security.capability", append(data, make([]byte, 12)...), 0)
 }
 
 // CopySource copies what a build needs: all but what git and make keep.
 func CopySource(to, from string) error {
-	return filepath.WalkDir(from, func(path string, d fs.DirEntry, err error) error {
-		if err != nil {
-			return err
-		}
-		name, err := filepath.Rel(from, path)
-		if err != nil {
-			return err
-		}
-		switch {
-		case name == ".git" || name == "bin":
-			if d.IsDir() {
-				return filepath.SkipDir
-			}
-			return nil
-		case d.IsDir():
-			return os.MkdirAll(filepath.Join(to, name), 0o755)
-		case !d.Type().IsRegular():
-			return nil
-		}
-		return CopyFile(filepath.Join(to, name), path)
-	})
+	const script = `mkdir -p "$1"; tar -C "$2" --exclude=./.git --exclude=./bin -cf - . | tar -C "$1" -xf -`
+	_, err := do(context.Background(), "sh", "-euc", script, "sh", to, from)
+	return err
 }
 
 // CopyFile copies a file, which can be run where it lies then.
 func CopyFile(to, from string) error {
-	in, err := os.Open(from)
+	text, err := os.ReadFile(from)
 	if err != nil {
 		return err
 	}
-	defer in.Close()
-	out, err := os.OpenFile(to, os.O_CREATE|os.O_WRONLY, 0o755)
-	if err != nil {
-		return err
-	}
-	_, err = io.Copy(out, in)
-	return errors.Join(err, out.Close())
+	return os.WriteFile(to, text, 0o755) //nolint:gosec // it is to be run
 }

@@ -12,12 +12,6 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
-// APIServer is the address and the port of the API server, as hosts reach it.
-const APIServer = apiAddress
-
-// Kubeconfig returns the path of a kubeconfig with the administrator's rights.
-func (c *Cluster) Kubeconfig() string { return c.kubeconfig("admin") }
-
 // Account creates a service account, and writes what a pod of it has mounted to a directory: ca.crt, namespace, token.
 func (c *Cluster) Account(t testing.TB, namespace, name, dir string) {
 	t.Helper()
@@ -26,7 +20,7 @@ func (c *Cluster) Account(t testing.TB, namespace, name, dir string) {
 	if err != nil && !apierrors.IsAlreadyExists(err) {
 		t.Fatal(err)
 	}
-	ca, err := os.ReadFile(c.pki.Path("ca.crt"))
+	ca, err := os.ReadFile(c.Config.CAFile)
 	if err = errors.Join(err, os.MkdirAll(dir, 0o700)); err != nil {
 		t.Fatal(err)
 	}

@@ -7,11 +7,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
-	"os/exec"
+	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -21,7 +19,6 @@ import (
 	"k8s.io/client-go/rest"
 
 	"github.com/longnames/longnames/test/e2e/build"
-	"github.com/longnames/longnames/test/e2e/pki"
 )
 
 // Options say how a cluster is to be.
@@ -39,16 +36,14 @@ type Cluster struct {
 
 	options  Options
 	run      *run
-	pki      *pki.Authority
-	binary   string // all of Kubernetes
-	pause    string
+	version  string   // of Kubernetes
+	pause    string   // the binary
 	archives []string // the images that all nodes have
 	plane    *machine
 	numbers  int // of nodes, also of those that are no more
 
-	mu     sync.Mutex // protects following
-	hosts  []*Host
-	cables int // of hosts
+	mu    sync.Mutex // protects following
+	hosts []*Host
 }
 
 // root is the module of the end-to-end tests, as seen from where the tests of this package run.
@@ -57,9 +52,6 @@ const root = ".."
 // Start starts a cluster, which ends with the test. If the test fails, it tells where the logs are, and how they end.
 func Start(t testing.TB, o Options) *Cluster {
 	t.Helper()
-	if err := missing(); err != nil {
-		t.Fatalf("this machine cannot run a cluster: %v", err)
-	}
 	c := &Cluster{options: o}
 	var err error
 	if c.run, err = newRun(); err != nil {
@@ -75,15 +67,7 @@ func Start(t testing.TB, o Options) *Cluster {
 }
 
 func (c *Cluster) start(ctx context.Context) error {
-	var err error
-	if c.binary, err = build.ControlPlane(ctx, output, filepath.Join(root, "controlplane")); err != nil {
-		return err
-	}
-	c.pause = filepath.Join(c.run.dir, "pause")
-	if err := build.Go(ctx, output, root, c.pause, "./cluster/pause"); err != nil {
-		return err
-	}
-	if c.pki, err = pki.New(filepath.Join(c.run.dir, "pki")); err != nil {
+	if err := c.build(ctx); err != nil {
 		return err
 	}
 	g, starting := errgroup.WithContext(ctx)
@@ -94,15 +78,13 @@ func (c *Cluster) start(ctx context.Context) error {
 		})
 	}
 	g.Go(func() error {
-		if err := c.startPlane(starting); err != nil {
-			return err
-		}
+		err := c.startPlane(starting)
 		for range c.options.Nodes {
-			if _, err := c.startNode(starting); err != nil {
-				return err
+			if err == nil {
+				_, err = c.startNode(starting)
 			}
 		}
-		return nil
+		return err
 	})
 	if err := g.Wait(); err != nil {
 		return err
@@ -114,41 +96,49 @@ func (c *Cluster) start(ctx context.Context) error {
 	return g.Wait()
 }
 
-// connect makes the client.
-func (c *Cluster) connect() error {
-	c.Config = &rest.Config{Host: "https://" + apiAddress, QPS: -1}
-	c.Config.CAFile = c.pki.Path("ca.crt")
-	c.Config.CertFile, c.Config.KeyFile = c.pki.Path("admin.crt"), c.pki.Path("admin.key")
-	c.Config.Dial = func(ctx context.Context, network, address string) (net.Conn, error) {
-		return c.plane.Dial(ctx, network, address)
+// components are what the binary of Kubernetes is, by the name under which it is called.
+var components = []string{
+	"etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler", "kubelet", "kube-proxy", "kube-network-policies",
+	"kubeadm", "kubectl",
+}
+
+// build makes binaries, and directories for all that there will be.
+func (c *Cluster) build(ctx context.Context) error {
+	binary, version, err := build.ControlPlane(ctx, filepath.Join(root, "controlplane"))
+	c.version, c.pause = version, c.run.file("pause")
+	err = errors.Join(err, build.Go(ctx, root, c.pause, "./cluster/pause"), os.Mkdir(c.run.file("bin"), 0o755))
+	for _, name := range components {
+		err = errors.Join(err, os.Symlink(binary, c.run.file("bin", name)))
 	}
-	// With files, client-go would look for new ones after the cluster's end, too.
-	if err := rest.LoadTLSFiles(c.Config); err != nil {
-		return err
-	}
-	var err error
-	c.Client, err = kubernetes.NewForConfig(c.Config)
 	return err
 }
 
 // TryKubectl runs kubectl with the administrator's rights, and returns what it prints.
 func (c *Cluster) TryKubectl(ctx context.Context, args ...string) (string, error) {
-	all := slices.Concat(c.plane.nsenter("--net"), c.kubectl(), args)
-	out, err := output(exec.CommandContext(ctx, all[0], all[1:]...)) //nolint:gosec // what to run is ours
-	if err != nil {
-		err = fmt.Errorf("kubectl %s: %w: %s", strings.Join(args, " "), err, out)
-	}
-	return out, err
-}
-
-func (c *Cluster) kubectl() []string {
-	return []string{c.binary, "kubectl", "--kubeconfig", c.kubeconfig("admin"), "--cache-dir", filepath.Join(c.run.dir, "kubectl")}
+	return c.plane.Run(ctx, append([]string{"kubectl"}, args...)...)
 }
 
 // Kubectl does the same for a test that cannot go on without.
 func (c *Cluster) Kubectl(t testing.TB, args ...string) string {
 	t.Helper()
 	out, err := c.TryKubectl(t.Context(), args...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return out
+}
+
+// Shell runs a script in a directory as an administrator would, with kubectl and helm, and returns what it prints.
+func (c *Cluster) Shell(t testing.TB, dir, script string) string {
+	t.Helper()
+	helm, err := build.Helm(t.Context(), filepath.Join(root, "helm"))
+	if err == nil {
+		err = os.Symlink(helm, c.run.file("bin", "helm"))
+	}
+	if err != nil && !errors.Is(err, os.ErrExist) {
+		t.Fatal(err)
+	}
+	out, err := c.plane.Run(t.Context(), "sh", "-euc", `cd "$0"; `+script, dir)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -168,20 +158,19 @@ func (c *Cluster) AddNode(t testing.TB) *Node {
 	return n
 }
 
-func (c *Cluster) machines() []*machine {
-	var out []*machine
+func (c *Cluster) machines() (all []*machine) {
 	for _, n := range c.Nodes {
-		out = append(out, n.machine)
+		all = append(all, n.machine)
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for _, h := range c.hosts {
-		out = append(out, h.machine)
+		all = append(all, h.machine)
 	}
 	if c.plane != nil {
-		out = append(out, c.plane)
+		all = append(all, c.plane)
 	}
-	return out
+	return all
 }
 
 // dead is an error if a part has ended.
@@ -211,39 +200,15 @@ func (c *Cluster) close(t testing.TB) {
 	if failed {
 		for _, m := range c.machines() {
 			for _, p := range m.all() {
-				t.Logf("the end of %s:\n%s", p.log, tail(p.log, 10))
+				t.Logf("the end of %s:\n%s", p.log, p.tail())
 			}
 		}
 	}
 }
 
-// final is an error for which nobody needs to wait any longer.
-type final struct{ error }
-
-// poll tries until a check finds nothing wrong, and else returns what was wrong at last.
-func poll(patience time.Duration, check func() error) error {
-	deadline := time.Now().Add(patience)
-	for pause := 10 * time.Millisecond; ; pause = min(2*pause, 200*time.Millisecond) {
-		err := check()
-		if err == nil || errors.As(err, new(final)) || time.Now().After(deadline) {
-			return err
-		}
-		time.Sleep(pause)
-	}
-}
-
-// Eventually polls until a check finds nothing wrong. Otherwise the test fails with what was wrong at last.
-func Eventually(t testing.TB, patience time.Duration, what string, check func() error) {
-	t.Helper()
-	if err := poll(patience, check); err != nil {
-		t.Fatalf("not within %s: %s: %v", patience, what, err)
-	}
-}
-
 // Part returns a process of the control plane, such as kube-apiserver.
 func (c *Cluster) Part(name string) *Process {
-	all := c.plane.all()
-	for _, p := range slices.Backward(all) {
+	for _, p := range slices.Backward(c.plane.all()) {
 		if p.name == c.plane.name+"/"+name {
 			return p
 		}
@@ -254,21 +219,15 @@ func (c *Cluster) Part(name string) *Process {
 // Add starts one more process of a part of the control plane, with options that override those of the first.
 func (c *Cluster) Add(t testing.TB, part, name string, options ...string) {
 	t.Helper()
-	p, err := c.plane.spawn(name, nil, slices.Concat(c.Part(part).cmd.Args, options))
-	if err != nil {
+	if err := c.plane.startPart(name, slices.Concat(c.Part(part).cmd.Args, options)); err != nil {
 		t.Fatal(err)
 	}
-	p.part.Store(true)
 }
 
 // Restart starts a part of the control plane that has been stopped.
 func (c *Cluster) Restart(t testing.TB, name string) {
 	t.Helper()
-	p, err := c.plane.spawn(name, nil, c.Part(name).cmd.Args)
-	if err != nil {
-		t.Fatal(err)
-	}
-	p.part.Store(true)
+	c.Add(t, name, name)
 }
 
 // Ready waits until the API server is.
@@ -277,4 +236,21 @@ func (c *Cluster) Ready(t testing.TB) {
 	if err := c.apiReady(t.Context()); err != nil {
 		t.Fatal(err)
 	}
+}
+
+// startTime is how long each step of a start may take, on a busy machine.
+const startTime = 3 * time.Minute
+
+// until waits for a step of the start, as long as all parts run.
+func (c *Cluster) until(ctx context.Context, what string, check func() error) error {
+	err := poll(startTime, func() error {
+		if err := errors.Join(c.dead(), context.Cause(ctx)); err != nil {
+			return final{err}
+		}
+		return check()
+	})
+	if err != nil {
+		return fmt.Errorf("not until %s: %w", what, err)
+	}
+	return nil
 }

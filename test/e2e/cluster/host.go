@@ -39,14 +39,13 @@ func (c *Cluster) NewHost(t testing.TB, name string, addresses ...netip.Addr) *H
 	t.Helper()
 	h := &Host{cluster: c}
 	var err error
-	if h.machine, err = newMachine(c.run, name, addresses[0].String(), c.pause); err != nil {
+	if h.machine, err = newMachine(c.run, name, c.pause); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(h.Close)
 	c.mu.Lock()
 	c.hosts = append(c.hosts, h)
-	c.cables++
-	cable := fmt.Sprintf("host-%d", c.cables)
+	cable := fmt.Sprintf("host-%d", len(c.hosts))
 	c.mu.Unlock()
 	lines := []string{"link set eth0 up"}
 	for _, a := range addresses {
@@ -58,7 +57,7 @@ func (c *Cluster) NewHost(t testing.TB, name string, addresses ...netip.Addr) *H
 	}
 	if err := errors.Join(
 		c.plane.ip(t.Context(),
-			fmt.Sprintf("link add %s type veth peer name eth0 netns %d", cable, h.init.Process.Pid),
+			fmt.Sprintf("link add %s type veth peer name eth0 netns %d", cable, h.init.Pid()),
 			"link set "+cable+" master br0 up"),
 		h.ip(t.Context(), lines...)); err != nil {
 		t.Fatal(err)

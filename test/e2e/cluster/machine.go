@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"net"
 	"os"
 	"os/exec"
@@ -15,22 +14,25 @@ import (
 	"strings"
 	"sync"
 	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/longnames/longnames/test/e2e/build"
 )
 
 // machine is what a computer is to the parts of Kubernetes: it has processes, mounts, a network, a name and cgroups of
 // its own, and directories of its own at their usual places. The first process of its PID namespace holds all of it. The
-// kernel ends the others with it, and takes away mounts and network with the last of them. As that process ends with
-// ours, nothing is left but files and empty cgroups, however ours ends.
+// kernel ends the others with it, and takes away mounts and network with the last of them. That process ends with ours,
+// however ours ends.
 type machine struct {
-	name    string
-	address string
-	dir     string // has its directories, and its logs
-	init    *exec.Cmd
-	ended   chan struct{} // is closed once init has
+	name string
+	dir  string // has its directories, and its logs
+	run  *run
+	init *Process
+	*network
 
-	mu        sync.Mutex // protects processes
+	mu        sync.Mutex // protects following
 	processes []*Process
 }
 
@@ -46,7 +48,8 @@ var tunables = map[string]string{
 }
 
 // boot is what the first process does. A cgroup namespace begins where the process is that makes it, so the process has
-// to be in the machine's cgroups before.
+// to be in the machine's cgroups before. These are below those in which this process is. A new cpuset has no processors
+// and no memory, and no process may be in it.
 const boot = `
 mount --make-rprivate /
 mount -t proc proc /proc
@@ -55,128 +58,140 @@ ip link set lo up
 echo 1 >/proc/sys/net/ipv4/ip_forward
 echo 1 >/proc/sys/net/ipv6/conf/all/forwarding
 echo 0 >/proc/sys/net/ipv6/conf/default/accept_dad # addresses are there at once
-for file in $TUNABLES; do mount --bind "$DIR/sys/$file" "/proc/sys/$file"; done
-for each in $CGROUPS; do echo 0 >"$each/cgroup.procs"; done
+(cd "$DIR/sys"; find . -type f) | while read -r file; do mount --bind "$DIR/sys/$file" "/proc/sys/$file"; done
+for each in cpu cpuacct cpuset memory devices freezer pids; do
+	findmnt -n -t cgroup -O "$each" >/dev/null || { echo "the cgroup controller $each is not mounted as version 1"; exit 1; }
+done
+CONTROLLERS=
+while IFS=: read -r _ controllers path; do
+	[ -n "$controllers" ] || continue # it is version 2
+	at=$(findmnt -fnr -t cgroup -O "$controllers" -o TARGET) || continue
+	root=$(findmnt -fnr -t cgroup -O "$controllers" -o FSROOT)
+	parent=$at${path#"${root%/}"}
+	group=$parent/${RUN##*/}-$NAME
+	echo "$group" >>"$RUN/cgroups"
+	mkdir "$group"
+	for each in cpuset.cpus cpuset.mems; do
+		[ ! -e "$parent/$each" ] || cat "$parent/$each" >"$group/$each"
+	done
+	echo $$ >"$group/cgroup.procs"
+	CONTROLLERS="$CONTROLLERS $controllers"
+done </proc/self/cgroup
+export CONTROLLERS
 exec unshare --cgroup sh -euc '
 	mount -t tmpfs -o mode=755 cgroup /sys/fs/cgroup
 	for each in $CONTROLLERS; do
 		mkdir "/sys/fs/cgroup/${each#name=}"
 		mount -t cgroup -o "$each" cgroup "/sys/fs/cgroup/${each#name=}"
 	done
-	for each in $DIRECTORIES; do mount --bind "$DIR/$each" "/$each"; done
-	exec "$INIT" 2>/dev/null
+	for each in run var/lib var/log; do
+		mkdir -p "$DIR/$each"
+		mount --bind "$DIR/$each" "/$each"
+	done
+	echo >"$DIR/booted"
+	exec "$INIT"
 '
 `
 
-// directories are those that a machine has of its own.
-var directories = []string{"run", "var/lib", "var/log"}
-
 // newMachine starts a machine without a network. The init is its first process.
-func newMachine(r *run, name, address, initPath string) (*machine, error) {
-	m := &machine{name: name, address: address, dir: filepath.Join(r.dir, name), ended: make(chan struct{})}
-	for _, d := range directories {
-		if err := os.MkdirAll(filepath.Join(m.dir, d), 0o755); err != nil {
-			return nil, err
-		}
-	}
-	var files []string
+func newMachine(r *run, name, initPath string) (*machine, error) {
+	m := &machine{name: name, dir: r.file(name), run: r}
 	for name, value := range tunables {
 		path := filepath.Join(m.dir, "sys", name)
 		if err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o755), os.WriteFile(path, []byte(value+"\n"), 0o600)); err != nil {
 			return nil, err
 		}
-		files = append(files, name)
 	}
-	groups, err := r.newCgroups(name)
-	if err != nil {
-		return nil, err
-	}
-	var paths, controllers []string
-	for _, g := range groups {
-		paths, controllers = append(paths, g.path), append(controllers, g.controllers)
-	}
-	out, in, err := os.Pipe()
-	if err != nil {
-		return nil, err
-	}
-	defer out.Close()
-	m.init = exec.Command("sh", "-euc", boot)
-	m.init.Env = append(os.Environ(), "NAME="+name, "DIR="+m.dir, "INIT="+initPath, "TUNABLES="+strings.Join(files, " "),
-		"CGROUPS="+strings.Join(paths, " "), "CONTROLLERS="+strings.Join(controllers, " "), "DIRECTORIES="+strings.Join(directories, " "))
-	m.init.Stderr = in
-	m.init.SysProcAttr = &syscall.SysProcAttr{
+	cmd := exec.Command("sh", "-euc", boot)
+	cmd.Env = append(os.Environ(), "NAME="+name, "DIR="+m.dir, "RUN="+r.dir, "INIT="+initPath)
+	cmd.SysProcAttr = &syscall.SysProcAttr{
 		Cloneflags: unix.CLONE_NEWNS | unix.CLONE_NEWPID | unix.CLONE_NEWNET | unix.CLONE_NEWUTS | unix.CLONE_NEWIPC,
 	}
-	err = spawn(m.init)
-	in.Close()
-	if err != nil {
-		return nil, fmt.Errorf("%s: no namespaces: %w", name, err)
+	var err error
+	if m.init, err = newProcess(name, filepath.Join(m.dir, "init.log"), cmd); err != nil {
+		return nil, fmt.Errorf("are you root? %w", err)
 	}
-	go func() {
-		_ = m.init.Wait()
-		close(m.ended)
-	}()
-	// The shell closes its standard error when all is done.
-	if said, err := io.ReadAll(out); err != nil || len(said) > 0 {
+	m.network = &network{fmt.Sprintf("/proc/%d/ns/net", m.init.Pid())}
+	if err := poll(time.Minute, func() error {
+		_, err := os.Stat(filepath.Join(m.dir, "booted"))
+		if ended := m.init.Ended(); ended != nil {
+			return final{ended}
+		}
+		return err
+	}); err != nil {
 		m.stop()
-		return nil, fmt.Errorf("%s does not boot: %w", name, errors.Join(err, errors.New(string(said))))
+		return nil, fmt.Errorf("%s does not boot: %w", name, err)
 	}
 	return m, nil
 }
 
 // nsenter is what runs a command in namespaces of the machine, as options of nsenter(1) name them.
 func (m *machine) nsenter(namespaces ...string) []string {
-	return slices.Concat([]string{"nsenter", "--target", strconv.Itoa(m.init.Process.Pid)}, namespaces, []string{"--"})
+	return slices.Concat([]string{"nsenter", "--target", strconv.Itoa(m.init.Pid())}, namespaces, []string{"--"})
 }
 
-// inside runs a command as a process of the machine.
+// inside runs a command as a process of the machine, in the directory in which this process is.
 func (m *machine) inside(args ...string) []string {
-	const join = `for each in /sys/fs/cgroup/*/cgroup.procs; do echo 0 >"$each"; done; exec "$@"`
-	all := m.nsenter("--mount", "--pid", "--net", "--cgroup", "--uts", "--ipc")
-	return append(append(all, "sh", "-euc", join, "sh"), args...)
+	const join = `for each in /sys/fs/cgroup/*/cgroup.procs; do echo 0 >"$each"; done; cd "$0"; exec "$@"`
+	dir, err := os.Getwd()
+	if err != nil {
+		dir = "/"
+	}
+	return slices.Concat(m.nsenter("--mount", "--pid", "--net", "--cgroup", "--uts", "--ipc"), []string{"sh", "-euc", join, dir}, args)
 }
 
-// ip configures the network of the machine, by lines of ip(8).
+// Run runs a command on the machine, and returns what it prints. There are kubectl and helm, with the administrator's
+// rights.
+func (m *machine) Run(ctx context.Context, args ...string) (string, error) {
+	inside := m.inside(args...)
+	cmd := exec.CommandContext(ctx, inside[0], inside[1:]...) //nolint:gosec // what to run is ours
+	cmd.Env = append(os.Environ(), "KUBECONFIG="+m.run.file(adminConf), "HOME="+m.run.dir, m.path())
+	out, err := build.Output(cmd)
+	if err != nil {
+		err = fmt.Errorf("%s: %s: %w", m.name, strings.Join(args, " "), err)
+	}
+	return out, err
+}
+
+func (m *machine) path() string { return "PATH=" + m.run.file("bin") + ":" + os.Getenv("PATH") }
+
+// ip configures the network of the machine, by lines of ip(8). Processes have the IDs that they have here.
 func (m *machine) ip(ctx context.Context, lines ...string) error {
 	args := append(m.nsenter("--net"), "ip", "-batch", "-")
 	cmd := exec.CommandContext(ctx, args[0], args[1:]...) //nolint:gosec // what to run is ours
 	cmd.Stdin = strings.NewReader(strings.Join(lines, "\n") + "\n")
-	if out, err := output(cmd); err != nil {
-		return fmt.Errorf("%s: ip: %w: %s", m.name, err, out)
-	}
-	return nil
+	_, err := build.Output(cmd)
+	return err
 }
 
-// Dial makes a connection from the machine. The address has to be literal: only then the socket is made by the thread
-// that is in the machine's network.
-func (m *machine) Dial(ctx context.Context, network, address string) (conn net.Conn, err error) {
-	err = m.there(func() (err error) {
+// network is that of a machine or of a pod, by its file.
+type network struct{ file string }
+
+// Dial makes a connection from there. The address has to be literal: only then the socket is made by the thread that is
+// in the network.
+func (n *network) Dial(ctx context.Context, network, address string) (conn net.Conn, err error) {
+	err = n.there(func() (err error) {
 		conn, err = new(net.Dialer).DialContext(ctx, network, address)
 		return err
 	})
 	return conn, err
 }
 
-// Listen listens on the machine.
-func (m *machine) Listen(network, address string) (l net.Listener, err error) {
-	err = m.there(func() (err error) {
+// Listen listens there.
+func (n *network) Listen(network, address string) (l net.Listener, err error) {
+	err = n.there(func() (err error) {
 		l, err = new(net.ListenConfig).Listen(context.Background(), network, address)
 		return err
 	})
 	return l, err
 }
 
-// there has a thread do something in the machine's network.
-func (m *machine) there(do func() error) error {
-	return there(fmt.Sprintf("/proc/%d/ns/net", m.init.Process.Pid), do)
-}
-
-// there has a thread do something in a network. The thread ends with it.
-func there(network string, do func() error) error {
+// there has a thread do something in the network. The thread ends with it.
+func (n *network) there(do func() error) error {
 	result := make(chan error)
 	go func() {
 		runtime.LockOSThread()
-		f, err := os.Open(network)
+		f, err := os.Open(n.file)
 		if err == nil {
 			defer f.Close()
 			err = unix.Setns(int(f.Fd()), unix.CLONE_NEWNET)
@@ -189,21 +204,9 @@ func there(network string, do func() error) error {
 	return <-result
 }
 
-// Run runs a command on the machine, and returns what it prints.
-func (m *machine) Run(ctx context.Context, args ...string) (string, error) {
-	args = m.inside(args...)
-	out, err := output(exec.CommandContext(ctx, args[0], args[1:]...)) //nolint:gosec // what to run is ours
-	if err != nil {
-		err = fmt.Errorf("%s: %s: %w: %s", m.name, strings.Join(args, " "), err, out)
-	}
-	return out, err
-}
-
 // stop ends the machine, with all that runs on it.
 func (m *machine) stop() {
-	_ = m.init.Process.Kill()
-	<-m.ended
-	for _, p := range m.all() {
+	for _, p := range append([]*Process{m.init}, m.all()...) {
 		p.Stop(0)
 	}
 }
@@ -215,8 +218,12 @@ func (m *machine) all() []*Process {
 }
 
 // start starts a part: a process of the machine that is to run as long as the machine does.
-func (m *machine) start(name string, args ...string) error {
-	p, err := m.spawn(name, nil, m.inside(args...))
+func (m *machine) start(command string, args ...string) error {
+	return m.startPart(command, m.inside(append([]string{command}, args...)...))
+}
+
+func (m *machine) startPart(name string, args []string) error {
+	p, err := m.spawn(name, []string{m.path()}, args)
 	if err == nil {
 		p.part.Store(true)
 	}

@@ -7,7 +7,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -47,10 +46,8 @@ const containerdSocket = "/run/containerd/containerd.sock"
 // volumes often, so that a pod that exceeds its limit is evicted soon.
 const kubeletConfig = `apiVersion: kubelet.config.k8s.io/v1beta1
 kind: KubeletConfiguration
-authentication: {anonymous: {enabled: false}, webhook: {enabled: true}, x509: {clientCAFile: %[1]s/ca.crt}}
+authentication: {anonymous: {enabled: false}, webhook: {enabled: true}, x509: {clientCAFile: %s}}
 authorization: {mode: Webhook}
-tlsCertFile: %[1]s/kubelet-%[2]s.crt
-tlsPrivateKeyFile: %[1]s/kubelet-%[2]s.key
 cgroupDriver: cgroupfs
 failCgroupV1: false
 failSwapOn: false
@@ -58,7 +55,7 @@ enforceNodeAllocatable: [pods]
 containerRuntimeEndpoint: unix://` + containerdSocket + `
 clusterDNS: [` + ClusterDNS + `]
 clusterDomain: ` + clusterDNSDomain + `
-resolvConf: %[3]s
+resolvConf: %s
 evictionHard: {memory.available: 50Mi, nodefs.available: 1%%, imagefs.available: 1%%}
 imageGCHighThresholdPercent: 100
 volumeStatsAggPeriod: 5s
@@ -72,6 +69,20 @@ clusterCIDR: ` + podNetwork + `
 conntrack: {maxPerCore: 0}
 `
 
+// firstPackets hands the first packet of each connection to kube-network-policies. It has rules for that itself, but these
+// need nft_queue, which not every kernel has. As in these, what root sends on the node passes, for the sake of probes.
+const firstPackets = `
+for iptables in iptables ip6tables; do $iptables-restore --noflush <<-END
+	*mangle
+	-A POSTROUTING -m owner --uid-owner 0 -j ACCEPT
+	-A POSTROUTING -m conntrack --ctstate ESTABLISHED,RELATED -j ACCEPT
+	-A POSTROUTING -p ipv6-icmp -j ACCEPT
+	-A POSTROUTING -j NFQUEUE --queue-num 100
+	COMMIT
+	END
+done
+`
+
 // startNode starts a node which has a cable to the control plane's bridge, and routes to the pods of the others.
 func (c *Cluster) startNode(ctx context.Context) (*Node, error) {
 	c.numbers++
@@ -79,12 +90,12 @@ func (c *Cluster) startNode(ctx context.Context) (*Node, error) {
 	n := &Node{number: number, cluster: c}
 	name, address := fmt.Sprintf("node-%d", number), nodeAddress(number)
 	var err error
-	if n.machine, err = newMachine(c.run, name, address, c.pause); err != nil {
+	if n.machine, err = newMachine(c.run, name, c.pause); err != nil {
 		return nil, err
 	}
 	c.Nodes = append(c.Nodes, n)
 	if err := c.plane.ip(ctx,
-		fmt.Sprintf("link add %s type veth peer name eth0 netns %d", name, n.init.Process.Pid),
+		fmt.Sprintf("link add %s type veth peer name eth0 netns %d", name, n.init.Pid()),
 		"link set "+name+" master br0 up",
 		"route add "+podSubnet(number)+" via "+address+" dev br0 onlink",
 		"route add "+podSubnet6(number)+" via "+inet6(address)+" dev br0 onlink"); err != nil {
@@ -103,18 +114,20 @@ func (c *Cluster) startNode(ctx context.Context) (*Node, error) {
 	if err := n.ip(ctx, lines...); err != nil {
 		return nil, err
 	}
-	if err := errors.Join(
+	kubelet, err := c.user(ctx, name+".conf", "system:node:"+name, "system:nodes")
+	proxy, err2 := c.user(ctx, "proxy.conf", "system:kube-proxy")
+	policies, err3 := c.user(ctx, "policies.conf", "kube-network-policies", "system:masters")
+	_, err4 := n.Run(ctx, "sh", "-euc", firstPackets)
+	if err := errors.Join(err, err2, err3, err4,
 		os.MkdirAll(n.file("cni"), 0o755),
 		n.write("cni/10-pods.conflist", networkConfig, podSubnet(number), podSubnet6(number)),
 		n.write("containerd.toml", containerdConfig, n.file("cni")),
-		n.write("kubelet.yaml", kubeletConfig, c.pki.Dir(), name, n.file("resolv.conf")),
-		n.write("kube-proxy.yaml", proxyConfig, c.kubeconfig("proxy")),
+		n.write("kubelet.yaml", kubeletConfig, c.run.file("pki", "ca.crt"), n.file("resolv.conf")),
+		n.write("kube-proxy.yaml", proxyConfig, proxy),
 		n.write("resolv.conf", "nameserver "+planeAddress+"\n"),
-		c.pki.Server("kubelet-"+name, "system:node:"+name, address, inet6(address)),
-		c.user(name, "system:node:"+name, "system:nodes"),
-		n.start("containerd", "containerd", "--config="+n.file("containerd.toml")),
-		n.start("kube-proxy", c.binary, "kube-proxy", "--config="+n.file("kube-proxy.yaml")),
-		n.startPolicies(ctx),
+		n.start("containerd", "--config="+n.file("containerd.toml")),
+		n.start("kube-proxy", "--config="+n.file("kube-proxy.yaml")),
+		n.start("kube-network-policies", "--kubeconfig="+policies),
 	); err != nil {
 		return nil, err
 	}
@@ -129,7 +142,7 @@ func (c *Cluster) startNode(ctx context.Context) (*Node, error) {
 	if c.options.IPv6First {
 		addresses = inet6(address) + "," + address
 	}
-	return n, n.start("kubelet", c.binary, "kubelet", "--config="+n.file("kubelet.yaml"), "--kubeconfig="+c.kubeconfig(name), "--node-ip="+addresses, "--v=2")
+	return n, n.start("kubelet", "--config="+n.file("kubelet.yaml"), "--kubeconfig="+kubelet, "--node-ip="+addresses, "--v=2")
 }
 
 func (n *Node) file(name string) string { return filepath.Join(n.dir, name) }
@@ -141,10 +154,9 @@ func (n *Node) write(name, format string, args ...any) error {
 // Name is the node's name.
 func (n *Node) Name() string { return n.name }
 
-// Shell runs a script on the node, where kubectl is the command that is in $KUBECTL, too.
+// Shell runs a script on the node.
 func (n *Node) Shell(ctx context.Context, script string) (string, error) {
-	const prelude = `kubectl() { $KUBECTL "$@"; }; `
-	return n.Run(ctx, "env", "KUBECTL="+strings.Join(n.cluster.kubectl(), " "), "sh", "-euc", prelude+script)
+	return n.Run(ctx, "sh", "-euc", script)
 }
 
 // Tag gives an image another name.

@@ -13,7 +13,7 @@ import (
 )
 
 // Pod is the network of a pod.
-type Pod struct{ network string }
+type Pod struct{ *network }
 
 // Inside returns the network of a pod that runs.
 func (c *Cluster) Inside(ctx context.Context, pod corev1.Pod) (Pod, error) {
@@ -27,19 +27,10 @@ func (c *Cluster) Inside(ctx context.Context, pod corev1.Pod) (Pod, error) {
 	for line := range strings.Lines(out) {
 		if f := strings.Fields(line); err == nil && f[0] == id {
 			// The number is that of the node's PID namespace.
-			return Pod{fmt.Sprintf("/proc/%d/root/proc/%s/ns/net", n.init.Process.Pid, f[1])}, nil
+			return Pod{&network{fmt.Sprintf("/proc/%d/root/proc/%s/ns/net", n.init.Pid(), f[1])}}, nil
 		}
 	}
 	return Pod{}, fmt.Errorf("%s has no process: %w: %s", pod.Name, err, out)
-}
-
-// Dial makes a connection from the pod. The address has to be literal.
-func (p Pod) Dial(ctx context.Context, network, address string) (conn net.Conn, err error) {
-	err = there(p.network, func() (err error) {
-		conn, err = new(net.Dialer).DialContext(ctx, network, address)
-		return err
-	})
-	return conn, err
 }
 
 // ServeDNS is the nameserver of the nodes, until the test ends.

@@ -1,20 +1,18 @@
 package cluster
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"syscall"
+	"testing"
 	"time"
 
-	"golang.org/x/sys/unix"
+	"github.com/longnames/longnames/test/e2e/build"
 )
 
 // Process is one that runs on a machine.
@@ -27,28 +25,36 @@ type Process struct {
 	err  error // once it has ended
 }
 
-// spawn starts a process, whose output goes to a file.
-func (m *machine) spawn(name string, env, args []string) (*Process, error) {
-	p := &Process{name: m.name + "/" + name, log: filepath.Join(m.dir, name+".log"), done: make(chan struct{})}
-	file, err := os.OpenFile(p.log, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o644)
+// newProcess starts one, whose output goes to a file.
+func newProcess(name, log string, cmd *exec.Cmd) (*Process, error) {
+	p := &Process{name: name, log: log, cmd: cmd, done: make(chan struct{})}
+	file, err := os.OpenFile(log, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o644)
 	if err != nil {
 		return nil, err
 	}
 	defer file.Close()
-	p.cmd = exec.Command(args[0], args[1:]...) //nolint:gosec // what to run is ours
-	p.cmd.Env = append(os.Environ(), env...)
-	p.cmd.Stdout, p.cmd.Stderr = file, file
-	if err := spawn(p.cmd); err != nil {
-		return nil, fmt.Errorf("%s: %w", p.name, err)
+	cmd.Stdout, cmd.Stderr = file, file
+	if err := build.Start(cmd); err != nil {
+		return nil, fmt.Errorf("%s: %w", name, err)
 	}
 	go func() {
 		defer close(p.done)
-		p.err = p.cmd.Wait()
+		p.err = cmd.Wait()
 	}()
-	m.mu.Lock()
-	m.processes = append(m.processes, p)
-	m.mu.Unlock()
 	return p, nil
+}
+
+// spawn starts a process of a machine.
+func (m *machine) spawn(name string, env, args []string) (*Process, error) {
+	cmd := exec.Command(args[0], args[1:]...) //nolint:gosec // what to run is ours
+	cmd.Env = append(os.Environ(), env...)
+	p, err := newProcess(m.name+"/"+name, filepath.Join(m.dir, name+".log"), cmd)
+	if err == nil {
+		m.mu.Lock()
+		defer m.mu.Unlock()
+		m.processes = append(m.processes, p)
+	}
+	return p, err
 }
 
 // Output returns all that processes of this name have printed so far.
@@ -60,11 +66,17 @@ func (p *Process) Output() string {
 	return string(text)
 }
 
+// tail returns the last lines of that.
+func (p *Process) tail() string {
+	lines := strings.Split(strings.TrimRight(p.Output(), "\n"), "\n")
+	return strings.Join(lines[max(0, len(lines)-10):], "\n")
+}
+
 // Ended returns an error once the process has ended.
 func (p *Process) Ended() error {
 	select {
 	case <-p.done:
-		return fmt.Errorf("%s has ended (%w): %s", p.name, errors.Join(p.err), tail(p.log, 10))
+		return fmt.Errorf("%s has ended (%w): %s", p.name, errors.Join(p.err), p.tail())
 	default:
 		return nil
 	}
@@ -84,10 +96,8 @@ func (p *Process) Err() error {
 
 // Signal sends a signal to the process and to its children, unless it has ended.
 func (p *Process) Signal(s syscall.Signal) {
-	select {
-	case <-p.done:
-	default:
-		_ = syscall.Kill(-p.cmd.Process.Pid, s)
+	if p.Ended() == nil {
+		_ = syscall.Kill(-p.Pid(), s)
 	}
 }
 
@@ -106,57 +116,32 @@ func (p *Process) Stop(grace time.Duration) {
 	<-p.done
 	// What nsenter has started in a PID namespace may be there, with its ports, for longer than nsenter itself.
 	_ = poll(10*time.Second, func() error {
-		if syscall.Kill(-p.cmd.Process.Pid, 0) == nil {
+		if syscall.Kill(-p.Pid(), 0) == nil {
 			return errors.New("not all of them have ended")
 		}
 		return nil
 	})
 }
 
-// births is a thread that starts processes, and never ends: by Pdeathsig, a process ends with the thread that started it.
-var births = sync.OnceValue(func() chan<- func() {
-	calls := make(chan func())
-	go func() {
-		runtime.LockOSThread()
-		// If this process has real-time priority, what it starts does not inherit that.
-		_ = unix.SchedSetAttr(0, &unix.SchedAttr{Size: unix.SizeofSchedAttr, Policy: unix.SCHED_NORMAL}, 0)
-		for call := range calls {
-			call()
+// final is an error for which nobody needs to wait any longer.
+type final struct{ error }
+
+// poll tries until a check finds nothing wrong, and else returns what was wrong at last.
+func poll(patience time.Duration, check func() error) error {
+	deadline := time.Now().Add(patience)
+	for pause := 10 * time.Millisecond; ; pause = min(2*pause, 200*time.Millisecond) {
+		err := check()
+		if err == nil || errors.As(err, new(final)) || time.Now().After(deadline) {
+			return err
 		}
-	}()
-	return calls
-})
-
-// spawn starts a process that ends when this one does. A terminal's Ctrl-C does not reach it.
-func spawn(cmd *exec.Cmd) error {
-	if cmd.SysProcAttr == nil {
-		cmd.SysProcAttr = &syscall.SysProcAttr{}
+		time.Sleep(pause)
 	}
-	cmd.SysProcAttr.Setpgid = true
-	cmd.SysProcAttr.Pdeathsig = syscall.SIGKILL
-	cmd.WaitDelay = 5 * time.Second
-	result := make(chan error)
-	births() <- func() { result <- cmd.Start() }
-	return <-result
 }
 
-// output runs a command to its end, and returns what it prints.
-func output(cmd *exec.Cmd) (string, error) {
-	var out bytes.Buffer
-	cmd.Stdout, cmd.Stderr = &out, &out
-	err := spawn(cmd)
-	if err == nil {
-		err = cmd.Wait()
+// Eventually polls until a check finds nothing wrong. Otherwise the test fails with what was wrong at last.
+func Eventually(t testing.TB, patience time.Duration, what string, check func() error) {
+	t.Helper()
+	if err := poll(patience, check); err != nil {
+		t.Fatalf("not within %s: %s: %v", patience, what, err)
 	}
-	return out.String(), err
-}
-
-// tail returns the last lines of a file.
-func tail(file string, lines int) string {
-	text, err := os.ReadFile(file)
-	if err != nil {
-		return err.Error()
-	}
-	all := strings.Split(strings.TrimRight(string(text), "\n"), "\n")
-	return strings.Join(all[max(0, len(all)-lines):], "\n")
 }

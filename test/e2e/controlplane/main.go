@@ -1,13 +1,13 @@
-// Command controlplane is Kubernetes in one binary: etcd, kube-apiserver, kube-controller-manager and kube-scheduler,
-// what runs on a node, kubelet and kube-proxy, and kubectl besides. The first argument is the component's name.
-// Kubernetes publishes binaries, but not through the Go module proxy; from its modules they can be built wherever the
-// plugin can. It is one binary because the components share most of it.
+// Command controlplane is Kubernetes in one binary: the control plane, what runs on a node, kubeadm and kubectl. The name
+// by which it is called says which. Kubernetes publishes binaries, but not through the Go module proxy; from its modules
+// they can be built wherever the plugin can. It is one binary because the components share most of it.
 package main
 
 import (
 	"context"
 	"fmt"
 	"os"
+	"path/filepath"
 
 	"go.etcd.io/etcd/server/v3/etcdmain"
 	"k8s.io/component-base/cli"
@@ -17,17 +17,12 @@ import (
 	controllers "k8s.io/kubernetes/cmd/kube-controller-manager/app"
 	proxy "k8s.io/kubernetes/cmd/kube-proxy/app"
 	scheduler "k8s.io/kubernetes/cmd/kube-scheduler/app"
+	kubeadm "k8s.io/kubernetes/cmd/kubeadm/app/cmd"
 	kubelet "k8s.io/kubernetes/cmd/kubelet/app"
 )
 
 func main() {
-	if len(os.Args) < 2 {
-		usage()
-	}
-	// What follows is as if the component had been started under its own name.
-	name := os.Args[1]
-	os.Args = os.Args[1:]
-	switch name {
+	switch name := filepath.Base(os.Args[0]); name {
 	case "etcd":
 		etcdmain.Main(os.Args)
 	case "kube-apiserver":
@@ -42,14 +37,12 @@ func main() {
 		os.Exit(cli.Run(kubelet.NewKubeletCommand(context.Background())))
 	case "kube-network-policies":
 		os.Exit(cli.Run(networkPolicies()))
+	case "kubeadm":
+		util.CheckErr(kubeadm.NewKubeadmCommand(os.Stdin, os.Stdout, os.Stderr).Execute())
 	case "kubectl":
 		util.CheckErr(cli.RunNoErrOutput(kubectl.NewDefaultKubectlCommand())) // it prints the error, and exits
 	default:
-		usage()
+		fmt.Fprintf(os.Stderr, "no component is called %s\n", name)
+		os.Exit(2)
 	}
-}
-
-func usage() {
-	fmt.Fprintln(os.Stderr, "usage: controlplane etcd|kube-apiserver|kube-controller-manager|kube-scheduler|kube-proxy|kubelet|kube-network-policies|kubectl ARGUMENT...")
-	os.Exit(2)
 }

@@ -51,7 +51,7 @@ func TestClients(t *testing.T) {
 // TestNodeIPv6 does the same where the first address of a pod is IPv6.
 func TestNodeIPv6(t *testing.T) {
 	b := bed{cluster.Start(t, cluster.Options{Nodes: 1, Images: []string{cluster.CoreDNS, cluster.Stock, cluster.BEAM}, IPv6First: true})}
-	b.Kubectl(t, "create", "--validate=strict", "-f", "../testdata/kubeadm.yaml")
+	b.DeployDNS(t)
 	b.tag(t)
 	for _, mode := range anyMode {
 		t.Run("Mode-"+mode, func(t *testing.T) { t.Parallel(); b.place(t, "mode-"+mode).inMode(mode, "6") })

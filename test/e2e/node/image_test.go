@@ -55,7 +55,7 @@ func testImage(t *testing.T) {
 	}
 	digests := make([]string, 2)
 	for i := range digests {
-		s := &build.Store{Run: run, Dir: t.TempDir()}
+		s := &build.Store{Dir: t.TempDir()}
 		stores = append([]*build.Store{s}, stores...)
 		if err := s.Make(t.Context(), checkout, tag, "VERSION="+version, "COMMIT="+commit, "SOURCE_DATE_EPOCH=1700000000"); err != nil {
 			t.Fatal(err)

@@ -84,7 +84,8 @@ func overlay(t *testing.T, text string) string {
 func (b bed) deploy(t *testing.T) {
 	t.Helper()
 	begin := time.Now()
-	b.Kubectl(t, "create", "--validate=strict", "-f", "../testdata/kubeadm.yaml", "-f", "../testdata/servicemonitor.yaml")
+	b.DeployDNS(t)
+	b.Kubectl(t, "create", "--validate=strict", "-f", "../testdata/servicemonitor.yaml")
 	b.Kubectl(t, "wait", "--for=condition=Established", "--timeout="+patience.String(), "crd/servicemonitors.monitoring.coreos.com")
 	newRepository(t).apply(t, b)
 	b.letNodesAsk(t)

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/netip"
+	"os"
 	"path"
 	"path/filepath"
 	"sync/atomic"
@@ -26,12 +27,8 @@ var (
 	load     = flag.Duration("load", 4*time.Second, "put load on a server for so `long` in each round")
 	writes   = flag.Int("writes", 200, "wait for `n` writes to be answered in each round")
 	costTime = flag.Duration("cost", 10*time.Minute, "look at the API servers for so `long` with each number of nodes")
-	page     = flag.String("page", "", "write the tables to this `file`, between its marks, if all parts are measured")
-	profiles = flag.String("profiles", "", "write CPU profiles to this `directory`, and no page, for profiling takes time")
+	page     = flag.String("page", "", "write the tables to this `file`, if all parts are measured")
 )
-
-// root is the repository.
-const root = "../../.."
 
 // coredns is a copy of what make has built, for somebody may build another meanwhile.
 var coredns string
@@ -43,21 +40,24 @@ func TestPeers(t *testing.T) {
 	}
 	klog.SetSlogLogger(slog.New(slog.DiscardHandler)) // clients of clusters that have ended look for their certificates
 	coredns = filepath.Join(t.TempDir(), "coredns")
-	if err := build.CopyFile(coredns, root+"/bin/coredns"); err != nil {
+	if err := build.CopyFile(coredns, "../../../bin/coredns"); err != nil {
 		t.Fatal(err)
 	}
-	r := new(report)
-	t.Run("udp", r.measureUDP)
-	t.Run("tcp", r.measureTCP)
-	t.Run("alone", r.measureAlone)
-	t.Run("latency", r.measureLatency)
-	t.Run("scale", r.measureScale)
-	t.Run("memory", r.measureMemory)
-	t.Run("cost", r.measureCost)
+	r, measured := new(report), 0
+	parts := []struct {
+		name    string
+		measure func(*bed, *report)
+	}{{"udp", measureUDP}, {"tcp", measureTCP}, {"latency", measureLatency}, {"memory", measureMemory}, {"cost", measureCost}}
+	for _, part := range parts {
+		t.Run(part.name, func(t *testing.T) {
+			part.measure(newBed(t), r)
+			measured++
+		})
+	}
 	text := r.markdown(facts(t))
 	t.Log(text)
-	if *page != "" && *profiles == "" && r.measured == 7 {
-		if err := writeBetweenMarks(*page, text); err != nil {
+	if *page != "" && measured == len(parts) && !t.Failed() {
+		if err := os.WriteFile(*page, []byte(text), 0o644); err != nil {
 			t.Error(err)
 		}
 	}
@@ -94,6 +94,11 @@ func (b *bed) must(err error) {
 
 // patience is how long a busy machine may take.
 const patience = 4 * time.Minute
+
+func (b *bed) soon(what string, check func() error) {
+	b.Helper()
+	cluster.Eventually(b, patience, what, check)
+}
 
 // address returns one that no pod has had.
 func (b *bed) address() netip.Addr {

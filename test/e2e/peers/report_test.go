@@ -2,9 +2,7 @@ package peers
 
 import (
 	"fmt"
-	"os"
 	"os/exec"
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -22,11 +20,8 @@ func quantile(of []float64, share float64) float64 {
 	return sorted[min(int(share*float64(len(sorted))), len(sorted)-1)]
 }
 
-// report has the lines of the tables, and how many parts have been measured.
-type report struct {
-	goals, costs, scale, shares [][]string
-	measured                    int
-}
+// report has the lines of the tables.
+type report struct{ goals, costs [][]string }
 
 func add(t testing.TB, to *[][]string, cells ...string) {
 	t.Helper()
@@ -35,21 +30,13 @@ func add(t testing.TB, to *[][]string, cells ...string) {
 }
 
 // goal adds what a kind of work has come to, and whether that is what it should be. Without want, there is no goal.
-func (r *report) goal(t testing.TB, work, ours, theirs, ratio, want string, met bool) {
+func (r *report) goal(t testing.TB, work, ours, theirs string, ratio float64, want string, met bool) {
 	t.Helper()
 	result := map[bool]string{true: "ok", false: "miss"}[met]
 	if want == "" {
 		result = ""
 	}
-	add(t, &r.goals, work, ours, theirs, ratio, want, result)
-}
-
-// ratio of two figures, unless there is none.
-func ratio(ours, theirs float64) string {
-	if theirs == 0 {
-		return ""
-	}
-	return fmt.Sprintf("%.2f", ours/theirs)
+	add(t, &r.goals, work, ours, theirs, fmt.Sprintf("%.2g", ratio), want, result)
 }
 
 // markdown has the facts, and those tables that have any lines.
@@ -64,10 +51,6 @@ func (r *report) markdown(facts string) string {
 			"work | longnames | peer | ratio | goal | result", r.goals},
 		{"What the clients of one cluster cost the API server. One of its members changes every 10 seconds.",
 			"nodes | clients | requests | bytes | CPU time of kube-apiserver", r.costs},
-		{"A large cluster of Kubernetes, made up.",
-			fmt.Sprintf("%d members in %d clusters | figure", scaleMembers, scaleApps), r.scale},
-		{"Live heap a member, by the benchmarks: what is read, and what the table has on top of that. Each line is for itself.",
-			"memory for | bytes a member", r.shares},
 	} {
 		if len(t.lines) > 0 {
 			fmt.Fprintf(&out, "\n%s\n\n| %s |\n%s|\n", t.caption, t.head, strings.Repeat("|---", 1+strings.Count(t.head, "|")))
@@ -77,25 +60,6 @@ func (r *report) markdown(facts string) string {
 		}
 	}
 	return out.String() + "\n"
-}
-
-// The marks between which a page has what is written here.
-const (
-	markBegin = "<!-- measured -->\n"
-	markEnd   = "<!-- end of measured -->\n"
-)
-
-func writeBetweenMarks(page, text string) error {
-	was, err := os.ReadFile(page)
-	if err != nil {
-		return err
-	}
-	before, rest, ok := strings.Cut(string(was), markBegin)
-	_, after, ok2 := strings.Cut(rest, markEnd)
-	if !ok || !ok2 {
-		return fmt.Errorf("%s lacks the marks %q and %q", page, markBegin, markEnd)
-	}
-	return os.WriteFile(page, []byte(before+markBegin+text+markEnd+after), 0o644)
 }
 
 const factsScript = `
@@ -112,7 +76,8 @@ func facts(t *testing.T) string {
 	if err != nil {
 		t.Fatalf("%v: %s", err, text)
 	}
-	return fmt.Sprintf("%sRounds: %d; load in each: %s; writes in each: %d; the API server: %s each.", text, *rounds, load, *writes, costTime)
+	return fmt.Sprintf("%sRounds: %d; load in each: %s; writes in each: %d; the API server: %s each.",
+		text, *rounds, load, *writes, costTime)
 }
 
 func TestQuantile(t *testing.T) {
@@ -123,28 +88,6 @@ func TestQuantile(t *testing.T) {
 	for share, want := range map[float64]float64{0: 1, 0.5: 101, 0.99: 199, 1: 200} {
 		if got := quantile(figures, share); got != want {
 			t.Errorf("quantile %v: got %v, want %v", share, got, want)
-		}
-	}
-}
-
-func TestTablesAreWrittenBetweenTheMarks(t *testing.T) {
-	r := new(report)
-	r.goal(t, "work", "30/s", "whoami 20/s", ratio(30, 20), "≥ 1", true)
-	r.goal(t, "both at once", "0 ms", "kubernetes 0 ms", ratio(0, 0), "≤ 1", false)
-	r.goal(t, "no goal", "1/s", "kubernetes 2/s", ratio(1, 2), "", false)
-	add(t, &r.shares, "the table", "2")
-	const before, after = "# Page\n\n" + markBegin, markEnd + "\nProse.\n"
-	const want = before + "\nfacts\n\nSide by side. A rate is the median of all rounds; beside it, the CPU time that one answer costs the server.\n\n" +
-		"| work | longnames | peer | ratio | goal | result |\n|---|---|---|---|---|---|\n" +
-		"| work | 30/s | whoami 20/s | 1.50 | ≥ 1 | ok |\n| both at once | 0 ms | kubernetes 0 ms |  | ≤ 1 | miss |\n" +
-		"| no goal | 1/s | kubernetes 2/s | 0.50 |  |  |\n\nLive heap a member, by the benchmarks: what is read, and what the table has on top " +
-		"of that. Each line is for itself.\n\n| memory for | bytes a member |\n|---|---|\n| the table | 2 |\n\n" + after
-	page := filepath.Join(t.TempDir(), "page.md")
-	for was, ok := range map[string]bool{before + "old\n" + after: true, want: true, "no marks": false} {
-		err := os.WriteFile(page, []byte(was), 0o600)
-		err2 := writeBetweenMarks(page, r.markdown("facts"))
-		if got, err3 := os.ReadFile(page); err != nil || (err2 == nil) != ok || err3 != nil || ok && string(got) != want {
-			t.Errorf("got %s %v, want %s, %t", got, err2, want, ok)
 		}
 	}
 }

@@ -55,15 +55,13 @@ func TestProcess(t *testing.T) {
 		{"DigTruncated", digTruncated},
 		{"RightsOneNamespace", func(t *testing.T, b *bed) { enoughRights(t, b, endpointSlices, false) }},
 		{"RightsAllNamespaces", func(t *testing.T, b *bed) { enoughRights(t, b, pods, true) }},
-		{"RightsMissingList", func(t *testing.T, b *bed) { missingRight(t, b, pods, "list") }},
-		{"RightsMissingWatch", func(t *testing.T, b *bed) { missingRight(t, b, endpointSlices, "watch") }},
+		{"RightsMissingList", func(t *testing.T, b *bed) { missingRight(t, b, pods, "list", "watch") }},
+		{"RightsMissingWatch", func(t *testing.T, b *bed) { missingRight(t, b, endpointSlices, "watch", "list") }},
 		{"RightsWithdrawn", withdrawnRights},
 		{"OlderAPIServer", func(t *testing.T, b *bed) { olderAPIServer(t, b, endpointSlices, "") }},
 		{"OlderAPIServerCached", func(t *testing.T, b *bed) { olderAPIServer(t, b, pods, "cached") }},
-		{"PortsEndpoints", func(t *testing.T, b *bed) { ports(t, b, endpointSlices) }},
-		{"PortsPods", func(t *testing.T, b *bed) { ports(t, b, pods) }},
-		{"PropagationEndpoints", func(t *testing.T, b *bed) { propagation(t, b, endpointSlices) }},
-		{"PropagationPods", func(t *testing.T, b *bed) { propagation(t, b, pods) }},
+		{"Ports", ports},
+		{"Propagation", propagation},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
@@ -99,24 +97,20 @@ func write(t testing.TB, path, text string) string {
 	return path
 }
 
-// many does n things, some at once.
-func many(t testing.TB, n int, do func(i int)) {
+// many does something for each number from one to before another, for some at once.
+func many(t testing.TB, from, to int, do func(i int)) {
 	t.Helper()
 	var g errgroup.Group
 	g.SetLimit(8)
-	for i := range n {
-		g.Go(func() error {
-			do(i)
-			return nil
-		})
+	for i := from; i < to; i++ {
+		g.Go(func() error { do(i); return nil })
 	}
-	_ = g.Wait()
-	if t.Failed() {
+	if _ = g.Wait(); t.Failed() {
 		t.FailNow()
 	}
 }
 
-// resources are what CoreDNS looks up.
+// resources are what CoreDNS looks up, and listWatch all the verbs that it needs.
 type resources struct{ lookup, group, name string }
 
 var (
@@ -124,7 +118,6 @@ var (
 	pods           = resources{"pods", "", "pods"}
 )
 
-// listWatch are all the verbs that CoreDNS needs.
 const listWatch = "list, watch"
 
 // open makes a namespace with a headless Service shop, and an account that has some rights there.
@@ -143,14 +136,14 @@ func (b *bed) namespace(t *testing.T, name string) string {
 	return name
 }
 
-var rights = regexp.MustCompile("(?ms)(^apiVersion: rbac.authorization.k8s.io/v1\nkind: (Cluster)?Role(?:Binding)?\n.*?)^(?:---|```)$")
+const rbac = "(?ms)(^apiVersion: rbac.authorization.k8s.io/v1\nkind: (Cluster)?Role(?:Binding)?\n.*?)^(?:---|```)$"
 
 // grant gives the account in a namespace some verbs of the rights that the README prints, so that it cannot be more: in a
 // namespace, or without one in all of them.
 func (b *bed) grant(t *testing.T, account, namespace string, of resources, verbs string) {
 	t.Helper()
 	printed := ""
-	for _, found := range rights.FindAllStringSubmatch(read(t, readme), -1) {
+	for _, found := range regexp.MustCompile(rbac).FindAllStringSubmatch(read(t, readme), -1) {
 		if (found[2] == "Cluster") == (namespace == "") {
 			printed += "---\n" + found[1]
 		}
@@ -175,7 +168,8 @@ func (b *bed) grant(t *testing.T, account, namespace string, of resources, verbs
 
 // block is one of a zone, of the app shop.
 func (b *bed) block(zone string, options ...string) string {
-	return "longnames " + zone + " {\nservice_account " + b.account + "\nselector app=shop\nbasename shop\n" + strings.Join(options, "\n") + "\n}\n"
+	return "longnames " + zone + " {\nservice_account " + b.account + "\nselector app=shop\nbasename shop\n" +
+		strings.Join(options, "\n") + "\n}\n"
 }
 
 // addresses are those of a member of the test's network: servers begin at 0, other hosts at 5, and members at 10.
@@ -183,10 +177,10 @@ func (b *bed) addresses(n int) []netip.Addr { return cluster.HostAddresses(b.par
 
 func (b *bed) address(n int) string { return b.addresses(n)[0].String() }
 
-// some are the addresses from one number to before another.
-func (b *bed) some(from, to int) (out []string) {
+// some are the addresses from one number to before another, in a form.
+func (b *bed) some(from, to int, form string) (out []string) {
 	for n := from; n < to; n++ {
-		out = append(out, b.address(n))
+		out = append(out, fmt.Sprintf(form, b.address(n)))
 	}
 	return out
 }
@@ -203,11 +197,13 @@ func member(namespace, app, name string, change ...func(*corev1.Pod)) *corev1.Po
 // hosted is a pod with a hostname in the Service of its app.
 func hosted(p *corev1.Pod) { p.Spec.Hostname, p.Spec.Subdomain = p.Name, p.Labels["app"] }
 
-// withPorts is a pod that declares some.
-func withPorts(ports ...corev1.ContainerPort) func(*corev1.Pod) {
-	return func(p *corev1.Pod) {
-		p.Spec.Containers = []corev1.Container{{Name: "app", Image: "none", Ports: ports}}
+// withPorts is a pod that declares some, by their names.
+func withPorts(ports map[string]int32) func(*corev1.Pod) {
+	c := corev1.Container{Name: "app", Image: "none"}
+	for name, port := range ports {
+		c.Ports = append(c.Ports, corev1.ContainerPort{Name: name, ContainerPort: port})
 	}
+	return func(p *corev1.Pod) { p.Spec.Containers = []corev1.Container{c} }
 }
 
 // pod creates one that is ready, and has an IPv4 address.
@@ -221,13 +217,13 @@ func shopName(i int) string { return fmt.Sprintf("shop-%d", i) }
 // shop creates the pods shop-FROM to before shop-TO, whose addresses are 10 numbers higher.
 func (b *bed) shop(t *testing.T, from, to int, change ...func(*corev1.Pod)) {
 	t.Helper()
-	many(t, to-from, func(i int) { b.pod(t, b.prod, "shop", shopName(from+i), 10+from+i, change...) })
+	many(t, from, to, func(i int) { b.pod(t, b.prod, "shop", shopName(i), 10+i, change...) })
 }
 
 // close deletes such pods again.
 func (b *bed) close(t *testing.T, from, to int) {
 	t.Helper()
-	many(t, to-from, func(i int) { b.DeletePod(t, b.prod, shopName(from+i)) })
+	many(t, from, to, func(i int) { b.DeletePod(t, b.prod, shopName(i)) })
 }
 
 // service creates a headless Service for an app, whose slices have a label app, and whose endpoints have some ports, as
@@ -237,7 +233,8 @@ func (b *bed) service(t *testing.T, namespace, name, label string, ports ...stri
 	text := fmt.Sprintf(`{apiVersion: v1, kind: Service, metadata: {name: %s, namespace: %s, labels: {app: %s}}, `+
 		`spec: {clusterIP: None, ipFamilyPolicy: PreferDualStack, selector: {app: %[1]s}, ports: [`, name, namespace, label)
 	for _, port := range ports {
-		text += fmt.Sprintf("{name: %s, port: %s}, ", strings.Split(port, ":")[0], strings.Split(port, ":")[1])
+		name, number, _ := strings.Cut(port, ":")
+		text += fmt.Sprintf("{name: %s, port: %s}, ", name, number)
 	}
 	b.Kubectl(t, "apply", "-f", write(t, t.TempDir()+"/service.yaml", text+"]}}"))
 }
@@ -246,7 +243,8 @@ func (b *bed) service(t *testing.T, namespace, name, label string, ports ...stri
 func (b *bed) endpoints(t *testing.T, want int) {
 	t.Helper()
 	soon(t, "the endpoints are there", func() error {
-		out, err := b.TryKubectl(t.Context(), "-n", b.prod, "get", "endpointslices", "-l", "kubernetes.io/service-name=shop", "-o", "jsonpath={.items[*].endpoints[*].addresses}")
+		out, err := b.TryKubectl(t.Context(), "-n", b.prod, "get", "endpointslices", "-l", "kubernetes.io/service-name=shop",
+			"-o", "jsonpath={.items[*].endpoints[*].addresses}")
 		if got := len(strings.Fields(out)); err == nil && got != want {
 			err = fmt.Errorf("got %d, want %d", got, want)
 		}

@@ -1,76 +1,57 @@
 package process
 
 import (
-	"errors"
-	"fmt"
 	"testing"
 	"time"
 
 	"github.com/miekg/dns"
-	corev1 "k8s.io/api/core/v1"
 )
 
-// ports has two members that declare a port dist, and one that does not.
-func ports(t *testing.T, b *bed, of resources) {
-	b.open(t, of, listWatch)
-	http, dist := corev1.ContainerPort{Name: "http", ContainerPort: 4000}, corev1.ContainerPort{Name: "dist", ContainerPort: 9100}
-	bare := "shop" // to be found as a pod
-	if of == endpointSlices {
-		bare = "bare"
-		b.service(t, b.prod, bare, "shop", "http:4000")
-	}
-	b.shop(t, 0, 2, withPorts(http, dist))
-	b.pod(t, b.prod, bare, "bare-0", 12, withPorts(http))
-	s := b.serve(t, b.block("shop.erl.internal", "lookup "+of.lookup)+
-		b.block("dist.erl.internal", "lookup "+of.lookup, "port dist")+b.block("number.erl.internal", "lookup "+of.lookup, "port 9200"))
-	// ends are members, each with a port.
-	ends := func(port, from, to int) []string {
-		out := b.some(from, to)
-		for i := range out {
-			out[i] += fmt.Sprintf(":%d", port)
-		}
-		return out
-	}
+// ports has two members whose Service has a port dist, and one whose Service has not. Those of pods are for unit tests: no
+// controller has a hand in them.
+func ports(t *testing.T, b *bed) {
+	b.open(t, endpointSlices, listWatch)
+	b.service(t, b.prod, "bare", "shop", "http:4000")
+	b.shop(t, 0, 2)
+	b.pod(t, b.prod, "bare", "bare-0", 12)
+	s := b.serve(t, b.block("shop.erl.internal")+b.block("dist.erl.internal", "port dist")+b.block("number.erl.internal", "port 9200"))
 	for _, tt := range []struct {
 		name string
 		want []string
 	}{
-		{"shop", b.some(10, 13)},
-		{"_epmd._tcp.shop", b.some(10, 13)},
-		{"_http._tcp.shop", ends(4000, 10, 13)},
-		{"_dist._tcp.shop", ends(9100, 10, 12)},
-		{"dist", append(ends(9100, 10, 12), b.address(12))},
-		{"_dist._tcp.dist", ends(9100, 10, 12)},
-		{"number", ends(9200, 10, 13)},
-		{"_dist._tcp.number", ends(9100, 10, 12)},
+		{"shop", b.some(10, 13, "%s")},
+		{"_epmd._tcp.shop", b.some(10, 13, "%s")},
+		{"_http._tcp.shop", b.some(10, 13, "%s:4000")},
+		{"_dist._tcp.shop", b.some(10, 12, "%s:9100")},
+		{"dist", append(b.some(10, 12, "%s:9100"), b.address(12))},
+		{"_dist._tcp.dist", b.some(10, 12, "%s:9100")},
+		{"number", b.some(10, 13, "%s:9200")},
+		{"_dist._tcp.number", b.some(10, 12, "%s:9100")},
 	} {
 		s.wants(tt.name+".erl.internal", "SRV", tt.want...)
 	}
 	s.rcode("_nobody._tcp.shop.erl.internal", "SRV", dns.RcodeNameError)
-	s.logs(fmt.Sprintf(`(?m)^\[WARNING\] plugin/longnames: shop@%s in dist\.erl\.internal\. declares no port "dist": SRV records give 4369$`, b.address(12)))
+	s.logs(`(?m)^\[WARNING\] plugin/longnames: shop@` + b.address(12) +
+		` in dist\.erl\.internal\. declares no port "dist": SRV records give 4369$`)
 }
 
-// propagation has pods become ready one after the other. Each of these changes counts once, with a time of its own.
-func propagation(t *testing.T, b *bed, of resources) {
+// propagation has pods become ready one after the other. Each of these changes counts once, with a time of its own, which
+// the controller of EndpointSlices has written there.
+func propagation(t *testing.T, b *bed) {
 	const count, members = "propagation_duration_seconds_count", 3
-	b.open(t, of, listWatch)
+	b.open(t, endpointSlices, listWatch)
 	for i := range members {
 		b.CreatePod(t, member(b.prod, "shop", shopName(i)), false, b.addresses(10 + i)[0])
 	}
 	b.endpoints(t, members)
-	s := b.serve(t, b.block("shop.erl.internal", "include ready", "hold 0", "lookup "+of.lookup))
-	s.wants("shop.erl.internal", "A", b.some(10, 10+members)...) // never nobody
+	s := b.serve(t, b.block("shop.erl.internal", "include ready", "hold 0"))
+	s.wants("shop.erl.internal", "A", b.some(10, 10+members, "%s")...) // never nobody
 	s.counts(0, count)
 	begin := time.Now()
-	soon(t, "it is another second", func() error { // in which Kubernetes takes a change for a new one
-		if begin.Unix() == time.Now().Unix() {
-			return errors.New("it is not")
-		}
-		return nil
-	})
+	time.Sleep(time.Until(begin.Truncate(time.Second).Add(time.Second))) // a change counts as new in another second
 	for i := range members {
 		b.SetReady(t, b.prod, shopName(i), true)
-		s.wants("shop.erl.internal", "A", b.some(10, 11+i)...)
+		s.wants("shop.erl.internal", "A", b.some(10, 11+i, "%s")...)
 		s.counts(float64(i+1), count)
 	}
 	// Kubernetes' times are up to a second too early.

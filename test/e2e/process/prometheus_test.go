@@ -10,7 +10,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/longnames/longnames/test/e2e/cluster"
 )
@@ -36,7 +35,6 @@ type prometheus struct {
 	*cluster.Host
 	t       *testing.T
 	process *cluster.Process
-	begin   string
 }
 
 // prometheus starts one with our rules, which reads the metrics of some servers and its own, and evaluates the rules, every
@@ -53,42 +51,43 @@ scrape_configs:
 - {job_name: coredns, static_configs: [{targets: [%s]}]}
 - {job_name: prometheus, static_configs: [{targets: ["127.0.0.1:9090"]}]}
 `, rules, strings.Join(servers, ":9153, ")+":9153"))
-	p := &prometheus{Host: b.NewHost(t, b.name+"-prometheus", b.addresses(n)...), t: t, begin: unix(time.Now())}
+	p := &prometheus{Host: b.NewHost(t, b.name+"-prometheus", b.addresses(n)...), t: t}
 	p.process = p.Start(t, "prometheus", nil, "prometheus", "--config.file="+config, "--storage.tsdb.path="+dir+"/data",
 		"--web.listen-address=127.0.0.1:9090", "--log.level=warn")
 	return p
 }
 
-func unix(t time.Time) string { return fmt.Sprint(t.Unix()) }
-
-// query has promtool ask, with options. It prints a line for each series, with its labels.
-func (p *prometheus) query(kind, expr string, options ...string) (lines []string, err error) {
-	args := append([]string{"promtool", "query", kind}, options...)
-	if args = append(args, "http://127.0.0.1:9090"); expr != "" {
-		args = append(args, expr)
-	}
-	out, err := p.Run(p.t.Context(), args...)
-	return strings.FieldsFunc(out, func(r rune) bool { return r == '\n' }), errors.Join(err, p.process.Ended())
+// series is one of an answer: labels, and a value as text.
+type series struct {
+	Metric map[string]string
+	Value  [2]any // a time, and that
 }
 
-// series are all that a selector has matched so far.
-func (p *prometheus) series(selector string) ([]string, error) {
-	return p.query("series", "", "--match="+selector, "--start="+p.begin)
+// query has promtool ask what an expression is now.
+func (p *prometheus) query(expr string) (found []series, err error) {
+	out, err := p.Run(p.t.Context(), "promtool", "query", "instant", "--format=json", "http://127.0.0.1:9090", expr)
+	if err = errors.Join(err, p.process.Ended()); err == nil {
+		err = json.Unmarshal([]byte(out), &found)
+	}
+	return found, err
 }
 
-// label returns the value of a label of a series, or nothing.
-func label(series, name string) string {
-	if found := regexp.MustCompile(`[{ ]` + name + `="([^"]*)"`).FindStringSubmatch(series); found != nil {
-		return found[1]
-	}
-	return ""
+// ever is what a selector or an expression has found since the begin: the largest value of each series.
+func ever(expr string) string { return "max_over_time((" + expr + ")[1h:1s])" }
+
+// must is query, which has to work.
+func (p *prometheus) must(expr string) []series {
+	p.t.Helper()
+	found, err := p.query(expr)
+	must(p.t, err)
+	return found
 }
 
 // sees waits until an expression finds so many series, or more.
 func (p *prometheus) sees(n int, expr string) {
 	p.t.Helper()
 	soon(p.t, "Prometheus sees "+expr, func() error {
-		found, err := p.query("instant", expr)
+		found, err := p.query(expr)
 		if err == nil && len(found) < n {
 			err = fmt.Errorf("%d of %d series", len(found), n)
 		}
@@ -103,16 +102,17 @@ const uncertain = "LongnamesWatchUnreliable"
 // for a moment, as long as only one replica has been read after a change, it may look like more.
 func (p *prometheus) alerts(when string, want ...string) {
 	p.t.Helper()
-	soon(p.t, "the alerts are right "+when, func() error {
-		now, err := p.query("instant", `ALERTS{alertname!="`+uncertain+`"}`)
-		ever, err2 := p.series("ALERTS")
-		for _, list := range [][]string{now, ever} {
-			for i, a := range list {
-				list[i] = strings.TrimSpace(label(a, "alertname") + " " + label(a, "severity") + " " + label(a, "zone"))
-			}
+	named := func(found []series) (out []string) {
+		for _, s := range found {
+			out = append(out, strings.TrimSpace(s.Metric["alertname"]+" "+s.Metric["severity"]+" "+s.Metric["zone"]))
 		}
-		surplus := slices.DeleteFunc(now, func(a string) bool { return slices.Contains(want, a) })
-		missing := slices.DeleteFunc(slices.Clone(want), func(a string) bool { return slices.Contains(ever, a) })
+		return out
+	}
+	soon(p.t, "the alerts are right "+when, func() error {
+		now, err := p.query(`ALERTS{alertname!="` + uncertain + `"}`)
+		all, err2 := p.query(ever("ALERTS"))
+		surplus := slices.DeleteFunc(named(now), func(a string) bool { return slices.Contains(want, a) })
+		missing := slices.DeleteFunc(slices.Clone(want), func(a string) bool { return slices.Contains(named(all), a) })
 		if err = errors.Join(err, err2); err == nil && len(surplus)+len(missing) > 0 {
 			err = fmt.Errorf("missing %q, not wanted %q", missing, surplus)
 		}
@@ -120,8 +120,22 @@ func (p *prometheus) alerts(when string, want ...string) {
 	})
 	// Prometheus counts the rules that it has, and the evaluations that have failed.
 	p.sees(1, "prometheus_rule_group_rules > 0")
-	if sick, err := p.query("instant", "prometheus_rule_evaluation_failures_total > 0"); err != nil || len(sick) > 0 {
-		p.t.Errorf("rules that cannot be evaluated: %v, %v", sick, err)
+	if sick := p.must("prometheus_rule_evaluation_failures_total > 0"); len(sick) > 0 {
+		p.t.Errorf("rules that cannot be evaluated: %v", sick)
+	}
+}
+
+// checkRunbooks asks what the runbooks have operators ask, one query a line.
+func (p *prometheus) checkRunbooks() {
+	p.t.Helper()
+	blocks := regexp.MustCompile("(?ms)^```promql\n(.*?)^```$").FindAllStringSubmatch(read(p.t, runbooks), -1)
+	for _, block := range blocks {
+		for query := range strings.Lines(block[1]) {
+			p.must(query)
+		}
+	}
+	if len(blocks) == 0 {
+		p.t.Errorf("%s has no queries", runbooks)
 	}
 }
 
@@ -129,24 +143,8 @@ var (
 	variable    = regexp.MustCompile(`\$\w+`)
 	labelValues = regexp.MustCompile(`^label_values\((.+), *(\w+)\)$`)
 	inLegend    = regexp.MustCompile(`{{ *(\w+) *}}`)
-	inRunbook   = regexp.MustCompile("(?ms)^```promql\n(.*?)^```$")
 	ofHistogram = regexp.MustCompile(`_(bucket|sum|count)$`)
 )
-
-// checkRunbooks asks what the runbooks have operators ask, one query a line.
-func (p *prometheus) checkRunbooks() {
-	p.t.Helper()
-	blocks := inRunbook.FindAllStringSubmatch(read(p.t, runbooks), -1)
-	for _, block := range blocks {
-		for query := range strings.Lines(block[1]) {
-			_, err := p.query("instant", query)
-			must(p.t, err)
-		}
-	}
-	if len(blocks) == 0 {
-		p.t.Errorf("%s has no queries", runbooks)
-	}
-}
 
 // checkDashboard asks each query of each panel as Grafana does, and wants something to be seen; and of each metric of ours.
 func (p *prometheus) checkDashboard() {
@@ -172,40 +170,37 @@ func (p *prometheus) checkDashboard() {
 	}
 	for _, v := range d.Templating.List {
 		if found := labelValues.FindStringSubmatch(v.Definition); found != nil {
-			all, err := p.query("labels", found[2], "--match="+fill(found[1]), "--start="+p.begin)
-			must(p.t, err)
-			// All values in a regular expression, whose backslashes are doubled since it stands in a string.
-			values["$"+v.Name] = "(" + strings.ReplaceAll(strings.Join(all, "|"), ".", `\\.`) + ")"
+			var all []string
+			for _, s := range p.must("last_over_time(" + fill(found[1]) + "[1h])") {
+				// In a regular expression, whose backslashes are doubled since it stands in a string.
+				all = append(all, strings.ReplaceAll(s.Metric[found[2]], ".", `\\.`))
+			}
+			values["$"+v.Name] = "(" + strings.Join(all, "|") + ")"
 		}
 	}
 	shown := ""
 	for _, panel := range d.Panels {
 		for _, target := range panel.Targets {
-			expr, seen := fill(target.Expr), false
+			expr := fill(target.Expr)
 			shown += " " + expr
-			curves, err := p.query("range", expr, "--start="+p.begin, "--end="+unix(time.Now()), "--step=1s")
-			must(p.t, err)
-			for _, line := range curves { // LABELS =>, or VALUE @[TIME]
-				named := strings.HasSuffix(line, " =>")
-				seen = seen || !named && !strings.HasPrefix(line, "NaN ")
-				for _, found := range inLegend.FindAllStringSubmatch(target.LegendFormat, -1) {
-					if named && label(line, found[1]) == "" {
-						p.t.Errorf("panel %q: a curve of %s has no label %s for its legend", panel.Title, expr, found[1])
-					}
-				}
-			}
-			if !seen {
+			curves := p.must(ever(expr))
+			if !slices.ContainsFunc(curves, func(s series) bool { return s.Value[1] != "NaN" }) {
 				p.t.Errorf("panel %q has nothing to show of %s", panel.Title, expr)
+			}
+			for _, found := range inLegend.FindAllStringSubmatch(target.LegendFormat, -1) {
+				if slices.ContainsFunc(curves, func(s series) bool { return s.Metric[found[1]] == "" }) {
+					p.t.Errorf("panel %q: a curve of %s has no label %s for its legend", panel.Title, expr, found[1])
+				}
 			}
 		}
 	}
-	all, err := p.series(`{__name__=~"coredns_longnames_.+"}`)
-	must(p.t, err)
+	all := p.must(`last_over_time({__name__=~"coredns_longnames_.+"}[1h])`)
 	if len(all) == 0 {
 		p.t.Error("nothing of ours is exported")
 	}
 	for _, s := range all {
-		if name := ofHistogram.ReplaceAllString(label(s, "__name__"), ""); !regexp.MustCompile(`\b` + name + `(_bucket)?\b`).MatchString(shown) {
+		name := ofHistogram.ReplaceAllString(s.Metric["__name__"], "")
+		if !regexp.MustCompile(`\b` + name + `(_bucket)?\b`).MatchString(shown) {
 			p.t.Errorf("no panel shows %s", name)
 		}
 	}

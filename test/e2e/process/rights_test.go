@@ -1,23 +1,18 @@
 package process
 
 import (
+	"errors"
 	"fmt"
-	"os"
 	"regexp"
 	"slices"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
 	"github.com/miekg/dns"
-	authenticationv1 "k8s.io/api/authentication/v1"
-	corev1 "k8s.io/api/core/v1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/client-go/kubernetes"
-	"k8s.io/client-go/rest"
 
 	"github.com/longnames/longnames/test/e2e/cluster"
+	"github.com/longnames/longnames/test/e2e/watch"
 )
 
 // olderPort is where an API server listens that cannot stream lists: that of Kubernetes 1.33 could not by default, and
@@ -26,41 +21,39 @@ const olderPort = "6444"
 
 func startOlder(t *testing.T, c *cluster.Cluster) {
 	t.Helper()
-	c.Add(t, "kube-apiserver", "kube-apiserver-older", "--secure-port="+olderPort, "--feature-gates=WatchList=false", "--endpoint-reconciler-type=none")
-	config := rest.CopyConfig(c.Config)
-	config.Host = "https://" + apiHost + ":" + olderPort
-	client, err := kubernetes.NewForConfig(config)
-	must(t, err)
+	c.Add(t, "kube-apiserver", "kube-apiserver-older", "--secure-port="+olderPort, "--feature-gates=WatchList=false",
+		"--endpoint-reconciler-type=none")
 	soon(t, "the older API server is ready", func() error {
-		return client.Discovery().RESTClient().Get().AbsPath("/readyz").Do(t.Context()).Error()
+		_, err := c.TryKubectl(t.Context(), "--server=https://"+apiHost+":"+olderPort, "get", "--raw=/readyz")
+		return err
 	})
 }
 
 // enoughRights has those that the README prints be enough, for one namespace or for all.
 func enoughRights(t *testing.T, b *bed, of resources, everywhere bool) {
 	b.open(t, of, listWatch)
-	home, more, members, namespaces := b.namespace(t, "home"), b.namespace(t, "test"), 1, b.prod
-	b.Account(t, home, "coredns", b.account)
+	home, more, members, namespaces, granted := b.namespace(t, "home"), b.namespace(t, "test"), 1, b.prod, b.prod
 	if everywhere {
-		b.grant(t, home, "", of, listWatch)
-		members, namespaces = 2, "*"
-	} else {
-		b.grant(t, home, b.prod, of, listWatch)
+		members, namespaces, granted = 2, "*", ""
 	}
+	b.Account(t, home, "coredns", b.account)
+	b.grant(t, home, granted, of, listWatch)
 	for i, ns := range []string{b.prod, more} {
 		b.service(t, ns, b.name, b.name, "http:4000") // others have pods that are called shop, too
 		b.pod(t, ns, b.name, shopName(0), 10+i)
 	}
-	s := b.serve(t, strings.Replace(b.block("shop.erl.internal", "lookup "+of.lookup, "namespaces "+namespaces), "app=shop", "app="+b.name, 1))
-	s.wantsShop(b.some(10, 10+members))
+	block := b.block("shop.erl.internal", "lookup "+of.lookup, "namespaces "+namespaces)
+	s := b.serve(t, strings.Replace(block, "app=shop", "app="+b.name, 1))
+	s.wantsShop(10, 10+members)
 }
 
 // forbidden is what CoreDNS logs of a right that is missing in its own namespace: what to grant, and what the API server says.
 func forbidden(of resources, namespace, verb string) string {
-	return fmt.Sprintf(`[ERROR] plugin/longnames: shop.erl.internal. API server forbids to %s %s in namespace %q: `+
-		`grant the verb %[1]q on the resource %[2]q there with a Role or ClusterRole: %[2]s is forbidden: `+
-		`User "system:serviceaccount:%[3]s:coredns" cannot %[1]s resource %[4]q in API group %[5]q in the namespace %[3]q; what is known stays in use`,
-		verb, strings.TrimSuffix(of.name+"."+of.group, "."), namespace, of.name, of.group)
+	return strings.NewReplacer("VERB", verb, "GROUPED", strings.TrimSuffix(of.name+"."+of.group, "."), "NAMESPACE", namespace,
+		"RESOURCE", of.name, "GROUP", of.group).Replace(`[ERROR] plugin/longnames: shop.erl.internal. API server forbids to VERB ` +
+		`GROUPED in namespace "NAMESPACE": grant the verb "VERB" on the resource "GROUPED" there with a Role or ClusterRole: ` +
+		`GROUPED is forbidden: User "system:serviceaccount:NAMESPACE:coredns" cannot VERB resource "RESOURCE" in API group "GROUP" ` +
+		`in the namespace "NAMESPACE"; what is known stays in use`)
 }
 
 // forbids waits until the lines about rights that are missing are exactly these, each logged once.
@@ -70,12 +63,7 @@ func (s *server) forbids(want ...string) {
 		s.may("^" + regexp.QuoteMeta(line))
 	}
 	soon(s.t, "CoreDNS logs which rights are missing", func() error {
-		got := regexp.MustCompile(`(?m)^.*plugin/longnames.*forbid.*$`).FindAllString(s.process.Output(), -1)
-		slices.Sort(got)
-		if slices.Sort(want); !slices.Equal(got, want) {
-			return fmt.Errorf("got %q, want %q", got, want)
-		}
-		return nil
+		return watch.Same("lines", regexp.MustCompile(`(?m)^.*plugin/longnames.*forbid.*$`).FindAllString(s.process.Output(), -1), want)
 	})
 }
 
@@ -83,8 +71,8 @@ func (s *server) forbids(want ...string) {
 const granted = `(?m)^\[INFO\] plugin/longnames: shop\.erl\.internal\. API server grants access again after \d+(m\d+)?s$`
 
 // missingRight lacks a verb at start, and gets it as the log says.
-func missingRight(t *testing.T, b *bed, of resources, verb string) {
-	b.open(t, of, strings.Trim(strings.Replace(listWatch, verb, "", 1), ", "))
+func missingRight(t *testing.T, b *bed, of resources, verb, has string) {
+	b.open(t, of, has)
 	b.shop(t, 0, 1)
 	b.endpoints(t, 1)
 	s := b.server(t, 0, b.block("shop.erl.internal", "hold 0", "lookup "+of.lookup, "startup_timeout 1s"))
@@ -92,7 +80,7 @@ func missingRight(t *testing.T, b *bed, of resources, verb string) {
 		b.older() // a list can also be streamed, for which the right to watch is enough
 		s.apiPort = olderPort
 	}
-	v := s.vigil(b.some(10, 11))
+	v := s.vigil(1)
 	s.start()
 	missing := forbidden(of, b.prod, verb)
 	s.forbids(missing)
@@ -108,74 +96,41 @@ func missingRight(t *testing.T, b *bed, of resources, verb string) {
 	} else { // the list has the members once
 		s.wants("shop.erl.internal", "A", b.address(10))
 	}
-	asked := regexp.MustCompile(`in namespace "([^"]+)": grant the verb "([^"]+)" on the resource "([^"]+)" there with a Role`).FindStringSubmatch(missing)
+	const advice = `in namespace "([^"]+)": grant the verb "([^"]+)" on the resource "([^"]+)" there with a Role`
+	asked := regexp.MustCompile(advice).FindStringSubmatch(missing)
 	b.Kubectl(t, "-n", asked[1], "create", "role", "asked", "--verb", asked[2], "--resource", asked[3])
 	b.Kubectl(t, "-n", asked[1], "create", "rolebinding", "asked", "--role=asked", "--serviceaccount="+b.prod+":coredns")
-	s.wantsShop(b.some(10, 11))
+	s.wantsShop(10, 11)
 	s.logs(granted)
 	must(t, s.ready())
-	v.then(b.some(10, 12))
-	b.shop(t, 1, 2)
-	s.wantsShop(b.some(10, 12))
-	v.sees(1)
+	v.then(2, func() { b.shop(t, 1, 2) })
 	s.forbids(missing)
 }
 
-// withdrawnRights has CoreDNS get a new token, as a kubelet gives it one, while the old one becomes invalid; and then lose
-// its rights while it runs. Either is seen when a watch has to be made anew.
+// withdrawnRights has CoreDNS lose its rights while it runs. That is seen when a watch has to be made anew.
 func withdrawnRights(t *testing.T, b *bed) {
 	b.open(t, endpointSlices, listWatch)
 	b.shop(t, 0, 3)
-	rotate := func(secret string) (token string) {
-		s, err := b.Client.CoreV1().Secrets(b.prod).Create(t.Context(), &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Name: secret}}, metav1.CreateOptions{})
-		must(t, err)
-		token = b.Token(t, b.prod, "coredns", &authenticationv1.BoundObjectReference{Kind: "Secret", APIVersion: "v1", Name: secret, UID: s.UID})
-		must(t, os.Rename(write(t, b.account+"/.token", token), b.account+"/token"))
-		return token
-	}
-	// may waits until somebody with a token may list, or may not.
-	may := func(token string, want bool) {
-		t.Helper()
-		config := rest.AnonymousClientConfig(b.Config)
-		config.BearerToken = token
-		client, err := kubernetes.NewForConfig(config)
-		must(t, err)
-		soon(t, "the rights have changed", func() error {
-			_, err := client.DiscoveryV1().EndpointSlices(b.prod).List(t.Context(), metav1.ListOptions{})
-			if (err == nil) == want {
-				return nil
-			}
-			return fmt.Errorf("may list: %t", !want)
-		})
-	}
-	first := rotate("first")
 	s := b.serve(t, b.block("shop.erl.internal", "hold 0"))
-	s.wantsShop(b.some(10, 13))
-	v := s.vigil(b.some(10, 13))
-
-	second := rotate("second")
-	may(second, true)
-	b.Kubectl(t, "-n", b.prod, "delete", "secret", "first")
-	may(first, false)
-	s.may(`API server answers 401 Unauthorized: `)
-	s.cut()
-	v.then(b.some(10, 14))
-	b.shop(t, 3, 4)
-	v.sees(1)
-
+	s.wantsShop(10, 13)
+	v := s.vigil(3)
 	b.Kubectl(t, "-n", b.prod, "delete", "rolebinding", "--all")
-	may(second, false)
+	soon(t, "the rights have changed", func() error {
+		out, err := b.TryKubectl(t.Context(), "-n", b.prod, "auth", "can-i", "watch", "endpointslices.discovery.k8s.io",
+			"--as=system:serviceaccount:"+b.prod+":coredns")
+		if strings.Contains(out, "no\n") {
+			return nil
+		}
+		return fmt.Errorf("got %s %w", out, errors.Join(err))
+	})
 	s.cut()
 	lost := []string{forbidden(endpointSlices, b.prod, "list"), forbidden(endpointSlices, b.prod, "watch")}
 	s.forbids(lost...)
-	b.shop(t, 4, 5)
-	b.endpoints(t, 5)
-	v.sees(100)
-	v.then(b.some(10, 15))
-	b.grant(t, b.prod, b.prod, endpointSlices, listWatch)
-	s.wantsShop(b.some(10, 15))
+	b.shop(t, 3, 4)
+	b.endpoints(t, 4)
+	v.asks(100) // and nothing changes
+	v.then(4, func() { b.grant(t, b.prod, b.prod, endpointSlices, listWatch) })
 	s.logs(granted)
-	v.sees(1)
 	s.forbids(lost...)
 }
 
@@ -187,96 +142,68 @@ func olderAPIServer(t *testing.T, b *bed, of resources, option string) {
 	b.endpoints(t, 3)
 	s := b.server(t, 0, b.block("shop.erl.internal", "hold 0", "lookup "+of.lookup, option))
 	s.apiPort = olderPort
-	v := s.vigil(b.some(10, 13))
+	v := s.vigil(3)
 	s.start()
-	s.wantsShop(b.some(10, 13))
+	s.wantsShop(10, 13)
 	s.counts(1, "api_requests_total", `verb="list"`, `code="200"`)
-	v.then(b.some(10, 14))
-	b.shop(t, 3, 4)
-	s.wantsShop(b.some(10, 14))
+	v.then(4, func() { b.shop(t, 3, 4) })
 	s.cut()
-	v.then(b.some(10, 13))
-	b.close(t, 3, 4)
-	s.wantsShop(b.some(10, 13))
-	v.sees(1)
+	v.then(3, func() { b.close(t, 3, 4) })
 }
 
-// vigil asks for the members of shop.erl.internal until the test ends, and wants each answer to be exact. Until they are
-// known for the first time it is SERVFAIL; from then on there are always members. Nothing else shows that a cluster was
-// never torn apart, not even for a moment.
+// vigil asks for the members of shop.erl.internal until the test ends, and wants each answer to be exact. Nothing else
+// shows that a cluster was never torn apart, not even for a moment. It may begin before CoreDNS does: until the members
+// are known for the first time, there is no answer, or SERVFAIL.
 type vigil struct {
-	*server
-	mu          sync.Mutex // protects following
-	sets        [][]string // of addresses: answers go from one to the next, and never back
-	at          int        // the set that was seen last
-	full, fails int        // answers with members, and SERVFAIL
+	*watch.Checker
+	s   *server
+	now int // members
 }
 
-// vigil may begin before CoreDNS does.
-func (s *server) vigil(addresses []string) *vigil {
-	v := &vigil{server: s, sets: [][]string{addresses}}
-	ctx, done := s.t.Context(), make(chan struct{})
-	go func() {
-		defer close(done)
-		for i := 0; ctx.Err() == nil; i++ {
-			network, qtype := []string{"udp", "tcp"}[i%2], []string{"SRV", "TXT", "A"}[i%3]
-			m, err := s.ask(network, "shop.erl.internal", qtype, 0)
-			if err = v.judge(m, err); err != nil && ctx.Err() == nil {
-				s.t.Errorf("%s over %s was wrong in between: %v", qtype, network, err)
-				return
-			}
-			time.Sleep(10 * time.Millisecond) // any node asks a hundred times less
+func (s *server) vigil(members int) *vigil {
+	v := &vigil{s: s, now: members, Checker: &watch.Checker{From: s, Servers: []string{s.address}, Rate: 100}}
+	v.Excused = func(q *watch.Question, begin time.Time, kind, _ string) bool {
+		return (kind == watch.Error || kind == watch.Late) && !q.AnsweredBefore(begin)
+	}
+	for _, qtype := range []string{"SRV", "TXT", "A"} {
+		v.Questions = append(v.Questions, &watch.Question{Name: "shop.erl.internal", Type: qtype})
+	}
+	v.expect(members, members)
+	v.Start(s.t.Context())
+	s.t.Cleanup(func() {
+		counts := v.End()
+		if counts.Kinds() != "0" || slices.ContainsFunc(v.Questions, func(q *watch.Question) bool { return !q.AnsweredBefore(time.Now()) }) {
+			s.t.Errorf("of %d answers wrong: %s\n%s", counts.Asked, counts.Kinds(), strings.Join(counts.Last, "\n"))
 		}
-	}()
-	s.t.Cleanup(func() { <-done })
+	})
 	return v
 }
 
-// judge returns what is wrong with an answer, or with there being none.
-func (v *vigil) judge(m *dns.Msg, err error) error {
-	v.mu.Lock()
-	defer v.mu.Unlock()
-	switch {
-	case err != nil && v.full+v.fails == 0: // it does not listen yet
-		return nil
-	case err != nil:
-		return err
-	case m.Rcode == dns.RcodeServerFailure && v.full == 0:
-		v.fails++
-		return nil
+// expect has all be right from so many members to others.
+func (v *vigil) expect(before, after int) {
+	for i, form := range []string{"%s", "shop@%s", "%s"} {
+		v.Questions[i].Expect(watch.Between(v.s.bed.some(10, 10+before, form), v.s.bed.some(10, 10+after, form), min(before, after)))
 	}
-	got := strings.ReplaceAll(strings.Join(data(m), " "), "shop@", "")
-	for at := v.at; m.Rcode == dns.RcodeSuccess && at < len(v.sets); at++ {
-		if got == strings.Join(slices.Sorted(slices.Values(v.sets[at])), " ") {
-			v.at = at
-			v.full++
-			return nil
-		}
-	}
-	return fmt.Errorf("got %s %s, want one of %q", dns.RcodeToString[m.Rcode], got, v.sets[v.at:])
 }
 
-// then has another set of members be right, too. It has to be told before it comes true.
-func (v *vigil) then(addresses []string) {
-	v.mu.Lock()
-	defer v.mu.Unlock()
-	v.sets = append(v.sets, addresses)
+// then has something change the members, and waits until all that is answered is of these.
+func (v *vigil) then(members int, change func()) {
+	v.s.t.Helper()
+	v.expect(v.now, members)
+	change()
+	v.s.wantsShop(10, 10+members)
+	v.now = members
+	v.expect(members, members)
+	v.asks(10)
 }
 
-// sees waits for so many more answers, and for the last set.
-func (v *vigil) sees(n int) {
-	v.t.Helper()
-	v.mu.Lock()
-	n += v.full
-	v.mu.Unlock()
-	soon(v.t, "answers are right", func() error {
-		v.mu.Lock()
-		defer v.mu.Unlock()
-		if v.t.Failed() {
-			v.t.FailNow()
-		}
-		if v.full < n || v.at < len(v.sets)-1 {
-			return fmt.Errorf("%d answers were right so far, want %d, the last had set %d of %d", v.full, n, v.at+1, len(v.sets))
+// asks waits until so many more answers have come.
+func (v *vigil) asks(n int) {
+	v.s.t.Helper()
+	n += v.Asked()
+	soon(v.s.t, "there are answers", func() error {
+		if v.Asked() < n {
+			return errors.New("there are too few")
 		}
 		return nil
 	})

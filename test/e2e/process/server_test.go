@@ -18,6 +18,7 @@ import (
 	"github.com/miekg/dns"
 
 	"github.com/longnames/longnames/test/e2e/cluster"
+	"github.com/longnames/longnames/test/e2e/watch"
 )
 
 const (
@@ -29,6 +30,7 @@ const (
 // server is a CoreDNS on a host of its own.
 type server struct {
 	*cluster.Host
+	bed      *bed
 	t        *testing.T
 	address  string
 	corefile string
@@ -40,13 +42,24 @@ type server struct {
 
 var apiHost, apiPort, _ = net.SplitHostPort(cluster.APIServer)
 
+const corefile = `.:53 {
+bind %s %s
+errors
+log
+ready %[1]s:8181
+prometheus %[1]s:9153
+%[3]s
+}
+`
+
 // server prepares one, with what its server block has besides. More blocks can follow a "}".
 func (b *bed) server(t *testing.T, n int, plugins string) *server {
 	t.Helper()
 	a := b.addresses(n)
+	text := fmt.Sprintf(corefile, a[0], a[1], plugins)
 	return &server{
-		Host: b.NewHost(t, fmt.Sprintf("%s-%d", b.name, n), a...), t: t, address: a[0].String(), apiPort: apiPort,
-		corefile: write(t, t.TempDir()+"/Corefile", fmt.Sprintf(".:53 {\nbind %s %s\nerrors\nlog\nready %[1]s:8181\nprometheus %[1]s:9153\n%[3]s\n}\n", a[0], a[1], plugins)),
+		Host: b.NewHost(t, fmt.Sprintf("%s-%d", b.name, n), a...), bed: b, t: t, address: b.address(n), apiPort: apiPort,
+		corefile: write(t, t.TempDir()+"/Corefile", text),
 	}
 }
 
@@ -71,7 +84,7 @@ func (s *server) start() {
 	s.logs("(?m)^CoreDNS-")
 }
 
-var panicked = regexp.MustCompile(`(?m)^(panic|fatal error): .*|.*Recovered from panic.*`)
+var logged = regexp.MustCompile(`(?m)^(panic|fatal error): .*|.*Recovered from panic.*|^\[ERROR\] .*`)
 
 // end has CoreDNS end in good order, as a kubelet does, and looks into its log for what nobody has looked for.
 func (s *server) end() {
@@ -88,11 +101,8 @@ func (s *server) end() {
 	case <-time.After(endTime):
 		s.t.Fatalf("CoreDNS has not ended within %s", endTime)
 	}
-	if found := panicked.FindString(p.Output()); found != "" {
-		s.t.Errorf("CoreDNS has logged %s", found)
-	}
-	for line := range strings.Lines(p.Output()) {
-		if strings.HasPrefix(line, "[ERROR]") && !slices.ContainsFunc(s.allowed, func(re *regexp.Regexp) bool { return re.MatchString(line) }) {
+	for _, line := range logged.FindAllString(p.Output(), -1) {
+		if !slices.ContainsFunc(s.allowed, func(re *regexp.Regexp) bool { return re.MatchString(line) }) {
 			s.t.Errorf("CoreDNS has logged %s", line)
 		}
 	}
@@ -137,7 +147,7 @@ func (s *server) cut() {
 	s.may(`API server cannot be reached: .*: software caused connection abort; `)
 }
 
-// away has the API server be out of its reach.
+// away has the API server be out of its reach, until back.
 func (s *server) away() {
 	s.t.Helper()
 	s.run("ip", "route", "add", "unreachable", apiHost)
@@ -145,7 +155,6 @@ func (s *server) away() {
 	s.may(`API server cannot be reached: .*: connect: no route to host; `)
 }
 
-// back ends that.
 func (s *server) back() {
 	s.t.Helper()
 	s.run("ip", "route", "del", "unreachable", apiHost)
@@ -177,10 +186,9 @@ func (s *server) metric(name string, labels ...string) (sum float64) {
 	s.t.Helper()
 	text, err := s.get("9153", "/metrics")
 	must(s.t, err)
-	for line := range strings.Lines(text) {
-		of, ok := strings.CutPrefix(line, "coredns_longnames_"+name+"{")
-		if ok && !slices.ContainsFunc(labels, func(l string) bool { return !strings.Contains(of, l) }) {
-			n, err := strconv.ParseFloat(strings.TrimSpace(of[strings.LastIndex(of, " "):]), 64)
+	for _, series := range regexp.MustCompile(`(?m)^coredns_longnames_`+name+`\{(.*)\} (\S+)$`).FindAllStringSubmatch(text, -1) {
+		if !slices.ContainsFunc(labels, func(l string) bool { return !strings.Contains(series[1], l) }) {
+			n, err := strconv.ParseFloat(series[2], 64)
 			must(s.t, err)
 			sum += n
 		}
@@ -215,46 +223,39 @@ func (s *server) ask(network, name, qtype string, size uint16) (*dns.Msg, error)
 	return answer, err
 }
 
-// data are those of an answer in order: addresses, longnames, targets without the final dot, with a port unless it is epmd's.
+// data are those of an answer: as watch.Values has them, but targets with a port, unless it is epmd's.
 func data(m *dns.Msg) (out []string) {
 	for _, rr := range m.Answer {
-		switch rr := rr.(type) {
-		case *dns.A:
-			out = append(out, rr.A.String())
-		case *dns.SRV:
-			out = append(out, strings.TrimSuffix(fmt.Sprintf("%s:%d", strings.TrimSuffix(rr.Target, "."), rr.Port), ":4369"))
-		case *dns.TXT:
-			out = append(out, strings.Join(rr.Txt, ""))
-		default:
-			out = append(out, rr.String())
+		out = append(out, watch.Values(&dns.Msg{Answer: []dns.RR{rr}})...)
+		if srv, ok := rr.(*dns.SRV); ok && srv.Port != 4369 {
+			out[len(out)-1] += fmt.Sprintf(":%d", srv.Port)
 		}
 	}
-	slices.Sort(out)
 	return out
 }
 
 // wants waits until an answer is exactly this.
 func (s *server) wants(name, qtype string, want ...string) {
 	s.t.Helper()
-	slices.Sort(want)
 	soon(s.t, fmt.Sprintf("%s %s is %q", name, qtype, want), func() error {
 		m, err := s.ask("tcp", name, qtype, 0)
-		if err == nil && (m.Rcode != dns.RcodeSuccess || !slices.Equal(data(m), want)) {
-			err = fmt.Errorf("got %s %q", dns.RcodeToString[m.Rcode], data(m))
+		if err == nil && m.Rcode != dns.RcodeSuccess {
+			err = fmt.Errorf("got %s", dns.RcodeToString[m.Rcode])
 		}
-		return err
+		if err != nil {
+			return err
+		}
+		return watch.Same("the answer", data(m), want)
 	})
 }
 
-// wantsShop waits for all that is answered of members called shop in mode ip, which have IPv4 addresses.
-func (s *server) wantsShop(addresses []string) {
+// wantsShop waits for all that is answered of members called shop in mode ip, which have the IPv4 addresses from one number
+// to before another.
+func (s *server) wantsShop(from, to int) {
 	s.t.Helper()
-	names := slices.Clone(addresses)
-	for i := range names {
-		names[i] = "shop@" + names[i]
-	}
+	addresses := s.bed.some(from, to, "%s")
 	s.wants("shop.erl.internal", "SRV", addresses...)
-	s.wants("shop.erl.internal", "TXT", names...)
+	s.wants("shop.erl.internal", "TXT", s.bed.some(from, to, "shop@%s")...)
 	s.wants("shop.erl.internal", "A", addresses...)
 	s.wants("shop.erl.internal", "AAAA")
 }
