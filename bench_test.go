@@ -101,6 +101,23 @@ func BenchmarkServeDNS(b *testing.B) {
 	}
 }
 
+// A question costs two allocations, the message of the answer and its copy of the question.
+func TestAQuestionAllocatesLittle(t *testing.T) {
+	for _, members := range []int{3, 3000} {
+		l := manyMembers(t, ipBlock, members)
+		for _, qtype := range []uint16{dns.TypeSRV, dns.TypeTXT, dns.TypeA} {
+			r, w := new(dns.Msg).SetQuestion("erl.internal.", qtype), newDiscard("none")
+			if got := testing.AllocsPerRun(100, func() {
+				if _, err := l.ServeDNS(t.Context(), w, r); err != nil || len(w.answer) != members {
+					t.Fatalf("got %d records and error %v, want %d", len(w.answer), err, members)
+				}
+			}); got > 6 {
+				t.Errorf("%s with %d members: got %.0f allocations, want 6 at most", dns.TypeToString[qtype], members, got)
+			}
+		}
+	}
+}
+
 // BenchmarkServeDNSGrouped shows what it costs to find the cluster among others.
 func BenchmarkServeDNSGrouped(b *testing.B) {
 	const members = 3
@@ -339,15 +356,23 @@ func changing(b *testing.B, l *Longnames, t *table, states []*kubeapi.Object, na
 // BenchmarkStart shows what it costs to have a table follow a source that knows pods already,
 // as from a snapshot, until the first answer.
 func BenchmarkStart(b *testing.B) {
-	const clusters, members = 2000, 10
-	c := configOf(b, "longnames erl.internal {\n group_by app\n lookup pods\n}")
-	changes := manyClusters(c, clusters, members, 1)
-	b.ReportAllocs()
-	for b.Loop() {
-		t := newTable(c)
-		t.Apply(changes, 1)
-		t.Restored()
-		must(b, serving(t), "app-0.prod.erl.internal.", dns.TypeSRV, members)
+	const members = 10
+	for _, clusters := range []int{2000, 100_000} {
+		b.Run(fmt.Sprintf("clusters=%d", clusters), func(b *testing.B) {
+			c := configOf(b, "longnames erl.internal {\n group_by app\n lookup pods\n}")
+			changes := manyClusters(c, clusters, members, 1)
+			before := liveHeap()
+			var t *table
+			b.ReportAllocs()
+			for b.Loop() {
+				t = newTable(c)
+				t.Apply(changes, 1)
+				t.Restored()
+				must(b, serving(t), "app-0.prod.erl.internal.", dns.TypeSRV, members)
+			}
+			b.ReportMetric(float64(liveHeap()-before)/float64(clusters*members), "live-B/member")
+			runtime.KeepAlive(t)
+		})
 	}
 }
 

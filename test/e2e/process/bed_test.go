@@ -52,7 +52,6 @@ func TestProcess(t *testing.T) {
 		{"Transfer", transfer},
 		{"DNSSEC", dnssec},
 		{"Dig", dig},
-		{"DigTruncated", digTruncated},
 		{"RightsOneNamespace", func(t *testing.T, b *bed) { enoughRights(t, b, endpointSlices, false) }},
 		{"RightsAllNamespaces", func(t *testing.T, b *bed) { enoughRights(t, b, pods, true) }},
 		{"RightsMissingList", func(t *testing.T, b *bed) { missingRight(t, b, pods, "list", "watch") }},

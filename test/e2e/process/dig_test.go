@@ -3,11 +3,12 @@ package process
 import (
 	"fmt"
 	"regexp"
-	"slices"
 	"strings"
 	"testing"
 
 	"github.com/miekg/dns"
+
+	"github.com/longnames/longnames/test/e2e/watch"
 )
 
 // asker returns what runs a command on a host with a resolv.conf, as a pod has it.
@@ -18,133 +19,86 @@ func (b *bed) asker(t *testing.T, s *server) func(args ...string) (string, error
 	return func(args ...string) (string, error) { return h.Run(t.Context(), args...) }
 }
 
-var space = regexp.MustCompile(`[ \t]+`)
-
-// digger returns what has dig ask some questions at once, and wants it to print exactly this, but for blank lines and more
-// than one space.
-func (b *bed) digger(t *testing.T, s *server) func(want string, args ...string) {
-	t.Helper()
-	run := b.asker(t, s)
-	return func(want string, args ...string) {
-		t.Helper()
-		text, err := run(append([]string{"dig", "-r", "+noall", "+qid=7", "+nocookie"}, args...)...)
-		must(t, err)
-		if got := strings.TrimSpace(strings.ReplaceAll(space.ReplaceAllString(text, " "), "\n\n", "\n")); got != strings.TrimSpace(want) {
-			t.Fatalf("dig %s: got\n%s\nwant\n%s", strings.Join(args, " "), got, want)
-		}
-	}
-}
-
-// ways are to ask over any transport with room of any size. EDNS says what size the server takes, and CoreDNS says what it
-// was told.
-var ways = []string{
-	"+notcp +noedns", "+notcp +bufsize=1232", "+notcp +bufsize=4096", "+tcp +noedns", "+tcp +bufsize=1232", "+tcp +bufsize=4096",
-}
-
-const sections = `;; Got answer:
-;; ->>HEADER<<- opcode: QUERY, status: NOERROR, id: 7
-;; flags: qr aa rd; QUERY: 1, ANSWER: %d, AUTHORITY: 0, ADDITIONAL: %d
-;; WARNING: recursion requested but not available
-%s;; ANSWER SECTION:
-%s
-`
-
-// answered is what dig prints of an answer with records and glue, in one of these ways.
-func answered(way string, records, glue []string) string {
-	opt, additional := "", len(glue)
-	if _, size, ok := strings.Cut(way, "bufsize="); ok {
-		opt, additional = ";; OPT PSEUDOSECTION:\n; EDNS: version: 0, flags:; udp: "+size+"\n", additional+1
-	}
-	text := fmt.Sprintf(sections, len(records), additional, opt, strings.Join(records, "\n"))
-	if len(glue) > 0 {
-		text += ";; ADDITIONAL SECTION:\n" + strings.Join(glue, "\n") + "\n"
-	}
-	return text
-}
-
-// dig is what people see who look with it from a pod: all that a zone has, by all transports and sizes.
+// dig is what people see who look with it from a pod, over any transport, and with room for any size. Of an answer, it is
+// flags and sections that are looked at.
 func dig(t *testing.T, b *bed) {
-	const members = 3
+	const three, forty = 3, 40
 	b.open(t, endpointSlices, listWatch)
-	for i := range members {
-		b.CreatePod(t, member(b.prod, "shop", shopName(i), hosted), true, b.addresses(10+i)...)
-	}
+	b.service(t, b.prod, "big", "big", "http:4000")
+	many(t, 0, three, func(i int) { b.CreatePod(t, member(b.prod, "shop", shopName(i), hosted), true, b.addresses(10+i)...) })
+	many(t, 0, forty, func(i int) { b.pod(t, b.prod, "big", fmt.Sprint("big-", i), 100+i) })
 	s := b.serve(t, b.block("shop.erl.internal 10.0.0.0/8", "mode hostname", "cluster_domain shop.erl.internal")+
-		b.block("six.erl.internal fdee::/16", "mode hostname", "cluster_domain six.erl.internal", "family ipv6"))
-	digs := b.digger(t, s)
-	same := func(name string) string { return name }
+		b.block("six.erl.internal fdee::/16", "mode hostname", "cluster_domain six.erl.internal", "family ipv6")+
+		strings.Replace(b.block("big.erl.internal"), "app=shop", "app=big", 1))
+	s.wants("big.erl.internal", "A", b.some(100, 100+forty, "%s")...)
+	hosts := func(zone, form string) (out []string) {
+		for i := range three {
+			out = append(out, fmt.Sprintf(form, fmt.Sprintf("shop-%d.shop.%s.svc.%s", i, b.prod, zone)))
+		}
+		return out
+	}
+	s.wants("shop.erl.internal", "TXT", hosts("shop.erl.internal", "shop@%s")...)
+	s.wants("six.erl.internal", "TXT", hosts("six.erl.internal", "shop@%s")...)
+	first, first6 := hosts("shop.erl.internal.", "%s")[0], hosts("six.erl.internal.", "%s")[0]
+	address, address6 := b.address(10), b.addresses(10)[1].String()
+	var addresses6 []string
+	for i := range three {
+		addresses6 = append(addresses6, b.addresses(10 + i)[1].String())
+	}
+	reverse, err := dns.ReverseAddr(address)
+	must(t, err)
+	reverse6, err := dns.ReverseAddr(address6)
+	must(t, err)
+	run := b.asker(t, s)
 	for _, tt := range []struct {
-		zone, qtype, option string
-		family              int
-		spell               func(string) string // of a name in a question, and so of the owners of what is answered, but of nothing else
+		option, name, qtype string
+		want                []string // data
+		glue                int
 	}{
-		{"shop.erl.internal.", "A", "-4", 0, same},
-		{"shop.erl.internal.", "A", "-4", 0, mixed},
-		{"six.erl.internal.", "AAAA", "-6", 1, same},
+		{"-4", "shop.erl.internal.", "A", b.some(10, 13, "%s"), 0},
+		{"-4", "shop.erl.internal.", "TXT", hosts("shop.erl.internal", `"shop@%s"`), 0},
+		{"-4", "shop.erl.internal.", "SRV", hosts("shop.erl.internal.", "0 0 4369 %s"), three},
+		{"-4", first, "A", []string{address}, 0},
+		{"-4", reverse, "PTR", []string{first}, 0},
+		{"-4", "sHoP.ErL.InTeRnAl.", "SRV", hosts("shop.erl.internal.", "0 0 4369 %s"), three},
+		{"-4", strings.ToUpper(reverse), "PTR", []string{first}, 0},
+		{"-6", "six.erl.internal.", "AAAA", addresses6, 0},
+		{"-6", "six.erl.internal.", "TXT", hosts("six.erl.internal", `"shop@%s"`), 0},
+		{"-6", "six.erl.internal.", "SRV", hosts("six.erl.internal.", "0 0 4369 %s"), three},
+		{"-6", first6, "AAAA", []string{address6}, 0},
+		{"-6", reverse6, "PTR", []string{first6}, 0},
+		{"-4", "big.erl.internal.", "A", b.some(100, 100+forty, "%s"), 0},
+		{"-4", "big.erl.internal.", "TXT", b.some(100, 100+forty, `"shop@%s"`), 0},
+		{"-4", "big.erl.internal.", "SRV", b.some(100, 100+forty, "0 0 4369 %s."), 0},
 	} {
-		zone := tt.spell(tt.zone)
-		records := map[string][]string{} // by question
-		var names, glue []string
-		for i := range members {
-			host := fmt.Sprintf("shop-%d.shop.%s.svc.%s", i, b.prod, tt.zone)
-			address, name := b.addresses(10 + i)[tt.family].String(), "shop@"+strings.TrimSuffix(host, ".")
-			reverse, err := dns.ReverseAddr(address)
+		for _, way := range []string{"+notcp +noedns", "+notcp +bufsize=1232", "+notcp +bufsize=4096", "+tcp +noedns", "+tcp +bufsize=4096"} {
+			args := append([]string{"dig", "-r", "+noall", "+comments", "+answer", tt.option, tt.name, tt.qtype}, strings.Fields(way)...)
+			text, err := run(args...)
 			must(t, err)
-			glue, names = append(glue, host+" 5 IN "+tt.qtype+" "+address), append(names, name)
-			for _, r := range [][3]string{
-				{zone, "TXT", `"` + name + `"`}, {zone, tt.qtype, address}, {zone, "SRV", "0 0 4369 " + host},
-				{tt.spell(host), tt.qtype, address}, {tt.spell(reverse), "PTR", host},
-			} {
-				question := r[0] + " " + r[1]
-				records[question] = append(records[question], r[0]+" 5 IN "+r[1]+" "+r[2])
-			}
-		}
-		s.wants(tt.zone, "TXT", names...)
-		for question, records := range records {
-			args, want := []string{tt.option}, ""
-			for _, way := range ways {
-				args = slices.Concat(args, strings.Fields(question), strings.Fields(way+" +comments +answer +additional"))
-				if strings.HasSuffix(question, " SRV") {
-					want += answered(way, records, glue)
-				} else {
-					want += answered(way, records, nil)
+			var got []string
+			for _, record := range regexp.MustCompile(`(?m)^(\S+)\s+5\s+IN\s+(\S+)\s+(.*)$`).FindAllStringSubmatch(text, -1) {
+				if record[1] != tt.name || record[2] != tt.qtype { // it has to be spelt as in the question
+					t.Errorf("%q: got the record %q", args, record[0])
 				}
+				got = append(got, record[3])
 			}
-			digs(want, args...)
+			says := fmt.Sprintf(";; flags: qr aa rd; QUERY: 1, ANSWER: %d, AUTHORITY: 0, ADDITIONAL: ", len(tt.want))
+			_, size, edns := strings.Cut(way, "bufsize=")
+			if edns { // which says what size the server takes, and CoreDNS says what it was told
+				says += fmt.Sprintf("%d\n;; WARNING: recursion requested but not available\n\n;; OPT PSEUDOSECTION:\n"+
+					"; EDNS: version: 0, flags:; udp: %s\n", tt.glue+1, size)
+			} else {
+				says += fmt.Sprintf("%d\n", tt.glue)
+			}
+			cut := len(tt.want) == forty && strings.HasPrefix(way, "+notcp") && size != "4096" && !(edns && tt.qtype == "A")
+			if err := watch.Same("data", got, tt.want); err != nil || !strings.Contains(text, says) || strings.Contains(text, "Truncated, retrying in TCP") != cut {
+				t.Errorf("%q: %v, got\n%s\nwant it to say %q, and to have retried over TCP: %t", args, err, text, says, cut)
+			}
 		}
-		for _, record := range glue {
-			f := strings.Fields(record)
-			digs(f[0], "+short", "-x", f[4])
-		}
-		digs(`"`+strings.Join(names, "\"\n\"")+`"`, tt.option, "+short", strings.TrimSuffix(zone, "."), "TXT")
 	}
-}
-
-// mixed spells a name with every other letter in upper case.
-func mixed(name string) string {
-	out := []byte(name)
-	for i := 1; i < len(out); i += 2 {
-		out[i] = strings.ToUpper(string(out[i]))[0]
-	}
-	return string(out)
-}
-
-// digTruncated has a set that is too large for 512 bytes: dig gets it by TCP, or at once by EDNS.
-func digTruncated(t *testing.T, b *bed) {
-	const members = 40
-	b.open(t, pods, listWatch)
-	b.shop(t, 0, members)
-	s := b.serve(t, b.block("shop.erl.internal", "lookup pods"))
-	digs := b.digger(t, s)
-	for qtype, form := range map[string]string{"SRV": "0 0 4369 %s.", "TXT": `"shop@%s"`, "A": "%s"} {
-		records := b.some(10, 10+members, "shop.erl.internal. 5 IN "+qtype+" "+form)
-		question := []string{"shop.erl.internal.", qtype, "+comments", "+answer"}
-		digs(";; Truncated, retrying in TCP mode.\n"+answered("", records, nil), append(question, "+noedns")...)
-		digs(answered("bufsize=4096", records, nil), append(question, "+bufsize=4096")...)
-		m, err := s.ask("udp", "shop.erl.internal", qtype, 0)
-		must(t, err)
-		if !m.Truncated || !m.Authoritative || len(m.Answer) == 0 {
-			t.Errorf("over UDP without EDNS: got %s, want a part, truncated", m)
+	for _, tt := range [][]string{{first, "-x", address}, {first6, "-6", "-x", address6}, {address, first, "A"}} {
+		if text, err := run(append([]string{"dig", "-r", "+short"}, tt[1:]...)...); err != nil || text != tt[0]+"\n" {
+			t.Errorf("dig +short %q: got %q, want %q: %v", tt[1:], text, tt[0], err)
 		}
 	}
 }

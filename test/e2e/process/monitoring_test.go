@@ -21,9 +21,8 @@ func monitoring(t *testing.T, b *bed) {
 	b.grant(t, b.prod, apps, pods, listWatch)
 	b.shop(t, 0, 5)
 	dist := withPorts(map[string]int32{"dist": 9100})
-	createCart := func(i int) { b.pod(t, apps, "cart", fmt.Sprint("cart-", i), 100+i, hosted, dist) }
-	deleteCart := func(i int) { b.DeletePod(t, apps, fmt.Sprint("cart-", i)) }
-	many(t, 0, 3, createCart)
+	cart := func(i int) string { return fmt.Sprint("cart-", i) }
+	many(t, 0, 3, func(i int) { b.pod(t, apps, "cart", cart(i), 100+i, hosted, dist) })
 	many(t, 0, 2, func(i int) { b.pod(t, apps, "mailer", fmt.Sprint("mailer-", i), 200+i, hosted, dist) })
 
 	var servers []*server
@@ -122,12 +121,13 @@ func monitoring(t *testing.T, b *bed) {
 	p.sees(1, "coredns_longnames_snapshot_failures_total > 2")
 	must(t, os.Rename(snapshots+"/away", snapshots+"/0"))
 
-	// All nodes of a cluster vanish, and come back.
-	many(t, 0, 3, deleteCart)
-	p.sees(2, `coredns_longnames_suspect_members{zone="apps.erl.internal.", reason="missing"} > 0`)
-	want = append(want, "LongnamesMembersMissing warning apps.erl.internal.")
-	many(t, 0, 3, createCart)
-	p.sees(2, `coredns_longnames_suspect_members{zone="apps.erl.internal.", reason="missing"} == 0`)
+	// All nodes of a cluster vanish without notice, and come back.
+	missing := `coredns_longnames_suspect_members{zone="apps.erl.internal.", reason="missing"} `
+	b.Kubectl(t, "-n", apps, "label", "pods", "-l", "app=cart", "app-", "vanished=yes")
+	p.sees(2, missing+"> 0")
+	want = append(want, "LongnamesMembersMissing warning apps.erl.internal.", "LongnamesMembersMissing critical apps.erl.internal.")
+	b.Kubectl(t, "-n", apps, "label", "pods", "-l", "vanished=yes", "app=cart", "vanished-")
+	p.sees(2, missing+"== 0")
 
 	// Probes of two nodes fail, and recover.
 	for _, ready := range []bool{false, true} {
@@ -138,8 +138,8 @@ func monitoring(t *testing.T, b *bed) {
 		p.sees(2, failing+map[bool]string{false: "2", true: "0"}[ready])
 	}
 
-	// Two of three nodes of a cluster vanish.
-	many(t, 0, 2, deleteCart)
+	// Two of three nodes of a cluster leave.
+	many(t, 0, 2, func(i int) { b.DeletePod(t, apps, cart(i)) })
 	p.sees(2, `increase(coredns_longnames_cluster_falls_total{zone="apps.erl.internal."}[1m]) > 0`)
 	p.alerts("in the end", append(want, "LongnamesClusterFell warning apps.erl.internal.")...)
 	p.checkRunbooks()
