@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
-	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -55,14 +54,15 @@ func (c *Cluster) NewHost(t testing.TB, name string, addresses ...netip.Addr) *H
 			lines = append(lines, "addr add "+a.String()+hostNetmask6+" dev eth0 nodad", "route add ::/0 via "+hostGateway6)
 		}
 	}
-	if err := errors.Join(
-		c.plane.ip(t.Context(),
-			fmt.Sprintf("link add %s type veth peer name eth0 netns %d", cable, h.init.Pid()),
-			"link set "+cable+" master br0 up"),
-		h.ip(t.Context(), lines...)); err != nil {
+	if err := errors.Join(c.plane.ip(t.Context(), h.cable(cable)...), h.ip(t.Context(), lines...)); err != nil {
 		t.Fatal(err)
 	}
 	return h
+}
+
+// cable is what the machine of the control plane does to have a machine's eth0 connected to its bridge.
+func (m *machine) cable(name string) []string {
+	return []string{fmt.Sprintf("link add %s type veth peer name eth0 netns %d", name, m.init.Pid()), "link set " + name + " master br0 up"}
 }
 
 // Close ends the host, as if its power had failed: it says nothing to anybody.
@@ -75,11 +75,8 @@ func (h *Host) Close() {
 // File has a file of the host be this, which exists on this machine.
 func (h *Host) File(t testing.TB, path, text string) {
 	t.Helper()
-	own := filepath.Join(h.dir, "files", path)
-	if err := errors.Join(os.MkdirAll(filepath.Dir(own), 0o755), os.WriteFile(own, []byte(text), 0o644)); err != nil { //nolint:gosec // all may read it
-		t.Fatal(err)
-	}
-	if _, err := h.Run(t.Context(), "mount", "--bind", own, path); err != nil {
+	const script = `mkdir -p "${1%/*}"; printf %s "$3" >"$1"; mount --bind "$1" "$2"`
+	if _, err := h.Run(t.Context(), "sh", "-euc", script, "sh", filepath.Join(h.dir, "files", path), path, text); err != nil {
 		t.Fatal(err)
 	}
 }

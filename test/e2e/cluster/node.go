@@ -7,9 +7,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-
-	corev1 "k8s.io/api/core/v1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
 // Node is one of a cluster.
@@ -94,11 +91,9 @@ func (c *Cluster) startNode(ctx context.Context) (*Node, error) {
 		return nil, err
 	}
 	c.Nodes = append(c.Nodes, n)
-	if err := c.plane.ip(ctx,
-		fmt.Sprintf("link add %s type veth peer name eth0 netns %d", name, n.init.Pid()),
-		"link set "+name+" master br0 up",
+	if err := c.plane.ip(ctx, append(n.cable(name),
 		"route add "+podSubnet(number)+" via "+address+" dev br0 onlink",
-		"route add "+podSubnet6(number)+" via "+inet6(address)+" dev br0 onlink"); err != nil {
+		"route add "+podSubnet6(number)+" via "+inet6(address)+" dev br0 onlink")...); err != nil {
 		return nil, err
 	}
 	lines := []string{
@@ -179,14 +174,7 @@ func (n *Node) ready(ctx context.Context) error {
 		}
 	}
 	return n.cluster.until(ctx, n.name+" is ready", func() error {
-		node, err := n.cluster.Client.CoreV1().Nodes().Get(ctx, n.name, metav1.GetOptions{})
-		if err != nil {
-			return err
-		}
-		i := slices.IndexFunc(node.Status.Conditions, func(c corev1.NodeCondition) bool { return c.Type == corev1.NodeReady })
-		if i < 0 || node.Status.Conditions[i].Status != corev1.ConditionTrue {
-			return fmt.Errorf("got conditions %v", node.Status.Conditions)
-		}
-		return nil
+		_, err := n.cluster.TryKubectl(ctx, "wait", "--for=condition=Ready", "--timeout=1s", "node/"+n.name)
+		return err
 	})
 }

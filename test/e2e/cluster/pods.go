@@ -1,15 +1,16 @@
 package cluster
 
 import (
+	"encoding/json"
 	"fmt"
 	"net/netip"
-	"slices"
 	"testing"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 )
 
 // NoNode is the node that pods without containers are on. No kubelet runs it. The controller of EndpointSlices leaves out
@@ -21,8 +22,8 @@ const NoNode = "none"
 // stay ready.
 func (c *Cluster) CreatePod(t testing.TB, pod *corev1.Pod, ready bool, addresses ...netip.Addr) *corev1.Pod {
 	t.Helper()
-	pods := c.Client.CoreV1().Pods(pod.Namespace)
-	_, err := c.Client.CoreV1().Nodes().Create(t.Context(), &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: NoNode}}, metav1.CreateOptions{})
+	none := &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: NoNode}}
+	_, err := c.Client.CoreV1().Nodes().Create(t.Context(), none, metav1.CreateOptions{})
 	if err != nil && !apierrors.IsAlreadyExists(err) {
 		t.Fatal(err)
 	}
@@ -31,14 +32,10 @@ func (c *Cluster) CreatePod(t testing.TB, pod *corev1.Pod, ready bool, addresses
 	if pod.Spec.Containers == nil {
 		pod.Spec.Containers = []corev1.Container{{Name: "app", Image: "none"}}
 	}
-	if pod, err = pods.Create(t.Context(), pod, metav1.CreateOptions{}); err != nil {
+	if pod, err = c.Client.CoreV1().Pods(pod.Namespace).Create(t.Context(), pod, metav1.CreateOptions{}); err != nil {
 		t.Fatal(err)
 	}
-	pod.Status = RunningStatus(ready, addresses...)
-	if pod, err = pods.UpdateStatus(t.Context(), pod, metav1.UpdateOptions{}); err != nil {
-		t.Fatal(err)
-	}
-	return pod
+	return c.UpdatePodStatus(t, pod.Namespace, pod.Name, func(s *corev1.PodStatus) { *s = RunningStatus(ready, addresses...) })
 }
 
 // RunningStatus is that of a pod that runs.
@@ -54,41 +51,40 @@ func RunningStatus(ready bool, addresses ...netip.Addr) corev1.PodStatus {
 	return s
 }
 
-func conditions(ready bool) []corev1.PodCondition {
-	status := corev1.ConditionFalse
-	if ready {
-		status = corev1.ConditionTrue
+func conditions(ready bool) (out []corev1.PodCondition) {
+	status := map[bool]corev1.ConditionStatus{false: corev1.ConditionFalse, true: corev1.ConditionTrue}[ready]
+	for _, kind := range []corev1.PodConditionType{corev1.PodReady, corev1.ContainersReady} {
+		out = append(out, corev1.PodCondition{Type: kind, Status: status, LastTransitionTime: metav1.Now()})
 	}
-	now := metav1.Now()
-	return []corev1.PodCondition{
-		{Type: corev1.PodReady, Status: status, LastTransitionTime: now},
-		{Type: corev1.ContainersReady, Status: status, LastTransitionTime: now},
-	}
+	return out
 }
 
 // SetReady has such a pod become ready, or not ready.
 func (c *Cluster) SetReady(t testing.TB, namespace, name string, ready bool) {
 	t.Helper()
-	c.UpdatePodStatus(t, namespace, name, func(s *corev1.PodStatus) {
-		s.Conditions = slices.DeleteFunc(s.Conditions, func(c corev1.PodCondition) bool {
-			return c.Type == corev1.PodReady || c.Type == corev1.ContainersReady
-		})
-		s.Conditions = append(s.Conditions, conditions(ready)...)
-	})
+	patch, err := json.Marshal(map[string]any{"status": map[string]any{"conditions": conditions(ready)}})
+	if err == nil {
+		pods := c.Client.CoreV1().Pods(namespace)
+		_, err = pods.Patch(t.Context(), name, types.StrategicMergePatchType, patch, metav1.PatchOptions{}, "status")
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
 }
 
 // UpdatePodStatus changes the status of such a pod.
-func (c *Cluster) UpdatePodStatus(t testing.TB, namespace, name string, change func(*corev1.PodStatus)) {
+func (c *Cluster) UpdatePodStatus(t testing.TB, namespace, name string, change func(*corev1.PodStatus)) *corev1.Pod {
 	t.Helper()
 	pods := c.Client.CoreV1().Pods(namespace)
 	pod, err := pods.Get(t.Context(), name, metav1.GetOptions{})
 	if err == nil {
 		change(&pod.Status)
-		_, err = pods.UpdateStatus(t.Context(), pod, metav1.UpdateOptions{})
+		pod, err = pods.UpdateStatus(t.Context(), pod, metav1.UpdateOptions{})
 	}
 	if err != nil {
 		t.Fatal(err)
 	}
+	return pod
 }
 
 // DeletePod deletes such a pod as its node would: once it has been terminating, if it is not yet, it is gone.
@@ -110,15 +106,17 @@ func (c *Cluster) DeletePod(t testing.TB, namespace, name string) {
 		}
 		for _, s := range slices.Items {
 			for _, e := range s.Endpoints {
-				if e.TargetRef != nil && e.TargetRef.UID == pod.UID && (e.Conditions.Terminating == nil || !*e.Conditions.Terminating) {
+				terminating := e.Conditions.Terminating != nil && *e.Conditions.Terminating
+				if e.TargetRef != nil && e.TargetRef.UID == pod.UID && !terminating {
 					return fmt.Errorf("got conditions %+v in %s", e.Conditions, s.Name)
 				}
 			}
 		}
 		return nil
 	})
-	now := int64(0)
-	if err := pods.Delete(t.Context(), name, metav1.DeleteOptions{GracePeriodSeconds: &now, Preconditions: &metav1.Preconditions{UID: &pod.UID}}); err != nil {
+	options := metav1.NewPreconditionDeleteOptions(string(pod.UID))
+	options.GracePeriodSeconds = new(int64)
+	if err := pods.Delete(t.Context(), name, *options); err != nil {
 		t.Fatal(err)
 	}
 }

@@ -8,7 +8,6 @@ import (
 	"os"
 	"regexp"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -25,7 +24,6 @@ const patience = 2 * time.Minute
 // bed is what a test has: a control plane, which all tests share, and of its own a part of the network and namespaces.
 type bed struct {
 	*cluster.Cluster
-	older         func() // starts another API server, see olderPort
 	part          int
 	name          string
 	prod, account string // a namespace, and the directory of CoreDNS' service account
@@ -42,7 +40,6 @@ func TestMain(m *testing.M) {
 
 func TestProcess(t *testing.T) {
 	c := cluster.Start(t, cluster.Options{})
-	older := sync.OnceFunc(func() { startOlder(t, c) })
 	for i, tt := range []struct {
 		name string
 		test func(t *testing.T, b *bed)
@@ -54,17 +51,13 @@ func TestProcess(t *testing.T) {
 		{"Dig", dig},
 		{"RightsOneNamespace", func(t *testing.T, b *bed) { enoughRights(t, b, endpointSlices, false) }},
 		{"RightsAllNamespaces", func(t *testing.T, b *bed) { enoughRights(t, b, pods, true) }},
-		{"RightsMissingList", func(t *testing.T, b *bed) { missingRight(t, b, pods, "list", "watch") }},
-		{"RightsMissingWatch", func(t *testing.T, b *bed) { missingRight(t, b, endpointSlices, "watch", "list") }},
+		{"RightsMissingList", missingList},
+		{"RightsMissingWatch", missingWatch},
 		{"RightsWithdrawn", withdrawnRights},
-		{"OlderAPIServer", func(t *testing.T, b *bed) { olderAPIServer(t, b, endpointSlices, "") }},
-		{"OlderAPIServerCached", func(t *testing.T, b *bed) { olderAPIServer(t, b, pods, "cached") }},
-		{"Ports", ports},
-		{"Propagation", propagation},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			tt.test(t, &bed{Cluster: c, older: older, part: i + 1, name: strings.ToLower(tt.name)})
+			tt.test(t, &bed{Cluster: c, part: i + 1, name: strings.ToLower(tt.name)})
 		})
 	}
 }
@@ -125,7 +118,7 @@ func (b *bed) open(t *testing.T, of resources, verbs string) {
 	b.prod, b.account = b.namespace(t, "prod"), t.TempDir()
 	b.Account(t, b.prod, "coredns", b.account)
 	b.grant(t, b.prod, b.prod, of, verbs)
-	b.service(t, b.prod, "shop", "shop", "http:4000", "dist:9100")
+	b.service(t, b.prod, "shop")
 }
 
 func (b *bed) namespace(t *testing.T, name string) string {
@@ -196,13 +189,9 @@ func member(namespace, app, name string, change ...func(*corev1.Pod)) *corev1.Po
 // hosted is a pod with a hostname in the Service of its app.
 func hosted(p *corev1.Pod) { p.Spec.Hostname, p.Spec.Subdomain = p.Name, p.Labels["app"] }
 
-// withPorts is a pod that declares some, by their names.
-func withPorts(ports map[string]int32) func(*corev1.Pod) {
-	c := corev1.Container{Name: "app", Image: "none"}
-	for name, port := range ports {
-		c.Ports = append(c.Ports, corev1.ContainerPort{Name: name, ContainerPort: port})
-	}
-	return func(p *corev1.Pod) { p.Spec.Containers = []corev1.Container{c} }
+// withPort is a pod that declares the port dist.
+func withPort(p *corev1.Pod) {
+	p.Spec.Containers = []corev1.Container{{Name: "app", Image: "none", Ports: []corev1.ContainerPort{{Name: "dist", ContainerPort: 9100}}}}
 }
 
 // pod creates one that is ready, and has an IPv4 address.
@@ -225,17 +214,12 @@ func (b *bed) close(t *testing.T, from, to int) {
 	many(t, from, to, func(i int) { b.DeletePod(t, b.prod, shopName(i)) })
 }
 
-// service creates a headless Service for an app, whose slices have a label app, and whose endpoints have some ports, as
-// NAME:NUMBER. It has addresses of both families as far as its pods have.
-func (b *bed) service(t *testing.T, namespace, name, label string, ports ...string) {
+// service creates a headless Service for an app, whose slices have a label app. It has addresses of both families as far as
+// its pods have.
+func (b *bed) service(t *testing.T, namespace, app string) {
 	t.Helper()
-	text := fmt.Sprintf(`{apiVersion: v1, kind: Service, metadata: {name: %s, namespace: %s, labels: {app: %s}}, `+
-		`spec: {clusterIP: None, ipFamilyPolicy: PreferDualStack, selector: {app: %[1]s}, ports: [`, name, namespace, label)
-	for _, port := range ports {
-		name, number, _ := strings.Cut(port, ":")
-		text += fmt.Sprintf("{name: %s, port: %s}, ", name, number)
-	}
-	b.Kubectl(t, "apply", "-f", write(t, t.TempDir()+"/service.yaml", text+"]}}"))
+	b.Kubectl(t, "-n", namespace, "create", "service", "clusterip", app, "--clusterip=None", "--tcp=4000")
+	b.Kubectl(t, "-n", namespace, "patch", "service", app, "-p", `{"spec": {"ipFamilyPolicy": "PreferDualStack"}}`)
 }
 
 // endpoints waits until the slices of the Service shop have so many.

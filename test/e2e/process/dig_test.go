@@ -24,7 +24,7 @@ func (b *bed) asker(t *testing.T, s *server) func(args ...string) (string, error
 func dig(t *testing.T, b *bed) {
 	const three, forty = 3, 40
 	b.open(t, endpointSlices, listWatch)
-	b.service(t, b.prod, "big", "big", "http:4000")
+	b.service(t, b.prod, "big")
 	many(t, 0, three, func(i int) { b.CreatePod(t, member(b.prod, "shop", shopName(i), hosted), true, b.addresses(10+i)...) })
 	many(t, 0, forty, func(i int) { b.pod(t, b.prod, "big", fmt.Sprint("big-", i), 100+i) })
 	s := b.serve(t, b.block("shop.erl.internal 10.0.0.0/8", "mode hostname", "cluster_domain shop.erl.internal")+

@@ -72,9 +72,6 @@ func (p *prometheus) query(expr string) (found []series, err error) {
 	return found, err
 }
 
-// ever is what a selector or an expression has found since the begin: the largest value of each series.
-func ever(expr string) string { return "max_over_time((" + expr + ")[1h:1s])" }
-
 // must is query, which has to work.
 func (p *prometheus) must(expr string) []series {
 	p.t.Helper()
@@ -110,7 +107,7 @@ func (p *prometheus) alerts(when string, want ...string) {
 	}
 	soon(p.t, "the alerts are right "+when, func() error {
 		now, err := p.query(`ALERTS{alertname!="` + uncertain + `"}`)
-		all, err2 := p.query(ever("ALERTS"))
+		all, err2 := p.query("last_over_time(ALERTS[1h])")
 		surplus := slices.DeleteFunc(named(now), func(a string) bool { return slices.Contains(want, a) })
 		missing := slices.DeleteFunc(slices.Clone(want), func(a string) bool { return slices.Contains(named(all), a) })
 		if err = errors.Join(err, err2); err == nil && len(surplus)+len(missing) > 0 {
@@ -183,7 +180,7 @@ func (p *prometheus) checkDashboard() {
 		for _, target := range panel.Targets {
 			expr := fill(target.Expr)
 			shown += " " + expr
-			curves := p.must(ever(expr))
+			curves := p.must("max_over_time((" + expr + ")[1h:1s])") // the largest value of each
 			if !slices.ContainsFunc(curves, func(s series) bool { return s.Value[1] != "NaN" }) {
 				p.t.Errorf("panel %q has nothing to show of %s", panel.Title, expr)
 			}

@@ -11,23 +11,8 @@ import (
 
 	"github.com/miekg/dns"
 
-	"github.com/longnames/longnames/test/e2e/cluster"
 	"github.com/longnames/longnames/test/e2e/watch"
 )
-
-// olderPort is where an API server listens that cannot stream lists: that of Kubernetes 1.33 could not by default, and
-// older ones could not at all. It serves the same objects as the other.
-const olderPort = "6444"
-
-func startOlder(t *testing.T, c *cluster.Cluster) {
-	t.Helper()
-	c.Add(t, "kube-apiserver", "kube-apiserver-older", "--secure-port="+olderPort, "--feature-gates=WatchList=false",
-		"--endpoint-reconciler-type=none")
-	soon(t, "the older API server is ready", func() error {
-		_, err := c.TryKubectl(t.Context(), "--server=https://"+apiHost+":"+olderPort, "get", "--raw=/readyz")
-		return err
-	})
-}
 
 // enoughRights has those that the README prints be enough, for one namespace or for all.
 func enoughRights(t *testing.T, b *bed, of resources, everywhere bool) {
@@ -39,7 +24,7 @@ func enoughRights(t *testing.T, b *bed, of resources, everywhere bool) {
 	b.Account(t, home, "coredns", b.account)
 	b.grant(t, home, granted, of, listWatch)
 	for i, ns := range []string{b.prod, more} {
-		b.service(t, ns, b.name, b.name, "http:4000") // others have pods that are called shop, too
+		b.service(t, ns, b.name) // others have pods that are called shop, too
 		b.pod(t, ns, b.name, shopName(0), 10+i)
 	}
 	block := b.block("shop.erl.internal", "lookup "+of.lookup, "namespaces "+namespaces)
@@ -70,40 +55,63 @@ func (s *server) forbids(want ...string) {
 // granted is the line that nothing is missing any more.
 const granted = `(?m)^\[INFO\] plugin/longnames: shop\.erl\.internal\. API server grants access again after \d+(m\d+)?s$`
 
-// missingRight lacks a verb at start, and gets it as the log says.
-func missingRight(t *testing.T, b *bed, of resources, verb, has string) {
-	b.open(t, of, has)
+// missingList lacks a right at the start. A list can also be streamed, for which the right to watch is enough. So this has
+// an API server that cannot do that: that of Kubernetes 1.33 could not by default, and older ones could not at all.
+func missingList(t *testing.T, b *bed) {
+	const port = "6444"
+	b.Add(t, "kube-apiserver", "kube-apiserver-older", "--secure-port="+port, "--feature-gates=WatchList=false",
+		"--endpoint-reconciler-type=none")
+	soon(t, "the older API server is ready", func() error {
+		_, err := b.TryKubectl(t.Context(), "--server=https://"+apiHost+":"+port, "get", "--raw=/readyz")
+		return err
+	})
+	b.open(t, pods, "watch")
 	b.shop(t, 0, 1)
-	b.endpoints(t, 1)
-	s := b.server(t, 0, b.block("shop.erl.internal", "hold 0", "lookup "+of.lookup, "startup_timeout 1s"))
-	if verb == "list" {
-		b.older() // a list can also be streamed, for which the right to watch is enough
-		s.apiPort = olderPort
-	}
+	s := b.server(t, 0, b.block("shop.erl.internal", "hold 0", "lookup pods", "startup_timeout 1s", "cached"))
+	s.apiPort = port
 	v := s.vigil(1)
 	s.start()
-	missing := forbidden(of, b.prod, verb)
+	missing := forbidden(pods, b.prod, "list")
 	s.forbids(missing)
-	if verb == "list" {
-		for _, qtype := range []string{"SRV", "TXT", "A", "AAAA"} {
-			if m := s.rcode("shop.erl.internal", qtype, dns.RcodeServerFailure); !strings.Contains(m.String(), "EDE: 14 (Not Ready)") {
-				t.Errorf("got %s, want the extended error Not Ready", m)
-			}
+	for _, qtype := range []string{"SRV", "TXT", "A", "AAAA"} {
+		if m := s.rcode("shop.erl.internal", qtype, dns.RcodeServerFailure); !strings.Contains(m.String(), "EDE: 14 (Not Ready)") {
+			t.Errorf("got %s, want the extended error Not Ready", m)
 		}
-		if s.ready() == nil {
-			t.Error("ready without any members known")
-		}
-	} else { // the list has the members once
-		s.wants("shop.erl.internal", "A", b.address(10))
 	}
+	if s.ready() == nil {
+		t.Error("ready without any members known")
+	}
+	v.grantedAsAsked(missing)
+	s.counts(1, "api_requests_total", `verb="list"`, `code="200"`)
+	s.cut()
+	v.then(1, func() { b.close(t, 1, 2) })
+}
+
+// missingWatch has the members once, by a list.
+func missingWatch(t *testing.T, b *bed) {
+	b.open(t, endpointSlices, "list")
+	b.shop(t, 0, 1)
+	b.endpoints(t, 1)
+	s := b.server(t, 0, b.block("shop.erl.internal", "hold 0", "startup_timeout 1s"))
+	v := s.vigil(1)
+	s.start()
+	missing := forbidden(endpointSlices, b.prod, "watch")
+	s.forbids(missing)
+	s.wants("shop.erl.internal", "A", b.address(10))
+	v.grantedAsAsked(missing)
+}
+
+// grantedAsAsked grants what the log asks for. From then on, all is as it should be.
+func (v *vigil) grantedAsAsked(missing string) {
+	v.s.t.Helper()
 	const advice = `in namespace "([^"]+)": grant the verb "([^"]+)" on the resource "([^"]+)" there with a Role`
-	asked := regexp.MustCompile(advice).FindStringSubmatch(missing)
-	b.Kubectl(t, "-n", asked[1], "create", "role", "asked", "--verb", asked[2], "--resource", asked[3])
-	b.Kubectl(t, "-n", asked[1], "create", "rolebinding", "asked", "--role=asked", "--serviceaccount="+b.prod+":coredns")
+	s, asked := v.s, regexp.MustCompile(advice).FindStringSubmatch(missing)
+	s.bed.Kubectl(s.t, "-n", asked[1], "create", "role", "asked", "--verb", asked[2], "--resource", asked[3])
+	s.bed.Kubectl(s.t, "-n", asked[1], "create", "rolebinding", "asked", "--role=asked", "--serviceaccount="+s.bed.prod+":coredns")
 	s.wantsShop(10, 11)
 	s.logs(granted)
-	must(t, s.ready())
-	v.then(2, func() { b.shop(t, 1, 2) })
+	must(s.t, s.ready())
+	v.then(2, func() { s.bed.shop(s.t, 1, 2) })
 	s.forbids(missing)
 }
 
@@ -132,23 +140,6 @@ func withdrawnRights(t *testing.T, b *bed) {
 	v.then(4, func() { b.grant(t, b.prod, b.prod, endpointSlices, listWatch) })
 	s.logs(granted)
 	s.forbids(lost...)
-}
-
-// olderAPIServer has CoreDNS list and then watch.
-func olderAPIServer(t *testing.T, b *bed, of resources, option string) {
-	b.older()
-	b.open(t, of, listWatch)
-	b.shop(t, 0, 3)
-	b.endpoints(t, 3)
-	s := b.server(t, 0, b.block("shop.erl.internal", "hold 0", "lookup "+of.lookup, option))
-	s.apiPort = olderPort
-	v := s.vigil(3)
-	s.start()
-	s.wantsShop(10, 13)
-	s.counts(1, "api_requests_total", `verb="list"`, `code="200"`)
-	v.then(4, func() { b.shop(t, 3, 4) })
-	s.cut()
-	v.then(3, func() { b.close(t, 3, 4) })
 }
 
 // vigil asks for the members of shop.erl.internal until the test ends, and wants each answer to be exact. Nothing else

@@ -181,29 +181,23 @@ func (s *server) ready() error {
 	return err
 }
 
-// metric reads one of *longnames*: the sum of all series that have some labels.
-func (s *server) metric(name string, labels ...string) (sum float64) {
-	s.t.Helper()
-	text, err := s.get("9153", "/metrics")
-	must(s.t, err)
-	for _, series := range regexp.MustCompile(`(?m)^coredns_longnames_`+name+`\{(.*)\} (\S+)$`).FindAllStringSubmatch(text, -1) {
-		if !slices.ContainsFunc(labels, func(l string) bool { return !strings.Contains(series[1], l) }) {
-			n, err := strconv.ParseFloat(series[2], 64)
-			must(s.t, err)
-			sum += n
-		}
-	}
-	return sum
-}
-
-// counts waits until a metric has a value: an answer may come just before what is counted of it.
+// counts waits until a metric of *longnames* has a value, in the sum of all series with some labels: an answer may come just
+// before what is counted of it.
 func (s *server) counts(want float64, name string, labels ...string) {
 	s.t.Helper()
 	soon(s.t, fmt.Sprintf("%s %v is %v", name, labels, want), func() error {
-		if got := s.metric(name, labels...); got != want {
-			return fmt.Errorf("it is %v", got)
+		text, err := s.get("9153", "/metrics")
+		got := 0.0
+		for _, series := range regexp.MustCompile(`(?m)^coredns_longnames_`+name+`\{(.*)\} (\S+)$`).FindAllStringSubmatch(text, -1) {
+			if !slices.ContainsFunc(labels, func(l string) bool { return !strings.Contains(series[1], l) }) {
+				n, err2 := strconv.ParseFloat(series[2], 64)
+				got, err = got+n, errors.Join(err, err2)
+			}
 		}
-		return nil
+		if err == nil && got != want {
+			err = fmt.Errorf("it is %v", got)
+		}
+		return err
 	})
 }
 
@@ -223,17 +217,6 @@ func (s *server) ask(network, name, qtype string, size uint16) (*dns.Msg, error)
 	return answer, err
 }
 
-// data are those of an answer: as watch.Values has them, but targets with a port, unless it is epmd's.
-func data(m *dns.Msg) (out []string) {
-	for _, rr := range m.Answer {
-		out = append(out, watch.Values(&dns.Msg{Answer: []dns.RR{rr}})...)
-		if srv, ok := rr.(*dns.SRV); ok && srv.Port != 4369 {
-			out[len(out)-1] += fmt.Sprintf(":%d", srv.Port)
-		}
-	}
-	return out
-}
-
 // wants waits until an answer is exactly this.
 func (s *server) wants(name, qtype string, want ...string) {
 	s.t.Helper()
@@ -245,7 +228,7 @@ func (s *server) wants(name, qtype string, want ...string) {
 		if err != nil {
 			return err
 		}
-		return watch.Same("the answer", data(m), want)
+		return watch.Same("the answer", watch.Values(m), want)
 	})
 }
 
