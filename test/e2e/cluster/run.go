@@ -25,13 +25,20 @@ type run struct {
 const janitor = `
 read -r keep || keep=
 cd /
-cgroups() { for each in $(cat "$DIR/cgroups"); do [ ! -d "$each" ] || find "$each" -depth -type d -delete || return; done; }
+cgroups() {
+	[ -e "$DIR/cgroups" ] || return 0
+	for group in $(cat "$DIR/cgroups"); do [ ! -d "$group" ] || find "$group" -depth -type d -delete || return; done
+}
 files() {
 	if [ -n "$keep" ]; then rm -rf "$DIR"/*/var/lib && find "$DIR" -type f ! -name '*.log' -delete; else rm -rf "$DIR"; fi
 }
-[ ! -e "$DIR/cgroups" ] || for _ in $(seq 300); do said=$(cgroups 2>&1) && break || sleep 0.1; done
-for _ in $(seq 100); do said="$said$(files 2>&1)" && break || sleep 0.1; done
-[ -z "$said" ] || { echo "$said"; exit 1; }
+status=0
+for each in cgroups files; do
+	for _ in $(seq 300); do said=$($each 2>&1) && continue 2; sleep 0.1; done
+	echo "$said"
+	status=1
+done
+exit $status
 `
 
 func newRun() (*run, error) {
