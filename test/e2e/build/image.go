@@ -17,7 +17,8 @@ import (
 type Store struct{ Dir string }
 
 func (s *Store) buildah() []string {
-	return []string{"buildah", "--root", filepath.Join(s.Dir, "store"), "--runroot", filepath.Join(s.Dir, "run"), "--storage-driver", "vfs"}
+	return []string{"buildah", "--root", filepath.Join(s.Dir, "store"), "--runroot", filepath.Join(s.Dir, "run"),
+		"--storage-driver", "vfs"}
 }
 
 // Buildah runs buildah with arguments, and returns what it prints.

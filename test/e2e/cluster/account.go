@@ -15,29 +15,25 @@ import (
 // Account creates a service account, and writes what a pod of it has mounted to a directory: ca.crt, namespace, token.
 func (c *Cluster) Account(t testing.TB, namespace, name, dir string) {
 	t.Helper()
-	_, err := c.Client.CoreV1().ServiceAccounts(namespace).Create(t.Context(),
-		&corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Name: name}}, metav1.CreateOptions{})
+	account := &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Name: name}}
+	_, err := c.Client.CoreV1().ServiceAccounts(namespace).Create(t.Context(), account, metav1.CreateOptions{})
 	if err != nil && !apierrors.IsAlreadyExists(err) {
 		t.Fatal(err)
 	}
 	ca, err := os.ReadFile(c.Config.CAFile)
-	if err = errors.Join(err, os.MkdirAll(dir, 0o700)); err != nil {
+	if err := errors.Join(err, os.MkdirAll(dir, 0o700),
+		os.WriteFile(filepath.Join(dir, "ca.crt"), ca, 0o600),
+		os.WriteFile(filepath.Join(dir, "namespace"), []byte(namespace), 0o600),
+		os.WriteFile(filepath.Join(dir, "token"), []byte(c.Token(t, namespace, name)), 0o600)); err != nil {
 		t.Fatal(err)
-	}
-	for file, text := range map[string]string{"ca.crt": string(ca), "namespace": namespace, "token": c.Token(t, namespace, name, nil)} {
-		if err := os.WriteFile(filepath.Join(dir, file), []byte(text), 0o600); err != nil {
-			t.Fatal(err)
-		}
 	}
 }
 
-// Token requests a token of an account. It may be bound to an object, and ends with that.
-func (c *Cluster) Token(t testing.TB, namespace, account string, bound *authenticationv1.BoundObjectReference) string {
+// Token requests a token of an account.
+func (c *Cluster) Token(t testing.TB, namespace, account string) string {
 	t.Helper()
-	seconds := int64(3600)
-	token, err := c.Client.CoreV1().ServiceAccounts(namespace).CreateToken(t.Context(), account, &authenticationv1.TokenRequest{
-		Spec: authenticationv1.TokenRequestSpec{ExpirationSeconds: &seconds, BoundObjectRef: bound},
-	}, metav1.CreateOptions{})
+	token, err := c.Client.CoreV1().ServiceAccounts(namespace).CreateToken(t.Context(), account,
+		&authenticationv1.TokenRequest{}, metav1.CreateOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -62,7 +62,8 @@ func (c *Cluster) NewHost(t testing.TB, name string, addresses ...netip.Addr) *H
 
 // cable is what the machine of the control plane does to have a machine's eth0 connected to its bridge.
 func (m *machine) cable(name string) []string {
-	return []string{fmt.Sprintf("link add %s type veth peer name eth0 netns %d", name, m.init.Pid()), "link set " + name + " master br0 up"}
+	return []string{fmt.Sprintf("link add %s type veth peer name eth0 netns %d", name, m.init.Pid()),
+		"link set " + name + " master br0 up"}
 }
 
 // Close ends the host, as if its power had failed: it says nothing to anybody.
@@ -76,7 +77,8 @@ func (h *Host) Close() {
 func (h *Host) File(t testing.TB, path, text string) {
 	t.Helper()
 	const script = `mkdir -p "${1%/*}"; printf %s "$3" >"$1"; mount --bind "$1" "$2"`
-	if _, err := h.Run(t.Context(), "sh", "-euc", script, "sh", filepath.Join(h.dir, "files", path), path, text); err != nil {
+	if _, err := h.Run(t.Context(), "sh", "-euc", script, "sh", filepath.Join(h.dir, "files", path), path,
+		text); err != nil {
 		t.Fatal(err)
 	}
 }

@@ -98,7 +98,8 @@ func newMachine(r *run, name, initPath string) (*machine, error) {
 	m := &machine{name: name, dir: r.file(name), run: r}
 	for name, value := range tunables {
 		path := filepath.Join(m.dir, "sys", name)
-		if err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o755), os.WriteFile(path, []byte(value+"\n"), 0o600)); err != nil {
+		if err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o755),
+			os.WriteFile(path, []byte(value+"\n"), 0o600)); err != nil {
 			return nil, err
 		}
 	}
@@ -137,7 +138,8 @@ func (m *machine) inside(args ...string) []string {
 	if err != nil {
 		dir = "/"
 	}
-	return slices.Concat(m.nsenter("--mount", "--pid", "--net", "--cgroup", "--uts", "--ipc"), []string{"sh", "-euc", join, dir}, args)
+	return slices.Concat(m.nsenter("--mount", "--pid", "--net", "--cgroup", "--uts", "--ipc"),
+		[]string{"sh", "-euc", join, dir}, args)
 }
 
 // Run runs a command on the machine, and returns what it prints. There are kubectl and helm, with the administrator's

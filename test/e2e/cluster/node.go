@@ -12,7 +12,6 @@ import (
 // Node is one of a cluster.
 type Node struct {
 	*machine
-	number  int
 	cluster *Cluster
 }
 
@@ -84,7 +83,7 @@ done
 func (c *Cluster) startNode(ctx context.Context) (*Node, error) {
 	c.numbers++
 	number := c.numbers
-	n := &Node{number: number, cluster: c}
+	n := &Node{cluster: c}
 	name, address := fmt.Sprintf("node-%d", number), nodeAddress(number)
 	var err error
 	if n.machine, err = newMachine(c.run, name, c.pause); err != nil {
@@ -137,7 +136,8 @@ func (c *Cluster) startNode(ctx context.Context) (*Node, error) {
 	if c.options.IPv6First {
 		addresses = inet6(address) + "," + address
 	}
-	return n, n.start("kubelet", "--config="+n.file("kubelet.yaml"), "--kubeconfig="+kubelet, "--node-ip="+addresses, "--v=2")
+	return n, n.start("kubelet", "--config="+n.file("kubelet.yaml"), "--kubeconfig="+kubelet, "--node-ip="+addresses,
+		"--v=2")
 }
 
 func (n *Node) file(name string) string { return filepath.Join(n.dir, name) }

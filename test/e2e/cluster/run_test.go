@@ -39,7 +39,7 @@ func TestNothingIsLeft(t *testing.T) {
 	}
 	for _, signal := range []syscall.Signal{syscall.SIGINT, syscall.SIGTERM, syscall.SIGKILL} {
 		t.Run(signal.String(), func(t *testing.T) {
-			cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run", "^TestNothingIsLeft$") //nolint:gosec // it is this one
+			cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run", "^TestNothingIsLeft$")
 			cmd.Env, cmd.Stderr = append(os.Environ(), child+"=1"), t.Output()
 			out, err := cmd.StdoutPipe()
 			if err == nil {

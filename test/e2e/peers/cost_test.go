@@ -40,9 +40,10 @@ func measureCost(first *bed, r *report) {
 		b.Account(b, b.namespace, "coredns", filepath.Join(b.dir, "account"))
 		b.Kubectl(b, "create", "role", "-n", b.namespace, "coredns", "--verb=list,watch",
 			"--resource=endpointslices.discovery.k8s.io,endpoints")
-		b.Kubectl(b, "create", "rolebinding", "-n", b.namespace, "coredns", "--role=coredns", "--serviceaccount="+b.namespace+":coredns")
+		b.Kubectl(b, "create", "rolebinding", "-n", b.namespace, "coredns", "--role=coredns",
+			"--serviceaccount="+b.namespace+":coredns")
 		for range sizes[2] {
-			b.tokens = append(b.tokens, b.Token(b, b.namespace, "coredns", nil))
+			b.tokens = append(b.tokens, b.Token(b, b.namespace, "coredns"))
 		}
 	}
 	for _, nodes := range sizes {
@@ -50,7 +51,8 @@ func measureCost(first *bed, r *report) {
 		for i, c := range costsOf(beds, nodes) {
 			kind := costKinds[i]
 			clients := strings.Replace(kind.clients, "N", strconv.Itoa(nodes), 1)
-			add(first, &r.costs, strconv.Itoa(nodes), clients, fmt.Sprintf("%.0f", c.requests), fmt.Sprintf("%.2f MB", c.bytes/megabyte),
+			add(first, &r.costs, strconv.Itoa(nodes), clients, fmt.Sprintf("%.0f", c.requests),
+				fmt.Sprintf("%.2f MB", c.bytes/megabyte),
 				fmt.Sprintf("%.1f s", c.cpu))
 			if least := kind.least(nodes); c.requests < least || least > 0 && c.bytes <= 0 {
 				first.Fatalf("%s: got %.0f requests and %.0f bytes, want at least %.0f requests, and some bytes",

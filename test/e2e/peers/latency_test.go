@@ -42,7 +42,9 @@ func measureLatency(b *bed, r *report) {
 			s.knows(name[s](sized(busySize)), "A", busySize)
 			delays("udp", quietSize, warmUps)
 			s.add("quiet", delays("udp", quietSize, *writes)...)
-			end := b.meanwhile(elsewhereRate, func(n int) error { return b.change(fmt.Sprintf("other-%d", n%elsewhere), b.address()) })
+			end := b.meanwhile(elsewhereRate, func(n int) error {
+				return b.change(fmt.Sprintf("other-%d", n%elsewhere), b.address())
+			})
 			delays("tcp", busySize, warmUps)
 			s.add("busy", delays("tcp", busySize, *writes)...)
 			s.add("rate", end())
@@ -103,8 +105,9 @@ func (b *bed) byHand(service string, size int) {
 			endpoints = append(endpoints, discoveryv1.Endpoint{Addresses: []string{b.address().String()}})
 		}
 		_, err := b.Client.DiscoveryV1().EndpointSlices(b.namespace).Create(b.Context(), &discoveryv1.EndpointSlice{
-			ObjectMeta: metav1.ObjectMeta{Name: fmt.Sprintf("%s-%d", service, first/100), Labels: labels}, AddressType: discoveryv1.AddressTypeIPv4,
-			Endpoints: endpoints, Ports: []discoveryv1.EndpointPort{{Name: &portName, Port: &port}},
+			ObjectMeta:  metav1.ObjectMeta{Name: fmt.Sprintf("%s-%d", service, first/100), Labels: labels},
+			AddressType: discoveryv1.AddressTypeIPv4,
+			Endpoints:   endpoints, Ports: []discoveryv1.EndpointPort{{Name: &portName, Port: &port}},
 		}, metav1.CreateOptions{})
 		b.must(err)
 	}
@@ -113,6 +116,7 @@ func (b *bed) byHand(service string, size int) {
 // change gives the first endpoint of such a Service another address.
 func (b *bed) change(service string, to netip.Addr) error {
 	patch := fmt.Appendf(nil, `[{"op":"replace","path":"/endpoints/0/addresses","value":[%q]}]`, to)
-	_, err := b.Client.DiscoveryV1().EndpointSlices(b.namespace).Patch(b.Context(), service+"-0", types.JSONPatchType, patch, metav1.PatchOptions{})
+	_, err := b.Client.DiscoveryV1().EndpointSlices(b.namespace).Patch(b.Context(), service+"-0", types.JSONPatchType,
+		patch, metav1.PatchOptions{})
 	return err
 }

@@ -60,7 +60,8 @@ func measureMemory(b *bed, r *report) {
 		work, figure, unit, want string
 		met                      func(our, their float64) bool
 	}{
-		{"first sync of 20 000 pods, growth of peak RSS", "growth", "MB", "≤ 0.2", func(our, their float64) bool { return our <= 0.2*their }},
+		{"first sync of 20 000 pods, growth of peak RSS", "growth", "MB", "≤ 0.2",
+			func(our, their float64) bool { return our <= 0.2*their }},
 		{"relist of the same, peak heap", "peak", "MB", fmt.Sprintf("≤ 2 × live + 32 MB = %.1f MB", most),
 			func(our, _ float64) bool { return our <= most }},
 		{"live heap a member, `lookup pods`, before the first question", "member", "B", "≤ 300 B",
@@ -134,8 +135,9 @@ func (b *bed) plant(from, to int) {
 	for i := from; i < to; i++ {
 		g.Go(func() error {
 			p := b.CreatePod(b, &corev1.Pod{
-				ObjectMeta: metav1.ObjectMeta{Namespace: b.namespace, Name: fmt.Sprintf("%s-%d", massApp(i), i), Labels: app(massApp(i))},
-				Spec:       corev1.PodSpec{Containers: []corev1.Container{{Name: "app", Image: "app", Env: env}}},
+				ObjectMeta: metav1.ObjectMeta{Namespace: b.namespace, Name: fmt.Sprintf("%s-%d", massApp(i), i),
+					Labels: app(massApp(i))},
+				Spec: corev1.PodSpec{Containers: []corev1.Container{{Name: "app", Image: "app", Env: env}}},
 			}, true, netip.MustParseAddr(massAddress(i)))
 			if size := p.Size(); size < 4800 || size > 5200 {
 				return fmt.Errorf("got a pod of %d bytes, want some 5000", size)

@@ -47,7 +47,8 @@ func TestPeers(t *testing.T) {
 	parts := []struct {
 		name    string
 		measure func(*bed, *report)
-	}{{"udp", measureUDP}, {"tcp", measureTCP}, {"latency", measureLatency}, {"memory", measureMemory}, {"cost", measureCost}}
+	}{{"udp", measureUDP}, {"tcp", measureTCP}, {"latency", measureLatency}, {"memory", measureMemory},
+		{"cost", measureCost}}
 	for _, part := range parts {
 		t.Run(part.name, func(t *testing.T) {
 			part.measure(newBed(t), r)
@@ -130,7 +131,8 @@ func (b *bed) clusters(sizes ...int) map[int][]netip.Addr {
 			meta := metav1.ObjectMeta{Namespace: b.namespace, Name: fmt.Sprintf("%s-%d", sized(n), i), Labels: app(sized(n))}
 			b.CreatePod(b, &corev1.Pod{ObjectMeta: meta}, true, out[n][i])
 		}
-		b.Kubectl(b, "-n", b.namespace, "wait", "endpoints/"+sized(n), fmt.Sprintf("--for=jsonpath={.subsets[0].addresses[%d].ip}", n-1), "--timeout=4m")
+		b.Kubectl(b, "-n", b.namespace, "wait", "endpoints/"+sized(n),
+			fmt.Sprintf("--for=jsonpath={.subsets[0].addresses[%d].ip}", n-1), "--timeout=4m")
 	}
 	return out
 }

@@ -29,7 +29,8 @@ func measureUDP(b *bed, r *report) {
 	zoneFile := filepath.Join(b.dir, "zone")
 	b.must(os.WriteFile(zoneFile, []byte(zone), 0o600))
 	ours, kubernetes := b.newPair(groupByService, "")
-	whoami, file := b.newServer("whoami", "whoami"), b.newServer("file", fmt.Sprintf("file %s %s {\nreload 0\n}", zoneFile, ourZone))
+	whoami := b.newServer("whoami", "whoami")
+	file := b.newServer("file", fmt.Sprintf("file %s %s {\nreload 0\n}", zoneFile, ourZone))
 	for _, s := range []*server{ours, kubernetes, whoami, file} {
 		s.start()
 	}
@@ -54,7 +55,8 @@ func measureTCP(b *bed, r *report) {
 	ours, kubernetes := b.newPair(groupByService, "")
 	ours.start()
 	kubernetes.start()
-	few, lots := ours.loaded("tcp", 0, b.ourName(sized(100)), "SRV", 100), ours.loaded("tcp", 0, b.ourName(sized(busySize)), "SRV", busySize)
+	few := ours.loaded("tcp", 0, b.ourName(sized(100)), "SRV", 100)
+	lots := ours.loaded("tcp", 0, b.ourName(sized(busySize)), "SRV", busySize)
 	theirs := kubernetes.loaded("tcp", 0, b.theirName(sized(100)), "SRV", 100)
 	r.faster("SRV, 100 members, TCP", 3, few, theirs)
 
@@ -106,7 +108,8 @@ func (l *loaded) add(rate, cpu, answers float64) {
 func (s *server) loaded(network string, edns uint16, name, qtype string, answers int) *loaded {
 	s.Helper()
 	s.knows(name, qtype, answers)
-	l := &loaded{server: s, network: network, edns: edns, question: [2]string{name, qtype}, answers: answers, figures: make(figures)}
+	l := &loaded{server: s, network: network, edns: edns, question: [2]string{name, qtype}, answers: answers,
+		figures: make(figures)}
 	l.size = float64(len(l.verified()))
 	return l
 }
@@ -128,7 +131,8 @@ func (l *loaded) dnsperf() {
 	l.Helper()
 	questions := filepath.Join(l.dir, "questions")
 	l.must(os.WriteFile(questions, []byte(l.question[0]+" "+l.question[1]+"\n"), 0o600))
-	args := []string{"dnsperf", "-s", l.address, "-m", l.network, "-d", questions, "-c", "4", "-l", fmt.Sprint(load.Seconds())}
+	args := []string{"dnsperf", "-s", l.address, "-m", l.network, "-d", questions, "-c", "4", "-l",
+		fmt.Sprint(load.Seconds())}
 	if l.edns > 0 {
 		args = append(args, "-e") // 4096 bytes
 	}
@@ -158,7 +162,8 @@ func perfResult(said string, size float64) (rate, completed float64, err error) 
 		n[i], _ = strconv.ParseFloat(found[1+i], 64) // it matches
 	}
 	if sent, completed, got := n[0], n[1], n[2]; completed < 0.999*sent || math.Abs(got-size) > max(1, 0.01*size) {
-		return 0, 0, fmt.Errorf("got %.0f answers to %.0f questions, of %.0f bytes on average, want all, of %.0f", completed, sent, got, size)
+		return 0, 0, fmt.Errorf("got %.0f answers to %.0f questions, of %.0f bytes on average, want all, of %.0f", completed,
+			sent, got, size)
 	}
 	return n[3], n[1], nil
 }
@@ -208,7 +213,8 @@ func TestPerfResult(t *testing.T) {
 	} {
 		rate, completed, err := perfResult(strings.Replace(said, tt.from, tt.to, 1), 280)
 		if (err == nil) != tt.good || tt.good && (rate != 50000.5 || completed != 50000) {
-			t.Errorf("%s: got %v answers a second, %v in all, error %v; want 50000.5, 50000, success: %t", tt.name, rate, completed, err, tt.good)
+			t.Errorf("%s: got %v answers a second, %v in all, error %v; want 50000.5, 50000, success: %t", tt.name, rate,
+				completed, err, tt.good)
 		}
 	}
 }

@@ -37,7 +37,8 @@ func (b *bed) newServer(name, plugin string, env ...string) *server {
 	b.servers++
 	s := &server{bed: b, name: name, address: fmt.Sprintf("127.0.0.%d", 1+b.servers), env: env, figures: make(figures)}
 	s.corefile = filepath.Join(b.dir, name+".Corefile")
-	b.must(os.WriteFile(s.corefile, fmt.Appendf(nil, ".:53 {\nbind %[1]s\npprof %[1]s:6053\n%[2]s\n}\n", s.address, plugin), 0o600))
+	b.must(os.WriteFile(s.corefile, fmt.Appendf(nil, ".:53 {\nbind %[1]s\npprof %[1]s:6053\n%[2]s\n}\n", s.address,
+		plugin), 0o600))
 	return s
 }
 
@@ -91,7 +92,7 @@ func (a answer) records() int    { return int(binary.BigEndian.Uint16(a[6:])) }
 
 // asker returns what asks one question over one connection, over and over, until the connection is closed. It offers room
 // by EDNS, if size is above 0. An answer is valid until the next one.
-func (s *server) asker(network, name, qtype string, size uint16) (ask func() (answer, error), closer io.Closer, err error) {
+func (s *server) asker(network, name, qtype string, size uint16) (func() (answer, error), io.Closer, error) {
 	m := new(dns.Msg).SetQuestion(name, dns.StringToType[qtype])
 	if size > 0 {
 		m.SetEdns0(size, false)

@@ -25,7 +25,9 @@ func dig(t *testing.T, b *bed) {
 	const three, forty = 3, 40
 	b.open(t, endpointSlices, listWatch)
 	b.service(t, b.prod, "big")
-	many(t, 0, three, func(i int) { b.CreatePod(t, member(b.prod, "shop", shopName(i), hosted), true, b.addresses(10+i)...) })
+	many(t, 0, three, func(i int) {
+		b.CreatePod(t, member(b.prod, "shop", shopName(i), hosted), true, b.addresses(10+i)...)
+	})
 	many(t, 0, forty, func(i int) { b.pod(t, b.prod, "big", fmt.Sprint("big-", i), 100+i) })
 	s := b.serve(t, b.block("shop.erl.internal 10.0.0.0/8", "mode hostname", "cluster_domain shop.erl.internal")+
 		b.block("six.erl.internal fdee::/16", "mode hostname", "cluster_domain six.erl.internal", "family ipv6")+
@@ -71,8 +73,10 @@ func dig(t *testing.T, b *bed) {
 		{"-4", "big.erl.internal.", "TXT", b.some(100, 100+forty, `"shop@%s"`), 0},
 		{"-4", "big.erl.internal.", "SRV", b.some(100, 100+forty, "0 0 4369 %s."), 0},
 	} {
-		for _, way := range []string{"+notcp +noedns", "+notcp +bufsize=1232", "+notcp +bufsize=4096", "+tcp +noedns", "+tcp +bufsize=4096"} {
-			args := append([]string{"dig", "-r", "+noall", "+comments", "+answer", tt.option, tt.name, tt.qtype}, strings.Fields(way)...)
+		for _, way := range []string{"+notcp +noedns", "+notcp +bufsize=1232", "+notcp +bufsize=4096", "+tcp +noedns",
+			"+tcp +bufsize=4096"} {
+			args := append([]string{"dig", "-r", "+noall", "+comments", "+answer", tt.option, tt.name, tt.qtype},
+				strings.Fields(way)...)
 			text, err := run(args...)
 			must(t, err)
 			var got []string
@@ -91,7 +95,8 @@ func dig(t *testing.T, b *bed) {
 				says += fmt.Sprintf("%d\n", tt.glue)
 			}
 			cut := len(tt.want) == forty && strings.HasPrefix(way, "+notcp") && size != "4096" && !(edns && tt.qtype == "A")
-			if err := watch.Same("data", got, tt.want); err != nil || !strings.Contains(text, says) || strings.Contains(text, "Truncated, retrying in TCP") != cut {
+			if err := watch.Same("data", got, tt.want); err != nil || !strings.Contains(text, says) ||
+				strings.Contains(text, "Truncated, retrying in TCP") != cut {
 				t.Errorf("%q: %v, got\n%s\nwant it to say %q, and to have retried over TCP: %t", args, err, text, says, cut)
 			}
 		}

@@ -29,9 +29,11 @@ func monitoring(t *testing.T, b *bed) {
 	for i := range 2 {
 		dir := fmt.Sprintf("%s/%d", snapshots, i)
 		must(t, os.Mkdir(dir, 0o700))
-		shop := b.block("shop.erl.internal 10.0.0.0/8", "fallthrough 10.in-addr.arpa", "startup_timeout 1s", "snapshot "+dir+"/shop.json")
+		shop := b.block("shop.erl.internal 10.0.0.0/8", "fallthrough 10.in-addr.arpa", "startup_timeout 1s",
+			"snapshot "+dir+"/shop.json")
 		grouped := strings.NewReplacer("selector app=shop\n", "", "basename shop\n", "group_by app\n").
-			Replace(b.block("apps.erl.internal", "namespaces "+apps, "lookup pods", "mode hostname", "port dist", "startup_timeout 1s"))
+			Replace(b.block("apps.erl.internal", "namespaces "+apps, "lookup pods", "mode hostname", "port dist",
+				"startup_timeout 1s"))
 		s := b.server(t, i, shop+grouped+b.block("secret.erl.internal", "namespaces "+secret, "startup_timeout 1s")+"whoami")
 		s.may(`plugin/longnames: secret\.erl\.internal\. API server forbids `)
 		s.start()
@@ -90,7 +92,8 @@ func monitoring(t *testing.T, b *bed) {
 	// A pod without hostname, and one without port.
 	b.pod(t, apps, "mailer", "mailer-lost", 210, withPort)
 	b.pod(t, apps, "mailer", "mailer-portless", 211, hosted)
-	want = append(want, "LongnamesMembersLeftOut warning apps.erl.internal.", "LongnamesMembersWithoutPort warning apps.erl.internal.")
+	want = append(want, "LongnamesMembersLeftOut warning apps.erl.internal.",
+		"LongnamesMembersWithoutPort warning apps.erl.internal.")
 
 	// No connection to the API server. One CoreDNS is killed, and starts from its snapshot.
 	for _, s := range servers {

@@ -34,7 +34,8 @@ func enoughRights(t *testing.T, b *bed, of resources, everywhere bool) {
 
 // forbidden is what CoreDNS logs of a right that is missing in its own namespace: what to grant, and what the API server says.
 func forbidden(of resources, namespace, verb string) string {
-	return strings.NewReplacer("VERB", verb, "GROUPED", strings.TrimSuffix(of.name+"."+of.group, "."), "NAMESPACE", namespace,
+	return strings.NewReplacer("VERB", verb, "GROUPED", strings.TrimSuffix(of.name+"."+of.group, "."),
+		"NAMESPACE", namespace,
 		"RESOURCE", of.name, "GROUP", of.group).Replace(`[ERROR] plugin/longnames: shop.erl.internal. API server forbids to VERB ` +
 		`GROUPED in namespace "NAMESPACE": grant the verb "VERB" on the resource "GROUPED" there with a Role or ClusterRole: ` +
 		`GROUPED is forbidden: User "system:serviceaccount:NAMESPACE:coredns" cannot VERB resource "RESOURCE" in API group "GROUP" ` +
@@ -48,7 +49,8 @@ func (s *server) forbids(want ...string) {
 		s.may("^" + regexp.QuoteMeta(line))
 	}
 	soon(s.t, "CoreDNS logs which rights are missing", func() error {
-		return watch.Same("lines", regexp.MustCompile(`(?m)^.*plugin/longnames.*forbid.*$`).FindAllString(s.process.Output(), -1), want)
+		lines := regexp.MustCompile(`(?m)^.*plugin/longnames.*forbid.*$`)
+		return watch.Same("lines", lines.FindAllString(s.process.Output(), -1), want)
 	})
 }
 
@@ -74,7 +76,8 @@ func missingList(t *testing.T, b *bed) {
 	missing := forbidden(pods, b.prod, "list")
 	s.forbids(missing)
 	for _, qtype := range []string{"SRV", "TXT", "A", "AAAA"} {
-		if m := s.rcode("shop.erl.internal", qtype, dns.RcodeServerFailure); !strings.Contains(m.String(), "EDE: 14 (Not Ready)") {
+		m := s.rcode("shop.erl.internal", qtype, dns.RcodeServerFailure)
+		if !strings.Contains(m.String(), "EDE: 14 (Not Ready)") {
 			t.Errorf("got %s, want the extended error Not Ready", m)
 		}
 	}
@@ -107,7 +110,8 @@ func (v *vigil) grantedAsAsked(missing string) {
 	const advice = `in namespace "([^"]+)": grant the verb "([^"]+)" on the resource "([^"]+)" there with a Role`
 	s, asked := v.s, regexp.MustCompile(advice).FindStringSubmatch(missing)
 	s.bed.Kubectl(s.t, "-n", asked[1], "create", "role", "asked", "--verb", asked[2], "--resource", asked[3])
-	s.bed.Kubectl(s.t, "-n", asked[1], "create", "rolebinding", "asked", "--role=asked", "--serviceaccount="+s.bed.prod+":coredns")
+	s.bed.Kubectl(s.t, "-n", asked[1], "create", "rolebinding", "asked", "--role=asked",
+		"--serviceaccount="+s.bed.prod+":coredns")
 	s.wantsShop(10, 11)
 	s.logs(granted)
 	must(s.t, s.ready())
@@ -163,7 +167,8 @@ func (s *server) vigil(members int) *vigil {
 	v.Start(s.t.Context())
 	s.t.Cleanup(func() {
 		counts := v.End()
-		if counts.Kinds() != "0" || slices.ContainsFunc(v.Questions, func(q *watch.Question) bool { return !q.AnsweredBefore(time.Now()) }) {
+		never := func(q *watch.Question) bool { return !q.AnsweredBefore(time.Now()) }
+		if counts.Kinds() != "0" || slices.ContainsFunc(v.Questions, never) {
 			s.t.Errorf("of %d answers wrong: %s\n%s", counts.Asked, counts.Kinds(), strings.Join(counts.Last, "\n"))
 		}
 	})
@@ -173,7 +178,8 @@ func (s *server) vigil(members int) *vigil {
 // expect has all be right from so many members to others.
 func (v *vigil) expect(before, after int) {
 	for i, form := range []string{"%s", "shop@%s", "%s"} {
-		v.Questions[i].Expect(watch.Between(v.s.bed.some(10, 10+before, form), v.s.bed.some(10, 10+after, form), min(before, after)))
+		v.Questions[i].Expect(watch.Between(v.s.bed.some(10, 10+before, form), v.s.bed.some(10, 10+after, form),
+			min(before, after)))
 	}
 }
 

@@ -79,7 +79,8 @@ func (s *server) start() {
 	must(s.t, err)
 	s.starts++
 	s.process = s.Start(s.t, fmt.Sprintf("coredns-%d", s.starts),
-		[]string{"KUBERNETES_SERVICE_HOST=" + apiHost, "KUBERNETES_SERVICE_PORT=" + s.apiPort, "CLUSTER_DOMAIN="}, binary, "-conf", s.corefile)
+		[]string{"KUBERNETES_SERVICE_HOST=" + apiHost, "KUBERNETES_SERVICE_PORT=" + s.apiPort, "CLUSTER_DOMAIN="},
+		binary, "-conf", s.corefile)
 	s.t.Cleanup(s.end)
 	s.logs("(?m)^CoreDNS-")
 }
