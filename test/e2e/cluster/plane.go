@@ -148,9 +148,9 @@ func (c *Cluster) startPlane(ctx context.Context) error {
 	); err != nil {
 		return err
 	}
-	// That group is the one of the API server as a client of kubelets.
-	if _, err := c.TryKubectl(ctx, "create", "clusterrolebinding", "kubeadm:cluster-admins", "--clusterrole=cluster-admin",
-		"--group=kubeadm:cluster-admins"); err != nil {
+	// This is the API server as a client of kubelets.
+	if _, err := c.TryKubectl(ctx, "create", "clusterrolebinding", "kubelet-client", "--clusterrole=system:kubelet-api-admin",
+		"--user=kube-apiserver-kubelet-client"); err != nil {
 		return err
 	}
 	return c.until(ctx, "the controllers run", func() error {
