@@ -22,7 +22,7 @@ func (c *Cluster) Account(t testing.TB, namespace, name, dir string) {
 	}
 	ca, err := os.ReadFile(c.Config.CAFile)
 	if err := errors.Join(err, os.MkdirAll(dir, 0o700),
-		os.WriteFile(filepath.Join(dir, "ca.crt"), ca, 0o600),
+		os.WriteFile(filepath.Join(dir, "ca.crt"), ca, 0o600), //nolint:gosec // the caller says where
 		os.WriteFile(filepath.Join(dir, "namespace"), []byte(namespace), 0o600),
 		os.WriteFile(filepath.Join(dir, "token"), []byte(c.Token(t, namespace, name)), 0o600)); err != nil {
 		t.Fatal(err)

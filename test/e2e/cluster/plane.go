@@ -81,11 +81,7 @@ func (c *Cluster) DeployDNS(t testing.TB) {
 
 // user makes a kubeconfig for a user, and returns its path.
 func (c *Cluster) user(ctx context.Context, file, user string, groups ...string) (string, error) {
-	args := []string{"kubeconfig", "user", "--client-name", user}
-	for _, group := range groups {
-		args = append(args, "--org", group)
-	}
-	text, err := c.kubeadm(ctx, args...)
+	text, err := c.kubeadm(ctx, "kubeconfig", "user", "--client-name", user, "--org="+strings.Join(groups, ","))
 	return c.run.file(file), errors.Join(err, os.WriteFile(c.run.file(file), []byte(text), 0o600))
 }
 

@@ -8,7 +8,6 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 )
@@ -22,20 +21,27 @@ const NoNode = "none"
 // stay ready.
 func (c *Cluster) CreatePod(t testing.TB, pod *corev1.Pod, ready bool, addresses ...netip.Addr) *corev1.Pod {
 	t.Helper()
-	none := &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: NoNode}}
-	_, err := c.Client.CoreV1().Nodes().Create(t.Context(), none, metav1.CreateOptions{})
-	if err != nil && !apierrors.IsAlreadyExists(err) {
-		t.Fatal(err)
-	}
+	c.none.Do(func() {
+		none := &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: NoNode}}
+		if _, err := c.Client.CoreV1().Nodes().Create(t.Context(), none, metav1.CreateOptions{}); err != nil {
+			t.Fatal(err)
+		}
+	})
 	pod = pod.DeepCopy()
 	pod.Spec.NodeName = NoNode
 	if pod.Spec.Containers == nil {
 		pod.Spec.Containers = []corev1.Container{{Name: "app", Image: "none"}}
 	}
-	if pod, err = c.Client.CoreV1().Pods(pod.Namespace).Create(t.Context(), pod, metav1.CreateOptions{}); err != nil {
+	pods := c.Client.CoreV1().Pods(pod.Namespace)
+	pod, err := pods.Create(t.Context(), pod, metav1.CreateOptions{})
+	if err == nil {
+		pod.Status = RunningStatus(ready, addresses...)
+		pod, err = pods.UpdateStatus(t.Context(), pod, metav1.UpdateOptions{})
+	}
+	if err != nil {
 		t.Fatal(err)
 	}
-	return c.UpdatePodStatus(t, pod.Namespace, pod.Name, func(s *corev1.PodStatus) { *s = RunningStatus(ready, addresses...) })
+	return pod
 }
 
 // RunningStatus is that of a pod that runs.
@@ -73,18 +79,17 @@ func (c *Cluster) SetReady(t testing.TB, namespace, name string, ready bool) {
 }
 
 // UpdatePodStatus changes the status of such a pod.
-func (c *Cluster) UpdatePodStatus(t testing.TB, namespace, name string, change func(*corev1.PodStatus)) *corev1.Pod {
+func (c *Cluster) UpdatePodStatus(t testing.TB, namespace, name string, change func(*corev1.PodStatus)) {
 	t.Helper()
 	pods := c.Client.CoreV1().Pods(namespace)
 	pod, err := pods.Get(t.Context(), name, metav1.GetOptions{})
 	if err == nil {
 		change(&pod.Status)
-		pod, err = pods.UpdateStatus(t.Context(), pod, metav1.UpdateOptions{})
+		_, err = pods.UpdateStatus(t.Context(), pod, metav1.UpdateOptions{})
 	}
 	if err != nil {
 		t.Fatal(err)
 	}
-	return pod
 }
 
 // DeletePod deletes such a pod as its node would: once it has been terminating, if it is not yet, it is gone.

@@ -47,7 +47,7 @@ func newRun() (*run, error) {
 	if r.dir, err = os.MkdirTemp("", "longnames-cluster-"); err != nil {
 		return nil, err
 	}
-	if err := os.Chmod(r.dir, 0o755); err != nil { //nolint:gosec // containers that are not root's have to pass
+	if err := os.Chmod(r.dir, 0o755); err != nil { // containers that are not root's have to pass
 		return nil, err
 	}
 	r.janitor = exec.Command("sh", "-uc", janitor)

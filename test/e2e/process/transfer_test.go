@@ -3,36 +3,16 @@ package process
 import (
 	"errors"
 	"fmt"
-	"os"
 	"regexp"
 	"slices"
 	"strconv"
 	"strings"
-	"syscall"
 	"testing"
 
 	"github.com/longnames/longnames/test/e2e/build"
 	"github.com/longnames/longnames/test/e2e/cluster"
 	"github.com/longnames/longnames/test/e2e/watch"
 )
-
-// transferred are the zones that the secondary has.
-var transferred = []string{"shop.erl.internal.", "10.in-addr.arpa."}
-
-// primary is a CoreDNS that another name server transfers zones from.
-type primary struct {
-	*server
-	last map[string]uint32 // the serial of each zone when it was looked at last
-}
-
-// secondary is BIND, which follows two primaries.
-type secondary struct {
-	*cluster.Host
-	t             *testing.T
-	address       string
-	process       *cluster.Process
-	first, second *primary
-}
 
 const namedConf = `options {
 	directory "%s";
@@ -51,17 +31,26 @@ zone "shop.erl.internal" { type secondary; file "shop"; primaries { %[3]s; %[4]s
 zone "10.in-addr.arpa" { type secondary; file "arpa"; primaries { %[3]s; %[4]s; }; };
 `
 
-func (b *bed) secondary(t *testing.T, n int, first, second *primary) *secondary {
+// secondary is BIND, which follows two primaries.
+type secondary struct {
+	*cluster.Host
+	t         *testing.T
+	addresses []string          // of the primaries, and its own
+	last      map[string]uint32 // the serial of each zone when all were the same
+}
+
+func (b *bed) secondary(t *testing.T, n int) *secondary {
 	t.Helper()
-	s := &secondary{b.NewHost(t, b.name+"-named", b.addresses(n)...), t, b.address(n), nil, first, second}
+	s := &secondary{b.NewHost(t, b.name+"-named", b.addresses(n)...), t, append(b.some(0, 2, "%s"), b.address(n)),
+		map[string]uint32{}}
 	dir := t.TempDir()
 	// A copy: AppArmor keeps the packaged one, by its path, in directories of its own.
 	must(t, build.CopyFile(dir+"/named", "/usr/sbin/named"))
-	config := write(t, dir+"/named.conf", fmt.Sprintf(namedConf, dir, s.address, first.address, second.address))
-	s.process = s.Start(t, "named", nil, dir+"/named", "-g", "-4", "-n", "1", "-c", config)
+	config := write(t, dir+"/named.conf", fmt.Sprintf(namedConf, dir, s.addresses[2], s.addresses[0], s.addresses[1]))
+	p := s.Start(t, "named", nil, dir+"/named", "-g", "-4", "-n", "1", "-c", config)
 	soon(t, "BIND runs", func() error {
-		must(t, s.process.Ended())
-		if !strings.Contains(s.process.Output(), "all zones loaded") {
+		must(t, p.Ended())
+		if !strings.Contains(p.Output(), "all zones loaded") {
 			return errors.New("it does not say so")
 		}
 		return nil
@@ -69,10 +58,10 @@ func (b *bed) secondary(t *testing.T, n int, first, second *primary) *secondary 
 	return s
 }
 
-// zone has dig transfer a zone, and returns its serial and the records in it, but for the addresses of the name server,
-// which are those of each primary.
-func (s *secondary) zone(server, zone string) (serial uint32, records []string, err error) {
-	text, err := s.Run(s.t.Context(), "dig", "-r", "+noall", "+answer", "+tries=1", "@"+server, zone, "AXFR")
+// zone has dig transfer a zone from one of them, and returns its serial and the records in it, but for the addresses of the
+// name server, which are those of each primary. A reload of CoreDNS may reset a connection.
+func (s *secondary) zone(from int, zone string) (serial uint32, records []string, err error) {
+	text, err := s.Run(s.t.Context(), "dig", "-r", "+noall", "+answer", "+tries=1", "@"+s.addresses[from], zone, "AXFR")
 	for line := range strings.Lines(strings.ToLower(text)) {
 		switch f := strings.Fields(line); { // OWNER TTL CLASS TYPE DATA
 		case len(f) > 6 && f[3] == "soa":
@@ -83,66 +72,51 @@ func (s *secondary) zone(server, zone string) (serial uint32, records []string, 
 		}
 	}
 	if err == nil && (serial == 0 || strings.Contains(text, ";")) {
-		err = fmt.Errorf("%s of %s: got %q", zone, server, text)
+		err = fmt.Errorf("%s of %s: got %q", zone, s.addresses[from], text)
 	}
 	return serial, records, err
-}
-
-// look returns the serial of a zone, which must never go back. A reload of CoreDNS may reset a connection.
-func (s *secondary) look(p *primary, zone string) (serial uint32) {
-	s.t.Helper()
-	soon(s.t, "there is a serial", func() (err error) {
-		serial, _, err = s.zone(p.address, zone)
-		return err
-	})
-	if int32(serial-p.last[zone]) < 0 { // as RFC 1982 counts
-		s.t.Fatalf("%s: the serial of %s goes back from %d to %d", p.address, zone, p.last[zone], serial)
-	}
-	p.last[zone] = serial
-	return serial
-}
-
-// has returns an error unless the secondary has a zone at a serial, as some primaries do.
-func (s *secondary) has(zone string, serial uint32, primaries ...*primary) error {
-	got, have, err := s.zone(s.address, zone)
-	if err == nil && got != serial {
-		err = fmt.Errorf("serial of %s: the secondary has %d, want %d", zone, got, serial)
-	}
-	for _, p := range primaries {
-		_, want, err2 := s.zone(p.address, zone)
-		err = errors.Join(err, err2, watch.Same(fmt.Sprintf("%s at serial %d of %s", zone, serial, p.address), have, want))
-	}
-	return err
 }
 
 // isNode is a record that each node has one of, in either zone.
 var isNode = regexp.MustCompile(`^shop\.erl\.internal\. .* txt |\.arpa\. .* ptr `)
 
-// follows waits until the primaries have one serial, newer than before, and the secondary has that and all that there is
-// at it. It would not look by itself: it was told. It must have as many nodes as there are.
-func (s *secondary) follows(what string, nodes int) {
+// same returns the serial of a zone and its nodes, or an error unless it is the same everywhere.
+func (s *secondary) same(zone string) (serial uint32, nodes int, err error) {
+	serial, want, err := s.zone(0, zone)
+	for other := 1; err == nil && other < 3; other++ {
+		var theirs uint32
+		var got []string
+		if theirs, got, err = s.zone(other, zone); err == nil && theirs != serial {
+			err = fmt.Errorf("%s has serial %d, not %d", s.addresses[other], theirs, serial)
+		}
+		err = errors.Join(err, watch.Same("records of "+s.addresses[other], got, want))
+	}
+	want = slices.DeleteFunc(want, func(record string) bool { return !isNode.MatchString(record) })
+	return serial, len(want), err
+}
+
+// follows waits until both zones are the same everywhere, newer than before, and have as many nodes as there are. BIND
+// would not look by itself: it was told.
+func (s *secondary) follows(what string, want int) {
 	s.t.Helper()
-	for _, zone := range transferred {
-		before, before2 := s.first.last[zone], s.second.last[zone]
+	for _, zone := range []string{"shop.erl.internal.", "10.in-addr.arpa."} {
 		soon(s.t, what+": "+zone+" is the same everywhere", func() error {
-			now, now2 := s.look(s.first, zone), s.look(s.second, zone)
-			if now != now2 || now == before || now2 == before2 {
-				return fmt.Errorf("serials of the primaries: %d after %d, %d after %d", now, before, now2, before2)
+			serial, nodes, err := s.same(zone)
+			if err == nil && (int32(serial-s.last[zone]) <= 0 || nodes != want) { // as RFC 1982 counts
+				err = fmt.Errorf("serial %d after %d, %d nodes, want %d", serial, s.last[zone], nodes, want)
 			}
-			_, all, err := s.zone(s.address, zone)
-			all = slices.DeleteFunc(all, func(record string) bool { return !isNode.MatchString(record) })
-			if err == nil && len(all) != nodes {
-				err = fmt.Errorf("the secondary has %d nodes, want %d", len(all), nodes)
+			if err == nil {
+				s.last[zone] = serial
 			}
-			return errors.Join(err, s.has(zone, now, s.first, s.second))
+			return err
 		})
 	}
 }
 
 // transfer has a name server that is no CoreDNS follow two that are.
 func transfer(t *testing.T, b *bed) {
-	const secondaryAt = 5
-	zone, now := transferred[0], 0
+	const secondaryAt, first, second, own, zone = 5, 0, 1, 2, "shop.erl.internal."
+	now := 0
 	b.open(t, endpointSlices, listWatch)
 	scale := func(to int) {
 		t.Helper()
@@ -152,58 +126,50 @@ func transfer(t *testing.T, b *bed) {
 	}
 	scale(3)
 	b.endpoints(t, 3)
-	newPrimary := func(i int, option string) *primary {
+	var primaries []*server
+	for i, option := range []string{"snapshot " + t.TempDir() + "/snapshot.json", ""} {
 		to := fmt.Sprintf("transfer {\nto * %s\nsource %s\n}\n", b.address(secondaryAt), b.address(i))
-		return &primary{b.server(t, i, to+b.block(strings.Join(transferred, " "), "mode hostname",
-			"cluster_domain shop.erl.internal", "hold 2s", "startup_timeout 1s", option)), make(map[string]uint32)}
+		primaries = append(primaries, b.server(t, i, to+b.block("shop.erl.internal 10.in-addr.arpa", "mode hostname",
+			"cluster_domain shop.erl.internal", "hold 2s", "startup_timeout 1s", option)))
 	}
-	first, second := newPrimary(0, "snapshot "+t.TempDir()+"/snapshot.json"), newPrimary(1, "")
 	// It runs before they do: one that is told of a change while it is away is told again a minute later. But their hosts
 	// are there, or it would wait for them.
-	s := b.secondary(t, secondaryAt, first, second)
-	first.start()
-	second.start()
-	soon(t, "the secondary has the zones", func() (err error) {
-		for _, zone := range transferred { // of two that have started at different times, the newest
-			err = errors.Join(err, s.has(zone, max(s.look(first, zone), s.look(second, zone)), first, second))
-		}
-		return err
-	})
+	s := b.secondary(t, secondaryAt)
+	for _, p := range primaries {
+		p.start()
+	}
 	for _, n := range []int{5, 105, 4, 0, 3} { // nobody after the hold
 		scale(n)
 		s.follows(fmt.Sprintf("%d nodes", n), n)
 	}
-	for _, p := range []*primary{first, second} {
-		must(t, os.WriteFile(p.corefile, []byte(strings.Replace(read(t, p.corefile), "hold 2s", "hold 2s\nttl 7", 1)), 0o600))
-		p.process.Signal(syscall.SIGUSR1)
-	}
-	s.follows("another ttl", 3)
 
-	// The first one starts again without the API server, from its snapshot.
-	first.away()
-	known := s.look(first, zone)
+	// The first one starts again without the API server, from its snapshot. BIND has the zone of the other.
+	known := s.last[zone]
+	primaries[first].away()
 	scale(4)
-	soon(t, "the secondary follows the one that sees changes", func() error {
-		serial := s.look(second, zone)
-		if serial == known {
-			return errors.New("it sees nothing")
+	sees := func() error {
+		theirs, _, err := s.zone(second, zone)
+		got, _, err2 := s.zone(own, zone)
+		if err = errors.Join(err, err2); err == nil && (got != theirs || int32(got-known) <= 0) {
+			err = fmt.Errorf("got serial %d, want %d, and newer than %d", got, theirs, known)
 		}
-		return s.has(zone, serial, second)
-	})
-	first.end()
-	first.start()
-	if got := s.look(first, zone); got != known {
-		t.Errorf("serial from the snapshot: got %d, want %d as before", got, known)
+		return err
 	}
-	must(t, s.has(zone, s.look(second, zone), second)) // whatever the first one says
-	first.back()
-	soon(t, "the first one has caught up", func() error { return s.has(zone, s.look(first, zone), first, second) })
+	soon(t, "the secondary follows the one that sees changes", sees)
+	primaries[first].end()
+	primaries[first].start()
+	if got, _, err := s.zone(first, zone); got != known {
+		t.Errorf("serial from the snapshot: got %d, want %d as before: %v", got, known, err)
+	}
+	must(t, sees()) // whatever the first one says
+	primaries[first].back()
+	s.follows("4 nodes, of whom one was away", 4)
 	scale(2)
 	s.follows("2 nodes", 2)
-	// The second one does so with it, without a snapshot, after something was deleted.
-	second.end()
-	second.start()
-	soon(t, "the second one has started again", func() error { return s.has(zone, s.look(second, zone), first, second) })
+	// The second one starts without a snapshot.
+	primaries[second].end()
+	primaries[second].start()
+	soon(t, "it is as the others", func() error { _, _, err := s.same(zone); return err })
 	scale(3)
 	s.follows("3 nodes, after restarts", 3)
 }
