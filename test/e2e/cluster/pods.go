@@ -8,6 +8,7 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 )
@@ -23,7 +24,8 @@ func (c *Cluster) CreatePod(t testing.TB, pod *corev1.Pod, ready bool, addresses
 	t.Helper()
 	c.none.Do(func() {
 		none := &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: NoNode}}
-		if _, err := c.Client.CoreV1().Nodes().Create(t.Context(), none, metav1.CreateOptions{}); err != nil {
+		_, err := c.Client.CoreV1().Nodes().Create(t.Context(), none, metav1.CreateOptions{})
+		if err != nil && !apierrors.IsAlreadyExists(err) {
 			t.Fatal(err)
 		}
 	})
