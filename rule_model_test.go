@@ -704,18 +704,6 @@ func TestRuleAsModelled(t *testing.T) {
 	}
 }
 
-// FuzzRule does the same with any script.
-func FuzzRule(f *testing.F) {
-	for block := range modelBlocks {
-		f.Add([]byte("\x0f\x00\x88\x00\x01\x09\x00\x08\x02\x01\x06\x00\x07\x04\x06"), byte(block))
-	}
-	f.Fuzz(func(t *testing.T, script []byte, block byte) {
-		synctest.Test(t, func(t *testing.T) {
-			checkModel(t, int(block)%len(modelBlocks), script[:min(len(script), 300)])
-		})
-	})
-}
-
 // checkModel plays a script and, where it ends in a difference, shows a short one that does so, too.
 func checkModel(t *testing.T, block int, script []byte) {
 	t.Helper()
