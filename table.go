@@ -101,10 +101,10 @@ func (t *table) touch() {
 	}
 }
 
-// known tells whether there is anything to answer from, be it out of date.
+// known reports whether there is anything to answer from, be it out of date.
 func (t *table) known() bool { return t.synced.Load() || t.restored.Load() }
 
-// whole tells whether all that there is, or was at some time, is known.
+// whole reports whether all that there is, or was at some time, is known.
 func (t *table) whole() bool { return t.synced.Load() || t.complete.Load() }
 
 // state is a cluster at one time.
@@ -254,5 +254,5 @@ func (t *table) remove(c *cluster) {
 	t.spaces.add(namespace, -1)
 }
 
-// indexed tells whether there can be many clusters.
+// indexed reports whether there can be many clusters.
 func (t *table) indexed() bool { return t.config.groupLabel >= 0 }

@@ -41,7 +41,7 @@ func (o origin) check(other origin) error {
 	return nil
 }
 
-// shareWord tells whether two sets have something in common.
+// shareWord reports whether two sets have something in common.
 func shareWord(a, b string) bool {
 	in := strings.Fields(b)
 	return slices.ContainsFunc(strings.Fields(a), func(word string) bool { return slices.Contains(in, word) })

@@ -135,7 +135,7 @@ func removal(old *Object, announced bool) Change {
 	return Change{Old: old}
 }
 
-// newerThan tells whether o comes by an event out of order.
+// newerThan reports whether o comes by an event out of order.
 func (e entry) newerThan(o *Object) bool { return o.Version != 0 && o.Version < e.seen }
 
 // Replace takes the complete set. What is in it as before is no change.
