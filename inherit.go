@@ -65,14 +65,15 @@ func (t *table) restore(clusters []kubeapi.Suspects) {
 	now := time.Now()
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	past := func(at time.Time) time.Time { return earlier(at, now) } // even if the clock was set back
 	for _, c := range clusters {
 		var suspects []*suspect
 		for _, m := range c.Members {
 			if why := slices.Index(reasonNames[:], m.Reason); why >= 0 {
-				suspects = append(suspects, &suspect{node: node{object: m.Object}, reason: reason(why), since: m.Since, from: m.From})
+				suspects = append(suspects, &suspect{node: node{object: m.Object}, reason: reason(why), since: past(m.Since), from: past(m.From)}) //nolint:gosec // there are three
 			}
 		}
-		p := pulse{most: c.Most, few: c.Few, enough: c.Enough, probes: c.Probes, returns: c.Returns}
+		p := pulse{most: c.Most, few: past(c.Few), enough: past(c.Enough), probes: past(c.Probes), returns: past(c.Returns)}
 		t.adopt(inheritance{suspects, p}, true, now)
 	}
 }

@@ -55,9 +55,6 @@ func (n *node) doubt() int {
 // who returns the node's identity.
 func (n *node) who() identity { return whoIs(n.object, n.member) }
 
-// sameOwner reports whether both are of one pod, or of one endpoint made by hand.
-func (n *node) sameOwner(who identity) bool { return n.who().anywhere() == who.anywhere() }
-
 // declares gives the numbers of the ports that n declares under a name.
 func (n *node) declares(name, protocol string) []uint16 {
 	var numbers []uint16

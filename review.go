@@ -186,7 +186,7 @@ func (c *config) explains(had *roster, e *edit, anyPasses bool) bool {
 			case n != nil && n.Hostname == m.Hostname:
 				explained = !alive(m) || n.Terminating || alive(n)
 			default:
-				explained = (!alive(m) || moves(m, o, next)) && !(c.source.Lookup == kubeapi.Endpoints && had.tells(m.ID, o))
+				explained = (!alive(m) || moves(m, o, next)) && (c.source.Lookup != kubeapi.Endpoints || !had.tells(m.ID, o))
 			}
 		})
 		if !explained {

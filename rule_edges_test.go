@@ -394,6 +394,28 @@ func TestManifestsAreBelieved(t *testing.T) {
 	}
 }
 
+// TestSuspectsOfAClockThatWasAhead has a snapshot with times that are yet to come.
+func TestSuspectsOfAClockThatWasAhead(t *testing.T) {
+	f := newFleet(t, "longnames erl.internal {\n selector app=web\n basename app\n}", layouts["one slice"])
+	f.become("1 2 3")
+	f.become("1 2")
+	suspects := f.suspected()
+	ahead := time.Now().Add(time.Hour)
+	suspects[0].Members[0].Since, suspects[0].Members[0].From, suspects[0].Returns = ahead, ahead, ahead
+	next := newFleet(t, "longnames erl.internal {\n selector app=web\n basename app\n}", layouts["one slice"])
+	next.become("1 2")
+	next.restore(suspects)
+	for _, step := range []struct {
+		after time.Duration
+		want  string
+	}{{defaultHold - time.Second, "1 2 | 3"}, {defaultHold + time.Second, "1 2"}} {
+		next.expire(time.Now().Add(step.after))
+		if got := next.listed(); got != step.want {
+			t.Errorf("after %s: got %q, want %q", step.after, got, step.want)
+		}
+	}
+}
+
 // TestReloadInheritsSuspects has 2 fail and 3 vanish before a reload. What the new block reads first is
 // known only after it has begun, unless both ask for the same.
 func TestReloadInheritsSuspects(t *testing.T) {

@@ -653,7 +653,7 @@ func (th *theatre) play(script []byte) (difference string) {
 			next := newTable(th.config)
 			th.fill(next)
 			next.Restored()
-			next.restore(th.table.suspected())
+			next.restore(th.suspected())
 			next.Synced()
 			th.table = next
 		}

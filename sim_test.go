@@ -217,6 +217,7 @@ func restart(old *table, objects []*kubeapi.Object) *table {
 // were missing and dead ones listed, in all. Each minute, CoreDNS is interrupted by one after the
 // other, if by any.
 func (f *fate) live(t *testing.T, n int, by []func(old *table, objects []*kubeapi.Object) *table) (missed, dead int) {
+	t.Helper()
 	fl := newFleet(t, "longnames erl.internal {\n selector app=web\n basename app\n}", layouts["one slice"])
 	stop := fl.follow(t)
 	defer func() { stop() }()
@@ -284,6 +285,7 @@ func (f *fate) live(t *testing.T, n int, by []func(old *table, objects []*kubeap
 
 // follow gives up suspects in time, until it is stopped.
 func (f *fleet) follow(t *testing.T) (stop func()) {
+	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
 	var wg sync.WaitGroup
 	wg.Go(func() { f.run(ctx) })
