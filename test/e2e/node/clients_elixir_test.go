@@ -2,8 +2,6 @@ package node
 
 import (
 	"fmt"
-	"os"
-	"path/filepath"
 	"strings"
 )
 
@@ -19,8 +17,8 @@ var askedFor = map[string]string{
 	"Which strategy next": "shop prod Shop.Peers.srv/1",
 }
 
-// evaluate compiles the modules of a page, parses all that is Elixir, and evaluates each config/runtime.exs: in production,
-// and in tests without any variable.
+// evaluate compiles the modules of a page, parses all that is Elixir, and evaluates each config/runtime.exs: in
+// production, and in tests without any variable.
 const evaluate = `export HOME=/tmp LC_ALL=C.UTF-8; cd /etc/erlang
 elixir -e 'for file <- Path.wildcard("*-*.ex*"), do: Code.string_to_quoted!(File.read!(file))'
 for page in 0 1; do
@@ -33,15 +31,13 @@ done
 
 // elixir evaluates what the pages print for config/runtime.exs as Elixir does: in production it has to say who is asked
 // for, and name resolvers that the pages' modules have; in tests, nothing.
-func (p *place) elixir() {
-	dir := p.t.TempDir()
-	script, err := os.ReadFile("../testdata/config.exs")
-	p.must(err)
-	p.write(filepath.Join(dir, "config.exs"), string(script))
+func (b *bed) elixir() {
+	dir := b.TempDir()
+	b.write(dir+"/config.exs", read(b.T, "test/e2e/testdata/config.exs"))
 	var want []string
 	tried := make(map[string]bool)
 	for i, page := range []string{clientsPage, migratingPage} {
-		for j, s := range snippets(p.t, page) {
+		for j, s := range snippets(b.T, page) {
 			name := fmt.Sprintf("%d-%02d.", i, j)
 			switch {
 			case s.language != "elixir":
@@ -56,45 +52,38 @@ func (p *place) elixir() {
 			default:
 				name += "ex"
 			}
-			p.write(filepath.Join(dir, name), s.text)
+			b.write(dir+"/"+name, s.text)
 		}
 	}
 	for section := range askedFor {
 		if !tried[section] {
-			p.t.Errorf("section %q has no config/runtime.exs", section)
+			b.Errorf("section %q has no config/runtime.exs", section)
 		}
 	}
-	p.kubectl("create", "configmap", "erlang", "--from-file="+dir)
+	b.kubectl("create configmap erlang --from-file=%s", dir)
 	var got []string
-	for line := range strings.Lines(p.in(p.tools(), "sh", "-euc", evaluate)) {
+	for line := range strings.Lines(b.exec(b.tools(), "sh", "-euc", evaluate)) {
 		if strings.Contains(line, ".runtime.exs ") { // not how long it takes to compile
 			got = append(got, strings.TrimSpace(line))
 		}
 	}
-	p.should(same("what is asked for", got, want))
+	b.should(same("what is asked for", got, want))
 }
 
-// toolsManifest is a pod to ask from, which is no member.
-const toolsManifest = `apiVersion: apps/v1
+// tools starts a pod to ask from, which is no member.
+func (b *bed) tools() string {
+	b.apply(b.here(`apiVersion: apps/v1
 kind: Deployment
-metadata: {name: tools, namespace: NAMESPACE}
+metadata: {name: tools, namespace: prod}
 spec:
   selector: {matchLabels: {app: tools}}
   template:
     metadata: {labels: {app: tools}}
     spec:
       terminationGracePeriodSeconds: 1
-      containers:
-      - name: tools
-        image: shop:1
-        volumeMounts: [{name: erlang, mountPath: /etc/erlang}]
+      containers: [{name: tools, image: shop, volumeMounts: [{name: erlang, mountPath: /etc/erlang}]}]
       volumes: [{name: erlang, configMap: {name: erlang}}]
-`
-
-// tools starts it.
-func (p *place) tools() string {
-	p.t.Helper()
-	p.apply(strings.ReplaceAll(toolsManifest, "NAMESPACE", p.namespace))
-	p.rolledOut(p.t, p.namespace, "deployment/tools")
+`))
+	b.rolledOut("deployment/tools")
 	return "deployment/tools"
 }

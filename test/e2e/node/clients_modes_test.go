@@ -2,15 +2,11 @@ package node
 
 import (
 	"fmt"
-	"os"
-	"path/filepath"
 	"regexp"
 	"slices"
 	"strconv"
 	"strings"
-	"testing"
 
-	"github.com/miekg/dns"
 	corev1 "k8s.io/api/core/v1"
 )
 
@@ -21,8 +17,6 @@ type client struct {
 	call         string // of clients:nodes/3 in test/e2e/beam; none if it is tried by a manifest of its own
 	zone         string // which of a mode's zones it asks
 }
-
-var anyMode = []string{"ip", "dns", "hostname"}
 
 // calls are how clients ask, and for which zone.
 var calls = map[string][2]string{
@@ -48,24 +42,22 @@ var calls = map[string][2]string{
 	"nessie_cluster DnsQuery":      {"getbyname a aaaa", "svc"},
 }
 
+var clientRow = regexp.MustCompile(`(?m)^\| \[(.+?)\]\(\S+\) \| (.+?) \| (.+?) \| (.+?) \| `)
+
 // clientsOf are those that find members in a mode that have addresses of one family only.
-func clientsOf(t *testing.T, mode, family string) (out []client) {
-	t.Helper()
-	text, err := os.ReadFile(clientsPage)
-	if err != nil {
-		t.Fatal(err)
-	}
-	rows := regexp.MustCompile(`(?m)^\| \[(.+?)\]\(\S+\) \| (.+?) \| (.+?) \| (.+?) \| `).FindAllStringSubmatch(strings.ReplaceAll(string(text), "`", ""), -1)
+func (b *bed) clientsOf(mode, family string) (out []client) {
+	rows := clientRow.FindAllStringSubmatch(strings.ReplaceAll(read(b.T, clientsPage), "`", ""), -1)
 	if len(rows) != len(calls) {
-		t.Fatalf("got %d clients on the page, want %d", len(rows), len(calls))
+		b.Fatalf("got %d clients on the page, want %d", len(rows), len(calls))
 	}
 	for _, row := range rows {
 		c := client{name: row[1] + " " + row[2], modes: row[3], types: row[4]}
 		call, known := calls[c.name]
 		if !known {
-			t.Fatalf("got %s on the page, and nobody has said how it asks", c.name)
+			b.Fatalf("got %s on the page, and nobody has said how it asks", c.name)
 		}
-		if c.call, c.zone = call[0], call[1]; c.call != "" && slices.Contains(strings.Split(c.modes, ", "), mode) && c.finds(mode, family) {
+		c.call, c.zone = call[0], call[1]
+		if c.call != "" && slices.Contains(strings.Split(c.modes, ", "), mode) && c.finds(mode, family) {
 			out = append(out, c)
 		}
 	}
@@ -99,94 +91,103 @@ func (c *client) wants(mode string, pods []corev1.Pod) []string {
 	return out
 }
 
-// zonesOf are the names that clients ask in a mode, by client.zone.
-func zonesOf(namespace string) map[string]string {
+// zones are the names that clients ask, by client.zone.
+func (b *bed) zones() map[string]string {
 	return map[string]string{
-		"svc": "shop." + namespace + ".svc.erl.internal", "partisan": "partisan.erl.internal", "caravan": "caravan.erl.internal",
-		"reverse": "reverse.erl.internal",
+		"svc": b.here("shop.prod.svc.erl.internal"), "reverse": "reverse.erl.internal",
+		"partisan": "partisan.erl.internal", "caravan": "caravan.erl.internal",
 	}
 }
 
 // blocksOf are what the page has for a mode, for clients of all kinds, and two that find the same pods in other ways.
-func (p *place) blocksOf(mode, family string) []string {
-	p.t.Helper()
-	const shop = " {\n    longnames {\n        namespaces NAMESPACE\n        selector app=shop\n        include all\n        basename shop\n    }\n}\n"
-	blocks := []string{
-		p.page("Mode "+mode, "corefile", ""), withMode(p.page("partisan", "corefile", ""), mode), withMode(p.page("Others", "corefile", ""), mode),
-		withMode("reverse.erl.internal 10.0.0.0/8 fd00::/16"+shop, mode),
-		withMode(with("pods.erl.internal"+shop, "lookup pods\nttl 1"), mode), forwarding,
+func (b *bed) blocksOf(mode, family string) []string {
+	out := []string{
+		b.page("Mode "+mode, "corefile", ""), withMode(b.page("partisan", "corefile", ""), mode),
+		withMode(b.page("Others", "corefile", ""), mode),
+		withMode(block("reverse.erl.internal 10.0.0.0/8 fd00::/16", "include all"), mode),
+		withMode(block("pods.erl.internal", "include all", "lookup pods", "ttl 1"), mode), forwarding,
 	}
-	for i, b := range blocks {
-		if family == "6" {
-			b = with(b, "family ipv6")
+	if family == "6" {
+		for i := range out {
+			out[i] = with(out[i], "family ipv6")
 		}
-		blocks[i] = strings.ReplaceAll(b, "NAMESPACE", p.namespace)
 	}
-	return blocks
+	return out
 }
 
 // manifestOf is what the page has for a mode. Where pods have two families, and IPv6 first, it says what to add.
-func (p *place) manifestOf(mode, family string) string {
-	p.t.Helper()
-	manifest := p.page(map[string]string{"ip": "Mode ip", "dns": "Mode ip", "hostname": "Mode hostname"}[mode], "yaml", "")
+func (b *bed) manifestOf(mode, family string) string {
+	section := "Mode ip" // has that of mode dns
+	if mode == "hostname" {
+		section = "Mode hostname"
+	}
+	manifest := b.page(section, "yaml", "")
 	if family == "6" {
-		manifest = replaced(p.t, manifest, "  clusterIP: None\n", "  clusterIP: None\n  ipFamilies: [IPv6]\n")
+		manifest = b.replaced(manifest, "  clusterIP: None\n", "  clusterIP: None\n  ipFamilies: [IPv6]\n")
 	}
 	return manifest
 }
 
-// inMode starts nodes from what the page has for a mode. Each asks in all ways, of which each has to name all others, for
-// as long as these live. When they are connected, each client asks in its own way.
-func (p *place) inMode(mode, family string) {
-	zones, blocks := zonesOf(p.namespace), p.blocksOf(mode, family)
+// inMode starts nodes from what the page has for a mode. Each asks in all ways, of which each has to name all others,
+// for as long as these live. When they are connected, each client asks in its own way.
+func (b *bed) inMode(mode, family string) {
+	zones, blocks := b.zones(), b.blocksOf(mode, family)
 	if mode == "hostname" { // whose pods can have any kind of name
-		blocks = append(blocks, p.migrating()...)
+		blocks = append(blocks, b.migrating()...)
 	}
-	p.serve(family, blocks...)
-	var questions strings.Builder
-	for _, kind := range append([]string{"srv", "txt", "ptr"}, map[string][]string{"ip4": {"a"}, "ip6": {"aaaa"}}[mode+family]...) {
-		fmt.Fprintf(&questions, "%s %s. shop %[1]s pods.erl.internal. shop ", kind, zones["svc"])
+	b.serve(family, blocks...)
+	kinds, questions := []string{"srv", "txt", "ptr"}, ""
+	if mode == "ip" {
+		kinds = append(kinds, map[string]string{"4": "a", "6": "aaaa"}[family])
 	}
-	p.release(map[string]string{
-		"env.sh": p.page("Mode "+mode, "sh", ""), "questions": questions.String(), "rabbitmq.inetrc": rabbitInetrc(p.t),
+	for _, kind := range kinds {
+		questions += fmt.Sprintf("%s %s. shop %[1]s pods.erl.internal. shop ", kind, zones["svc"])
+	}
+	b.release(map[string]string{
+		"env.sh": b.page("Mode "+mode, "sh", ""), "questions": questions, "rabbitmq.inetrc": b.rabbitInetrc(),
 	})
-	p.apply(p.manifestOf(mode, family))
-	pods := p.mesh("shop", mode, "erl.internal", 3)
-	p.run("Clients", func(p *place) {
-		p.asks(pods[0].Name, mode, family, zones, 1, pods, map[bool]string{false: "/etc/erlang/inetrc", true: "/etc/erlang/rabbitmq.inetrc"})
-	})
-	p.run("Names", func(p *place) { p.names(mode, zones, pods) })
-	if mode == "hostname" && family == "4" {
-		p.run("Compare", (*place).compare)
+	b.apply(b.manifestOf(mode, family))
+	pods := b.mesh("shop", mode, "erl.internal", 3)
+	b.run("Clients", func(b *bed) { b.asks(pods[0].Name, "/etc/erlang/inetrc", mode, family, zones, 1, pods) })
+	told := b.exec(pods[0].Name, "sh", "-c", `echo "shop.$POD_NAMESPACE.svc.$CLUSTER_DOMAIN" $DNS_CLUSTER_QUERY`)
+	want := []string{zones["svc"] + ".", zones["svc"] + "."}
+	if mode == "hostname" { // whose manifest is not for dns_cluster
+		want = want[:1]
 	}
-	kind := map[string]string{"ip": "deployment/shop", "dns": "deployment/shop", "hostname": "statefulset/shop"}[mode]
+	b.should(same("what DNSSRV and dns_cluster are told to ask for", strings.Fields(told), want))
+	kind := "deployment/shop"
+	if mode == "hostname" {
+		kind = "statefulset/shop"
+		if family == "4" {
+			b.run("Compare", (*bed).compare)
+		}
+	}
 	for _, n := range []int{5, 2} {
-		p.kubectl("scale", kind, fmt.Sprintf("--replicas=%d", n))
-		pods = p.mesh("shop", mode, "erl.internal", n)
+		b.kubectl("scale %s --replicas=%d", kind, n)
+		pods = b.mesh("shop", mode, "erl.internal", n)
 	}
+	stayed := hosts(mode, pods, "erl.internal", "shop@")
 	for _, pod := range pods {
-		for line := range strings.Lines(p.kubectl("logs", pod.Name)) {
-			for _, name := range hosts(mode, pods, "erl.internal", "shop@") {
-				if dropped, ok := strings.CutPrefix(line, "DROPPED "); ok && slices.Contains(strings.Fields(dropped), name) {
-					p.t.Errorf("%s has disconnected %s, which has been there all the time", pod.Name, name)
-				}
+		for line := range strings.Lines(b.kubectl("logs %s", pod.Name)) {
+			dropped, ok := strings.CutPrefix(line, "DROPPED ")
+			if ok && slices.ContainsFunc(strings.Fields(dropped), func(n string) bool { return slices.Contains(stayed, n) }) {
+				b.Errorf("%s has disconnected a node that has been there all the time: %s", pod.Name, line)
 			}
 		}
 	}
 	for _, zone := range []string{zones["svc"], "pods.erl.internal"} {
-		p.wantsCluster(zone, "shop", hosts(mode, pods, "erl.internal", ""), hosts("ip", pods, "", ""))
+		b.wantsCluster(zone, "shop", hosts(mode, pods, "erl.internal", ""), addresses(pods))
 	}
 }
 
-// asks has each client ask in a pod. It has to find a member for each of these pods, each time. RabbitMQ has another
-// inetrc.
-func (p *place) asks(from, mode, family string, zones map[string]string, times int, pods []corev1.Pod, inetrcs map[bool]string) {
-	p.t.Helper()
-	for rabbit, inetrc := range inetrcs {
+// asks has each client ask in a pod. It has to find a member for each of these pods, each time. RabbitMQ has an inetrc
+// of its own.
+func (b *bed) asks(from, inetrc, mode, family string, zones map[string]string, times int, pods []corev1.Pod) {
+	for _, inetrc := range []string{inetrc, "/etc/erlang/rabbitmq.inetrc"} {
 		var asking []client
 		args := []string{strconv.Itoa(times)}
-		for _, c := range clientsOf(p.t, mode, family) {
-			if zones[c.zone] != "" && (c.name == "RabbitMQ dns") == rabbit {
+		for _, c := range b.clientsOf(mode, family) {
+			if zones[c.zone] != "" && (c.name == "RabbitMQ dns") == strings.Contains(inetrc, "rabbitmq") {
 				asking = append(asking, c)
 				args = append(args, c.call, zones[c.zone]+".", "shop")
 			}
@@ -194,95 +195,38 @@ func (p *place) asks(from, mode, family string, zones map[string]string, times i
 		if len(asking) == 0 {
 			continue
 		}
-		got := p.erl(from, inetrc, "NODES", "clients", "main", args...)
+		got := b.erl(from, inetrc, "NODES", "clients", "main", args...)
 		if len(got) != times*len(asking) {
-			p.t.Fatalf("got %d answers, want %d: %q", len(got), times*len(asking), got)
+			b.Fatalf("got %d answers, want %d: %q", len(got), times*len(asking), got)
 		}
 		for i, line := range got {
 			c := asking[i/times]
-			p.should(same(c.name, strings.Fields(line), c.wants(mode, pods)))
+			b.should(same(c.name, strings.Fields(line), c.wants(mode, pods)))
 		}
-		p.t.Logf("%d clients find all nodes, with ERL_INETRC=%s", len(asking), inetrc)
+		b.Logf("%d clients find all nodes, with ERL_INETRC=%s", len(asking), inetrc)
 	}
 }
 
-// names is about what is answered for the cluster, its hosts and its members, and what pods are told to ask for.
-func (p *place) names(mode string, zones map[string]string, pods []corev1.Pod) {
-	all, addresses := hosts(mode, pods, "erl.internal", ""), hosts("ip", pods, "", "")
-	for _, zone := range []string{zones["svc"], zones["reverse"], "pods.erl.internal"} {
-		p.wantsCluster(zone, "shop", all, addresses)
-	}
-	p.wantsCluster(zones["caravan"], "shop-9100", all, addresses)
-	for i, pod := range pods {
-		of := map[bool]string{true: "AAAA", false: "A"}[strings.Contains(pod.Status.PodIP, ":")]
-		reverse, err := dns.ReverseAddr(pod.Status.PodIP)
-		p.must(err)
-		p.wants(reverse, "PTR", all[i])
-		if mode != "ip" {
-			p.wants(all[i], of, pod.Status.PodIP)
-		}
-		p.member("pods.erl.internal", of, pod, "shop@"+all[i])
-	}
-	m, err := p.exchange("udp", "nobody.pods.erl.internal", "A", 0)
-	if err != nil || m.Rcode != dns.RcodeNameError {
-		p.t.Errorf("nobody: got %v %v, want NXDOMAIN", m, err)
-	}
-	told := p.in(pods[0].Name, "sh", "-c", `echo "shop.$POD_NAMESPACE.svc.$CLUSTER_DOMAIN" $DNS_CLUSTER_QUERY`)
-	want := []string{zones["svc"] + ".", zones["svc"] + "."}[:map[string]int{"hostname": 1, "dns": 2, "ip": 2}[mode]]
-	p.should(same("the names that DNSSRV and dns_cluster are told", strings.Fields(told), want))
-}
-
-// member is about the names of one.
-func (p *place) member(zone, qtype string, pod corev1.Pod, longname string) {
-	p.t.Helper()
-	for _, label := range []string{pod.Name, dashed(pod)} {
-		p.wants(label+"."+zone, qtype, pod.Status.PodIP)
-		p.wants(label+"."+zone, "TXT", longname)
-	}
-}
-
-// asItIs has nodes find each other by the CoreDNS of deploy/, which the cluster's DNS asks: the page's first way. Then it
-// checks as the page says. At last all nodes are replaced while those that are told to end live on for a while, as they do
-// in good order: nobody loses anybody before.
-func (p *place) asItIs() {
-	p.shell(p.page("With deploy as it is", "sh", "label namespace"))
-	p.release(map[string]string{"env.sh": p.page("Mode ip", "sh", ""), "questions": "a " + zonesOf(p.namespace)["svc"] + ". shop"})
-	p.apply(p.manifestOf("ip", "4"))
-	pods := p.mesh("shop", "ip", "", 3)
+// asItIs has nodes find each other by the CoreDNS of deploy/, which the cluster's DNS asks: the page's first way. Then
+// it checks as the page says. At last all nodes are replaced while those that are told to end live on for a while, as
+// they do in good order: nobody loses anybody before.
+func (b *bed) asItIs() {
+	b.Shell(b.T, checkout, b.page("With deploy as it is", "sh", "label namespace"))
+	b.release(map[string]string{"env.sh": b.page("Mode ip", "sh", ""), "questions": "a " + b.zones()["svc"] + ". shop"})
+	b.apply(b.manifestOf("ip", "4"))
+	pods := b.mesh("shop", "ip", "", 3)
 	var said []string
-	for line := range strings.Lines(p.page("How to check", "sh", "")) {
-		said = append(said, p.in(pods[0].Name, "sh", "-c", "cd /app/release; "+line))
+	for line := range strings.Lines(b.page("How to check", "sh", "")) {
+		said = append(said, b.exec(pods[0].Name, "sh", "-c", "cd /app/release; "+line))
 	}
 	if len(said) != 3 {
-		p.t.Fatalf("got %d ways to check, want 3", len(said))
+		b.Fatalf("got %d ways to check, want 3", len(said))
 	}
-	longname, tuple := regexp.MustCompile(`shop@[0-9.]+`), regexp.MustCompile(`\{(\d+), (\d+), (\d+), (\d+)\}`)
-	found := strings.Join(tuple.FindAllString(said[1], -1), " ")
-	p.should(same("TXT: "+said[0], longname.FindAllString(said[0], -1), hosts("ip", pods, "", "shop@")))
-	p.should(same("A: "+said[1], strings.Fields(tuple.ReplaceAllString(found, "$1.$2.$3.$4")), hosts("ip", pods, "", "")))
-	p.should(same("nodes: "+said[2], longname.FindAllString(said[2], -1), hosts("ip", pods, "", "shop@")))
-	p.run("Manifests", (*place).manifests)
-	p.run("Leaving", (*place).leaving)
-}
-
-// manifests: the API server takes each of both pages.
-func (p *place) manifests() {
-	taken := 0
-	for _, page := range []string{clientsPage, migratingPage} {
-		for _, s := range snippets(p.t, page) {
-			if s.language != "yaml" {
-				continue
-			}
-			taken++
-			file := p.write(filepath.Join(p.t.TempDir(), "manifest.yaml"), inNamespace(s.text, p.namespace))
-			args := []string{"apply", "--server-side", "--field-manager=page", "--force-conflicts", "--validate=strict", "-f", file}
-			if strings.HasPrefix(s.text, "spec:") { // it changes a manifest that was there before
-				args = []string{"patch", "deployment/shop", "--patch-file", file}
-			}
-			p.kubectl(append(args, "--dry-run=server")...)
-		}
-	}
-	if taken < 8 {
-		p.t.Errorf("got %d manifests, want 8 or more", taken)
-	}
+	longname, tuple := regexp.MustCompile(`shop@[0-9.]+`), regexp.MustCompile(`\{\d+, \d+, \d+, \d+\}`)
+	found := strings.NewReplacer("{", "", "}", "", ", ", ".").Replace(strings.Join(tuple.FindAllString(said[1], -1), " "))
+	names := hosts("ip", pods, "", "shop@")
+	b.should(same("TXT: "+said[0], longname.FindAllString(said[0], -1), names))
+	b.should(same("A: "+said[1], strings.Fields(found), addresses(pods)))
+	b.should(same("nodes: "+said[2], longname.FindAllString(said[2], -1), names))
+	b.run("Leaving", (*bed).leaving)
 }

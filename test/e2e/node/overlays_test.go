@@ -1,238 +1,193 @@
 package node
 
 import (
-	"errors"
 	"fmt"
-	"path/filepath"
 	"regexp"
-	"slices"
 	"strings"
 	"testing"
 
-	"github.com/miekg/dns"
 	corev1 "k8s.io/api/core/v1"
-	policyv1 "k8s.io/api/policy/v1"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
-	"github.com/longnames/longnames/test/e2e/build"
 	"github.com/longnames/longnames/test/e2e/cluster"
 )
 
 // TestOverlays applies overlays as they are, one after the other, where there is one node.
 func TestOverlays(t *testing.T) {
-	b := bed{cluster.Start(t, cluster.Options{Nodes: 1, Images: []string{cluster.CoreDNS}})}
-	b.hasImage(t, unpulled)
+	b := &bed{T: t, Cluster: cluster.Start(t, cluster.Options{Nodes: 1, Images: []string{cluster.CoreDNS}})}
+	b.tag(unpulled)
+	p, node := b.newPeers(), b.Nodes[0]
 	for _, namespace := range []string{"prod", "staging", "other"} {
-		b.namespace(t, namespace, map[string]string{"beam": "true"})
-		b.member(t, namespace)
+		b.kubectl("create namespace %s", namespace)
+		b.kubectl("label namespace %s beam=true", namespace)
+		b.at(namespace).create(service, "shop", "{app: shop}")
+		p.guest("shop-0", namespace, "app=shop", node)
 	}
-	p := newPeers()
-	b.host(t, b.Nodes[0].Name(), p, guest{"asker", "prod", nil}, guest{"stranger", "prod", nil})
-	asker := p.places["asker"]
+	p.guest("asker", "prod", "app=asker", node)
+	p.guest("stranger", "prod", "app=stranger", node)
+	for _, tt := range []struct {
+		name, namespace string
+		try             func(p peers)
+	}{
+		{"Standalone", "longnames", peers.standalone},
+		{"StandaloneNamespaced", "longnames", peers.namespaced},
+		{"Images", "longnames", peers.images},
+		{"ACL", "longnames", peers.acl},
+		{"AnotherNamespace", "dns", peers.moved},
+	} {
+		b.run(tt.name, func(b *bed) { tt.try(peers{b.at(tt.namespace), p.all}) })
+	}
+}
 
-	t.Run("Standalone", func(t *testing.T) {
-		script := codeBlocks(t, deployPage, "Standalone", "sh")
-		b.Shell(t, checkout, script[0])
-		pods := b.installed(t, "longnames")
-		for _, namespace := range []string{"prod", "staging", "other"} {
-			answered(t, asker, b.service(t, "longnames"), b.answer(t, namespace))
-		}
-		// The port is forwarded from when `kubectl port-forward` is ready.
-		try := strings.Replace(script[2], "\ndig ", "\nuntil dig ", 1) + "do sleep 0.1; done\nkill $!\n"
-		if got, want := b.Shell(t, checkout, try), fmt.Sprintf("%q\n", b.answer(t, "prod").want[0]); !strings.Contains(got, want) {
-			t.Errorf("got %q, want %q", got, want)
-		}
-		evict := func(pod corev1.Pod) error {
-			return b.Client.PolicyV1().Evictions("longnames").Evict(t.Context(),
-				&policyv1.Eviction{ObjectMeta: metav1.ObjectMeta{Name: pod.Name, Namespace: "longnames"}})
-		}
-		if err := evict(pods[0]); err != nil {
-			t.Errorf("one pod: %v", err)
-		}
-		if err := evict(pods[1]); !apierrors.IsTooManyRequests(err) {
-			t.Errorf("the second pod at once: got error %v, want that there are too many requests", err)
-		}
-		b.rolledOut(t, "longnames", "deployment/longnames")
-		b.delete(t, "deploy/overlays/standalone", "longnames")
-	})
-	t.Run("StandaloneNamespaced", func(t *testing.T) {
-		const dir = "deploy/overlays/standalone-namespaced"
-		b.Kubectl(t, "apply", "--server-side", "-k", checkout+"/"+dir)
-		b.someNamespaces(t, asker, "longnames", b.installed(t, "longnames"))
-		b.delete(t, dir, "longnames")
-	})
-	t.Run("Images", b.images)
-	t.Run("ACL", func(t *testing.T) { b.acl(t, p) })
-	t.Run("AnotherNamespace", func(t *testing.T) {
-		r := repository(t.TempDir())
-		if err := build.CopySource(r.path("deploy"), checkout+"/deploy"); err != nil {
-			t.Fatal(err)
-		}
-		b.Shell(t, string(r), codeBlocks(t, deployPage, "Another namespace", "sh")[0])
-		const component, name = "- ../../components/", "deploy/overlays/standalone-namespaced"
-		for _, overlay := range []string{"deploy/overlays/standalone", name} {
-			r.replace(t, overlay+"/kustomization.yaml", component+"namespace\n", "")
-			for _, more := range []string{"fixed-address", "critical"} {
-				r.replace(t, overlay+"/kustomization.yaml", "# "+component+more, component+more)
-			}
-		}
-		moved := overlay(t, `namespace: dns
+// install waits for the pods of an overlay, which are both on the one node, and checks them.
+func (p peers) install() []corev1.Pod {
+	p.rolledOut("deployment/longnames")
+	pods := p.pods(ours)
+	p.installed(p.namespace, pods, confined...)
+	p.server = p.get("service/longnames", ".spec.clusterIP") + ":53"
+	return pods
+}
+
+// knows checks that the clusters of some namespaces are known to who asks in a pod.
+func (p peers) knows(namespaces ...string) {
+	p.Helper()
+	for _, namespace := range namespaces {
+		p.answered(p.all["asker"], p.server, p.members(namespace))
+	}
+}
+
+func (p peers) standalone() {
+	script := blocks(p.T, deployPage, "Standalone", "sh", "")
+	p.Shell(p.T, checkout, script[0])
+	p.install()
+	p.knows("prod", "staging", "other")
+	// The port is forwarded from when `kubectl port-forward` is ready.
+	try := strings.Replace(script[2], "\ndig ", "\nuntil dig ", 1) + "do sleep 0.1; done\nkill $!\n"
+	if got, want := p.Shell(p.T, checkout, try), fmt.Sprintf("%q\n", p.members("prod").want[0]); !strings.Contains(got, want) {
+		p.Errorf("got %q, want %q", got, want)
+	}
+	p.remove("deploy/overlays/standalone")
+}
+
+func (p peers) namespaced() {
+	const dir = "deploy/overlays/standalone-namespaced"
+	p.at("").kubectl("apply --server-side -k %s/%s", checkout, dir)
+	p.someNamespaces()
+	p.remove(dir)
+}
+
+// moved changes the namespace of all objects, in both ways of deploy/README.md.
+func (p peers) moved() {
+	dir := p.TempDir()
+	p.Shell(p.T, checkout, "cp -r deploy "+dir)
+	p.Shell(p.T, dir, blocks(p.T, deployPage, "Another namespace", "sh", "")[0])
+	standalone, namespaced := dir+"/deploy/overlays/standalone", dir+"/deploy/overlays/standalone-namespaced"
+	for _, overlay := range []string{standalone, namespaced} {
+		p.Shell(p.T, overlay, `
+			grep -q '^- .*/components/namespace$' kustomization.yaml
+			sed -Ei '/^- .*\/components\/namespace$/d; s,^# (- .*/components/(fixed-address|critical))$,\1,' kustomization.yaml
+			test "$(grep -Ec '^- .*/components/(fixed-address|critical)$' kustomization.yaml)" = 2`)
+	}
+	renamed := p.overlay(`
+namespace: dns
 resources: [DEPLOY/overlays/standalone]
 components: [DEPLOY/components/fixed-address, DEPLOY/components/critical, DEPLOY/components/service-monitor]
-`)
-		for _, made := range []string{r.path("deploy/overlays/standalone"), r.path(name), moved} {
-			text := b.Kubectl(t, "kustomize", made)
-			for _, found := range regexp.MustCompile(`(?m)^ +namespace: (\w+)$|^kind: Namespace\nmetadata:\n(?:  .*\n)*?  name: (\w+)$`).FindAllStringSubmatch(text, -1) {
-				if got := found[1] + found[2]; got != "dns" && got != "prod" && got != "staging" {
-					t.Errorf("%s is in namespace %s, too", made, got)
-				}
-			}
-			if !strings.Contains(text, "- kind: ServiceAccount\n  name: longnames\n  namespace: dns\n") {
-				t.Errorf("%s binds no account in namespace dns:\n%s", made, text)
+`, nil)
+	named := regexp.MustCompile(`(?m)^ +namespace: (\w+)$|^kind: Namespace\nmetadata:\n(?:  .*\n)*?  name: (\w+)$`)
+	for _, made := range []string{standalone, namespaced, renamed} {
+		text := p.kubectl("kustomize %s", made)
+		for _, found := range named.FindAllStringSubmatch(text, -1) {
+			if got := found[1] + found[2]; got != "dns" && got != "prod" && got != "staging" {
+				p.Errorf("%s is in namespace %s, too", made, got)
 			}
 		}
-		b.namespace(t, "dns", nil)
-		b.Kubectl(t, "apply", "--server-side", "-k", r.path(name))
-		pods := b.installed(t, "dns")
-		if got := b.service(t, "dns"); got != standaloneAddress {
-			t.Errorf("got address %s, want %s", got, standaloneAddress)
+		if !strings.Contains(text, "- kind: ServiceAccount\n  name: longnames\n  namespace: dns\n") {
+			p.Errorf("%s binds no account in namespace dns:\n%s", made, text)
 		}
-		b.someNamespaces(t, asker, "dns", pods)
-		for _, pod := range pods {
-			if pod.Spec.PriorityClassName != "system-cluster-critical" {
-				t.Errorf("%s has priority class %q", pod.Name, pod.Spec.PriorityClassName)
-			}
-			p.add(t, b, pod.Name, pod)
-			p.connect(t, connection{"asker", pod.Name, questions, true}, connection{"asker", pod.Name, "9153/tcp", false},
-				connection{pod.Name, "API server", "443/tcp", true}, connection{pod.Name, "asker", "53/tcp", false})
+	}
+	p.kubectl("create namespace dns")
+	p.at("").kubectl("apply --server-side -k %s", namespaced)
+	for _, pod := range p.someNamespaces() {
+		if pod.Spec.PriorityClassName != "system-cluster-critical" {
+			p.Errorf("%s has priority class %q", pod.Name, pod.Spec.PriorityClassName)
 		}
-		quota, err := b.Client.CoreV1().ResourceQuotas("dns").Get(t.Context(), "longnames-critical", metav1.GetOptions{})
-		if used := quota.Status.Used[corev1.ResourcePods]; err != nil || used.Value() != 2 {
-			t.Errorf("got quota %+v and error %v, want 2 pods used", quota.Status, err)
-		}
-	})
+		p.add(pod.Name, pod)
+		p.connect(connection{"asker", pod.Name, questions, true}, connection{"asker", pod.Name, "9153/tcp", false},
+			connection{pod.Name, "API server", "443/tcp", true}, connection{pod.Name, "asker", "53/tcp", false})
+	}
+	if p.server != standaloneAddress {
+		p.Errorf("got address %s, want %s", p.server, standaloneAddress)
+	}
+	if got := p.get("resourcequota/longnames-critical", ".status.used.pods"); got != "2" {
+		p.Errorf("got %s pods of the quota used, want 2", got)
+	}
 }
 
 // acl has the Corefiles of docs/operations.md in place of the one of deploy/: one pod may ask, others may not.
-func (b bed) acl(t *testing.T, p *peers) {
-	t.Helper()
+func (p peers) acl() {
 	const network = "10.1.0.0/16"
-	shop := question{"shop.erl.internal.", "A", []string{b.pods(t, "prod", "app=shop")[0].Status.PodIP}}
+	shop := question{"shop.erl.internal", "A", addresses(p.at("prod").pods("app=shop"))}
 	var dir string
-	for _, corefile := range codeBlocks(t, "docs/operations.md", "Who may ask", "corefile") {
-		if !strings.Contains(corefile, network) {
-			t.Fatalf("it does not allow %s:\n%s", network, corefile)
-		}
-		block, rest, _ := strings.Cut(corefile, " {\n")
-		rest = strings.NewReplacer(network, p.addresses["asker"]+"/32", "    ready\n", "", "    kubernetes cluster.local\n", "").Replace(rest)
-		dir = overlay(t, `resources: [DEPLOY/overlays/standalone]
+	for _, corefile := range blocks(p.T, operationsPage, "Who may ask", "corefile", "") {
+		corefile = p.replaced(corefile, network, p.all["asker"].address+"/32")
+		zone, rest, _ := strings.Cut(corefile, " {\n")
+		rest = strings.NewReplacer("    ready\n", "", "    kubernetes cluster.local\n", "").Replace(rest)
+		dir = p.overlay(`
+resources: [DEPLOY/overlays/standalone]
 configMapGenerator:
 - {name: longnames, namespace: longnames, behavior: replace, files: [Corefile], options: {immutable: true}}
-`)
-		repository(dir).write(t, "Corefile", block+":1053 {\n    health {\n        lameduck 10s\n    }\n    ready\n"+rest)
-		b.Kubectl(t, "apply", "--server-side", "-k", dir)
-		b.rolledOut(t, "longnames", "deployment/longnames")
-		answered(t, p.places["asker"], b.service(t, "longnames"), shop)
-		refused(t, p.places["stranger"], b.service(t, "longnames"), shop.name, dns.RcodeRefused)
+`, map[string]string{"Corefile": zone + ":1053 {\n    health {\n        lameduck 10s\n    }\n    ready\n" + rest})
+		p.kubectl("apply --server-side -k %s", dir)
+		p.rolledOut("deployment/longnames")
+		server := p.get("service/longnames", ".spec.clusterIP") + ":53"
+		p.answered(p.all["asker"], server, shop)
+		p.answered(p.all["stranger"], server, question{shop.name, "A", []string{"REFUSED"}})
 	}
-	b.delete(t, dir, "longnames")
+	p.remove(dir)
 }
 
 // images checks that what deploy/README.md has users write under `images` is good for all overlays.
-func (b bed) images(t *testing.T) {
-	_, images, _ := strings.Cut(codeBlocks(t, deployPage, "What to edit", "yaml")[0], "\nimages:\n")
+func (p peers) images() {
+	_, images, _ := strings.Cut(blocks(p.T, deployPage, "What to edit", "yaml", "images:")[0], "\nimages:\n")
 	images, _, _ = strings.Cut(images, "configMapGenerator:")
-	all, err := filepath.Glob(checkout + "/deploy/overlays/*/*/kustomization.yaml")
-	more, err2 := filepath.Glob(checkout + "/deploy/overlays/*/kustomization.yaml")
-	if err := errors.Join(err, err2); err != nil {
-		t.Fatal(err)
-	}
 	with := 0
-	for _, file := range append(all, more...) {
-		name := filepath.Dir(strings.TrimPrefix(file, checkout+"/"))
+	for dir := range strings.FieldsSeq(p.Shell(p.T, checkout, "find deploy/overlays -name kustomization.yaml -printf '%h\n'")) {
+		name := strings.TrimPrefix(dir, "deploy/")
 		for image, dir := range map[string]string{
-			unpulled:        filepath.Dir(file),
-			cluster.CoreDNS: overlay(t, "resources: [DEPLOY/"+strings.TrimPrefix(name, "deploy/")+"]\nimages:\n"+images),
+			unpulled: checkout + "/" + dir, cluster.CoreDNS: p.overlay("resources: [DEPLOY/"+name+"]\nimages:\n"+images, nil),
 		} {
-			found := regexp.MustCompile(`(?m)^[ -]+image: (.*)$`).FindAllStringSubmatch(b.Kubectl(t, "kustomize", dir), -1)
+			found := regexp.MustCompile(`(?m)^[ -]+image: (.*)$`).FindAllStringSubmatch(p.kubectl("kustomize %s", dir), -1)
 			if with += len(found); len(found) > 1 || len(found) == 1 && found[0][1] != image {
-				t.Errorf("%s: got %q, want image %s alone", name, found, image)
+				p.Errorf("%s: got %q, want image %s alone", name, found, image)
 			}
 		}
 	}
 	if with != 2*3 {
-		t.Errorf("got %d images, want 3 overlays with one, with and without `images`", with)
+		p.Errorf("got %d images, want 3 overlays with one, with and without `images`", with)
 	}
 }
 
-// member makes a cluster with a member.
-func (b bed) member(t *testing.T, namespace string) {
-	t.Helper()
-	if _, err := b.Client.CoreV1().Services(namespace).Create(t.Context(), &corev1.Service{
-		ObjectMeta: metav1.ObjectMeta{Name: "shop", Labels: map[string]string{"app": "shop", "beam": "shop"}},
-		Spec:       corev1.ServiceSpec{ClusterIP: corev1.ClusterIPNone, Selector: app("shop"), Ports: []corev1.ServicePort{{Name: "epmd", Port: 4369}}},
-	}, metav1.CreateOptions{}); err != nil {
-		t.Fatal(err)
+// someNamespaces checks that the clusters of two namespaces are known, and those of others are not.
+func (p peers) someNamespaces() []corev1.Pod {
+	pods := p.install()
+	p.knows("prod", "staging")
+	p.answered(p.all["asker"], p.server, question{"shop.other.svc.erl.internal", "A", []string{"NXDOMAIN"}})
+	for namespace, rights := range map[string][]string{
+		"prod": {readEndpointSlices}, "staging": {readEndpointSlices}, "other": nil, p.namespace: nil, "kube-system": nil,
+	} {
+		p.rights(p.namespace, "longnames", namespace, rights...)
 	}
-	b.host(t, b.Nodes[0].Name(), newPeers(), guest{"shop-0", namespace, app("shop")})
-}
-
-// answer is what is asked for the cluster of a namespace.
-func (b bed) answer(t *testing.T, namespace string) question {
-	t.Helper()
-	return question{"shop." + namespace + ".svc.erl.internal.", "TXT", longnames(b.pods(t, namespace, "app=shop"))}
-}
-
-// installed waits for two pods, which are both on the one node, and checks them.
-func (b bed) installed(t *testing.T, namespace string) []corev1.Pod {
-	t.Helper()
-	b.rolledOut(t, namespace, "deployment/longnames")
-	pods := b.pods(t, namespace, ours)
-	if len(pods) != 2 {
-		t.Fatalf("got %d pods, want 2", len(pods))
-	}
-	for _, pod := range pods {
-		b.restricted(t, pod, "CapBnd:\t0000000000000000", "Seccomp:\t2")
-		b.snapshots(t, pod)
-		b.harmless(t, pod)
+	out, err := p.try("auth can-i list endpointslices.discovery.k8s.io -A --as=system:serviceaccount:%s:longnames", p.namespace)
+	if err == nil || !strings.HasPrefix(out, "no") {
+		p.Errorf("may it list in all namespaces? got %q, want no", out)
 	}
 	return pods
 }
 
-func (b bed) service(t *testing.T, namespace string) string {
-	t.Helper()
-	s, err := b.Client.CoreV1().Services(namespace).Get(t.Context(), "longnames", metav1.GetOptions{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return s.Spec.ClusterIP + ":53"
-}
-
-// someNamespaces checks that the clusters of two namespaces are known, and those of others are not.
-func (b bed) someNamespaces(t *testing.T, asker dialer, home string, pods []corev1.Pod) {
-	t.Helper()
-	for _, namespace := range []string{"prod", "staging"} {
-		answered(t, asker, b.service(t, home), b.answer(t, namespace))
-		b.rights(t, home, "longnames", namespace, readEndpointSlices)
-	}
-	refused(t, asker, b.service(t, home), "shop.other.svc.erl.internal", dns.RcodeNameError)
-	for _, namespace := range []string{"other", home, "kube-system"} {
-		b.rights(t, home, "longnames", namespace)
-	}
-	if out, err := b.TryKubectl(t.Context(), "auth", "can-i", "list", "endpointslices.discovery.k8s.io", "-A",
-		"--as=system:serviceaccount:"+home+":longnames"); err == nil || !strings.HasPrefix(out, "no") {
-		t.Errorf("may it list in all namespaces? got %q, want no", out)
-	}
-	b.harmless(t, pods...)
-}
-
-// delete deletes an overlay, of which nothing is left.
-func (b bed) delete(t *testing.T, dir, namespace string) {
-	t.Helper()
-	b.Shell(t, checkout, "kubectl delete -k "+dir)
-	left := b.Kubectl(t, "get", "clusterroles,clusterrolebindings,roles,rolebindings,namespaces", "-A", "-o", "name")
-	if found := slices.DeleteFunc(strings.Fields(left), func(name string) bool { return !strings.HasSuffix(name, "/"+namespace) }); len(found) > 0 {
-		t.Errorf("%q are left", found)
+// remove deletes an overlay, of which nothing is left.
+func (p peers) remove(dir string) {
+	p.Shell(p.T, checkout, "kubectl delete -k "+dir)
+	left := p.kubectl("get clusterroles,clusterrolebindings,roles,rolebindings,namespaces -A -o name")
+	if found := regexp.MustCompile(`(?m)^\S*/`+p.namespace+`$`).FindAllString(left, -1); found != nil {
+		p.Errorf("%q are left", found)
 	}
 }

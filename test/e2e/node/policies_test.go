@@ -7,43 +7,62 @@ import (
 	"net"
 	"net/netip"
 	"os"
-	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
 	"sync"
 	"syscall"
-	"testing"
 	"time"
 
-	"github.com/miekg/dns"
 	corev1 "k8s.io/api/core/v1"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/longnames/longnames/test/e2e/cluster"
 )
 
-// dialer is where connections are made from: a node or a pod.
-type dialer interface {
-	Dial(ctx context.Context, network, address string) (net.Conn, error)
+// peer is an end of connections: a place, unless none begin there, and an address.
+type peer struct {
+	dialer
+	address string
+}
+
+type peers struct {
+	*bed
+	all map[string]peer
+}
+
+func (b *bed) newPeers() peers {
+	return peers{b, map[string]peer{
+		"API server": {nil, "10.96.0.1"}, "API server itself": {nil, "10.250.0.1"},
+		"cluster-dns service": {nil, cluster.ClusterDNS},
+	}}
+}
+
+func (p peers) add(name string, pod corev1.Pod) {
+	inside, err := p.Inside(p.Context(), pod)
+	p.must(err)
+	p.all[name] = peer{inside, pod.Status.PodIP}
+}
+
+// guest runs a pod that does nothing.
+func (p peers) guest(name, namespace, label string, node *cluster.Node) {
+	b := p.at(namespace)
+	const overrides = `{"apiVersion":"v1","spec":{"nodeName":%q,"terminationGracePeriodSeconds":0}}`
+	b.kubectl("run %s --image=%s --labels=guest=%s,%s --overrides="+overrides, name, cluster.Pause, name, label, node.Name())
+	b.wait("pod/"+name, "condition=Ready")
+	p.add(name, b.pods("guest=" + name)[0])
 }
 
 // reaches reports whether something comes back from an address within a while. Where nothing listens, it is a refusal.
 // The agent drops packets that no policy allows.
-func reaches(ctx context.Context, from dialer, network, address string) (bool, error) {
-	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
+func (p peers) reaches(from dialer, network, address string) (bool, error) {
+	ctx, cancel := context.WithTimeout(p.Context(), 2*time.Second)
 	defer cancel()
 	conn, err := from.Dial(ctx, network, address)
-	if err == nil && network == "udp" {
-		deadline, _ := ctx.Deadline()
-		c := &dns.Conn{Conn: conn}
-		if err = errors.Join(c.SetDeadline(deadline), c.WriteMsg(new(dns.Msg).SetQuestion("svc.erl.internal.", dns.TypeSOA))); err == nil {
-			_, err = c.ReadMsg()
-		}
-	}
-	if conn != nil {
+	if err == nil {
 		conn.Close()
+		if network == "udp" {
+			_, err = p.query(from, network, address, "svc.erl.internal", "SOA", 0)
+		}
 	}
 	switch {
 	case err == nil || errors.Is(err, syscall.ECONNREFUSED):
@@ -54,78 +73,6 @@ func reaches(ctx context.Context, from dialer, network, address string) (bool, e
 	return false, err
 }
 
-// guest is a pod that does nothing.
-type guest struct {
-	name, namespace string
-	labels          map[string]string
-}
-
-// app labels a pod.
-func app(name string) map[string]string { return map[string]string{"app": name} }
-
-// peers are the ends of connections, by name.
-type peers struct {
-	places    map[string]dialer
-	addresses map[string]string
-}
-
-func newPeers() *peers {
-	return &peers{places: make(map[string]dialer), addresses: map[string]string{
-		"API server": "10.96.0.1", "API server itself": "10.250.0.1", "cluster-dns service": cluster.ClusterDNS,
-	}}
-}
-
-func (p *peers) add(t *testing.T, b bed, name string, pod corev1.Pod) {
-	t.Helper()
-	inside, err := b.Inside(t.Context(), pod)
-	if err != nil {
-		t.Fatal(err)
-	}
-	p.places[name], p.addresses[name] = inside, pod.Status.PodIP
-}
-
-// namespace makes one, unless it is there, for the duration of the test.
-func (b bed) namespace(t *testing.T, name string, labels map[string]string) {
-	t.Helper()
-	all := b.Client.CoreV1().Namespaces()
-	_, err := all.Create(t.Context(), &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name, Labels: labels}}, metav1.CreateOptions{})
-	switch {
-	case err == nil:
-		t.Cleanup(func() { _ = all.Delete(context.WithoutCancel(t.Context()), name, metav1.DeleteOptions{}) })
-	case !apierrors.IsAlreadyExists(err):
-		t.Fatal(err)
-	}
-}
-
-// host runs guests on a node.
-func (b bed) host(t *testing.T, node string, p *peers, guests ...guest) {
-	t.Helper()
-	for _, g := range guests {
-		pod := &corev1.Pod{
-			ObjectMeta: metav1.ObjectMeta{Name: g.name, Labels: g.labels},
-			Spec: corev1.PodSpec{
-				NodeName: node, TerminationGracePeriodSeconds: new(int64),
-				Containers: []corev1.Container{{Name: "guest", Image: cluster.Pause}},
-			},
-		}
-		pods := b.Client.CoreV1().Pods(g.namespace)
-		if _, err := pods.Create(t.Context(), pod, metav1.CreateOptions{}); err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(func() {
-			_ = pods.Delete(context.WithoutCancel(t.Context()), g.name, metav1.DeleteOptions{GracePeriodSeconds: new(int64)})
-		})
-	}
-	for _, g := range guests {
-		b.Kubectl(t, "-n", g.namespace, "wait", "--for=condition=Ready", "--timeout="+patience.String(), "pod/"+g.name)
-		pod, err := b.Client.CoreV1().Pods(g.namespace).Get(t.Context(), g.name, metav1.GetOptions{})
-		if err != nil {
-			t.Fatal(err)
-		}
-		p.add(t, b, g.name, *pod)
-	}
-}
-
 // connection is one to some ports of somebody, such as "53/udp 53/tcp".
 type connection struct {
 	from, to, ports string
@@ -133,25 +80,25 @@ type connection struct {
 }
 
 // connect tries connections, all at once.
-func (p *peers) connect(t *testing.T, connections ...connection) {
-	t.Helper()
+func (p peers) connect(connections ...connection) {
+	p.Helper()
 	var wg sync.WaitGroup
 	for _, c := range connections {
-		from, to := p.places[c.from], p.addresses[c.to]
-		if from == nil || to == "" {
-			t.Fatalf("%s or %s is not known", c.from, c.to)
+		from, to := p.all[c.from], p.all[c.to]
+		if from.dialer == nil || to.address == "" {
+			p.Fatalf("%s or %s is not known", c.from, c.to)
 		}
 		for each := range strings.FieldsSeq(c.ports) {
 			port, network, _ := strings.Cut(each, "/")
 			wg.Go(func() {
 				// A node takes a moment to hear of a new pod or policy.
 				for begin := time.Now(); ; {
-					got, err := reaches(t.Context(), from, network, net.JoinHostPort(to, port))
+					got, err := p.reaches(from, network, net.JoinHostPort(to.address, port))
 					if err == nil && got == c.want {
 						return
 					}
 					if time.Since(begin) > 20*time.Second {
-						t.Errorf("%s to %s of %s: got %t and error %v, want %t", c.from, each, c.to, got, err, c.want)
+						p.Errorf("%s to %s of %s: got %t and error %v, want %t", c.from, each, c.to, got, err, c.want)
 						return
 					}
 				}
@@ -161,14 +108,16 @@ func (p *peers) connect(t *testing.T, connections ...connection) {
 	wg.Wait()
 }
 
-// questions are over UDP and TCP.
-const questions = "1053/udp 1053/tcp"
+const (
+	questions = "1053/udp 1053/tcp"
+	lookups   = "53/udp 53/tcp"
+)
 
 // ingress is what the policy of deploy/, and the one of docs/operations.md for another CoreDNS, let in.
 func ingress(to string) []connection {
 	return []connection{
-		{"node of ours", to, questions, true},
-		{"node of ours", to, "9153/tcp 8080/tcp", false},
+		{"friend", to, questions, true},
+		{"friend", to, "9153/tcp 8080/tcp", false},
 		{"cluster-dns", to, questions, true},
 		{"cluster-dns-by-helm", to, questions, true},
 		{"system", to, questions, false},
@@ -180,128 +129,101 @@ func ingress(to string) []connection {
 }
 
 // policies are about connections, as kube-network-policies allows and drops them.
-func (b bed) policies(t *testing.T) {
-	p := newPeers()
-	beam := map[string]string{"beam": "true"}
-	b.namespace(t, "friends", beam)
-	b.namespace(t, "strangers", nil)
-	b.namespace(t, "monitoring", nil)
-	b.host(t, b.Nodes[0].Name(), p,
-		guest{"friend", "friends", app("shop")},
-		guest{"stranger", "strangers", app("shop")},
-		guest{"double", "strangers", map[string]string{"k8s-app": "kube-dns"}},
-		guest{"cluster-dns-by-helm", "kube-system", map[string]string{"k8s-app": "coredns"}},
-		guest{"system", "kube-system", app("other")},
-		guest{"prometheus", "monitoring", app("prometheus")})
-	p.places["node of ours"] = p.places["friend"]
-	p.add(t, b, "cluster-dns", b.pods(t, "kube-system", "k8s-app=kube-dns")[0])
-	for _, n := range b.Nodes {
-		p.places[n.Name()] = n
+func (b *bed) policies() {
+	p, nodes := b.newPeers(), b.Nodes
+	for _, name := range []string{"friends", "strangers", "monitoring", "elsewhere", "shops"} {
+		b.kubectl("create namespace %s", name)
+	}
+	b.kubectl("label namespace friends shops beam=true")
+	for _, guest := range [][3]string{
+		{"friend", "friends", "app=shop"},
+		{"stranger", "strangers", "app=shop"},
+		{"double", "strangers", "k8s-app=kube-dns"},
+		{"cluster-dns-by-helm", "kube-system", "k8s-app=coredns"},
+		{"system", "kube-system", "app=other"},
+		{"prometheus", "monitoring", "app=prometheus"},
+		{"member-2", "shops", "app=shop"},
+		{"neighbour", "shops", "app=web"},
+	} {
+		p.guest(guest[0], guest[1], guest[2], nodes[0])
+	}
+	p.guest("theirs", "elsewhere", ours, nodes[1])
+	p.guest("member", "shops", "app=shop", nodes[1])
+	p.add("cluster-dns", b.at("kube-system").pods("k8s-app=kube-dns")[0])
+	for _, n := range nodes {
+		p.all[n.Name()] = peer{n, ""}
+	}
+	longnames := b.ours()
+	for _, pod := range longnames {
+		p.add(pod.Name, pod)
+	}
+	try := func(name string, connections ...connection) {
+		b.run(name, func(b *bed) { peers{b, p.all}.connect(connections...) })
 	}
 
-	t.Run("Standalone", func(t *testing.T) {
-		for _, pod := range b.pods(t, "longnames", ours) {
-			p.add(t, b, pod.Name, pod)
-			p.connect(t, slices.Concat(ingress(pod.Name), []connection{
-				{pod.Spec.NodeName, pod.Name, questions + " 8080/tcp 8181/tcp 9153/tcp", true}, // as kubelet does
-				{pod.Name, "API server", "443/tcp", true},
-				{pod.Name, "API server itself", "6443/tcp", true},
-				{pod.Name, "API server itself", "80/tcp", false},
-				{pod.Name, "cluster-dns service", "53/udp 53/tcp", false},
-				{pod.Name, "friend", "1053/udp 1053/tcp", false},
-			})...)
-		}
-	})
-	t.Run("Nodes", func(t *testing.T) {
-		var all []connection
-		for _, pod := range b.pods(t, "longnames", ours) {
-			p.add(t, b, pod.Name, pod)
-			for _, n := range b.Nodes {
+	for _, pod := range longnames {
+		try("Standalone", slices.Concat(ingress(pod.Name), []connection{
+			{pod.Spec.NodeName, pod.Name, questions + " 8080/tcp 8181/tcp 9153/tcp", true}, // as kubelet does
+			{pod.Name, "API server", "443/tcp", true},
+			{pod.Name, "API server itself", "6443/tcp", true},
+			{pod.Name, "API server itself", "80/tcp", false},
+			{pod.Name, "cluster-dns service", lookups, false},
+			{pod.Name, "friend", questions, false},
+		})...)
+	}
+	fromNodes := func(want bool) (out []connection) {
+		for _, pod := range longnames {
+			for _, n := range nodes {
 				if n.Name() != pod.Spec.NodeName {
-					all = append(all, connection{n.Name(), pod.Name, questions, true}, connection{n.Name(), pod.Name, "9153/tcp", false})
+					out = append(out, connection{n.Name(), pod.Name, questions, want})
+					out = append(out, connection{n.Name(), pod.Name, "9153/tcp", false})
 				}
 			}
 		}
-		p.connect(t, all...)
-		b.Kubectl(t, "-n", "longnames", "delete", "networkpolicy", "longnames-from-nodes")
-		t.Cleanup(func() { b.letNodesAsk(t) })
-		for i := range all {
-			all[i].want = false
-		}
-		p.connect(t, all...)
-	})
-	t.Run("NoPolicy", func(t *testing.T) {
-		const ports = questions + " 4369/tcp"
-		p.connect(t, connection{"friend", "stranger", ports, true}, connection{"stranger", "friend", ports, true},
-			connection{"stranger", "cluster-dns service", "53/udp 53/tcp", true}, connection{"stranger", "API server", "443/tcp", true},
-			connection{b.Nodes[1].Name(), "stranger", ports, true})
-	})
-	t.Run("AnotherCoreDNS", func(t *testing.T) {
-		b.example(t, "longnames-who-may-ask", "elsewhere")
-		b.host(t, b.Nodes[1].Name(), p, guest{"theirs", "elsewhere", map[string]string{"app.kubernetes.io/name": "longnames"}})
-		p.connect(t, append(ingress("theirs"),
-			connection{b.Nodes[0].Name(), "theirs", questions, false},
-			connection{"theirs", "API server itself", "6443/tcp", true},
-			connection{"theirs", "cluster-dns service", "53/udp", true})...)
-	})
-	t.Run("Distribution", func(t *testing.T) {
-		b.example(t, "shop-distribution", "shops")
-		b.host(t, b.Nodes[1].Name(), p, guest{"member", "shops", app("shop")})
-		b.host(t, b.Nodes[0].Name(), p, guest{"member-2", "shops", app("shop")}, guest{"neighbour", "shops", app("web")})
-		const dist, beyond = "4369/tcp 9100/tcp 9105/tcp", "9099/tcp 9106/tcp"
-		longnames := b.pods(t, "longnames", ours)[0]
-		p.add(t, b, "longnames", longnames)
-		b.Kubectl(t, "label", "namespace", "shops", "beam=true")
-		p.connect(t,
-			connection{"member", "member-2", dist, true}, connection{"member-2", "member", dist, true},
-			connection{"member", "member-2", beyond, false}, connection{"member-2", "member", beyond, false},
-			connection{"neighbour", "member", dist, false}, connection{"member", "neighbour", dist, false},
-			connection{"friend", "member", dist, false}, connection{"member", "friend", dist, false},
-			connection{b.Nodes[0].Name(), "member", dist, false},
-			connection{b.Nodes[0].Name(), "member", "4000/tcp", true},
-			connection{"neighbour", "member", "4000/tcp", true},
-			connection{"member", "API server itself", "443/tcp 5432/tcp", true}, connection{"member", "API server itself", "80/tcp", false},
-			connection{"member", "cluster-dns service", "53/udp 53/tcp", true},
-			connection{"member", "longnames", questions, true})
-	})
+		return out
+	}
+	try("Nodes", fromNodes(true)...)
+	b.kubectl("-n longnames delete networkpolicy longnames-from-nodes")
+	try("NodesWithoutPolicy", fromNodes(false)...)
+	b.letNodesAsk()
+	const ports = questions + " 4369/tcp"
+	try("NoPolicy", connection{"friend", "stranger", ports, true}, connection{"stranger", "friend", ports, true},
+		connection{"stranger", "cluster-dns service", lookups, true}, connection{"stranger", "API server", "443/tcp", true},
+		connection{nodes[1].Name(), "stranger", ports, true})
+	b.example("longnames-who-may-ask", "elsewhere")
+	try("AnotherCoreDNS", append(ingress("theirs"),
+		connection{nodes[0].Name(), "theirs", questions, false},
+		connection{"theirs", "API server itself", "6443/tcp", true},
+		connection{"theirs", "cluster-dns service", "53/udp", true})...)
+	b.example("shop-distribution", "shops")
+	const dist, beyond = "4369/tcp 9100/tcp 9105/tcp", "9099/tcp 9106/tcp"
+	try("Distribution",
+		connection{"member", "member-2", dist, true}, connection{"member-2", "member", dist, true},
+		connection{"member", "member-2", beyond, false}, connection{"member-2", "member", beyond, false},
+		connection{"neighbour", "member", dist, false}, connection{"member", "neighbour", dist, false},
+		connection{"friend", "member", dist, false}, connection{"member", "friend", dist, false},
+		connection{nodes[0].Name(), "member", dist, false},
+		connection{nodes[0].Name(), "member", "4000/tcp", true},
+		connection{"neighbour", "member", "4000/tcp", true},
+		connection{"member", "API server itself", "443/tcp 5432/tcp", true}, connection{"member", "API server itself", "80/tcp", false},
+		connection{"member", "cluster-dns service", lookups, true},
+		connection{"member", longnames[0].Name, questions, true})
 }
 
-var theirNamespace = regexp.MustCompile(`(?m)^  namespace: \w+$`)
-
 // example applies a policy of docs/operations.md to a namespace.
-func (b bed) example(t *testing.T, name, namespace string) {
-	t.Helper()
-	for _, s := range codeBlocks(t, "docs/operations.md", "Who may ask", "yaml") {
-		if strings.Contains(s, "name: "+name+"\n") {
-			b.namespace(t, namespace, nil)
-			file := filepath.Join(t.TempDir(), "policy.yaml")
-			if err := os.WriteFile(file, []byte(theirNamespace.ReplaceAllString(s, "  namespace: "+namespace)), 0o600); err != nil {
-				t.Fatal(err)
-			}
-			b.Kubectl(t, "create", "--validate=strict", "-f", file)
-			return
-		}
-	}
-	t.Fatalf("docs/operations.md has no policy %s", name)
+func (b *bed) example(name, namespace string) {
+	text := blocks(b.T, operationsPage, "Who may ask", "yaml", "name: "+name+"\n")[0]
+	b.create("%s", regexp.MustCompile(`(?m)^  namespace: \w+$`).ReplaceAllString(text, "  namespace: "+namespace))
 }
 
 // letNodesAsk applies the policy for nodes, with their network, as deploy/README.md says.
-func (b bed) letNodesAsk(t *testing.T) {
-	t.Helper()
-	node, err := b.Client.CoreV1().Nodes().Get(context.WithoutCancel(t.Context()), b.Nodes[0].Name(), metav1.GetOptions{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	address, err := netip.ParseAddr(node.Status.Addresses[0].Address)
-	if err != nil {
-		t.Fatal(err)
-	}
-	dir := overlay(t, fmt.Sprintf(`resources: [DEPLOY/overlays/stub-domain/node-local-dns]
+func (b *bed) letNodesAsk() {
+	address, err := netip.ParseAddr(b.get("node/"+b.Nodes[0].Name(), ".status.addresses[0].address"))
+	b.must(err)
+	b.kubectl("apply --server-side --validate=strict -k %s", b.overlay(fmt.Sprintf(`
+resources: [DEPLOY/overlays/stub-domain/node-local-dns]
 patches:
 - target: {kind: NetworkPolicy}
   patch: '[{"op": "replace", "path": "/spec/ingress/0/from/0/ipBlock/cidr", "value": "%s"}]'
-`, netip.PrefixFrom(address, 24).Masked()))
-	if out, err := b.TryKubectl(context.WithoutCancel(t.Context()), "apply", "--server-side", "--validate=strict", "-k", dir); err != nil {
-		t.Fatal(err, out)
-	}
+`, netip.PrefixFrom(address, 24).Masked()), nil))
 }

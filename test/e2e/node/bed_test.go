@@ -1,0 +1,316 @@
+// Package node tests longnames on a real cluster: what users install from deploy/, in pods of real nodes.
+package node
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/longnames/longnames/test/e2e/cluster"
+)
+
+// patience is how long a busy machine may take for what takes seconds.
+const patience = 3 * time.Minute
+
+// bed is a namespace of a cluster, for one test.
+type bed struct {
+	*testing.T
+	*cluster.Cluster
+	namespace string
+	server    string // ADDRESS:PORT of the CoreDNS that is asked
+}
+
+// part is a part of a test.
+type part struct {
+	name string
+	try  func(b *bed)
+}
+
+func (b *bed) run(name string, try func(b *bed)) {
+	b.Run(name, func(t *testing.T) {
+		q := *b
+		q.T = t
+		try(&q)
+	})
+}
+
+// each runs parts one after the other.
+func (b *bed) each(parts ...part) {
+	for _, p := range parts {
+		b.run(p.name, p.try)
+	}
+}
+
+// beside runs parts beside each other, each in a namespace of its own.
+func (b *bed) beside(parts ...part) {
+	for _, p := range parts {
+		b.run(p.name, func(b *bed) {
+			b.Parallel()
+			b.own()
+			p.try(b)
+		})
+	}
+}
+
+// own makes a namespace that ends with the test, where a CoreDNS may read what it needs. If the test fails, it tells what
+// there was.
+func (b *bed) own() {
+	name := strings.ToLower(b.Name()[strings.LastIndex(b.Name(), "/")+1:])
+	b.namespace = name
+	b.kubectl("create namespace %s", name)
+	b.allow("longnames", "list,watch", "endpointslices.discovery.k8s.io,pods")
+	b.Cleanup(func() {
+		end := "delete namespace --wait=false " + name
+		for _, args := range []string{"get pods,events -o wide", "logs -l app --prefix --tail=6", end} {
+			out, err := b.TryKubectl(context.Background(), append([]string{"-n", name}, strings.Fields(args)...)...)
+			if err != nil || b.Failed() {
+				b.Log(out, err)
+			}
+		}
+	})
+}
+
+// allow gives an account of the namespace some rights there.
+func (b *bed) allow(account, verbs, resources string) {
+	b.kubectl("create role %s --verb=%s --resource=%s", account, verbs, resources)
+	b.kubectl("create rolebinding %s --role=%[1]s --serviceaccount=%[2]s:%[1]s", account, b.namespace)
+}
+
+// at is the same with another namespace.
+func (b *bed) at(namespace string) *bed {
+	q := *b
+	q.namespace = namespace
+	return &q
+}
+
+func (b *bed) must(err error) {
+	b.Helper()
+	if err != nil {
+		b.Fatal(err)
+	}
+}
+
+func (b *bed) should(err error) {
+	b.Helper()
+	if err != nil {
+		b.Error(err)
+	}
+}
+
+// eventually waits until a check finds nothing wrong.
+func (b *bed) eventually(what string, check func() error) {
+	b.Helper()
+	cluster.Eventually(b.T, patience, what, check)
+}
+
+// try runs kubectl in the namespace, unless the command names another. Words have no spaces in them.
+func (b *bed) try(format string, args ...any) (string, error) {
+	words := strings.Fields("--namespace=" + b.namespace + " " + fmt.Sprintf(format, args...))
+	return b.TryKubectl(b.Context(), words...)
+}
+
+func (b *bed) kubectl(format string, args ...any) string {
+	b.Helper()
+	out, err := b.try(format, args...)
+	b.must(err)
+	return out
+}
+
+// prints waits until kubectl prints what matches a pattern, and returns the last match of its last group.
+func (b *bed) prints(pattern, format string, args ...any) (last string) {
+	b.Helper()
+	re := regexp.MustCompile(pattern)
+	b.eventually("kubectl prints "+pattern, func() error {
+		out, err := b.try(format, args...)
+		found := re.FindAllStringSubmatch(out, -1)
+		if err != nil {
+			return err
+		}
+		if found == nil {
+			return fmt.Errorf("got %s", out)
+		}
+		last = found[len(found)-1][len(found[0])-1]
+		return nil
+	})
+	return last
+}
+
+// get returns a field of an object.
+func (b *bed) get(object, path string) string {
+	b.Helper()
+	return b.kubectl("get %s -o jsonpath={%s}", object, path)
+}
+
+// exec runs a command in a pod.
+func (b *bed) exec(pod string, command ...string) string {
+	b.Helper()
+	return b.Kubectl(b.T, append([]string{"-n", b.namespace, "exec", pod, "--"}, command...)...)
+}
+
+// wait waits until an object has a condition, or whatever else kubectl can wait for.
+func (b *bed) wait(object, condition string) {
+	b.Helper()
+	b.kubectl("wait %s --for=%s --timeout=%s", object, condition, patience)
+}
+
+// rolledOut waits until all pods of a Deployment or StatefulSet are of its newest kind, and ready.
+func (b *bed) rolledOut(name string) {
+	b.Helper()
+	b.kubectl("rollout status %s --timeout=%s", name, patience)
+}
+
+// gone waits until pods are.
+func (b *bed) gone(pods []corev1.Pod) {
+	b.Helper()
+	for _, pod := range pods {
+		b.wait("pod/"+pod.Name, "delete")
+	}
+}
+
+// write writes a file.
+func (b *bed) write(file, text string) string {
+	b.Helper()
+	b.must(os.WriteFile(file, []byte(text), 0o600))
+	return file
+}
+
+// create makes objects from YAML.
+func (b *bed) create(format string, args ...any) {
+	b.Helper()
+	b.kubectl("create --validate=strict -f %s", b.write(b.TempDir()+"/objects.yaml", fmt.Sprintf(format, args...)))
+}
+
+// overlay writes a kustomization on top of ours, and files beside it, as users would. In its text, DEPLOY is the way to
+// our directory.
+func (b *bed) overlay(text string, files map[string]string) string {
+	b.Helper()
+	dir := b.TempDir()
+	to, err := filepath.Abs(checkout + "/deploy")
+	b.must(err)
+	to, err = filepath.Rel(dir, to)
+	b.must(err)
+	b.write(dir+"/kustomization.yaml", strings.ReplaceAll(text, "DEPLOY", to))
+	for name, text := range files {
+		b.write(filepath.Join(dir, name), text)
+	}
+	return dir
+}
+
+// ours is the label of pods of CoreDNS that deploy/ makes.
+const ours = "app.kubernetes.io/name=longnames"
+
+// pods returns those with a label that are not about to end, by name.
+func (b *bed) pods(selector string) []corev1.Pod {
+	list, err := b.Client.CoreV1().Pods(b.namespace).List(b.Context(), metav1.ListOptions{LabelSelector: selector})
+	b.must(err)
+	return slices.DeleteFunc(list.Items, func(p corev1.Pod) bool { return p.DeletionTimestamp != nil })
+}
+
+// running waits until an app has exactly n pods, all of which run, and returns them by name.
+func (b *bed) running(app string, n int) (pods []corev1.Pod) {
+	b.Helper()
+	b.eventually(fmt.Sprintf("%d pods run", n), func() error {
+		phases, err := b.try("get pods -l app=%s -o jsonpath={.items[*].status.phase}", app)
+		pods = b.pods("app=" + app)
+		if err == nil && (len(pods) != n || phases != strings.TrimSpace(strings.Repeat("Running ", n))) {
+			err = fmt.Errorf("got %d pods that stay, and phases %s", len(pods), phases)
+		}
+		return err
+	})
+	return pods
+}
+
+// host is what Kubernetes' and libcluster's documentation have people put behind the @ of a node's name. The plugin is
+// not its own judge.
+func host(mode string, pod corev1.Pod, domain string) string {
+	switch mode {
+	case "dns":
+		return dashed(pod) + "." + pod.Namespace + ".pod." + domain
+	case "hostname":
+		return pod.Spec.Hostname + "." + pod.Spec.Subdomain + "." + pod.Namespace + ".svc." + domain
+	default:
+		return pod.Status.PodIP
+	}
+}
+
+func dashed(pod corev1.Pod) string {
+	return strings.NewReplacer(".", "-", ":", "-").Replace(pod.Status.PodIP)
+}
+
+// hosts are those of pods, with a prefix.
+func hosts(mode string, pods []corev1.Pod, domain, prefix string) []string {
+	out := make([]string, 0, len(pods))
+	for _, pod := range pods {
+		out = append(out, prefix+host(mode, pod, domain))
+	}
+	return out
+}
+
+func addresses(pods []corev1.Pod) []string { return hosts("ip", pods, "", "") }
+
+// same is an error if two sets differ.
+func same(what string, got, want []string) error {
+	got, want = slices.Sorted(slices.Values(got)), slices.Sorted(slices.Values(want))
+	if !slices.Equal(got, want) {
+		return fmt.Errorf("%s: got %d %q, want %d %q", what, len(got), got, len(want), want)
+	}
+	return nil
+}
+
+// node is where a pod runs.
+func (b *bed) node(pod corev1.Pod) *cluster.Node {
+	i := slices.IndexFunc(b.Nodes, func(n *cluster.Node) bool { return n.Name() == pod.Spec.NodeName })
+	if i < 0 {
+		b.Fatalf("%s is on no node, but %q", pod.Name, pod.Spec.NodeName)
+	}
+	return b.Nodes[i]
+}
+
+// onNode runs a script on the node of a pod. In it, $pid is the process of the pod's CoreDNS there.
+func (b *bed) onNode(pod corev1.Pod, script string) (string, error) {
+	id := strings.TrimPrefix(pod.Status.ContainerStatuses[0].ContainerID, "containerd://")
+	const find = `pid=$(ctr --namespace k8s.io tasks list | awk -v id="$1" '$1 == id { print $2 }'); test -n "$pid"; `
+	return b.node(pod).Run(b.Context(), "sh", "-euc", find+script, "sh", id)
+}
+
+func (b *bed) mustOnNode(pod corev1.Pod, script string) string {
+	out, err := b.onNode(pod, script)
+	b.must(err)
+	return out
+}
+
+// silent checks that the CoreDNS of pods has not panicked, and has said nothing of some levels.
+func (b *bed) silent(levels string, pods []corev1.Pod) {
+	complaint := regexp.MustCompile(`(?m)^\[(` + levels + `)\].*|^(panic|fatal error).*|.*Recovered from panic.*`)
+	busy := regexp.MustCompile(`(?m)^.* took more than 1s: .*$`) // by the plugin health: the machine is
+	for _, pod := range pods {
+		if found := complaint.FindString(busy.ReplaceAllString(b.kubectl("logs %s", pod.Name), "")); found != "" {
+			b.Errorf("%s has logged %s", pod.Name, found)
+		}
+	}
+}
+
+// tag gives our image one more name on all nodes.
+func (b *bed) tag(name string) {
+	for _, n := range b.Nodes {
+		b.must(n.Tag(b.Context(), cluster.CoreDNS, name))
+	}
+}
+
+// lastLine returns the words of the last whole line with a prefix.
+func lastLine(text, prefix string) []string {
+	found := regexp.MustCompile("(?m)^"+prefix+"(.*)\n").FindAllStringSubmatch(text, -1)
+	if found == nil {
+		return nil
+	}
+	return strings.Fields(found[len(found)-1][1])
+}
