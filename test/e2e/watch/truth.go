@@ -12,10 +12,18 @@ import (
 type Truth struct {
 	always, ever []string
 	least        int
+	any          bool // not only of ever
 }
 
 // Exactly has one set be right.
-func Exactly(values []string) *Truth { return &Truth{values, values, len(values)} }
+func Exactly(values []string) *Truth {
+	return &Truth{always: values, ever: values, least: len(values)}
+}
+
+// AtLeast has every set be right that has so many values, some of them always.
+func AtLeast(n int, always ...string) *Truth {
+	return &Truth{always: always, ever: always, least: n, any: true}
+}
 
 // Between has every set be right on the way from one to another that has so many values at least.
 func Between(before, after []string, least int) *Truth {
@@ -60,14 +68,14 @@ func (t *Truth) kind(values []string) string {
 		return Empty
 	case len(values) < t.least, slices.ContainsFunc(t.always, missing):
 		return Fewer
-	case slices.ContainsFunc(values, strange):
+	case !t.any && slices.ContainsFunc(values, strange):
 		return Other
 	}
 	return ""
 }
 
 func (t *Truth) String() string {
-	if len(t.always) == len(t.ever) {
+	if len(t.always) == len(t.ever) && !t.any {
 		return brief(t.always)
 	}
 	return fmt.Sprintf("%d or more of %s, among them %s", t.least, brief(t.ever), brief(t.always))

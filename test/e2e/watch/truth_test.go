@@ -25,6 +25,9 @@ func TestTruth(t *testing.T) {
 		{Between(some, others, 0), []string{"e"}, ""},
 		{Between(some, others, 0), nil, Empty},
 		{Between(some, others, 1), []string{"a", "c"}, Other},
+		{AtLeast(2, "a"), []string{"a", "c"}, ""},
+		{AtLeast(2, "a"), []string{"b", "c"}, Fewer},
+		{AtLeast(2, "a"), []string{"a"}, Fewer},
 	} {
 		if kind := test.truth.kind(test.got); kind != test.want {
 			t.Errorf("%v is %q, want %q: %s", test.got, kind, test.want, test.truth)

@@ -36,6 +36,9 @@ type Checker struct {
 	Rate      int // questions a second
 	// Retried is for servers that are restarted: tries may be lost as long as the question is answered at last.
 	Retried bool
+	// Again is for servers with others behind them that are restarted: after a SERVFAIL a question is asked once more, as
+	// OTP's resolver does.
+	Again bool
 	// Excused reports whether what is wrong is what was promised. It may be nil.
 	Excused func(q *Question, begin time.Time, kind, got string) bool
 
@@ -76,6 +79,8 @@ func (c *Counts) Kinds() string {
 const (
 	// late is when an answer is too late: OTP's resolver asks once more.
 	late = 2 * time.Second
+	// servfail is how long OTP's resolver waits after a SERVFAIL of all servers.
+	servfail = 1500 * time.Millisecond
 	// haste is how much faster is asked what could not be asked in time, burst how many at once, and lag what is not made
 	// up for.
 	haste = 1.25
@@ -156,6 +161,17 @@ func (c *Checker) ask(ctx context.Context, r *Resolver, q *Question) {
 	kind, got := right.judge(m, err)
 	if kind != "" {
 		// It may have become right while it was on its way.
+		right = q.right.Load()
+		kind, got = right.judge(m, err)
+	}
+	if kind == Error && c.Again {
+		time.Sleep(servfail)
+		again := Resolver{From: c.From, Servers: c.Servers}
+		defer again.Close()
+		m, err = again.Ask(ctx, q.Name, q.Type)
+		if ctx.Err() != nil {
+			return
+		}
 		right = q.right.Load()
 		kind, got = right.judge(m, err)
 	}
