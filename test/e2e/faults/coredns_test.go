@@ -12,9 +12,10 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"sync"
 	"syscall"
 	"time"
+
+	"github.com/miekg/dns"
 
 	"github.com/longnames/longnames/test/e2e/cluster"
 	"github.com/longnames/longnames/test/e2e/watch"
@@ -34,50 +35,21 @@ type replica struct {
 	name    string
 	address string
 	binary  string
-	env     []string
-	options string // of each longnames block
 	process *cluster.Process
 	checker *watch.Checker // that asks it in the row at hand
 }
 
-func (s *stage) newReplica(name string, theirs bool, options string) *replica {
+// newReplica makes one that runs on the host of its name and number, for rows have some of their own.
+func (s *stage) newReplica(name string, theirs bool) *replica {
 	a := s.address()
-	name = fmt.Sprintf("%s-%d", name, s.numbered) // as rows differ
-	r := &replica{Host: s.NewHost(s, name, a), s: s, theirs: theirs, name: name, address: a.String(), options: options, env: []string{
-		"KUBERNETES_SERVICE_HOST=" + cluster.APIClusterIP, "KUBERNETES_SERVICE_PORT=443", "CLUSTER_DOMAIN=", s.plan.env,
-	}}
+	name = fmt.Sprintf("%s-%d", name, s.numbered)
+	r := &replica{Host: s.NewHost(s, name, a), s: s, theirs: theirs, name: name, address: a.String()}
 	var err error
 	r.binary, err = filepath.Abs(coredns)
-	_, again := r.Run(s.Context(), "ip", "route", "add", cluster.APIClusterIP, "via", s.wire.address)
-	s.must(errors.Join(err, again))
+	s.must(err)
+	s.runs(r.Host, "ip", "route", "add", cluster.APIClusterIP, "via", s.wire.address)
 	r.configure("", "", "")
 	return r
-}
-
-func addresses(replicas []*replica) (out []string) {
-	for _, r := range replicas {
-		out = append(out, r.address)
-	}
-	return out
-}
-
-func (s *stage) everyReplica() []*replica { return slices.Concat(s.replicas, s.kubernetes) }
-
-// each does the same with many at once. What *kubernetes* fails to do is of no importance but for the comparison.
-func (s *stage) each(replicas []*replica, do func(r *replica) error) {
-	errs := make([]error, len(replicas))
-	var wg sync.WaitGroup
-	for i, r := range replicas {
-		wg.Go(func() { errs[i] = do(r) })
-	}
-	wg.Wait()
-	for i, r := range replicas {
-		if !r.theirs {
-			s.must(errs[i])
-		} else if errs[i] != nil {
-			s.Log(errs[i])
-		}
-	}
 }
 
 // configure writes a Corefile with more options, plugins and servers.
@@ -92,7 +64,7 @@ func (r *replica) configure(options, plugins, servers string) {
 		meshes = append(slices.Clone(meshes), crowd)
 	}
 	for _, m := range meshes {
-		blocks.WriteString(m.block(r.s.account, strings.ReplaceAll(r.options, "ZONE", m.zone)+"\n"+options))
+		blocks.WriteString(m.block(r.s.account, strings.ReplaceAll(r.s.plan.options, "ZONE", m.zone)+"\n"+options))
 	}
 	r.s.must(os.WriteFile(r.corefile(), fmt.Appendf(nil, ".:53 {\nbind %[1]s\nerrors\nready %[1]s:8181\nprometheus %[1]s:9153\n%s%s\n}\n%s",
 		r.address, blocks.String(), plugins, servers), 0o600))
@@ -100,44 +72,56 @@ func (r *replica) configure(options, plugins, servers string) {
 
 func (r *replica) corefile() string { return filepath.Join(r.s.account, r.name+".Corefile") }
 
-// banner is what CoreDNS says once it listens.
-var banner = regexp.MustCompile(`(?m)^CoreDNS-`)
+// What CoreDNS says once it listens, and after a reload, whether that has succeeded or failed.
+var (
+	banner   = regexp.MustCompile(`(?m)^CoreDNS-`)
+	reloaded = regexp.MustCompile(`\[INFO\] Reloading complete|\[ERROR\] SIGUSR1: `)
+)
 
-// launch starts CoreDNS, and waits until it listens.
-func (r *replica) launch() error {
+// says waits until it says something, once something is done.
+func (r *replica) says(what *regexp.Regexp, do func()) (said string) {
 	before := 0
 	if r.process != nil {
 		before = len(r.process.Output())
 	}
-	args := []string{r.binary, "-conf", r.corefile()}
-	if urgent {
-		args = append([]string{"chrt", "--rr", corednsPriority}, args...)
-	}
-	r.process = r.Start(r.s, "coredns", r.env, args...)
-	_, err := r.says(banner, before)
-	return err
-}
-
-// says waits until it says something more than it had said before.
-func (r *replica) says(what *regexp.Regexp, before int) (said string, err error) {
-	err = eventually(patience, fmt.Sprintf("%s says %s", r.name, what), func() error {
+	do()
+	r.s.must(eventually(patience, fmt.Sprintf("%s says %s", r.name, what), func() error {
 		if said = what.FindString(r.process.Output()[before:]); said == "" {
 			return errors.Join(errors.New("it does not"), r.process.Ended())
 		}
 		return nil
-	})
-	return said, err
+	}))
+	return said
+}
+
+// launch starts CoreDNS, and waits until it listens.
+func (r *replica) launch() *replica {
+	args := []string{r.binary, "-conf", r.corefile()}
+	if urgent {
+		args = append([]string{"chrt", "--rr", corednsPriority}, args...)
+	}
+	env := []string{"KUBERNETES_SERVICE_HOST=" + cluster.APIClusterIP, "KUBERNETES_SERVICE_PORT=443", "CLUSTER_DOMAIN=", r.s.plan.env}
+	r.says(banner, func() { r.process = r.Start(r.s, "coredns", env, args...) })
+	return r
 }
 
 // readily starts it, and waits until it is ready.
-func (r *replica) readily() error {
-	if err := r.launch(); err != nil {
-		return err
-	}
-	return eventually(patience, r.name+" is ready", func() error {
+func (r *replica) readily() *replica {
+	r.launch()
+	r.s.within(patience, r.name+" is ready", func() error {
 		_, _, err := r.get("8181", "/ready")
 		return err
 	})
+	return r
+}
+
+// reload has CoreDNS read a Corefile with more in it, which it can make use of or not.
+func (r *replica) reload(want bool, options, plugins, servers string) {
+	r.configure(options, plugins, servers)
+	said := r.says(reloaded, func() { r.process.Signal(syscall.SIGUSR1) })
+	if got := strings.HasPrefix(said, "[INFO]"); got != want {
+		r.s.Fatalf("a reload of %s has gone well: %t, want %t", r.name, got, want)
+	}
 }
 
 // get reads a page of CoreDNS'.
@@ -171,9 +155,10 @@ func (r *replica) metric(name, label string) (sum float64, err error) {
 }
 
 // gauge waits until a metric is in a range.
-func (r *replica) gauge(name string, least, most int) {
-	r.s.within(patience, fmt.Sprintf("%s is %d to %d", name, least, most), func() error {
-		n, err := r.metric(name, "")
+func (r *replica) gauge(name, label string, least, most int) {
+	r.s.Helper()
+	r.s.within(4*patience, fmt.Sprintf("%s %s is %d to %d", name, label, least, most), func() error {
+		n, err := r.metric(name, label)
 		if err == nil && (int(n) < least || int(n) > most) {
 			err = fmt.Errorf("got %.0f", n)
 		}
@@ -181,9 +166,9 @@ func (r *replica) gauge(name string, least, most int) {
 	})
 }
 
-// answers is an error until the answers are what the clusters are now.
-func (r *replica) answers() error {
-	for _, m := range r.s.allMeshes() {
+// answers is an error until the answers are what some clusters are now.
+func (r *replica) answers(meshes []*mesh) error {
+	for _, m := range meshes {
 		for _, q := range m.questions[r.theirs] {
 			if err := r.answersTo(q.Name, q.Type, m.values(q.Type, m.pods)...); err != nil {
 				return err
@@ -204,33 +189,83 @@ func (r *replica) answersTo(name, qtype string, want ...string) error {
 	return watch.Same(r.name+": "+name+" "+qtype, watch.Values(m), want)
 }
 
-// plugged has packets reach it, or vanish, as if its pod was gone: from one that is there but does not listen comes a
-// refusal.
-func (r *replica) plugged(yes bool) error {
-	rules := "flush ruleset"
-	if !yes {
-		rules += `; table inet plug {
-			chain in { type filter hook input priority 0; iifname "eth0" drop; }
-			chain out { type filter hook output priority 0; oifname "eth0" drop; }
-		}`
+// roll restarts all CoreDNS, one after the other. They may be given time to end. Who has been refused by one finds the next
+// one there, however late he asks.
+func (s *stage) roll(grace time.Duration, start func(*replica) *replica) {
+	for _, r := range s.replicas {
+		r.process.Stop(grace)
+		time.Sleep(faultTime / 4)
+		start(r)
+		time.Sleep(faultTime / 4)
 	}
-	_, err := r.Run(r.s.Context(), "nft", rules)
-	return err
 }
 
-// reloaded matches the line that CoreDNS logs after a reload, whether that has succeeded or failed.
-var reloaded = regexp.MustCompile(`\[INFO\] Reloading complete|\[ERROR\] SIGUSR1: `)
+// reloadOften goes through Corefiles that are the same, that differ, and that cannot be used. They are numbered, so that
+// CoreDNS tells which one it goes by. It has to answer questions while each is read.
+func (r *replica) reloadOften() {
+	const many, asked, name, taken = 100, 250, "generation.test.", "5301"
+	l, err := r.Listen("tcp", net.JoinHostPort(r.address, taken))
+	r.s.must(err)
+	defer l.Close()
+	current := 0
+	for i := 1; i <= many; i++ {
+		more, server := "", ""
+		switch i % 8 {
+		case 1:
+			more = "nonsense"
+		case 3, 7:
+			server = fmt.Sprintf(".:%s {\nbind %s\nwhoami\n}\n", taken, r.address)
+		case 5:
+			more = "ttl never"
+		case 6:
+			more = "ttl 4"
+		}
+		before, good := r.checker.Asked(), i%2 == 0
+		r.reload(good, more, fmt.Sprintf("template IN TXT %s {\nanswer \"{{ .Name }} 0 IN TXT %d\"\n}\n", name, i), server)
+		if good {
+			current = i
+		}
+		r.s.must(eventually(patience, fmt.Sprintf("%s goes by Corefile %d, and is asked meanwhile", r.name, current), func() error {
+			if n := r.checker.Asked() - before; n < asked {
+				return fmt.Errorf("%d questions were answered", n)
+			}
+			if current == 0 {
+				return nil
+			}
+			return r.answersTo(name, "TXT", strconv.Itoa(current))
+		}))
+	}
+	r.reload(true, "", "", "")
+}
 
-// reload has CoreDNS read its Corefile again, which it can make use of or not.
-func (r *replica) reload(want bool) error {
-	before := len(r.process.Output())
-	r.process.Signal(syscall.SIGUSR1)
-	said, err := r.says(reloaded, before)
-	if err != nil {
-		return err
+// endTime is how long CoreDNS may take to end, as the README has it.
+const endTime = 5 * time.Second
+
+// untilEnd excuses questions that got no answer since CoreDNS has ended, or is just about to.
+func untilEnd(r *replica, _ *watch.Question, _ time.Time, kind, _ string) bool {
+	return kind == watch.Late && r.ends()
+}
+
+// ends waits until CoreDNS has ended, and reports whether it has.
+func (r *replica) ends() bool {
+	select {
+	case <-r.process.Done():
+		return true
+	case <-time.After(endTime):
+		return false
 	}
-	if got := strings.HasPrefix(said, "[INFO]"); got != want {
-		return fmt.Errorf("a reload of %s has gone well: %t, want %t", r.name, got, want)
+}
+
+func ends(s *stage) {
+	time.Sleep(faultTime)
+	s.extra.process.Signal(syscall.SIGTERM)
+	ended := s.extra.ends()
+	if s.extra.checker.Stop(); !ended {
+		s.Fatalf("%s has not ended within %s", s.extra.name, endTime)
 	}
-	return nil
+}
+
+// untilKnown excuses SERVFAIL until the first right answer to the same question.
+func untilKnown(_ *replica, q *watch.Question, begin time.Time, kind, got string) bool {
+	return !q.AnsweredBefore(begin) && kind == watch.Error && got == dns.RcodeToString[dns.RcodeServerFailure]
 }

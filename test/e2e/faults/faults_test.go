@@ -8,7 +8,6 @@ import (
 	"os"
 	"regexp"
 	"runtime"
-	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -31,44 +30,12 @@ type row struct {
 	struck []string
 	// restarts is for rows in which CoreDNS itself goes away for a moment.
 	restarts bool
-	// extras starts a CoreDNS of the row's own, and one of *kubernetes* to compare it with: they are asked in place of
-	// those that the nodes ask.
-	extras func(s *stage) []*replica
-	// excused is what is promised instead of right answers, by the CoreDNS that is asked. It may be nil.
-	excused func(r *replica) func(q *watch.Question, begin time.Time, kind, got string) bool
+	// extra starts a CoreDNS that is asked in place of those that the nodes ask.
+	extra func(s *stage) *replica
 	// apart is for rows that have nothing to do with *kubernetes*.
 	apart bool
-}
-
-// plan says how a stage is, and which rows are tried on it, one after the other.
-type plan struct {
-	name       string
-	replicas   int    // of each kind, one if it is 0
-	deployment bool   // the pods of shop are those of a Deployment
-	crowd      bool   // CoreDNS watches a crowd, too
-	options    string // of each longnames block
-	env        string // of each CoreDNS
-	rows       []row
-}
-
-// plans are all rows, by where they are tried. Those that take longest come first.
-func plans() []plan {
-	return []plan{
-		{name: "Stopped", rows: stoppedRows()},
-		{name: "Older", rows: olderRows()},
-		{name: "HTTP1", env: "DISABLE_HTTP2=1", rows: halfOpenRows("HTTP/1.1")},
-		{name: "Statuses", rows: httpRows()},
-		{name: "Store", rows: storeRows()},
-		{name: "CoreDNS", options: "snapshot " + snapshots + "/ZONE.json", rows: corednsRows()},
-		{name: "Wire", rows: wireRows()},
-		{name: "API", rows: apiRows()},
-		{name: "Relist", crowd: true, rows: relistRows()},
-		{name: "Members", deployment: true, rows: memberRows()},
-		{name: "Rights", rows: rightsRows()},
-		{name: "HTTP2", rows: halfOpenRows("HTTP/2")},
-		{name: "Clock", rows: clockRows()},
-		{name: "Pair", replicas: 2, rows: pairRows()},
-	}
+	// excused reports whether an answer is what is promised instead of a right one. It may be nil.
+	excused func(r *replica, q *watch.Question, begin time.Time, kind, got string) bool
 }
 
 // The rates of questions, a second: what is tried, and what a row has to come to.
@@ -104,8 +71,7 @@ func TestMain(m *testing.M) {
 }
 
 func TestFaults(t *testing.T) {
-	results := make(table)
-	t.Cleanup(func() { results.report(t) })
+	t.Cleanup(func() { report(t) })
 	modules := cluster.Modules(t, "cluster.erl", "clients.erl", "downs.erl")
 	toxiproxy := cluster.Build(t, ".", "github.com/Shopify/toxiproxy/v2/cmd/server")
 	// Stages are not set side by side: many nodes that start at once find each other late, and lose each other again.
@@ -124,11 +90,7 @@ func TestFaults(t *testing.T) {
 					stage := s.TB
 					defer func() { s.TB = stage }()
 					s.TB = lasting{t, stage}
-					s.row(t, r, func(line []string) {
-						gate.Lock()
-						defer gate.Unlock()
-						results[p.name+"/"+r.name] = line
-					})
+					s.row(t, r)
 				})
 			}
 		})
@@ -144,26 +106,25 @@ type lasting struct {
 func (l lasting) Cleanup(f func()) { l.stage.Cleanup(f) }
 
 // row tries a row.
-func (s *stage) row(t *testing.T, r row, report func(line []string)) {
+func (s *stage) row(t *testing.T, r row) {
 	t.Helper()
 	s.wire.heal()
-	s.trim()
+	s.restock(2 * patience)
 	s.calm()
 	s.recovers()
 	s.still()
-	if r.extras != nil {
-		s.extras = r.extras(s)
+	asked := s.replicas
+	if r.extra != nil {
+		s.extra = r.extra(s)
 		defer func() {
-			for _, extra := range s.extras {
-				extra.Close()
-			}
-			s.extras = nil
+			s.extra.Close()
+			s.extra = nil
 		}()
+		asked = []*replica{s.extra}
 	}
 	ended := s.watchesEnded(r.struck)
 	s.forget()
-	ours := s.checker(r, false, s.meshes, ourRate)
-	theirs := s.checker(r, true, s.allMeshes(), theirRate)
+	ours, theirs := s.checker(r, asked, s.meshes, ourRate), s.checker(r, []*replica{s.kubernetes}, s.allMeshes(), theirRate)
 	ours.Start(s.Context())
 	theirs.Start(s.Context())
 	defer func() {
@@ -185,19 +146,19 @@ func (s *stage) row(t *testing.T, r row, report func(line []string)) {
 		if t.Failed() {
 			line[5] = "FAILED"
 		}
-		if !r.apart {
+		if !r.apart && !r.restarts && r.extra == nil {
 			line = append(line[:6], strconv.Itoa(compared.Asked), compared.Kinds(), strconv.Itoa(len(s.downs(s.other))))
 		}
+		results.Store(s.plan.name+"/"+r.name, strings.Join(line, " | "))
 		t.Log(strings.Join(line, " | "))
-		report(line)
 	}()
 	r.try(s)
 	s.calm()
 	if len(r.struck) > 0 && s.watchesEnded(r.struck) <= ended {
 		t.Errorf("no watch has ended for %s: the fault has not struck", strings.Join(r.struck, " or "))
 	}
-	for _, r := range slices.Concat(s.replicas, s.extras) {
-		if found := panicked.FindString(r.process.Output()); found != "" && !r.theirs {
+	for _, r := range s.ours() {
+		if found := panicked.FindString(r.process.Output()); found != "" {
 			t.Errorf("%s has logged %s", r.name, found)
 		}
 	}
@@ -206,26 +167,19 @@ func (s *stage) row(t *testing.T, r row, report func(line []string)) {
 // panicked matches the line that is logged of a panic, whether the process ends with it or not.
 var panicked = regexp.MustCompile(`(?m)^(panic|fatal error): .*|.*Recovered from panic.*`)
 
-// checker asks the CoreDNS of one kind that a row is about.
-func (s *stage) checker(r row, theirs bool, meshes []*mesh, rate int) *watch.Checker {
-	asked := s.replicas
-	if theirs {
-		asked = s.kubernetes
-	}
-	for _, extra := range s.extras {
-		if extra.theirs == theirs {
-			asked = []*replica{extra}
-		}
-	}
-	c := &watch.Checker{From: s.clients, Servers: addresses(asked), Rate: rate, Retried: r.restarts}
+// checker asks some CoreDNS of one kind.
+func (s *stage) checker(r row, asked []*replica, meshes []*mesh, rate int) *watch.Checker {
+	c := &watch.Checker{From: s.clients, Rate: rate, Retried: r.restarts}
 	for _, m := range meshes {
-		c.Questions = append(c.Questions, m.questions[theirs]...)
+		c.Questions = append(c.Questions, m.questions[asked[0].theirs]...)
 	}
 	if r.excused != nil {
-		c.Excused = r.excused(asked[0])
+		c.Excused = func(q *watch.Question, begin time.Time, kind, got string) bool {
+			return r.excused(asked[0], q, begin, kind, got)
+		}
 	}
 	for _, a := range asked {
-		a.checker = c
+		a.checker, c.Servers = c, append(c.Servers, a.address)
 	}
 	return c
 }
@@ -244,28 +198,28 @@ func (s *stage) watchesEnded(reasons []string) (sum float64) {
 
 var matrix = flag.String("matrix", "", "write the table of faults to this `file`, as Markdown")
 
-// table has the outcomes of all rows.
-type table map[string][]string
+// results have the outcomes of all rows that have been tried.
+var results sync.Map
 
-// report writes the table, and what each fault is.
-func (t table) report(tb testing.TB) {
-	tb.Helper()
+// report writes them as a table, and what each fault is.
+func report(t *testing.T) {
+	t.Helper()
 	var lines, list strings.Builder
 	lines.WriteString("| fault | questions | a second | wrong answers | nodes lost | longest answer | result | *kubernetes*: questions | wrong answers | nodes lost |\n" +
 		strings.Repeat("|---", 10) + "|\n")
 	for _, p := range plans() {
 		for _, r := range p.rows {
 			name := p.name + "/" + r.name
-			if t[name] != nil {
-				fmt.Fprintf(&lines, "| %s | %s |\n", name, strings.Join(t[name], " | "))
+			if result, tried := results.Load(name); tried {
+				fmt.Fprintf(&lines, "| %s | %s |\n", name, result)
 				fmt.Fprintf(&list, "* `%s`: %s\n", name, r.what)
 			}
 		}
 	}
-	tb.Log("\n" + lines.String())
+	t.Log("\n" + lines.String())
 	if *matrix != "" {
 		if err := os.WriteFile(*matrix, []byte(lines.String()+"\n"+list.String()), 0o600); err != nil {
-			tb.Error(err)
+			t.Error(err)
 		}
 	}
 }

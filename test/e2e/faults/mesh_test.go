@@ -46,7 +46,7 @@ func (s *stage) newMeshes() {
 			}
 		}
 		m.questions[true] = []*watch.Question{{Name: m.name + "." + m.namespace + ".svc.cluster.local", Type: "A"}}
-		for i := 0; i < meshSize && (!s.plan.deployment || m != s.meshes[0]); i++ {
+		for range meshSize {
 			m.pods = append(m.pods, m.pod(s.address(), ""))
 		}
 		m.settled()
@@ -136,14 +136,17 @@ type node struct {
 
 // start starts the node of a pod.
 func (s *stage) start(m *mesh, p corev1.Pod) {
-	asked := s.replicas
-	if m == s.other {
-		asked = s.kubernetes
+	servers := []string{s.kubernetes.address}
+	if m != s.other {
+		servers = nil
+		for _, r := range s.replicas {
+			servers = append(servers, r.address)
+		}
 	}
 	// The names of two hosts differ, and those of two pods, of which one replaces the other, may not.
 	name := fmt.Sprintf("%s-%s", m.name, strings.ReplaceAll(p.Status.PodIP, ".", "-"))
 	h := s.NewHost(s, name, netip.MustParseAddr(p.Status.PodIP))
-	h.Resolve(s, addresses(asked)...)
+	h.Resolve(s, servers...)
 	// They run on few threads: there are many nodes, and few cores. A node that is cut off while it connects is missed by
 	// the lack of ticks alone, after a minute by default.
 	erl := h.Daemons(s, "erl", []string{"HOME=/var/lib"}, "erl", "-noinput", "-pa", s.modules, "+S", "1:1", "+SDio", "1", "+A", "1",
@@ -176,62 +179,8 @@ func (s *stage) remove(pods ...corev1.Pod) {
 	}
 }
 
-// deploy has a Deployment make the pods of a cluster, for which no scheduler cares.
-func (s *stage) deploy(m *mesh) {
-	s.must(s.Client.AppsV1().RESTClient().Post().Namespace(m.namespace).Resource("deployments").Body(fmt.Appendf(nil,
-		`{"metadata": {"name": %[1]q}, "spec": {"replicas": %[2]d, "selector": {"matchLabels": {"app": %[1]q}}, "template": {
-			"metadata": {"labels": {"app": %[1]q}}, "spec": {"schedulerName": "none", "containers": [{"name": "app", "image": "none"}]}}}}`,
-		m.name, meshSize)).Do(s.Context()).Error())
-	s.within(4*patience, "the Deployment's pods run", func() error { return s.kubelet(m, meshSize) })
-}
-
-// kubelet does what a kubelet does for the pods that a Deployment makes and deletes, once. It returns an error until there
-// are exactly so many, all of which run.
-func (s *stage) kubelet(m *mesh, want int) error {
-	pods := s.Client.CoreV1().Pods(m.namespace)
-	list, err := pods.List(s.Context(), metav1.ListOptions{LabelSelector: "app=" + m.name})
-	s.must(err)
-	var running []corev1.Pod
-	for _, p := range list.Items {
-		p.Spec.Hostname = p.Name
-		switch {
-		case p.DeletionTimestamp != nil:
-			s.remove(p)
-		case p.Spec.NodeName != "":
-			running = append(running, p)
-		default:
-			a := s.address()
-			p.Status.PodIP = a.String()
-			s.start(m, p)
-			s.must(pods.Bind(s.Context(), &corev1.Binding{
-				ObjectMeta: metav1.ObjectMeta{Name: p.Name, Namespace: p.Namespace, UID: p.UID},
-				Target:     corev1.ObjectReference{Kind: "Node", Name: cluster.NoNode},
-			}, metav1.CreateOptions{}))
-			s.UpdatePodStatus(s, m.namespace, p.Name, func(status *corev1.PodStatus) { *status = cluster.RunningStatus(true, a) })
-		}
-	}
-	if len(running) != want || len(list.Items) != want {
-		return fmt.Errorf("%d of %d pods run, want %d", len(running), len(list.Items), want)
-	}
-	m.pods = running
-	return nil
-}
-
-// toCome are the pods that a Deployment will make, as far as their addresses go.
-func (s *stage) toCome() []corev1.Pod {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	out := make([]corev1.Pod, meshSize)
-	for i := range out {
-		out[i].Status.PodIP = cluster.HostAddresses(0, s.numbered+i+1)[0].String()
-	}
-	return out
-}
-
 // forget has all nodes be missed from now on.
 func (s *stage) forget() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
 	clear(s.left)
 	for _, n := range s.nodes {
 		n.seen = len(n.erl.Output())
@@ -240,8 +189,6 @@ func (s *stage) forget() {
 
 // downs are the times that a node of some clusters has lost one that was not told to leave.
 func (s *stage) downs(meshes ...*mesh) (out []string) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
 	for _, n := range s.nodes {
 		if !slices.Contains(meshes, n.mesh) {
 			continue

@@ -1,7 +1,6 @@
 package faults
 
 import (
-	"errors"
 	"fmt"
 	"net/http"
 	"net/netip"
@@ -10,6 +9,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"golang.org/x/sync/errgroup"
 
 	"github.com/longnames/longnames/test/e2e/cluster"
 )
@@ -30,14 +31,14 @@ type stage struct {
 	other   *mesh // its nodes ask *kubernetes*
 
 	replicas   []*replica // of *longnames*, which all of our nodes ask
-	kubernetes []*replica // as many of *kubernetes*, which all of theirs ask
-	extras     []*replica // for the row at hand, which no node asks
+	kubernetes *replica   // one of *kubernetes*, which all of theirs ask
+	extra      *replica   // for the row at hand, which no node asks; it may be nil
 
-	left map[string]bool // nodes that have been told to leave in the row at hand: it is no loss when they go
+	left     map[string]bool // nodes that have been told to leave in the row at hand: it is no loss when they go
+	numbered int             // how many addresses there are
 
-	mu       sync.Mutex // protects following
-	numbered int        // how many addresses there are
-	nodes    map[string]*node
+	mu    sync.Mutex // protects nodes while some are started
+	nodes map[string]*node
 }
 
 // The namespaces of the nodes that ask *longnames*, and of those that ask *kubernetes*.
@@ -63,9 +64,9 @@ func (s *stage) set() {
 	s.wire = s.newWire()
 	s.newMeshes()
 	for range max(s.plan.replicas, 1) {
-		s.replicas = append(s.replicas, s.newReplica("longnames", false, s.plan.options))
-		s.kubernetes = append(s.kubernetes, s.newReplica("kubernetes", true, ""))
+		s.replicas = append(s.replicas, s.newReplica("longnames", false))
 	}
+	s.kubernetes = s.newReplica("kubernetes", true)
 	s.namespace(ourNamespace)
 	s.namespace(theirNamespace)
 	s.authorize()
@@ -73,15 +74,10 @@ func (s *stage) set() {
 	for _, m := range all {
 		s.service(m)
 	}
-	s.many(len(all)*meshSize, func(i int) {
-		if m := all[i/meshSize]; len(m.pods) > 0 {
-			s.create(m, m.pods[i%meshSize])
-		}
-	})
-	if s.plan.deployment {
-		s.deploy(s.meshes[0])
+	s.many(len(all)*meshSize, func(i int) { s.create(all[i/meshSize], all[i/meshSize].pods[i%meshSize]) })
+	for _, r := range append(s.ours(), s.kubernetes) {
+		r.launch()
 	}
-	s.each(s.everyReplica(), (*replica).launch)
 	s.calm()
 }
 
@@ -95,6 +91,12 @@ func (s *stage) must(err error) {
 
 // patience is how long a busy machine may take for what happens soon.
 const patience = 30 * time.Second
+
+// runs runs a command on a host.
+func (s *stage) runs(h *cluster.Host, args ...string) {
+	_, err := h.Run(s.Context(), args...)
+	s.must(err)
+}
 
 // eventually polls until a check finds nothing wrong, and else returns what was wrong at last.
 func eventually(patience time.Duration, what string, check func() error) error {
@@ -117,25 +119,21 @@ func (s *stage) within(patience time.Duration, what string, check func() error) 
 
 // many does n things, some at once.
 func (s *stage) many(n int, do func(i int)) {
-	slots := make(chan struct{}, 8)
-	var wg sync.WaitGroup
+	var g errgroup.Group
+	g.SetLimit(8)
 	for i := range n {
-		slots <- struct{}{}
-		wg.Go(func() {
-			defer func() { <-slots }()
+		g.Go(func() error {
 			do(i)
+			return nil
 		})
 	}
-	wg.Wait()
-	if s.Failed() {
+	if _ = g.Wait(); s.Failed() {
 		s.FailNow()
 	}
 }
 
 // address returns one that nothing else has.
 func (s *stage) address() netip.Addr {
-	s.mu.Lock()
-	defer s.mu.Unlock()
 	s.numbered++
 	return cluster.HostAddresses(0, s.numbered)[0]
 }
@@ -158,87 +156,95 @@ func (s *stage) authorize() {
 	s.Kubectl(s, "create", "clusterrolebinding", "coredns", "--clusterrole=coredns", "--serviceaccount="+ourNamespace+":coredns")
 }
 
+// ours are all CoreDNS of *longnames* that run.
+func (s *stage) ours() []*replica {
+	if s.extra != nil && s.extra.process.Ended() == nil {
+		return append(slices.Clip(s.replicas), s.extra)
+	}
+	return slices.Clip(s.replicas)
+}
+
 // calm waits until nothing of an earlier row is to be seen: every server answers what is right, and all nodes are
 // connected.
 func (s *stage) calm() {
-	s.seen(2 * patience)
+	s.seen(2*patience, s.allMeshes()...)
 	for _, m := range s.meshes {
 		s.within(4*patience, "the nodes of "+m.name+" are connected", func() error { return s.connected(m) })
 	}
 }
 
-// seen waits until every server answers what is right, and has nothing else be right from then on.
-func (s *stage) seen(patience time.Duration) {
-	for _, r := range slices.Concat(s.replicas, s.extras) {
-		if !r.theirs && r.process.Ended() == nil {
-			s.within(patience, r.name+" answers what is right", r.answers)
-		}
+// seen waits until every server answers for some clusters what is right, and has nothing else be right from then on.
+func (s *stage) seen(patience time.Duration, meshes ...*mesh) {
+	s.Helper()
+	for _, r := range s.ours() {
+		s.within(patience, r.name+" answers what is right", func() error { return r.answers(meshes) })
 	}
-	for _, m := range s.allMeshes() {
+	for _, m := range meshes {
 		m.settled()
 	}
 }
 
 // recovers waits for *kubernetes*, too, as far as it can.
 func (s *stage) recovers() {
-	for _, r := range s.kubernetes {
-		if err := eventually(patience, r.name+" recovers", r.answers); err != nil {
-			s.Log(err)
-			r.process.Stop(0)
-			s.must(r.launch())
-		}
-	}
-	if err := eventually(patience, "the nodes of kubernetes recover", func() error { return s.connected(s.other) }); err != nil {
+	if err := eventually(patience, "kubernetes recovers", func() error { return s.kubernetes.answers(s.allMeshes()) }); err != nil {
 		s.Log(err)
+		s.kubernetes.process.Stop(0)
+		s.kubernetes.launch()
 	}
+	s.Log(eventually(patience, "the nodes of kubernetes recover", func() error { return s.connected(s.other) }))
 }
 
-// still waits until no node has lost another for some time. Nodes that have just found each other may do so, and
-// the answers that they have had are not to blame.
+// still waits until no node has lost another for some time. Nodes that have just found each other may do so, and the
+// answers that they have had are not to blame.
 func (s *stage) still() {
-	count, since := 0, time.Now()
+	count, since := -1, time.Now()
 	s.within(4*patience, "no node loses another", func() error {
-		var err error
-		for _, m := range s.meshes {
-			err = errors.Join(err, s.connected(m))
-		}
-		if now := len(s.downs(s.allMeshes()...)); now != count || err != nil {
+		if now := len(s.downs(s.allMeshes()...)); now != count {
 			count, since = now, time.Now()
 		}
 		if time.Since(since) < 3*time.Second {
-			return errors.Join(err, errors.New("until now"))
+			return fmt.Errorf("%d times until now", count)
 		}
 		return nil
 	})
+	s.calm()
 }
 
-// trim deletes the nodes that are more than usual. After a row that has failed there may be some.
-func (s *stage) trim() {
-	for _, m := range s.meshes {
-		surplus := m.pods[meshSize:]
-		s.change(m, m.pods[:meshSize:meshSize], meshSize)
-		s.remove(surplus...)
+// restock has each cluster have as many nodes as usual, and waits for so long until those that go are answered no more.
+func (s *stage) restock(patience time.Duration) {
+	for _, m := range s.allMeshes() {
+		s.add(m, meshSize-len(m.pods))
+		if surplus := m.pods[meshSize:]; len(surplus) > 0 {
+			s.change(m, m.pods[:meshSize:meshSize], meshSize)
+			s.remove(surplus...)
+			s.seen(patience, m)
+		}
 	}
+}
+
+// add has a cluster have more nodes.
+func (s *stage) add(m *mesh, n int) {
+	before := len(m.pods)
+	after := slices.Clone(m.pods)
+	for range n {
+		after = append(after, m.pod(s.address(), "more-"))
+	}
+	s.change(m, after, before)
+	s.many(max(n, 0), func(i int) { s.create(m, after[before+i]) })
 }
 
 // grow has a node more in the clusters that are looked up in different ways.
 func (s *stage) grow() {
-	for _, m := range s.meshes[:2] {
-		p := m.pod(s.address(), "more-")
-		s.change(m, append(slices.Clone(m.pods), p), meshSize)
-		s.create(m, p)
-	}
+	s.add(s.meshes[0], 1)
+	s.add(s.meshes[1], 1)
 }
 
 // shrinks takes it away again, once it has been seen.
 func (s *stage) shrinks() {
 	s.calm()
-	s.trim()
+	s.restock(announced)
 	s.calm()
 }
-
-// faultTime is how long a fault lasts, unless a row says otherwise.
-const faultTime = 12 * time.Second
 
 // through has a fault come and go, with a change while it lasts: that has to be seen when it is over.
 func (s *stage) through(fault, heal func()) {
@@ -249,6 +255,10 @@ func (s *stage) through(fault, heal func()) {
 	s.shrinks()
 }
 
-// gauge waits until a metric of CoreDNS has a value. The metric held_clusters counts clusters whose vanished members are still
-// listed, and doubted_clusters those whose probes are not believed.
-func (s *stage) gauge(name string, want int) { s.replicas[0].gauge(name, want, want) }
+// suspects waits until all CoreDNS have so many members that are suspect for a reason.
+func (s *stage) suspects(reason string, want int) {
+	s.Helper()
+	for _, r := range s.replicas {
+		r.gauge("suspect_members", fmt.Sprintf("reason=%q", reason), want, want)
+	}
+}

@@ -1,11 +1,9 @@
 package faults
 
 import (
-	"bytes"
-	"encoding/json"
 	"fmt"
-	"io"
 	"net/http"
+	"strings"
 
 	"github.com/longnames/longnames/test/e2e/cluster"
 )
@@ -16,46 +14,28 @@ type wire struct {
 	*cluster.Host
 	s       *stage
 	address string
-	since   int // counts the times at which all packets of older connections began to be lost
+	client  *http.Client // of toxiproxy
+	since   int          // counts the times at which all packets of older connections began to be lost
 }
-
-const toxiproxyAddress = "127.0.0.1:8474"
 
 func (s *stage) newWire() *wire {
 	a := s.address()
 	w := &wire{Host: s.NewHost(s, "wire", a), s: s, address: a.String()}
-	w.run("ip", "address", "add", cluster.APIClusterIP+"/32", "dev", "lo")
+	w.client = &http.Client{Timeout: patience, Transport: &http.Transport{DialContext: w.Dial, DisableKeepAlives: true}}
+	s.runs(w.Host, "ip", "address", "add", cluster.APIClusterIP+"/32", "dev", "lo")
 	w.filter("", "")
-	p := w.Start(s, "toxiproxy", []string{"LOG_LEVEL=error"}, s.toxiproxy)
+	w.Start(s, "toxiproxy", []string{"LOG_LEVEL=error"}, s.toxiproxy)
 	s.within(patience, "toxiproxy listens", func() error {
-		s.must(p.Ended())
-		conn, err := w.Dial(s.Context(), "tcp", toxiproxyAddress)
-		if err == nil {
-			conn.Close()
-		}
-		return err
+		return w.try("/proxies", map[string]any{"name": "api", "listen": cluster.APIClusterIP + ":443", "upstream": cluster.APIServer, "enabled": true})
 	})
-	w.call("/proxies", map[string]any{"name": "api", "listen": cluster.APIClusterIP + ":443", "upstream": cluster.APIServer, "enabled": true})
 	return w
 }
 
-func (w *wire) run(args ...string) {
-	_, err := w.Run(w.s.Context(), args...)
-	w.s.must(err)
-}
-
-// call calls toxiproxy.
-func (w *wire) call(path string, body any) {
-	text, err := json.Marshal(body)
-	w.s.must(err)
-	client := http.Client{Timeout: patience, Transport: &http.Transport{DialContext: w.Dial, DisableKeepAlives: true}}
-	response, err := client.Post("http://"+toxiproxyAddress+path, "application/json", bytes.NewReader(text))
-	w.s.must(err)
-	defer response.Body.Close()
-	if response.StatusCode >= http.StatusBadRequest {
-		said, _ := io.ReadAll(response.Body)
-		w.s.Fatalf("toxiproxy%s: %s: %s", path, response.Status, said)
-	}
+// call calls toxiproxy. try does so where that may fail.
+func (w *wire) call(path string, body any) { w.s.must(w.try(path, body)) }
+func (w *wire) try(path string, body any) error {
+	_, err := post(w.client, "http://127.0.0.1:8474"+path, body)
+	return err
 }
 
 // heal ends all faults of the wire, and has it lead to the API server. What is lost for good stays lost.
@@ -96,8 +76,20 @@ func (w *wire) forget() {
 
 // filter sets what becomes of packets from and to CoreDNS, whose connections are marked at their start.
 func (w *wire) filter(in, out string) {
-	w.run("nft", fmt.Sprintf(`flush ruleset; table inet wire {
+	w.s.runs(w.Host, "nft", fmt.Sprintf(`flush ruleset; table inet wire {
 		chain in { type filter hook input priority 0; tcp dport 443 tcp flags & (syn|ack) == syn ct mark set %d; %s }
 		chain out { type filter hook output priority 0; %s }
 	}`, w.since, in, out))
+}
+
+// refused waits until CoreDNS would be, and has it ask anew.
+func (s *stage) refused(how string) {
+	s.within(patience, "CoreDNS is refused", func() error {
+		out, err := s.TryKubectl(s.Context(), "--kubeconfig="+s.account+"/kubeconfig", "--server=https://"+cluster.APIServer, "get", "pods", "--namespace", ourNamespace)
+		if err == nil || !strings.Contains(out, how) {
+			return fmt.Errorf("it gets %s", out)
+		}
+		return nil
+	})
+	s.wire.cut()
 }

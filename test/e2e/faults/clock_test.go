@@ -1,0 +1,63 @@
+package faults
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/longnames/longnames/test/e2e/build"
+	"github.com/longnames/longnames/test/e2e/cluster"
+)
+
+// The clock of a machine is everybody's, so it cannot be set for a test. Instead, CoreDNS is built once more, with a Go
+// whose time.Now is off by as many hours as a file says, less one; as with a real clock that is set, what measures how much
+// time has passed does not notice.
+const (
+	clock = snapshots + "/clock"
+	off   = `
+func off() int64 {
+	hours := []byte("1")
+	if fd, err := open("` + clock + `"); err == nil {
+		_, _ = read(fd, hours)
+		closefd(fd)
+	}
+	return (int64(hours[0]) - '1') * 3600
+}
+`
+)
+
+// newClocked starts that CoreDNS. All of it has to be compiled, which takes minutes if Go has not kept it.
+func (s *stage) newClocked() *replica {
+	root, err := exec.CommandContext(s.Context(), build.GoCommand(), "env", "GOROOT").Output()
+	s.must(err)
+	source, ours := filepath.Join(strings.TrimSpace(string(root)), "src/time/time.go"), filepath.Join(s.TempDir(), "time.go")
+	was, err := os.ReadFile(source)
+	s.must(err)
+	const now = "sec, nsec, mono := runtimeNow()\n"
+	is := strings.ReplaceAll(string(was), now, now+"sec += off()\n") + off
+	if strings.Count(is, "off()") < 2 {
+		s.Fatal("time.Now is not what it was")
+	}
+	overlay, err := json.Marshal(map[string]any{"Replace": map[string]string{source: ours}})
+	s.must(errors.Join(err, os.WriteFile(ours, []byte(is), 0o600), os.WriteFile(ours+".json", overlay, 0o600)))
+	r := s.newReplica("clocked", false)
+	r.binary = cluster.Build(s, "../..", "./cmd/coredns", "-overlay", ours+".json")
+	return r.readily()
+}
+
+// setClock has the clock be off by some hours, and fails unless CoreDNS believes it.
+func (s *stage) setClock(hours int) {
+	s.runs(s.extra.Host, "sh", "-c", fmt.Sprintf("echo %d >%[2]s.new && mv %[2]s.new %[2]s", hours+1, clock))
+	_, header, err := s.extra.get("8181", "/ready")
+	s.must(err)
+	date, _ := http.ParseTime(header.Get("Date"))
+	if off := time.Until(date); (off - time.Duration(hours)*time.Hour).Abs() > time.Minute {
+		s.Fatalf("the clock is off by %s, want %d h", off, hours)
+	}
+}
