@@ -121,7 +121,7 @@ func (t *table) review(home *cluster, had *roster, e *edit, about func() *news, 
 	c.count(home, e.added, +1)
 	c.count(home, had.states(e.removed), -1)
 	after, sureAfter := home.counts.passes(had.suspects)
-	if len(had.suspects) == 0 && (wasEmpty || !t.known() || sureBefore && sureAfter && before == after && c.explains(had, e, after)) {
+	if len(had.suspects) == 0 && (wasEmpty || !t.known() || sureBefore && sureAfter && before == after && c.isQuiet(had, e, about, after)) {
 		return
 	}
 	l := home.ledger
@@ -154,76 +154,40 @@ func (t *table) review(home *cluster, had *roster, e *edit, about func() *news, 
 	t.countEnds(&r.ends)
 }
 
-// explains reports whether everybody whom an edit takes away has announced that, or is there as
-// before. Any candidate passes include before and after, or none does; then an end that was
-// announced may be that of the last member.
-func (c *config) explains(had *roster, e *edit, anyPasses bool) bool {
-	alive := func(m *kubeapi.Member) bool {
-		return anyPasses && c.include.passes(m) || !anyPasses && !m.Terminating
-	}
-	if !anyPasses && (slices.ContainsFunc(e.removed, hasEnding) || slices.ContainsFunc(e.added, hasEnding)) || c.renames(e) {
-		return false
-	}
-	for _, o := range e.removed {
-		var next *kubeapi.Object
-		if at, found := slices.BinarySearchFunc(e.added, o, compareObjects); found {
-			next = e.added[at]
+// isQuiet reports whether an edit makes nobody suspect of a cluster that has no suspects: whoever was
+// alive is so still, or its end was announced. Any candidate passes include before and after, or none
+// does; then an end may be that of the last member.
+func (c *config) isQuiet(had *roster, e *edit, about func() *news, anyPasses bool) bool {
+	before, after := c.part(had, e)
+	was, _ := c.named(before, c.knownByIPv4(before, nil))
+	is, _ := c.named(after, c.knownByIPv4(after, nil))
+	isAlive := func(n *node) bool { return n.listed || !anyPasses && !n.ends }
+	alive := make(map[string]bool, len(is))
+	for i := range is {
+		if n := &is[i]; isAlive(n) {
+			alive[n.text] = true
 		}
-		if next != nil && (next.Service != o.Service || c.naming.basenameOf(next) != c.naming.basenameOf(o)) {
-			next = nil // its members have other names
+	}
+	for i := range was {
+		n := &was[i]
+		if !isAlive(n) || alive[n.text] {
+			continue
 		}
-		var now map[identity]*kubeapi.Member
-		explained := true
-		eachDiffering(o, next, func(m *kubeapi.Member) {
-			if !explained || m.Terminating {
-				return
-			}
-			if now == nil {
-				now = make(map[identity]*kubeapi.Member)
-				eachDiffering(next, o, func(m *kubeapi.Member) { now[whoIs(next, m)] = m })
-			}
-			switch n := now[whoIs(o, m)]; {
-			case n != nil && n.Hostname == m.Hostname:
-				explained = !alive(m) || n.Terminating || alive(n)
-			default:
-				explained = (!alive(m) || moves(m, o, next)) && (c.source.Lookup != kubeapi.Endpoints || !had.tells(m.ID, o))
-			}
-		})
-		if !explained {
+		if r := (&review{config: c, edit: e, news: about()}); !anyPasses || !r.announced(n) {
 			return false
 		}
 	}
 	return true
 }
 
-// moves reports whether a pod has another address in the next state of its object, and not the old one.
-func moves(m *kubeapi.Member, o, next *kubeapi.Object) bool {
-	if next == nil || !m.IsPod {
-		return false
+// part returns what an edit may have changed, as it was and as it is: the members with the IDs of which
+// it tells, as all objects tell of them.
+func (c *config) part(had *roster, e *edit) (before, after []*kubeapi.Object) {
+	if c.source.Lookup != kubeapi.Endpoints { // of a pod, one object tells
+		return had.states(e.removed), e.added
 	}
-	gained := false
-	for i := range next.Members {
-		n := &next.Members[i]
-		if n.ID != m.ID || !n.IsPod || n.Address.Is4() != m.Address.Is4() {
-			continue
-		}
-		if n.Address == m.Address {
-			return false
-		}
-		gained = gained || !slices.ContainsFunc(o.Members, func(p kubeapi.Member) bool { return p.ID == n.ID && p.Address == n.Address })
-	}
-	return gained
-}
-
-func hasEnding(o *kubeapi.Object) bool {
-	return slices.ContainsFunc(o.Members, func(m kubeapi.Member) bool { return m.Terminating })
-}
-
-// tells reports whether an object other than o tells of somebody, who may be alive by that.
-func (r *roster) tells(id string, o *kubeapi.Object) bool {
-	return slices.ContainsFunc(r.objects, func(p *kubeapi.Object) bool {
-		return compareObjects(o, p) != 0 && slices.ContainsFunc(p.Members, func(m kubeapi.Member) bool { return m.ID == id })
-	})
+	ids := e.ids(c.isAs)
+	return of(had.objects, ids), of(e.roster.objects, ids)
 }
 
 // states returns objects as the roster has them: one that is removed may be another state, the last.
@@ -235,26 +199,6 @@ func (r *roster) states(objects []*kubeapi.Object) []*kubeapi.Object {
 		}
 	}
 	return known
-}
-
-// renames reports whether an edit adds somebody to an object of whom another one tells that gives
-// other names: the first of both names them.
-func (c *config) renames(e *edit) bool {
-	objects := e.roster.objects
-	if c.source.Lookup != kubeapi.Endpoints || !slices.ContainsFunc(objects, func(o *kubeapi.Object) bool { return !c.namesAs(o, objects[0]) }) {
-		return false
-	}
-	ids := e.ids(c.hasPlaceOf)
-	return slices.ContainsFunc(e.added, func(added *kubeapi.Object) bool {
-		return slices.ContainsFunc(objects, func(o *kubeapi.Object) bool {
-			return !c.namesAs(o, added) && slices.ContainsFunc(o.Members, func(m kubeapi.Member) bool { return ids[m.ID] })
-		})
-	})
-}
-
-// namesAs reports whether two objects of a namespace give the same members the same longnames.
-func (c *config) namesAs(o, p *kubeapi.Object) bool {
-	return c.naming.basenameOf(o) == c.naming.basenameOf(p) && (c.naming.mode != modeHostname || c.naming.serviceOf(o) == c.naming.serviceOf(p))
 }
 
 // review is one of a cluster.
@@ -278,16 +222,12 @@ type review struct {
 	ends   ends    // of suspects
 }
 
-// compare brings the ledger up to date, and finds the nodes that an edit may have changed: those with
-// the IDs of which it tells or, if nobody passes any longer or does again, all.
+// compare brings the ledger up to date, and finds the nodes that an edit may have changed: if nobody
+// passes any longer, or does again, these are all.
 func (r *review) compare(had *roster, nobody bool) {
 	before, after := had.objects, r.edit.roster.objects
 	if nobody == r.nobody {
-		if ids := r.edit.ids(r.isAs); r.source.Lookup == kubeapi.Endpoints {
-			before, after = of(before, ids), of(after, ids)
-		} else { // of a pod, one object tells
-			before, after = had.states(r.edit.removed), r.edit.added
-		}
+		before, after = r.part(had, r.edit)
 	}
 	r.before, r.seen = make(map[string][]*node), make(map[string]bool)
 	was, _ := r.named(before, r.knownByIPv4(before, had.suspects))
