@@ -208,7 +208,12 @@ func (n *network) there(do func() error) error {
 
 // stop ends the machine, with all that runs on it.
 func (m *machine) stop() {
-	for _, p := range append([]*Process{m.init}, m.all()...) {
+	all := append([]*Process{m.init}, m.all()...)
+	for _, p := range all { // the init cannot end before each nsenter takes note of its child's end, stopped as it may be
+		p.part.Store(false)
+		p.Signal(syscall.SIGKILL)
+	}
+	for _, p := range all {
 		p.Stop(0)
 	}
 }

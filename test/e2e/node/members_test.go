@@ -177,6 +177,7 @@ func (b *bed) probes() {
 		}
 	}
 	b.serve("4", served...)
+	b.wants("ready.endpoints.erl.internal", "A", all...) // from when kube-proxy knows the Service
 	stop := b.keepAsking(b.Nodes[0], b.server, question{name: "ready.endpoints.erl.internal", qtype: "A"}, 1)
 	for _, tt := range []struct {
 		name, pods, do            string
