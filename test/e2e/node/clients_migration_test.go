@@ -227,7 +227,7 @@ func (b *bed) compare() {
 
 	const command = "docs/compare-members.sh -n prod -l app=shop -b shop "
 	literal := b.pageBlock(migratingPage, "Step by step", "sh", "compare-members")
-	const noServer, noDNS = `KUBECTL="kubectl --server http://127.0.0.1:1"; `, "DIG='dig @127.0.0.1 -p 1 +tries=1 +time=1'; "
+	const noServer, noDNS = `export KUBECTL="kubectl --server http://127.0.0.1:1"; `, "DIG='dig @127.0.0.1 -p 1 +tries=1 +time=1'; "
 	ip := pods[0].Status.PodIP
 	type comparison struct {
 		script string
