@@ -36,8 +36,8 @@ type Checker struct {
 	Rate      int // questions a second
 	// Retried is for servers that are restarted: tries may be lost as long as the question is answered at last.
 	Retried bool
-	// Again is for servers with others behind them that are restarted: after a SERVFAIL a question is asked once more, as
-	// OTP's resolver does.
+	// Again is for servers with others behind them that are restarted: after a SERVFAIL a question is asked again, three
+	// times in all, as OTP's resolver does.
 	Again bool
 	// Excused reports whether what is wrong is what was promised. It may be nil.
 	Excused func(q *Question, begin time.Time, kind, got string) bool
@@ -164,11 +164,11 @@ func (c *Checker) ask(ctx context.Context, r *Resolver, q *Question) {
 		right = q.right.Load()
 		kind, got = right.judge(m, err)
 	}
-	if kind == Error && c.Again {
+	for tries := 1; kind == Error && c.Again && tries < 3; tries++ {
 		time.Sleep(servfail)
 		again := Resolver{From: c.From, Servers: c.Servers}
-		defer again.Close()
 		m, err = again.Ask(ctx, q.Name, q.Type)
+		again.Close()
 		if ctx.Err() != nil {
 			return
 		}
