@@ -2,6 +2,7 @@ package fakeapi_test
 
 import (
 	"fmt"
+	"net"
 	"net/http"
 	"runtime"
 	"slices"
@@ -121,4 +122,26 @@ func TestMethodsAreSafeForConcurrentUse(t *testing.T) {
 	if got := len(slices.Compact(list.names())); got != 80 {
 		t.Errorf("want 80 pods, got %d", got)
 	}
+}
+
+// TestAStoppedServerKeepsItsPort has others look for a port while it is stopped.
+func TestAStoppedServerKeepsItsPort(t *testing.T) {
+	s := fakeapi.New(t)
+	s.Stop()
+	_, address, _ := strings.Cut(s.URL, "://")
+	if conn, err := net.Dial("tcp", address); err == nil {
+		conn.Close()
+		t.Errorf("%s: want it refused", address)
+	}
+	for range 500 {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if l.Addr().String() == address {
+			t.Errorf("got %s for another server", address)
+		}
+		defer l.Close()
+	}
+	s.Start()
 }

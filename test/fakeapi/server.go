@@ -66,7 +66,7 @@ func New(tb testing.TB, opts ...Option) *Server {
 	if s.conf.tls {
 		s.ca = newAuthority(tb)
 	}
-	s.start("127.0.0.1:0")
+	s.start(keepPort(tb))
 	tb.Cleanup(s.Stop)
 	return s
 }
