@@ -101,7 +101,7 @@ func (t *table) touch() {
 	}
 }
 
-// known reports whether there is anything to answer from, be it out of date.
+// known reports whether there is anything to answer from, even if it is out of date.
 func (t *table) known() bool { return t.synced.Load() || t.restored.Load() }
 
 // whole reports whether all that there is, or was at some time, is known.

@@ -153,7 +153,7 @@ func TestReloadOfTwoBlocksOfAZoneWhileTheAPIServerIsAway(t *testing.T) {
 	check()
 }
 
-// What is not known cannot be told: those that were listed last stay for a while, and nobody is ever
+// Without the API server, the new members are unknown: those that were listed last stay for a while, and nobody is ever
 // told that there are no members.
 func TestReloadToUnknownMembersWhileTheAPIServerIsAway(t *testing.T) {
 	api := fakeapi.New(t)

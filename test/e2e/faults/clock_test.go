@@ -61,7 +61,7 @@ func (s *stage) newClocked() *replica {
 // setClock has the clock be off by some hours, and fails unless CoreDNS believes it.
 func (s *stage) setClock(hours int) {
 	s.runs(s.extra.Host, "sh", "-c", fmt.Sprintf("echo %d >%[2]s.new && mv %[2]s.new %[2]s", hours+1, clock))
-	cluster.Eventually(s, time.Minute, "CoreDNS believes the clock", func() error {
+	cluster.Eventually(s, 5*time.Second, "CoreDNS believes the clock", func() error {
 		_, header, err := s.extra.get("8181", "/ready")
 		date, _ := http.ParseTime(header.Get("Date"))
 		if off := time.Until(date); err == nil && (off-time.Duration(hours)*time.Hour).Abs() > time.Minute {

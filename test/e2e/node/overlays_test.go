@@ -47,7 +47,7 @@ func (p peers) install() []corev1.Pod {
 	return pods
 }
 
-// knows checks that the clusters of some namespaces are known to who asks in a pod.
+// knows checks that a pod gets answers for the clusters of some namespaces.
 func (p peers) knows(namespaces ...string) {
 	p.Helper()
 	for _, namespace := range namespaces {
