@@ -23,10 +23,11 @@ seconds() {
 	echo $((BASH_REMATCH[2] * 3600 + BASH_REMATCH[4] * 60 + BASH_REMATCH[5]))
 }
 
-# judge TARGET shows what go test prints, and fails if the target has passed with too few executions.
+# judge TARGET shows what go test prints, and fails if the target has failed, or passed with too few executions. Now and
+# then, go test takes the end of its own -fuzztime for a failure; then it names no input.
 judge() {
 	local elapsed='^fuzz: elapsed: ([0-9hms]+), ' counts=', execs: ([0-9]+) .*, new interesting: ([0-9]+) \(total: ([0-9]+)\)$'
-	local line now=0 began=0 executed=0 passed='' few
+	local line now=0 began=0 executed=0 passed='' failed='' few
 	while IFS= read -r line; do
 		printf '%s\n' "$line"
 		if [[ $line =~ $elapsed ]]; then
@@ -37,12 +38,17 @@ judge() {
 		elif [[ $line =~ $counts ]]; then
 			# Without the inputs that are known: they may be many, and Go executes them before it fuzzes.
 			executed=$((BASH_REMATCH[1] - (BASH_REMATCH[3] - BASH_REMATCH[2])))
-		elif [[ $line == ok* ]]; then
+		elif [[ $line == ok* || $line == '    context deadline exceeded' ]]; then
 			passed=1
+		elif [[ $line == *'Failing input written to '* ]]; then
+			failed=1
 		fi
 	done
+	if [[ $failed || ! $passed ]]; then
+		return 1
+	fi
 	few=$(($(least "$1") * (now - began)))
-	if [[ $passed ]] && ((executed <= few)); then
+	if ((executed <= few)); then
 		printf '%s: executed %d new inputs in %d s, want more than %d\n' "$1" "$executed" $((now - began)) "$few"
 		return 1
 	fi
@@ -74,5 +80,5 @@ for each in "${targets[@]}"; do
 	# By default, Go minimizes each input that covers new code, for up to a minute. As long as most inputs do, it would
 	# do nothing else. What fails is hardly minimized either; TESTFLAGS='-fuzzminimizetime 1m' does that.
 	# shellcheck disable=SC2086 # flags are words
-	"$go" test -run '^$' -fuzz "^$target\$" -fuzztime "$time" -fuzzminimizetime 5x "$package" ${TESTFLAGS-} | judge "$target"
+	{ "$go" test -run '^$' -fuzz "^$target\$" -fuzztime "$time" -fuzzminimizetime 5x "$package" ${TESTFLAGS-} || true; } | judge "$target"
 done

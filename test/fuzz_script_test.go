@@ -74,6 +74,17 @@ func TestFuzzScriptFailsWhereTooLittleIsExecuted(t *testing.T) {
 			"fuzz: elapsed: 1s, gathering baseline coverage: 5/5 completed, now fuzzing with 2 workers\n" +
 				"fuzz: elapsed: 5s, execs: 17 (3/sec), new interesting: 2 (total: 7)" + passes, "0", "",
 		}, {
+			"ends while an input runs", "FuzzA",
+			"fuzz: elapsed: 1s, gathering baseline coverage: 11/11 completed, now fuzzing with 2 workers\n" +
+				"fuzz: elapsed: 20s, execs: 5659 (354/sec), new interesting: 124 (total: 135)\n" +
+				"--- FAIL: FuzzA (20.08s)\n    context deadline exceeded\nFAIL", "1", "",
+		}, {
+			"finds something that exceeds a deadline", "FuzzA",
+			"fuzz: elapsed: 1s, gathering baseline coverage: 11/11 completed, now fuzzing with 2 workers\n" +
+				"fuzz: elapsed: 20s, execs: 5659 (354/sec), new interesting: 124 (total: 135)\n" +
+				"--- FAIL: FuzzA (20.08s)\n    --- FAIL: FuzzA (0.00s)\n    context deadline exceeded\n\n" +
+				"    Failing input written to testdata/fuzz/FuzzA/0\nFAIL", "1", "FAIL",
+		}, {
 			"finds something", "FuzzA", "fuzz: elapsed: 0s, gathering baseline coverage: 0/5 completed\nFAIL", "1", "FAIL",
 		},
 	} {
