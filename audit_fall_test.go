@@ -62,11 +62,11 @@ func TestFallsAreCounted(t *testing.T) {
 				before := testutil.ToFloat64(clusterFalls.WithLabelValues(zone))
 				now := labelled(c, nil, slice("web"))
 				log := logged(t, func() {
-					for i, s := range tc.steps {
+					for _, s := range tc.steps {
 						time.Sleep(s.after)
 						table.release(time.Now())
 						next := labelled(c, nil, sized("web", s.members))
-						table.Apply([]kubeapi.Change{{Old: now, New: next}}, uint64(i)+2)
+						table.Apply([]kubeapi.Change{{Old: now, New: next}})
 						now = next
 						audit.look()
 					}
@@ -102,7 +102,7 @@ func TestNothingFallsAtTheStart(t *testing.T) {
 			if tc.looks > 0 {
 				audit.look()
 			}
-			table.Apply([]kubeapi.Change{{Old: last, New: now}}, 2)
+			table.Apply([]kubeapi.Change{{Old: last, New: now}})
 			if tc.looks > 1 {
 				audit.look()
 			}
@@ -111,7 +111,7 @@ func TestNothingFallsAtTheStart(t *testing.T) {
 			if got := falls() - before; got != 0 {
 				t.Errorf("at the start: got %v falls, want 0", got)
 			}
-			table.Apply([]kubeapi.Change{{Old: now, New: labelled(c, nil, sized("web", 1))}}, 3)
+			table.Apply([]kubeapi.Change{{Old: now, New: labelled(c, nil, sized("web", 1))}})
 			logged(t, audit.look)
 			if got := falls() - before; got != 1 {
 				t.Errorf("afterwards: got %v falls, want 1", got)
@@ -138,7 +138,7 @@ func TestFallsInTheLogAreBounded(t *testing.T) {
 		fewer = append(fewer, kubeapi.Change{Old: app(i, 3), New: app(i, 1)})
 	}
 	audit.look()
-	table.Apply(fewer, 2)
+	table.Apply(fewer)
 	log := logged(t, audit.look)
 	if got := testutil.ToFloat64(clusterFalls.WithLabelValues(zone)) - before; got != clusters {
 		t.Errorf("got %v falls, want %d", got, clusters)

@@ -75,11 +75,11 @@ func TestAuditSaysOnceWhoIsLeftOut(t *testing.T) {
 			}
 			again := *bad
 			again.Version++
-			table.Apply([]kubeapi.Change{{Old: bad, New: &again}}, 2)
+			table.Apply([]kubeapi.Change{{Old: bad, New: &again}})
 			if log := logged(t, a.look); log != "" {
 				t.Errorf("log at the second look: got %q, want none", log)
 			}
-			table.Apply([]kubeapi.Change{{Old: &again}}, 3)
+			table.Apply([]kubeapi.Change{{Old: &again}})
 			a.look()
 			if got := count(); got != 0 {
 				t.Errorf("count afterwards: got %v, want 0", got)
@@ -182,11 +182,11 @@ func TestAuditCountsMembersAndClusters(t *testing.T) {
 	}{
 		{"nothing", func() {}, 0, 0, 0, 0},
 		{"three clusters, one of them empty", func() { apply(table, a, b, empty) }, 3, 2, 0, 0},
-		{"one gone", func() { table.Apply(gone(a), 2) }, 3, 2, 2, 0},
-		{"one without hostname", func() { table.Apply([]kubeapi.Change{{Old: b, New: unnamed}}, 3) }, 3, 2, 3, 1},
+		{"one gone", func() { table.Apply(gone(a)) }, 3, 2, 2, 0},
+		{"one without hostname", func() { table.Apply([]kubeapi.Change{{Old: b, New: unnamed}}) }, 3, 2, 3, 1},
 		{"one back", func() { apply(table, a) }, 3, 2, 1, 1},
 		{"the other given up", func() { table.release(time.Now().Add(time.Hour)) }, 2, 1, 0, 1},
-		{"all gone", func() { table.Apply(gone(a, unnamed), 5) }, 2, 1, 2, 0},
+		{"all gone", func() { table.Apply(gone(a, unnamed)) }, 2, 1, 2, 0},
 		{"all given up", func() { table.release(time.Now().Add(time.Hour)) }, 0, 0, 0, 0},
 	} {
 		logged(t, func() { step.do(); audit.look() })

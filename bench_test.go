@@ -131,7 +131,7 @@ func BenchmarkServeDNSGrouped(b *testing.B) {
 					endpoint("a", "10.0.0.1"), endpoint("b", "10.0.0.2"), endpoint("c", "10.0.0.3")))})
 			}
 			t := newTable(c)
-			t.Apply(changes, 1)
+			t.Apply(changes)
 			t.Synced()
 			l := serving(t)
 			r := new(dns.Msg).SetQuestion("app0.prod.erl.internal.", dns.TypeSRV)
@@ -209,10 +209,10 @@ func BenchmarkVanish(b *testing.B) {
 	for b.Loop() {
 		b.StopTimer()
 		t := newTable(c)
-		t.Apply(added, 1)
+		t.Apply(added)
 		t.Synced()
 		b.StartTimer()
-		t.Apply(removed, 2)
+		t.Apply(removed)
 		held := t.departs()
 		t.release(time.Now().Add(time.Hour))
 		if !held || t.cluster("app0.prod") != nil {
@@ -242,11 +242,11 @@ func BenchmarkProbesFail(b *testing.B) {
 				for b.Loop() {
 					b.StopTimer()
 					t = newTable(c)
-					t.Apply(added, 1)
+					t.Apply(added)
 					t.Synced()
 					b.StartTimer()
 					for i := 0; i < n; i += step {
-						t.Apply(failed[i:i+step], 2)
+						t.Apply(failed[i : i+step])
 					}
 				}
 				if got := len(t.cluster("").members(c).listed()); got != n {
@@ -273,7 +273,7 @@ func BenchmarkChange(b *testing.B) {
 					last.Name = name
 					changes = append(changes, kubeapi.Change{New: last})
 				}
-				t.Apply(changes, 1)
+				t.Apply(changes)
 				return last
 			}
 			for i := range clusters - 1 {
@@ -335,7 +335,7 @@ func changing(b *testing.B, l *Longnames, t *table, states []*kubeapi.Object, na
 	b.ReportAllocs()
 	i := 0
 	turn := func() {
-		t.Apply([]kubeapi.Change{{Old: states[i%2], New: states[(i+1)%2]}}, uint64(i))
+		t.Apply([]kubeapi.Change{{Old: states[i%2], New: states[(i+1)%2]}})
 		i++
 	}
 	for b.Loop() {
@@ -368,7 +368,7 @@ func BenchmarkStart(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {
 				t = newTable(c)
-				t.Apply(changes, 1)
+				t.Apply(changes)
 				t.Restored()
 				must(b, serving(t), "app-0.prod.erl.internal.", dns.TypeSRV, members)
 			}
@@ -426,7 +426,7 @@ func BenchmarkMemory(b *testing.B) {
 			for b.Loop() {
 				before := liveHeap()
 				t := newTable(c)
-				t.Apply(changes, 1)
+				t.Apply(changes)
 				t.Synced()
 				a := newAudit(c, t)
 				if kind.unaudited {

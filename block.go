@@ -25,9 +25,7 @@ type block struct {
 	resolver *resolver
 	asked    askedCounters
 	snapshot *kubeapi.Snapshot // nil if there is none
-	versions *kubeapi.Versions // shared with blocks that answer in the same zones
 	notices  *notices          // of its zones, nil if nobody is to be told
-	differs  bool              // its records may not be those of the block that it has replaced
 	limit    time.Duration     // of the wait for the source
 
 	ctx        context.Context    // from start to stop
@@ -42,8 +40,8 @@ func newBlock(c *config) (*block, error) {
 		return nil, err
 	}
 	t := newTable(c)
-	b := &block{config: c, source: source, table: t, resolver: &resolver{config: c, table: t}, versions: &kubeapi.Versions{}}
-	t.advance = func() { b.source.Advance() }
+	b := &block{config: c, source: source, table: t, resolver: &resolver{config: c, table: t}}
+	t.changes = func() { b.source.Touch() }
 	return b, nil
 }
 
@@ -61,18 +59,18 @@ func (b *block) start(old *block) {
 	b.limit = b.config.startupTimeout
 	goesOn := old != nil && b.goOn(old)
 	if file := b.config.source.Snapshot; file != "" {
-		b.snapshot = b.source.Snapshot(file, b.config.form, b.table.suspected)
+		b.snapshot = b.source.Snapshot(file, b.table.suspected)
 	}
-	b.source.CountWith(b.versions)
 	if !goesOn {
 		suspects := b.restore(old)
 		b.table.reselects = old != nil && !old.config.selectsAs(b.config)
 		b.source.Join(b.table)
+		if old != nil {
+			b.table.count() // options may have changed
+		}
 		b.table.restore(suspects)
 	}
 	if old != nil {
-		b.differs = !goesOn || old.config.form() != b.config.form() ||
-			old.config.hold != b.config.hold && old.table.departs()
 		b.table.inherit(old.table)
 	}
 	b.wg.Go(func() { newAudit(b.config, b.table).run(b.ctx) }) // by now it is known what a reload goes on with
@@ -97,7 +95,6 @@ func (b *block) goOn(old *block) bool {
 // suspects in that.
 func (b *block) restore(old *block) []kubeapi.Suspects {
 	if old != nil {
-		b.source.StartAfter(old.source.Version())
 		if b.source.RestoreFrom(old.source) {
 			return nil
 		}
@@ -105,9 +102,15 @@ func (b *block) restore(old *block) []kubeapi.Suspects {
 	if b.snapshot == nil {
 		return nil
 	}
-	suspects, ok := b.snapshot.Restore(max(b.limit, restoredTimeout))
-	if ok && old == nil {
+	suspects, written, ok := b.snapshot.Restore(max(b.limit, restoredTimeout))
+	if !ok {
+		return nil
+	}
+	if old == nil {
 		b.limit = min(b.limit, restoredTimeout)
+	}
+	for _, s := range b.table.serials {
+		s.restore(written)
 	}
 	return suspects
 }

@@ -2,8 +2,6 @@ package longnames
 
 import (
 	"slices"
-	"strconv"
-	"strings"
 	"time"
 
 	"github.com/coredns/coredns/plugin/pkg/fall"
@@ -64,35 +62,6 @@ func (c *config) sharesZone(other *config) bool {
 func (c *config) selectsAs(other *config) bool {
 	s, o := &c.source, &other.source
 	return s.Lookup == o.Lookup && s.Selector == o.Selector && slices.Equal(s.Namespaces, o.Namespaces) && s.Family == o.Family
-}
-
-// form tells configurations apart that have other records, or have them elsewhere, of the same
-// objects.
-func (c *config) form() string {
-	n := &c.naming
-	zones := make([]string, 0, len(c.zones))
-	for i := range c.zones {
-		zones = append(zones, c.zones[i].name)
-	}
-	basename := n.basename
-	if n.basenameLabel >= 0 {
-		basename = "label " + c.source.Labels[n.basenameLabel]
-	}
-	port := c.port.name
-	if port == "" {
-		port = strconv.Itoa(int(c.port.number))
-	}
-	var options []string
-	for _, option := range []struct{ name, value string }{
-		{"zones", strings.Join(zones, " ")}, {"fallthrough", strings.Join(c.fall.Zones, " ")},
-		{"include", string(c.include)}, {"group_by", c.group()}, {"basename", basename}, {"mode", string(n.mode)}, {"service", n.service},
-		{"cluster_domain", n.domain}, {"port", port}, {"ttl", strconv.Itoa(int(c.ttl))},
-	} {
-		if option.value != "" {
-			options = append(options, option.name+" "+option.value)
-		}
-	}
-	return strings.Join(options, ", ")
 }
 
 // placement tells whether host parts lie in zones of the block.

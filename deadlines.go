@@ -77,9 +77,7 @@ func (t *table) run(ctx context.Context) {
 func (t *table) release(now time.Time) (next time.Time, ok bool) {
 	changed, next, ok := t.expire(now)
 	if changed {
-		// The answers have changed only now, but the version of the change that led to it has been
-		// taken already.
-		t.advance()
+		t.changes()
 	}
 	return next, ok
 }

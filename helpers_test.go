@@ -87,11 +87,11 @@ func apply(t *table, objects ...*kubeapi.Object) {
 		if o.Labels == nil {
 			labelled(t.config, nil, o)
 		}
-		t.Apply([]kubeapi.Change{{New: o}}, o.Version)
+		t.Apply([]kubeapi.Change{{New: o}})
 	}
 }
 
-// serving is the plugin with one block per table.
+// serving is the plugin with one block per table. Until something changes, each zone has serial 1.
 func serving(tables ...*table) *Longnames {
 	l := &Longnames{
 		zones: make(map[string][]authority),
@@ -102,6 +102,10 @@ func serving(tables ...*table) *Longnames {
 	}
 	for _, t := range tables {
 		l.add(&block{config: t.config, table: t, resolver: &resolver{config: t.config, table: t}})
+	}
+	for name := range l.zones {
+		s := l.serials.of(name)
+		s.last, s.second = 1, 1
 	}
 	return l
 }

@@ -164,7 +164,7 @@ func TestMetadataOfHeldMembers(t *testing.T) {
 	c := configOf(t, "longnames erl.internal {\n selector app=web\n basename app\n hold 1h\n}")
 	o := slice("web", endpoint("p1", "10.0.0.1"))
 	table := tableOf(c, o)
-	table.Apply([]kubeapi.Change{{Old: o}}, 2)
+	table.Apply([]kubeapi.Change{{Old: o}})
 	want := values("erl.internal.", "erl.internal.", "1", "fresh")
 	if got := metadataOf(t, serving(table), "erl.internal.", "SRV", client{}); !maps.Equal(got, want) {
 		t.Errorf("got %v, want %v", got, want)

@@ -33,7 +33,7 @@ func TestMembersAreKnown(t *testing.T) {
 		{"there is nobody", func(table *table) { table.Synced() }, 1},
 		{"a reload goes on holding some", func(table *table) {
 			old := tableOf(configOf(t, block), slice("web", endpoint("p1", "10.0.0.1")))
-			logged(t, func() { old.Apply(gone(labelled(old.config, nil, slice("web", endpoint("p1", "10.0.0.1")))), 2) })
+			logged(t, func() { old.Apply(gone(labelled(old.config, nil, slice("web", endpoint("p1", "10.0.0.1"))))) })
 			table.inherit(old)
 		}, 1},
 	} {

@@ -49,7 +49,7 @@ func TestPropagationIsFromTheChangeToTheAnswer(t *testing.T) {
 				measured(t, zone)
 				table := tableOf(configOf(t, "longnames slow.internal {\n selector app=web\n basename app\n}"))
 				change := kubeapi.Change{New: slice("web", endpoint("p1", "10.0.0.1")), At: new(time.Now().Add(-tc.ago))}
-				table.Apply([]kubeapi.Change{change}, 2)
+				table.Apply([]kubeapi.Change{change})
 				if got, took := propagations(t, zone); got != tc.want || took != tc.took {
 					t.Errorf("got %d that took %v, want %d and %v", got, took, tc.want, tc.took)
 				}
@@ -112,7 +112,7 @@ func TestOnlyChangesOfAnswersArePropagated(t *testing.T) {
 				apply(table, tc.old)
 			}
 			table.Synced()
-			table.Apply([]kubeapi.Change{{Old: tc.old, New: tc.now, At: new(time.Now())}}, 2)
+			table.Apply([]kubeapi.Change{{Old: tc.old, New: tc.now, At: new(time.Now())}})
 			if got, _ := propagations(t, zone); got != 0 != tc.want {
 				t.Errorf("got %d, want any: %t", got, tc.want)
 			}
@@ -125,16 +125,16 @@ func TestNothingIsPropagatedBeforeAllIsRead(t *testing.T) {
 	measured(t, zone)
 	table := newTable(configOf(t, "longnames early.internal {\n selector app=web\n basename app\n hold 0\n}"))
 	first, second := slice("web", endpoint("p1", "10.0.0.1")), slice("web", endpoint("p2", "10.0.0.2"))
-	table.Apply([]kubeapi.Change{{New: first, At: new(time.Now())}}, 1)
+	table.Apply([]kubeapi.Change{{New: first, At: new(time.Now())}})
 	if got, _ := propagations(t, zone); got != 0 {
 		t.Errorf("before: got %d, want none", got)
 	}
 	table.Synced()
-	table.Apply([]kubeapi.Change{{Old: first, New: second}}, 2)
+	table.Apply([]kubeapi.Change{{Old: first, New: second}})
 	if got, _ := propagations(t, zone); got != 0 {
 		t.Errorf("without a time: got %d, want none", got)
 	}
-	table.Apply([]kubeapi.Change{{Old: second, New: first, At: new(time.Now())}}, 3)
+	table.Apply([]kubeapi.Change{{Old: second, New: first, At: new(time.Now())}})
 	if got, _ := propagations(t, zone); got != 1 {
 		t.Errorf("afterwards: got %d, want 1", got)
 	}
@@ -155,7 +155,7 @@ func TestWhatAHoldHidesIsNotPropagated(t *testing.T) {
 		want := []uint64{1, 1, 2, 3}
 		var old *kubeapi.Object
 		for i, now := range states {
-			table.Apply([]kubeapi.Change{{Old: old, New: now, At: new(time.Now())}}, uint64(i+2))
+			table.Apply([]kubeapi.Change{{Old: old, New: now, At: new(time.Now())}})
 			if got, _ := propagations(t, zone); got != want[i] {
 				t.Errorf("change %d: got %d, want %d", i+1, got, want[i])
 			}
@@ -179,7 +179,7 @@ func TestWhatMakesASuspectIsNotPropagated(t *testing.T) {
 		for i := range changes {
 			changes[i].At = new(time.Now())
 		}
-		p.Apply(changes, 0)
+		p.Apply(changes)
 		if got, _ := propagations(t, zone); got != step.want {
 			t.Errorf("%s: got %d, want %d", step.pods, got, step.want)
 		}

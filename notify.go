@@ -24,13 +24,14 @@ const (
 // notice tells the secondaries of a zone that it has changed (RFC 1996).
 type notice struct {
 	zone    string
+	serial  *serial
 	whole   func() bool // the zone can be transferred
 	send    func(zone string) error
 	changed chan struct{} // has an element if there is something to tell
 }
 
-func newNotice(zone string, whole func() bool, send func(zone string) error) *notice {
-	return &notice{zone: zone, whole: whole, send: send, changed: make(chan struct{}, 1)}
+func newNotice(zone string, s *serial, whole func() bool, send func(zone string) error) *notice {
+	return &notice{zone: zone, serial: s, whole: whole, send: send, changed: make(chan struct{}, 1)}
 }
 
 // mark takes note of a change. It never waits.
@@ -61,6 +62,11 @@ func (n *notice) run(ctx context.Context) {
 		}
 		if !n.whole() {
 			continue // it is marked again once it is
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(n.serial.due(time.Now())):
 		}
 		last := problem
 		problem = ""
@@ -98,7 +104,7 @@ type notices struct{ of []*notice }
 var _ kubeapi.Sink = (*notices)(nil)
 
 // Apply implements kubeapi.Sink.
-func (n *notices) Apply([]kubeapi.Change, uint64) { n.mark() }
+func (n *notices) Apply([]kubeapi.Change) { n.mark() }
 
 // Restored implements kubeapi.Sink.
 func (n *notices) Restored() { n.mark() }
@@ -126,7 +132,7 @@ func (l *Longnames) open(listening <-chan struct{}) {
 func (l *Longnames) announce(ctx context.Context, listening <-chan struct{}, send func(zone string) error) {
 	for zone := range l.zones {
 		chain := l.chain(zone)
-		n := newNotice(zone, func() bool { return unread(chain) == nil }, send)
+		n := newNotice(zone, l.serials.of(zone), func() bool { return unread(chain) == nil }, send)
 		for b := range blocksOf(chain) {
 			if b.notices == nil {
 				b.notices = &notices{}

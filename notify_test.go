@@ -70,7 +70,7 @@ func TestChangesAreToldTogether(t *testing.T) {
 		t.Run(tc.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				s := &secondaries{start: time.Now(), slow: tc.slow, err: tc.err}
-				n := newNotice("erl.internal.", func() bool { return true }, s.notify)
+				n := newNotice("erl.internal.", &serial{}, func() bool { return true }, s.notify)
 				ctx, cancel := context.WithCancel(t.Context())
 				done := make(chan struct{})
 				go func() {
@@ -104,7 +104,7 @@ func TestWhoDoesNotAnswerIsLoggedOnce(t *testing.T) {
 	log := logged(t, func() {
 		synctest.Test(t, func(t *testing.T) {
 			asked := 0
-			n := newNotice("erl.internal.", func() bool { return true }, func(string) error {
+			n := newNotice("erl.internal.", &serial{}, func() bool { return true }, func(string) error {
 				asked++
 				switch {
 				case asked < 4:
@@ -137,7 +137,7 @@ func TestWhoDoesNotAnswerIsLoggedOnce(t *testing.T) {
 func TestWhoAnswersAgainIsNotToldAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := &secondaries{start: time.Now(), err: errors.New("no answer")}
-		n := newNotice("erl.internal.", func() bool { return true }, s.notify)
+		n := newNotice("erl.internal.", &serial{}, func() bool { return true }, s.notify)
 		ctx, cancel := context.WithCancel(t.Context())
 		go n.run(ctx)
 		n.mark()
@@ -196,8 +196,8 @@ func TestZonesThatChangeAreTold(t *testing.T) {
 		a := announce(ctx, listening, newTable(configOf(t, through)),
 			newTable(configOf(t, "longnames other.internal 10.in-addr.arpa {\n selector app=web\n basename app\n}")))
 		web := slice("web", endpoint("p", "10.0.0.1"))
-		appears := func(s kubeapi.Sink) { s.Apply([]kubeapi.Change{{New: web}}, 2) }
-		vanishes := func(s kubeapi.Sink) { s.Apply(gone(web), 3) }
+		appears := func(s kubeapi.Sink) { s.Apply([]kubeapi.Change{{New: web}}) }
+		vanishes := func(s kubeapi.Sink) { s.Apply(gone(web)) }
 
 		a.change(0, appears)
 		a.change(0, kubeapi.Sink.Synced)
@@ -225,7 +225,7 @@ func TestWhatWasLastKnownIsTold(t *testing.T) {
 		listening := make(chan struct{})
 		close(listening)
 		a := announce(ctx, listening, newTable(configOf(t, "longnames erl.internal {\n selector app=web\n basename app\n}")))
-		a.change(0, func(s kubeapi.Sink) { s.Apply([]kubeapi.Change{{New: slice("web", endpoint("p", "10.0.0.1"))}}, 2) })
+		a.change(0, func(s kubeapi.Sink) { s.Apply([]kubeapi.Change{{New: slice("web", endpoint("p", "10.0.0.1"))}}) })
 		a.wants(t, "some that are known")
 		a.change(0, kubeapi.Sink.Restored)
 		a.wants(t, "what was last known", "erl.internal.")

@@ -71,11 +71,11 @@ func TestNamesAboveNodesExistIfTheNodesDo(t *testing.T) {
 				wants(l, "all there", tc.exist, dns.RcodeSuccess)
 				wants(l, "all there", tc.absent, dns.RcodeNameError)
 				for _, o := range objects {
-					table.Apply([]kubeapi.Change{{Old: o}}, 2)
+					table.Apply([]kubeapi.Change{{Old: o}})
 				}
 				wants(l, "all gone", slices.Concat(tc.exist, tc.absent), dns.RcodeNameError)
 				for _, o := range objects {
-					table.Apply([]kubeapi.Change{{New: o}}, 3)
+					table.Apply([]kubeapi.Change{{New: o}})
 				}
 				wants(l, "all there again", tc.exist, dns.RcodeSuccess)
 				wants(l, "all there again", tc.absent, dns.RcodeNameError)
@@ -149,7 +149,7 @@ func TestPlacesFollowEveryChange(t *testing.T) {
 			}
 		}
 		if have[service] = change.New; change.Old != nil || change.New != nil {
-			table.Apply([]kubeapi.Change{change}, 1)
+			table.Apply([]kubeapi.Change{change})
 			checkPlaces(t, table)
 		}
 	}

@@ -30,8 +30,10 @@ type Longnames struct {
 
 	blocks []*block
 	zones  map[string][]authority // by name, in the order of the Corefile
-	all    *process
-	server *dnsserver.Config // of the server block
+	// serials are those of all plugins of the process.
+	serials *serials
+	all     *process
+	server  *dnsserver.Config // of the server block
 
 	ended <-chan struct{} // closed at the end; nil before the start
 	end   func()          // ends transfers and notifications; nil before the start

@@ -23,7 +23,9 @@ type process struct {
 	listening chan struct{}
 	listens   sync.Once
 	// old is what a reload replaces, until the start.
-	old *process
+	old      *process
+	replaces bool // another one, by a reload
+	serials  *serials
 	// ready is whether all members have been known once.
 	ready atomic.Bool
 	// next is made from the Corefile of a reload, until that has succeeded or failed.
@@ -42,11 +44,11 @@ func processOf(c *caddy.Controller) *process {
 	if p, ok := c.Get(storageKey{}).(*process); ok {
 		return p
 	}
-	p := &process{listening: make(chan struct{})}
+	p := &process{listening: make(chan struct{}), serials: &serials{}}
 	c.Set(storageKey{}, p)
 	if old := reloading.Swap(nil); old != nil {
 		old.next.Store(p)
-		p.old = old
+		p.old, p.replaces, p.serials = old, true, old.serials
 		p.ready.Store(old.isReady())
 	}
 	hookStartup()
@@ -97,13 +99,13 @@ func hookStartup() {
 	})
 }
 
-// listen takes note that the servers can be asked, and those that they replace no more. What the
-// former have to say may differ, at the same version, from what the latter had.
+// listen takes note that the servers can be asked, and those that they replace no more: what they have
+// to say may differ.
 func (p *process) listen() {
 	p.listens.Do(func() {
-		for _, b := range p.blocks {
-			if b.differs {
-				b.source.Advance()
+		if p.replaces {
+			for _, b := range p.blocks {
+				b.source.Touch()
 			}
 		}
 		close(p.listening)
@@ -118,19 +120,11 @@ func (p *process) start() {
 	if p.old != nil {
 		p.old.each((*block).pauseSnapshot)
 	}
-	for b, old := range replaced {
-		b.versions.AtLeast(old.versions.Last())
-	}
 	p.contain()
 	for _, l := range p.plugins {
 		l.open(p.listening)
 	}
 	p.each(func(b *block) { b.start(replaced[b]) })
-	if p.old != nil && !slices.EqualFunc(p.blocks, p.old.blocks, func(b, old *block) bool { return replaced[b] == old }) {
-		for _, b := range p.blocks {
-			b.differs = true // zones that it shares may
-		}
-	}
 	p.old = nil
 	for _, b := range p.blocks {
 		b.wait(start)
@@ -182,7 +176,6 @@ func (p *process) keep() {
 	case p.isCurrent():
 		next.stop(false)
 		for _, b := range p.blocks {
-			b.source.CountWith(b.versions)
 			if b.snapshot != nil {
 				b.snapshot.Start()
 			}

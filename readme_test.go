@@ -101,7 +101,7 @@ func TestReadmeCorefilesAreAccepted(t *testing.T) {
 					if other, why := l.taken(config); other != nil {
 						t.Error(why)
 					}
-					l.add(&block{config: config})
+					l.add(&block{config: config, table: newTable(config)})
 				}
 			}
 		})

@@ -3,11 +3,12 @@ package longnames
 import (
 	"net/netip"
 	"strings"
+	"time"
 
 	"github.com/miekg/dns"
 )
 
-// resolver answers questions from a table. It does no I/O and looks at no clock.
+// resolver answers questions from a table. It does no I/O, and looks at no clock but for serials.
 type resolver struct {
 	config *config
 	table  *table
@@ -124,7 +125,7 @@ func (r *resolver) apex(z *zone, q *question) *rrset {
 // soa has the zone's name as the question spells it.
 func (r *resolver) soa(z *zone, q *question) dns.RR {
 	owner := q.qname[len(q.qname)-len(z.name):]
-	return z.soa(owner, r.config.ttl, z.serial())
+	return z.soa(owner, r.config.ttl, z.serial.at(time.Now()))
 }
 
 // forward looks among clusters, then among host parts.

@@ -33,7 +33,7 @@ func (s *scene) put(objects ...*kubeapi.Object) {
 		changes = append(changes, kubeapi.Change{Old: s.have[o.Name], New: o})
 		s.have[o.Name] = o
 	}
-	s.Apply(changes, 0)
+	s.Apply(changes)
 }
 
 // drop removes objects in one step.
@@ -43,7 +43,7 @@ func (s *scene) drop(names ...string) {
 		changes = append(changes, kubeapi.Change{Old: s.have[name]})
 		delete(s.have, name)
 	}
-	s.Apply(changes, 0)
+	s.Apply(changes)
 }
 
 // members returns the longnames of a cluster that are listed; suspects follow after a bar.
@@ -238,7 +238,7 @@ func TestSuspectsAtTheEdges(t *testing.T) {
 				last := sliceNamed("w-9", "", terminating(endpoint("w-9", "10.0.1.9")))
 				last.Template = s.have["w-9"].Template
 				delete(s.have, "w-9")
-				s.Apply([]kubeapi.Change{{Old: last}}, 0)
+				s.Apply([]kubeapi.Change{{Old: last}})
 			}, three},
 		}},
 		{"the only pod that is ready is evicted, then one that fails loses its basename's label", readyPod, "", []step{
@@ -253,7 +253,7 @@ func TestSuspectsAtTheEdges(t *testing.T) {
 			{func(s *scene) {
 				last := labelled(s.config, labels{"name": "q"}, sliceNamed("w-9", "", terminating(endpoint("w-9", "10.0.1.9"))))
 				delete(s.have, "w-9")
-				s.Apply([]kubeapi.Change{{Old: last}}, 0)
+				s.Apply([]kubeapi.Change{{Old: last}})
 			}, three},
 			{labelledPod("w-0", "10.0.1.1", nil), "q@10.0.1.2 q@10.0.1.3 | q@10.0.1.1"},
 		}},
@@ -263,7 +263,7 @@ func TestSuspectsAtTheEdges(t *testing.T) {
 			}, "q@10.0.1.9"},
 			{func(s *scene) {
 				last := labelled(s.config, labels{"name": "q"}, sliceNamed("w-9", "", terminating(endpoint("w-9", "10.0.1.9"))))
-				s.Apply([]kubeapi.Change{{Old: last}}, 0)
+				s.Apply([]kubeapi.Change{{Old: last}})
 			}, "| q@10.0.1.9"},
 		}},
 		{"a pod loses its basename's label", byLabel, "", []step{
@@ -352,13 +352,13 @@ func TestTheLastOfAGreatClusterStay(t *testing.T) {
 		for pod := range 2 * minSuspects {
 			marks[pod] = mark
 		}
-		f.Apply(f.changesToMarks(marks), 0)
+		f.Apply(f.changesToMarks(marks))
 	}
 	for range 2 { // the second time, the pods go
 		if got, want := len(f.cluster("").roster.Load().suspects), 2*minSuspects; got != want {
 			t.Errorf("got %d suspects, want %d", got, want)
 		}
-		f.Apply(f.changesToMarks(nil), 0)
+		f.Apply(f.changesToMarks(nil))
 	}
 }
 

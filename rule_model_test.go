@@ -590,7 +590,7 @@ func (th *theatre) scene(b *bits) {
 	slices.SortFunc(changes, func(a, b kubeapi.Change) int { return strings.Compare(nameIn(a), nameIn(b)) })
 	now := time.Now()
 	th.note("--")
-	th.Apply(changes, 0)
+	th.Apply(changes)
 	th.model.apply(changes, now)
 }
 
@@ -670,7 +670,7 @@ func (th *theatre) fill(t *table) {
 	for _, o := range inOrder(th.model.objects) {
 		changes = append(changes, kubeapi.Change{New: o})
 	}
-	t.Apply(changes, 0)
+	t.Apply(changes)
 }
 
 func (th *theatre) differ() string {

@@ -43,12 +43,12 @@ func newFleet(t testing.TB, block string, layout func(pod int) string) *fleet {
 // one that is ready, one whose probe fails, and one that terminates.
 func (f *fleet) become(pods string) {
 	for _, change := range f.changesTo(pods) {
-		f.Apply([]kubeapi.Change{change}, 0)
+		f.Apply([]kubeapi.Change{change})
 	}
 }
 
 // becomeAtOnce does the same in one step.
-func (f *fleet) becomeAtOnce(pods string) { f.Apply(f.changesTo(pods), 0) }
+func (f *fleet) becomeAtOnce(pods string) { f.Apply(f.changesTo(pods)) }
 
 func addressOfPod(number int) string { return fmt.Sprintf("10.0.%d.%d", number/250, number%250+1) }
 
@@ -231,12 +231,12 @@ func TestAChangeCostsWhatItChanges(t *testing.T) {
 				for pod := range members {
 					marks[pod] = ""
 				}
-				f.Apply(f.changesToMarks(marks), 0)
+				f.Apply(f.changesToMarks(marks))
 				old := f.have["web-1"]
 				now := *old
 				now.Members = []kubeapi.Member{tc.change(old.Members[0])}
 				forth, back := []kubeapi.Change{{Old: old, New: &now}}, []kubeapi.Change{{Old: &now, New: old}}
-				allocs = append(allocs, testing.AllocsPerRun(10, func() { f.Apply(forth, 0); f.Apply(back, 0) }))
+				allocs = append(allocs, testing.AllocsPerRun(10, func() { f.Apply(forth); f.Apply(back) }))
 			}
 			if allocs[1] > allocs[0]+1 {
 				t.Errorf("got %v allocations with 10 members and %v with 1000, want as many", allocs[0], allocs[1])

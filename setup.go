@@ -15,6 +15,8 @@ func setup(c *caddy.Controller) error {
 	}
 	l.server = dnsserver.GetConfig(c)
 	l.all = processOf(c)
+	l.serials = l.all.serials
+	l.link()
 	for _, b := range l.blocks {
 		if other := l.all.writerOf(b.config.source.Snapshot); other != nil {
 			return plugin.Error(pluginName, c.Errf("option snapshot: expected a file of its own, but the block of %s has %s already",

@@ -229,7 +229,7 @@ func (f *fate) live(t *testing.T, n int, by []func(old *table, objects []*kubeap
 	for _, e := range f.events {
 		nodes = max(nodes, e.node)
 	}
-	fl.Apply(fl.changesToMarks(marks), 0)
+	fl.Apply(fl.changesToMarks(marks))
 	events := slices.Clone(f.events)
 	slices.SortStableFunc(events, func(a, b happening) int { return cmp.Compare(a.at, b.at) })
 	var seen *roster
@@ -247,7 +247,7 @@ func (f *fate) live(t *testing.T, n int, by []func(old *table, objects []*kubeap
 					marks[e.node] = e.mark
 				}
 			}
-			fl.Apply(fl.changesToMarks(marks), 0)
+			fl.Apply(fl.changesToMarks(marks))
 		}
 		if len(by) > 0 && at%time.Minute == 40*time.Second {
 			stop()

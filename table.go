@@ -17,7 +17,6 @@ type table struct {
 
 	clusters sync.Map      // name → *cluster
 	spaces   names         // namespaces that have clusters, relative to the zone
-	version  atomic.Uint64 // of what is answered, see kubeapi.Versions
 	restored atomic.Bool   // what was last known before the start is known
 	complete atomic.Bool   // that is all there was then
 	synced   atomic.Bool   // all is known that there was at the start
@@ -43,8 +42,9 @@ type table struct {
 	suspects    index[identity]
 	unconfirmed []inheritance // until the first list
 
-	// advance asks for a new version, for what has changed without the source.
-	advance func()
+	serials []*serial // of the zones in which this is seen
+	// changes is called when something has changed without the source.
+	changes func()
 }
 
 var _ kubeapi.Sink = (*table)(nil)
@@ -59,7 +59,7 @@ func newTable(c *config) *table {
 		woken:   make(chan struct{}, 1),
 		done:    make(chan struct{}),
 	}
-	t.advance = func() { t.version.Add(1) }
+	t.changes = func() {}
 	if c.groupLabel < 0 {
 		t.clusters.Store("", newCluster("")) // a zone's apex always exists
 	}
@@ -87,6 +87,9 @@ func (t *table) Restored() {
 
 // Synced implements kubeapi.Sink.
 func (t *table) Synced() {
+	if !t.restored.Load() { // else, what has changed since is known
+		defer t.count()
+	}
 	t.confirm()
 	t.synced.Store(true)
 	close(t.done)
@@ -135,7 +138,8 @@ type edit struct {
 
 // Apply implements kubeapi.Sink. A change costs what it changes, and what those of its clusters
 // cost that have suspects.
-func (t *table) Apply(changes []kubeapi.Change, version uint64) {
+func (t *table) Apply(changes []kubeapi.Change) {
+	defer t.count()
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	now := time.Now()
@@ -159,7 +163,18 @@ func (t *table) Apply(changes []kubeapi.Change, version uint64) {
 	}
 	t.replace(edits)
 	t.propagated(edits)
-	t.version.Store(max(t.version.Load(), version))
+}
+
+// count lets the zones have new serials, unless nobody is told yet what they have. What has changed is
+// there before that: a secondary that asks for the serial first gets no less.
+func (t *table) count() {
+	if !t.known() {
+		return
+	}
+	now := time.Now()
+	for _, s := range t.serials {
+		s.change(now)
+	}
 }
 
 // collect adds up the changes of each cluster.

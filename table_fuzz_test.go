@@ -90,7 +90,7 @@ func FuzzTable(f *testing.F) {
 					have[service] = next
 				}
 			}
-			stepwise.Apply(changes, 0)
+			stepwise.Apply(changes)
 			checkPlaces(t, stepwise)
 		}
 		stepwise.release(time.Now().Add(time.Hour))
@@ -99,7 +99,7 @@ func FuzzTable(f *testing.F) {
 		for _, o := range have {
 			changes = append(changes, kubeapi.Change{New: o})
 		}
-		atOnce.Apply(changes, 0)
+		atOnce.Apply(changes)
 		equal(t, "names", dump(t, stepwise), dump(t, atOnce))
 	})
 }

@@ -41,13 +41,9 @@ func TestChangesAreSeenAtTheNextQuestion(t *testing.T) {
 		{"made unready", kubeapi.Change{Old: second, New: third}, []string{"app@10.0.0.2"}},
 		{"removed", kubeapi.Change{Old: third}, nil},
 	}
-	for i, step := range steps {
-		table.Apply([]kubeapi.Change{step.change}, uint64(10+i))
+	for _, step := range steps {
+		table.Apply([]kubeapi.Change{step.change})
 		equal(t, step.name, txtOf(t, l, "erl.internal."), step.want)
-		soa := ask(t, l, "erl.internal.", "SOA", client{}).Answer[0].(*dns.SOA)
-		if want := uint32(10 + i); soa.Serial != want {
-			t.Errorf("%s: serial: got %d, want %d", step.name, soa.Serial, want)
-		}
 	}
 }
 
@@ -56,7 +52,7 @@ func TestAClusterEndsWithItsLastObject(t *testing.T) {
 	shop := inService(c, slice("shop", endpoint("p1", "10.0.0.1")))
 	table := tableOf(c, shop)
 	l := serving(table)
-	table.Apply([]kubeapi.Change{{Old: shop}}, 2)
+	table.Apply([]kubeapi.Change{{Old: shop}})
 	for _, name := range []string{"shop.prod.svc.erl.internal.", "prod.svc.erl.internal."} {
 		if got := ask(t, l, name, "TXT", client{}).Rcode; got != dns.RcodeNameError {
 			t.Errorf("%s: got %s, want NXDOMAIN", name, dns.RcodeToString[got])
@@ -72,7 +68,7 @@ func TestAnObjectThatChangesItsGroupMoves(t *testing.T) {
 	after := labelled(c, labels{"app": "b"}, slice("x", endpoint("p1", "10.0.0.1")))
 	table := tableOf(c, before)
 	l := serving(table)
-	table.Apply([]kubeapi.Change{{Old: before, New: after}}, 2)
+	table.Apply([]kubeapi.Change{{Old: before, New: after}})
 	if got := ask(t, l, "a.prod.erl.internal.", "TXT", client{}).Rcode; got != dns.RcodeNameError {
 		t.Errorf("the old group: got %s, want NXDOMAIN", dns.RcodeToString[got])
 	}
@@ -146,37 +142,6 @@ func TestPodNameWithDots(t *testing.T) {
 	}
 }
 
-func TestSerialCountsAsRFC1982(t *testing.T) {
-	for _, tc := range []struct {
-		name     string
-		versions []uint64 // of the tables that the zone shows
-		want     uint32
-		next     uint64
-		newer    bool
-	}{
-		{"one table", []uint64{5}, 5, 6, true},
-		{"the newest of several", []uint64{5, 9, 7}, 9, 10, true},
-		{"beyond 32 bits", []uint64{1<<32 + 6}, 6, 1<<32 + 7, true},
-		{"over the end", []uint64{1<<32 - 1}, 1<<32 - 1, 1 << 32, true},
-		{"the upper half", []uint64{3_000_000_000}, 3_000_000_000, 3_000_000_001, true},
-		{"the same", []uint64{5}, 5, 5, false},
-		{"an older one", []uint64{5}, 5, 4, false},
-	} {
-		z := newZone("erl.internal.", 0)
-		for _, version := range tc.versions {
-			table := newTable(configOf(t, ipBlock))
-			table.Apply(nil, version)
-			z.shown = append(z.shown, table)
-		}
-		if got := z.serial(); got != tc.want {
-			t.Errorf("%s: serial of %d: got %d, want %d", tc.name, tc.versions, got, tc.want)
-		}
-		if got := newer(uint32(tc.next), z.serial()); got != tc.newer {
-			t.Errorf("%s: %d is newer than %d: got %t, want %t", tc.name, tc.next, z.serial(), got, tc.newer)
-		}
-	}
-}
-
 func TestAnyOrderOfChangesGivesTheSame(t *testing.T) {
 	compared := 0
 	for seed := range uint64(40) {
@@ -204,7 +169,7 @@ func TestAnyOrderOfChangesGivesTheSame(t *testing.T) {
 			if old == nil && next == nil {
 				continue
 			}
-			stepwise.Apply([]kubeapi.Change{{Old: old, New: next}}, 0)
+			stepwise.Apply([]kubeapi.Change{{Old: old, New: next}})
 			if r.IntN(20) == 0 {
 				stepwise.release(time.Now().Add(time.Hour))
 			}
@@ -224,7 +189,7 @@ func TestAnyOrderOfChangesGivesTheSame(t *testing.T) {
 		for _, o := range have {
 			changes = append(changes, kubeapi.Change{New: o})
 		}
-		atOnce.Apply(changes, 0)
+		atOnce.Apply(changes)
 		equal(t, fmt.Sprint("seed ", seed), dump(t, stepwise), dump(t, atOnce))
 	}
 	if compared < 25 {
@@ -293,7 +258,7 @@ func TestQuestionsDuringChanges(t *testing.T) {
 			wg.Go(func() {
 				defer close(done)
 				for i := range 300 {
-					table.Apply([]kubeapi.Change{{Old: states[i%2], New: states[(i+1)%2]}}, uint64(i))
+					table.Apply([]kubeapi.Change{{Old: states[i%2], New: states[(i+1)%2]}})
 				}
 			})
 			for _, q := range []struct{ name, qtype, want string }{
@@ -340,7 +305,7 @@ func TestAncestorsOfAddressesFollowChanges(t *testing.T) {
 			if got := rcode(); got != "NOERROR" {
 				t.Errorf("with an address below: got %s, want NOERROR", got)
 			}
-			table.Apply([]kubeapi.Change{{Old: web}}, 2)
+			table.Apply([]kubeapi.Change{{Old: web}})
 			if got := rcode(); got != "NXDOMAIN" {
 				t.Errorf("afterwards: got %s, want NXDOMAIN", got)
 			}

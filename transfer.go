@@ -5,6 +5,7 @@ import (
 	"iter"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/coredns/coredns/plugin/transfer"
 	"github.com/miekg/dns"
@@ -28,7 +29,7 @@ func (l *Longnames) Transfer(zone string, serial uint32) (<-chan []dns.RR, error
 		return nil, fmt.Errorf("transfer of %s: the members of %s are not known yet", zone, b.config.name())
 	}
 	x.asked = x.chain[0].zone
-	current := x.asked.serial()
+	current := x.asked.serial.at(time.Now()) // what follows is no older
 	soa := []dns.RR{x.asked.soa(zone, x.ttl(), current)}
 	ch := make(chan []dns.RR)
 	go func() {
@@ -95,28 +96,21 @@ func unread(chain []authority) *block {
 	return nil
 }
 
-// link lets zones count the versions of all that is shown there, and blocks that are shown
-// together draw them from one row.
+// link has the tables know the serials of the zones in which they may be seen.
 func (l *Longnames) link() {
-	for name, own := range l.zones {
-		chain := l.chain(name)
-		var tables []*table
-		for b := range blocksOf(chain) {
-			tables = append(tables, b.table)
-			l.countTogether(own[0].block, b)
-		}
-		for _, a := range own {
-			a.zone.shown = tables
-		}
+	if l.serials == nil {
+		l.serials = &serials{}
 	}
-}
-
-// countTogether gives all blocks that count with one of two the versions of the other.
-func (l *Longnames) countTogether(a, b *block) {
-	one, other := a.versions, b.versions
-	for _, each := range l.blocks {
-		if each.versions == other {
-			each.versions = one
+	for _, b := range l.blocks {
+		b.table.serials = nil
+	}
+	for name, own := range l.zones {
+		s := l.serials.of(name)
+		for _, a := range own {
+			a.zone.serial = s
+		}
+		for b := range blocksOf(l.chain(name)) {
+			b.table.serials = append(b.table.serials, s)
 		}
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/coredns/coredns/core/dnsserver"
 	"github.com/coredns/coredns/plugin/transfer"
@@ -180,7 +181,7 @@ func TestTransferIsWhatIsAnswered(t *testing.T) {
 			c := configOf(t, groupedHosts)
 			objects := web(c, slice("web", hosted(endpoint("web-0", "10.0.0.1"))))
 			table := tableOf(c, objects...)
-			table.Apply(gone(objects...), 2)
+			table.Apply(gone(objects...))
 			return serving(table)
 		}, map[string]int{"erl.internal.": 2 + 3 + 1 + 2*3 + 1, "10.in-addr.arpa.": 2 + 1}},
 		{"an address and a host part of two clusters", func(t testing.TB) *Longnames {
@@ -297,9 +298,9 @@ func FuzzTransfer(f *testing.F) {
 			table := tableOf(c)
 			for i := range 4 {
 				o := ported(b.object(c, fmt.Sprint("s", i)), httpPort)
-				table.Apply([]kubeapi.Change{{New: o}}, uint64(i+1))
+				table.Apply([]kubeapi.Change{{New: o}})
 				if b.next(4) == 0 {
-					table.Apply(gone(o), uint64(i+5)) // and is held
+					table.Apply(gone(o)) // and is held
 				}
 			}
 			tables = append(tables, table)
@@ -338,7 +339,7 @@ func TestTransferFails(t *testing.T) {
 		{"only what is held", []*table{of(ipBlock, func(next *table) {
 			o := object()
 			held := tableOf(configOf(t, ipBlock), o)
-			held.Apply(gone(o), 2)
+			held.Apply(gone(o))
 			next.inherit(held)
 		})}, "erl.internal.", "are not known yet"},
 		{"another block of the zone is not known", []*table{of(through, synced), of(other, func(*table) {})}, "10.in-addr.arpa.",
@@ -376,7 +377,7 @@ func TestTransferFails(t *testing.T) {
 func TestIncrementalTransfer(t *testing.T) {
 	for _, tc := range []struct {
 		name    string
-		version uint64
+		serial  uint32
 		has     uint32 // the secondary
 		records int
 	}{
@@ -384,63 +385,68 @@ func TestIncrementalTransfer(t *testing.T) {
 		{"the same", 7, 7, 1},
 		{"an older one", 7, 6, 13},
 		{"a newer one, of another replica", 7, 8, 1},
-		{"an older one, over the end of 32 bits", 1<<32 + 1, 1<<32 - 1, 13},
+		{"an older one, over the end of 32 bits", 1, 1<<32 - 1, 13},
 		{"a newer one, over the end of 32 bits", 1<<32 - 1, 1, 1},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			table := tableOf(configOf(t, ipBlock), slice("web", endpoint("p", "10.0.0.1")))
-			table.Apply(nil, tc.version)
-			sets, err := serving(table).Transfer("erl.internal.", tc.has)
+			l := serving(tableOf(configOf(t, ipBlock), slice("web", endpoint("p", "10.0.0.1"))))
+			s := l.serials.of("erl.internal.")
+			s.last, s.second, s.more = tc.serial, 1, false
+			sets, err := l.Transfer("erl.internal.", tc.has)
 			if err != nil {
 				t.Fatal(err)
 			}
 			rrs := drain(sets)
-			if soa, ok := rrs[0].(*dns.SOA); !ok || soa.Serial != uint32(tc.version) || len(rrs) != tc.records {
-				t.Errorf("got %q, want %d records, and serial %d", texts(rrs), tc.records, uint32(tc.version))
+			if soa, ok := rrs[0].(*dns.SOA); !ok || soa.Serial != tc.serial || len(rrs) != tc.records {
+				t.Errorf("got %q, want %d records, and serial %d", texts(rrs), tc.records, tc.serial)
 			}
 		})
 	}
 }
 
-// The serial is that of what the zone has at least: whoever gets less finds a newer one.
+// TestTransferDuringChanges has all who got less than there is find a newer serial in the end.
 func TestTransferDuringChanges(t *testing.T) {
 	c := configOf(t, groupBlock)
 	table := tableOf(c)
+	const newest = 5000
 	state := func(n int) *kubeapi.Object {
 		return inService(c, slice("shop", endpoint("p", fmt.Sprintf("10.0.%d.%d", n/250, n%250))))
 	}
 	last := state(1)
-	table.Apply([]kubeapi.Change{{New: last}}, 1)
+	table.Apply([]kubeapi.Change{{New: last}})
 	l := serving(table)
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		for n := 2; n <= 5000; n++ {
+		for n := 2; n <= newest; n++ {
 			next := state(n)
-			table.Apply([]kubeapi.Change{{Old: last, New: next}}, uint64(n))
+			table.Apply([]kubeapi.Change{{Old: last, New: next}})
 			last = next
 		}
 	}()
-	for transfers := 0; ; transfers++ {
+	less := make(map[uint32]int) // what was transferred, by serial
+	for isDone := false; !isDone; {
+		select {
+		case <-done:
+			isDone = true
+		default:
+		}
 		sets, err := l.Transfer("svc.erl.internal.", 0)
 		if err != nil {
 			t.Fatal(err)
 		}
 		rrs := drain(sets)
-		serial := rrs[0].(*dns.SOA).Serial
 		members := rrsets(rrs)["shop.prod.svc.erl.internal. A"]
 		if len(members) != 1 {
-			t.Fatalf("serial %d: got %q, want one member", serial, members)
+			t.Fatalf("got %q, want one member", members)
 		}
 		got := netip.MustParseAddr(members[0][strings.LastIndex(members[0], " ")+1:]).As4()
-		if n := uint32(got[2])*250 + uint32(got[3]); n < serial {
-			t.Fatalf("serial %d: got the state at %d", serial, n)
-		}
-		select {
-		case <-done:
-			t.Logf("%d transfers", transfers+1)
-			return
-		default:
+		less[rrs[0].(*dns.SOA).Serial] = int(got[2])*250 + int(got[3])
+	}
+	end := l.serials.of("svc.erl.internal.").at(time.Now().Add(time.Second))
+	for serial, n := range less {
+		if n < newest && !newer(end, serial) {
+			t.Errorf("serial %d had the state at %d, want it to be older than %d", serial, n, end)
 		}
 	}
 }
@@ -511,30 +517,37 @@ func TestTransferThatNobodyReads(t *testing.T) {
 	close(ended)
 }
 
-// Blocks that are shown in one zone have one row of versions, others have their own.
-func TestBlocksOfAZoneCountTogether(t *testing.T) {
+// TestAChangeGivesEachZoneThatShowsItANewSerial has the serials of zones by block.
+func TestAChangeGivesEachZoneThatShowsItANewSerial(t *testing.T) {
 	text := func(zones, more string) string { return "longnames " + zones + " {\n group_by app\n " + more + "\n}" }
 	for _, tc := range []struct {
 		name   string
 		blocks []string
-		want   []int // the row of each block, named by its first
+		want   []string // zones of each block
 	}{
-		{"zones of their own", []string{text("a.internal", ""), text("b.internal", "fallthrough")}, []int{0, 1}},
-		{"one zone", []string{text("a.internal", "fallthrough"), text("a.internal", "")}, []int{0, 0}},
-		{"a reverse zone", []string{text("a.internal 10.in-addr.arpa", "fallthrough"), text("b.internal 10.in-addr.arpa", "")}, []int{0, 0}},
-		{"a zone inside the other", []string{text("internal", ""), text("b.internal", "")}, []int{0, 1}},
-		{"a zone inside the other, with fallthrough", []string{text("internal", ""), text("b.internal", "fallthrough")}, []int{0, 0}},
-		{"by way of a third", []string{text("a.internal", ""), text("b.internal 10.in-addr.arpa", ""), text("a.b.internal 10.in-addr.arpa", "fallthrough")}, []int{0, 1, 1}},
+		{"zones of their own", []string{text("a.internal", ""), text("b.internal", "fallthrough")}, []string{"a.internal.", "b.internal."}},
+		{"one zone", []string{text("a.internal", "fallthrough"), text("a.internal", "")}, []string{"a.internal.", "a.internal."}},
+		{"a reverse zone", []string{text("a.internal 10.in-addr.arpa", "fallthrough"), text("b.internal 10.in-addr.arpa", "")},
+			[]string{"10.in-addr.arpa. a.internal.", "10.in-addr.arpa. b.internal."}},
+		{"a zone inside the other", []string{text("internal", ""), text("b.internal", "")}, []string{"internal.", "b.internal."}},
+		{"a zone inside the other, with fallthrough", []string{text("internal", ""), text("b.internal", "fallthrough")}, []string{"b.internal. internal.", "b.internal."}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			l := &Longnames{zones: make(map[string][]authority)}
 			for _, config := range tc.blocks {
 				c := configOf(t, config)
-				l.add(&block{config: c, table: newTable(c), versions: &kubeapi.Versions{}})
+				l.add(&block{config: c, table: newTable(c)})
 			}
 			for i, b := range l.blocks {
-				if got := slices.IndexFunc(l.blocks, func(o *block) bool { return o.versions == b.versions }); got != tc.want[i] {
-					t.Errorf("block %d counts with block %d, want %d", i, got, tc.want[i])
+				var got []string
+				for name := range l.zones {
+					if slices.Contains(b.table.serials, l.serials.of(name)) {
+						got = append(got, name)
+					}
+				}
+				slices.Sort(got)
+				if got := strings.Join(got, " "); got != tc.want[i] {
+					t.Errorf("block %d: got zones %q, want %q", i, got, tc.want[i])
 				}
 			}
 		})

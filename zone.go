@@ -17,9 +17,8 @@ type zone struct {
 	index   int // among the zones of the block that are not reverse, if it is none
 	// below has the names that exist because a zone lies below them: in lower case, with
 	// a final dot.
-	below map[string]bool
-	// shown are the tables whose members may be in the zone, those of other blocks too.
-	shown []*table
+	below  map[string]bool
+	serial *serial
 }
 
 func newZone(name string, index int) zone {
@@ -55,19 +54,6 @@ func (z *zone) holds(name string) bool {
 	at := len(name) - len(z.name)
 	return name == z.name || z.name == "." || at > 0 && name[at-1] == '.' && name[at:] == z.name
 }
-
-// serial is the version of what is in the zone as RFC 1982 counts. What is there is always
-// replaced before its version, so that who asks for the serial first has no less than that.
-func (z *zone) serial() uint32 {
-	newest := uint64(0)
-	for _, t := range z.shown {
-		newest = max(newest, t.version.Load())
-	}
-	return uint32(newest) // the low bits: that is how serials count
-}
-
-// newer compares serials (RFC 1982, section 3.2).
-func newer(a, b uint32) bool { return int32(a-b) > 0 } //nolint:gosec // serial arithmetic
 
 // relative cuts the zone off a name that lies in it; the apex is empty.
 func (z *zone) relative(name string) string {

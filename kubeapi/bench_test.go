@@ -125,7 +125,7 @@ func BenchmarkRead(b *testing.B) {
 					}
 				}
 				fresh := func() *store {
-					return newFeed().newStore((&Config{Labels: []string{"app"}}).shrinker(), "")
+					return new(feed).newStore((&Config{Labels: []string{"app"}}).shrinker(), "")
 				}
 				b.Run("first", func(b *testing.B) {
 					before := liveHeap()
@@ -172,7 +172,7 @@ func BenchmarkSnapshot(b *testing.B) {
 		b.Run(kind.name, func(b *testing.B) {
 			c := &Config{Lookup: Lookup(kind.name), Labels: []string{"app"}, Log: &recordingLog{}}
 			f := newSnapshotFile(c, filepath.Join(b.TempDir(), "snapshot.json"), origin{})
-			s := &snapshot{version: 1}
+			s := &snapshot{}
 			for i := range members / kind.members {
 				o, err := f.shrinker.shrink(kind.made(i))
 				if err != nil {
@@ -202,9 +202,9 @@ func BenchmarkSnapshot(b *testing.B) {
 						if !start {
 							continue
 						}
-						fresh, sink := newFeed(), &countingSink{}
+						fresh, sink := &feed{}, &countingSink{}
 						fresh.newStore(f.shrinker, "")
-						fresh.restore(read.objects, read.version)
+						fresh.restore(read.objects)
 						fresh.join(sink)
 						sink.want(b, len(s.objects), members)
 						if !sink.restored {
@@ -223,7 +223,7 @@ type countingSink struct {
 	restored         bool
 }
 
-func (s *countingSink) Apply(changes []Change, _ uint64) {
+func (s *countingSink) Apply(changes []Change) {
 	s.changes += len(changes)
 	for _, c := range changes {
 		s.members += len(c.New.Members)

@@ -11,14 +11,9 @@ type feed struct {
 	stores []*store
 	sinks  []Sink
 
-	versions *Versions
-	version  uint64 // that sinks have been told last
-	begun    bool   // somebody may have seen what there is at an earlier version
 	restored bool
 	missing  int // stores that have not been filled yet
 }
-
-func newFeed() *feed { return &feed{versions: &Versions{}} }
 
 // newStore adds a store for what a namespace holds, or all of them.
 func (f *feed) newStore(s shrinker, namespace string) *store {
@@ -38,8 +33,8 @@ func (f *feed) join(sink Sink) {
 			changes = append(changes, Change{New: e.Object})
 		}
 	}
-	if len(changes) > 0 || f.version != 0 {
-		sink.Apply(changes, f.version)
+	if len(changes) > 0 {
+		sink.Apply(changes)
 	}
 	switch {
 	case f.missing == 0:
@@ -59,7 +54,7 @@ func (f *feed) leave(sink Sink) int {
 }
 
 // restore fills the stores, before anything has been read, with what was known earlier.
-func (f *feed) restore(objects []*Object, version uint64) {
+func (f *feed) restore(objects []*Object) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	for _, o := range objects {
@@ -70,18 +65,10 @@ func (f *feed) restore(objects []*Object, version uint64) {
 		}
 	}
 	f.restored = true
-	f.begin(version)
-}
-
-// begin goes on from a version that somebody may have seen. The caller holds mu.
-func (f *feed) begin(version uint64) {
-	f.version = max(f.version, version)
-	f.versions.AtLeast(f.version)
-	f.begun = f.begun || version > 0
 }
 
 // all gives what the stores hold, and whether that is all there is, or was.
-func (f *feed) all() (objects []*Object, version uint64, known bool) {
+func (f *feed) all() (objects []*Object, known bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	for _, s := range f.stores {
@@ -89,22 +76,13 @@ func (f *feed) all() (objects []*Object, version uint64, known bool) {
 			objects = append(objects, e.Object)
 		}
 	}
-	return objects, f.version, f.restored || f.missing == 0
+	return objects, f.restored || f.missing == 0
 }
 
-// apply tells all sinks of changes that have led to a version of the source's. As long as nobody
-// can have seen anything, the greatest version is good enough, for the order in which namespaces
-// are read is chance. The caller holds mu.
-func (f *feed) apply(changes []Change, version uint64) {
-	counted := ordinal(version)
-	if f.begun {
-		f.version = f.versions.next(counted)
-	} else {
-		f.version = max(f.version, counted)
-		f.versions.AtLeast(f.version)
-	}
+// apply tells all sinks of changes. The caller holds mu.
+func (f *feed) apply(changes []Change) {
 	for _, s := range f.sinks {
-		s.Apply(changes, f.version)
+		s.Apply(changes)
 	}
 }
 
@@ -113,7 +91,6 @@ func (f *feed) filled() {
 	if f.missing--; f.missing > 0 {
 		return
 	}
-	f.begun = true
 	for _, s := range f.sinks {
 		s.Synced()
 	}

@@ -142,10 +142,7 @@ func (m *recordingMonitor) want(t *testing.T, want ...string) {
 }
 
 // batch is one call of Apply.
-type batch struct {
-	changes []Change
-	version uint64
-}
+type batch struct{ changes []Change }
 
 // recordingSink keeps what a source tells, and whether that made sense.
 type recordingSink struct {
@@ -171,10 +168,10 @@ func newSink(t *testing.T) *recordingSink {
 	return s
 }
 
-func (s *recordingSink) Apply(changes []Change, version uint64) {
+func (s *recordingSink) Apply(changes []Change) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.batches = append(s.batches, batch{changes, version})
+	s.batches = append(s.batches, batch{changes})
 	for _, c := range changes {
 		o := c.New
 		if o == nil {
@@ -335,7 +332,7 @@ func start(t *testing.T, source *Source, sink Sink) (stop func()) {
 
 // storeFor is a store that tells a sink.
 func storeFor(s shrinker, sink Sink) *store {
-	f := newFeed()
+	f := &feed{}
 	st := f.newStore(s, "")
 	f.join(sink)
 	return st

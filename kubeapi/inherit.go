@@ -5,12 +5,12 @@ import "slices"
 // RestoreFrom tells, before the first sink joins, what another source knows, which is about
 // to end. It is false if that is nothing, or lacks what is needed here.
 func (s *Source) RestoreFrom(old *Source) bool {
-	objects, version, known := old.Objects()
+	objects, known := old.Objects()
 	objects, ok := s.config.ReadAs(old.config, objects)
 	if !known || !ok {
 		return false
 	}
-	s.Restore(objects, version)
+	s.Restore(objects)
 	return true
 }
 

@@ -38,7 +38,7 @@ func TestRestoreFromAnotherSource(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			old.Restore(known, 9)
+			old.Restore(known)
 			tc.change(&c)
 			source, err := New(c)
 			if err != nil {
@@ -47,7 +47,7 @@ func TestRestoreFromAnotherSource(t *testing.T) {
 			if got, want := source.RestoreFrom(old), tc.want != nil; got != want {
 				t.Errorf("want %t, got %t", want, got)
 			}
-			objects, version, _ := source.Objects()
+			objects, _ := source.Objects()
 			slices.SortFunc(objects, compareNames)
 			var got []string
 			for _, o := range objects {
@@ -60,9 +60,6 @@ func TestRestoreFromAnotherSource(t *testing.T) {
 			}
 			if tc.want == nil {
 				return
-			}
-			if version != 9 {
-				t.Errorf("version: want 9, got %d", version)
 			}
 			if got := objects[0].Labels; !slices.Equal(got, tc.labels) {
 				t.Errorf("labels: want %v, got %v", tc.labels, got)

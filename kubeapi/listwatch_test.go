@@ -85,7 +85,7 @@ func TestPagesOfAListAreShrunk(t *testing.T) {
 	for i := range 3 {
 		api.Put(newPod(fmt.Sprint("prod/p", i), fmt.Sprint("10.0.0.", i+1)))
 	}
-	w, _, err := newWatcher(&Config{Lookup: Pods, Namespaces: []string{"prod"}, Endpoint: api.URL, Log: &recordingLog{}}, newFeed())
+	w, _, err := newWatcher(&Config{Lookup: Pods, Namespaces: []string{"prod"}, Endpoint: api.URL, Log: &recordingLog{}}, &feed{})
 	if err != nil {
 		t.Fatal(err)
 	}

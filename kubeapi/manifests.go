@@ -30,7 +30,6 @@ type manifests struct {
 	shrinker shrinker
 	files    map[string]*manifest
 	store    *store
-	version  uint64
 	problem  string // of the patterns, as last logged
 }
 
@@ -141,7 +140,6 @@ func (m *manifests) look() bool {
 		default:
 			m.config.Log.Infof("manifests: %s is gone, and its members with it", path)
 			delete(m.files, path)
-			m.version++
 			changed = true
 		}
 	}
@@ -176,7 +174,6 @@ func (m *manifests) read(path string, f *manifest, info fs.FileInfo) error {
 		return err // to be tried again at every look
 	}
 	f.info = info
-	m.version = max(m.version+1, uint64(max(0, info.ModTime().Unix())))
 	objects, err := m.parse(path, data, len(f.objects) > 0)
 	if err != nil {
 		for k, o := range f.objects {
@@ -281,7 +278,7 @@ func (m *manifests) publish() {
 			objects.put(entry{o, o.Version})
 		}
 	}
-	m.store.fill(objects, nil, func(bool, uint64) uint64 { return m.version })
+	m.store.fill(objects, nil)
 }
 
 // unchanged tells whether a file is still the one that a describes.

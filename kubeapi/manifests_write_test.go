@@ -110,30 +110,6 @@ func TestManifestsThatDoNotChangeAreNotReadAgain(t *testing.T) {
 	})
 }
 
-// The version is the time of the newest change, and so the same on every replica.
-func TestManifestsVersion(t *testing.T) {
-	f, log := newFolder(t, map[string]string{"a.yaml": podYAML("a")}), &recordingLog{}
-	first := uint64(f.last.Unix())
-	synctest.Test(t, func(t *testing.T) {
-		sink := follow(t, f, log, "a.yaml")
-		f.last = f.last.Add(time.Hour)
-		f.write("a.yaml", podYAML("b"))
-		time.Sleep(2 * time.Second)
-		newest := uint64(f.last.Unix())
-		f.last = time.Unix(1, 0)
-		f.write("a.yaml", podYAML("c"))
-		time.Sleep(2 * time.Second)
-		synctest.Wait()
-		want := []uint64{first, newest, newest + 1}
-		got := sink.calls()
-		for i := range want {
-			if len(got) != len(want) || got[i].version != want[i] {
-				t.Fatalf("want versions %d, got %+v", want, got)
-			}
-		}
-	})
-}
-
 func TestManyBrokenObjectsAreOneLine(t *testing.T) {
 	f, log := newFolder(t, map[string]string{"a.yaml": podYAML("a") + strings.Repeat("---\n"+podYAML("B"), 1000)}), &recordingLog{}
 	if _, err := New(f.config(log, "a.yaml")); err != nil {

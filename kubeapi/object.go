@@ -57,11 +57,9 @@ type Change struct {
 
 // Sink takes what a source sees. It is told one thing at a time.
 type Sink interface {
-	// Apply takes changes that belong together, at most one for each object, and the version
-	// of what is known with them, see Versions. It grows with each call once everything is
-	// known, or what was last known. There may be no change, but a version only: when a sink
-	// joins, after an empty list, or because of Source.Advance.
-	Apply(changes []Change, version uint64)
+	// Apply takes changes that belong together, at most one for each object. There are none if
+	// Source.Touch was called.
+	Apply(changes []Change)
 	// Restored says, at most once and before Synced, that what has been applied so far is
 	// what was last known, from before this source began: it may be out of date.
 	Restored()

@@ -14,8 +14,6 @@ import (
 type snapshot struct {
 	objects  []*Object
 	suspects []Suspects
-	version  uint64 // see Versions
-	form     string // in which it was shown
 	written  time.Time
 }
 
@@ -40,7 +38,6 @@ type Suspect struct {
 type snapshotFile struct {
 	path     string
 	origin   origin
-	form     func() string // in which what is known is shown at the moment, see Source.Snapshot
 	lookup   Lookup
 	shrinker shrinker
 	expander expander
@@ -53,7 +50,6 @@ func newSnapshotFile(c *Config, path string, o origin) *snapshotFile {
 	return &snapshotFile{
 		path:     path,
 		origin:   o,
-		form:     func() string { return "" },
 		lookup:   c.Lookup,
 		shrinker: c.shrinker(),
 		expander: c.expander(),
@@ -76,9 +72,6 @@ func (f *snapshotFile) load() (s *snapshot, ok bool) {
 	}
 	age := max(0, time.Since(s.written)).Round(time.Second)
 	f.log.Infof("snapshot: %d objects of %s ago from %s", len(s.objects), age, f.path)
-	if s.form != f.form() {
-		s.version++ // for who has seen the same in the other form
-	}
 	return s, true
 }
 

@@ -46,7 +46,7 @@ func (f *snapshotFile) decode(r io.Reader) (*snapshot, error) {
 	if d.broken != nil {
 		return nil, d.broken
 	}
-	s := &snapshot{objects: d.objects, version: about.Version, form: about.Form, written: about.Written}
+	s := &snapshot{objects: d.objects, written: about.Written}
 	for _, of := range about.Suspects {
 		cluster := Suspects{Most: of.Most, Few: of.Few, Enough: of.Enough, Probes: of.Probes, Returns: of.Returns}
 		for i, m := range of.Members {

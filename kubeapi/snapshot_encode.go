@@ -21,8 +21,9 @@ type description struct {
 	Format  int       `json:"format"`
 	Written time.Time `json:"written"`
 	Source  origin    `json:"source"`
-	Version uint64    `json:"version"`
-	Form    string    `json:"form,omitempty"`
+	// Version and Form are no longer written. In older files, they count for Sum.
+	Version uint64 `json:"version,omitempty"`
+	Form    string `json:"form,omitempty"`
 	// Suspects are members that were listed besides the items, by cluster.
 	Suspects []suspectsDescription `json:"suspects,omitempty"`
 	// Sum is over the compact JSON of the items and of the rest of the description, so
@@ -73,7 +74,7 @@ func (f *snapshotFile) encode(ctx context.Context, w io.Writer, s *snapshot) err
 			return out.err
 		}
 	}
-	d := description{Format: snapshotFormat, Written: s.written, Source: f.origin, Version: s.version, Form: s.form}
+	d := description{Format: snapshotFormat, Written: s.written, Source: f.origin}
 	for _, of := range s.suspects {
 		cluster := suspectsDescription{Most: of.Most, Few: of.Few.UTC(), Enough: of.Enough.UTC(), Probes: of.Probes.UTC(), Returns: of.Returns.UTC()}
 		for _, m := range of.Members {

@@ -31,7 +31,6 @@ func FuzzSnapshot(f *testing.F) {
 			{`"items": [`, `"items": [null, `},
 			{`"items": [`, `"items": [], "items": [`},
 			{`"sha256": "`, `"sha256": "0`},
-			{`"version": 7`, `"version": 8`},
 			{`"longnames"`, `"longname"`},
 		} {
 			edited := strings.Replace(text, edit.from, edit.to, 1)
@@ -69,7 +68,7 @@ func FuzzSnapshot(f *testing.F) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				if !equalObjects(got.objects, s.objects) || got.version != s.version || !got.written.Equal(s.written) {
+				if !equalObjects(got.objects, s.objects) || !got.written.Equal(s.written) {
 					t.Errorf("\nwant %+v\n got %+v", s, got)
 				}
 			}

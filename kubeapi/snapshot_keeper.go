@@ -16,22 +16,20 @@ type Snapshot struct {
 	done   chan struct{}      // of the last start
 }
 
-// Snapshot is one of what s reads, and of suspects, in a file that nobody else may write. Form tells
-// how that is shown: in another form than before, the same has another version.
-func (s *Source) Snapshot(path string, form func() string, suspects func() []Suspects) *Snapshot {
+// Snapshot is one of what s reads, and of suspects, in a file that nobody else may write.
+func (s *Source) Snapshot(path string, suspects func() []Suspects) *Snapshot {
 	file := newSnapshotFile(s.config, path, s.identity.origin)
-	file.form = form
 	list := func() *snapshot {
-		objects, version, _ := s.Objects()
-		return &snapshot{objects: objects, version: version, suspects: suspects()}
+		objects, _ := s.Objects()
+		return &snapshot{objects: objects, suspects: suspects()}
 	}
 	return &Snapshot{source: s, file: file, writer: newSnapshotWriter(file, list, s.config.monitor())}
 }
 
 // Restore lets the source, which nobody follows yet, start with what the file knows, and returns
-// the suspects in it. It is false, and says in the log why, if that cannot be used. A disk that
-// hangs is not waited for any longer than the limit.
-func (n *Snapshot) Restore(limit time.Duration) ([]Suspects, bool) {
+// the suspects in it, and when it was written. It is false, and says in the log why, if that cannot be
+// used. A disk that hangs is not waited for any longer than the limit.
+func (n *Snapshot) Restore(limit time.Duration) (suspects []Suspects, written time.Time, ok bool) {
 	type loaded struct {
 		*snapshot
 		ok bool
@@ -46,13 +44,13 @@ func (n *Snapshot) Restore(limit time.Duration) ([]Suspects, bool) {
 	select {
 	case l := <-result:
 		if !l.ok {
-			return nil, false
+			return nil, time.Time{}, false
 		}
-		n.source.Restore(l.objects, l.version)
-		return l.suspects, true
+		n.source.Restore(l.objects)
+		return l.suspects, l.written, true
 	case <-timer.C:
 		n.file.log.Warningf("snapshot: %s cannot be read within %s; it is not used", n.file.path, limit)
-		return nil, false
+		return nil, time.Time{}, false
 	}
 }
 

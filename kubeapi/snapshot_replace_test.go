@@ -83,7 +83,7 @@ func TestFullDiskLeavesTheFileAsItWas(t *testing.T) {
 	f := snapshotFileOf(snapshotConfig(t, &recordingLog{}))
 	write(t, f, knownPods("a")...)
 	before := textOf(t, f, knownPods("a")...)
-	s := &snapshot{objects: knownPods("a", "b", "c"), version: 7, written: writtenAt}
+	s := &snapshot{objects: knownPods("a", "b", "c"), written: writtenAt}
 	size := len(textOf(t, f, s.objects...))
 	for n := 0; n <= size; n += 97 {
 		err := replaceFile(t.Context(), f.path, func(w io.Writer) error {

@@ -50,7 +50,7 @@ var writtenAt = time.Date(2026, 1, 2, 15, 4, 5, 0, time.UTC)
 // write writes these objects.
 func write(t testing.TB, f *snapshotFile, objects ...*Object) {
 	t.Helper()
-	if err := f.write(context.Background(), &snapshot{objects: objects, version: 7, written: writtenAt}); err != nil {
+	if err := f.write(context.Background(), &snapshot{objects: objects, written: writtenAt}); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -59,7 +59,7 @@ func write(t testing.TB, f *snapshotFile, objects ...*Object) {
 func textOf(t testing.TB, f *snapshotFile, objects ...*Object) string {
 	t.Helper()
 	var b bytes.Buffer
-	if err := f.encode(context.Background(), &b, &snapshot{objects: objects, version: 7, written: writtenAt}); err != nil {
+	if err := f.encode(context.Background(), &b, &snapshot{objects: objects, written: writtenAt}); err != nil {
 		t.Fatal(err)
 	}
 	return b.String()
@@ -76,7 +76,7 @@ func TestSnapshotIsReadAsItWasWritten(t *testing.T) {
 			c := snapshotConfig(t, &recordingLog{})
 			c.Lookup = lookup
 			f := snapshotFileOf(c)
-			want := &snapshot{version: 1<<64 - 1, written: writtenAt}
+			want := &snapshot{written: writtenAt}
 			for range g.IntN(20) {
 				obj := any(g.pod())
 				if lookup == Endpoints {
@@ -97,7 +97,7 @@ func TestSnapshotIsReadAsItWasWritten(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if !equalObjects(got.objects, want.objects) || got.version != want.version || !got.written.Equal(want.written) {
+			if !equalObjects(got.objects, want.objects) || !got.written.Equal(want.written) {
 				t.Errorf("%s, seed %d:\nwant %+v\n got %+v", lookup, seed, want, got)
 			}
 		}
@@ -153,7 +153,6 @@ func TestSnapshotCanBeReadByPeople(t *testing.T) {
       "selector": "app=shop",
       "server": "https://10.0.0.1:6443"
     },
-    "version": 7,
     "sha256": "`
 	if !strings.HasPrefix(got, want) {
 		t.Errorf("\nwant %s\n got %s", want, got)
@@ -247,7 +246,6 @@ func TestSnapshotThatCannotBeUsed(t *testing.T) {
 		},
 		{"no sum", edited(`"sha256"`, `"md5"`), `it was changed or damaged: expected sha256 "", got "`},
 		{"an address that was edited", edited("10.0.0.1", "10.0.0.2"), `it was changed or damaged: expected sha256 "`},
-		{"a version that was edited", edited(`"version": 7`, `"version": 8`), "it was changed or damaged"},
 		{"a time that was edited", edited("2026-01-02", "2026-01-03"), "it was changed or damaged"},
 		{"no items", good[:strings.Index(good, "[")+1] + good[strings.LastIndex(good, "]"):], "it was changed or damaged"},
 		{"more after it", good + "{}", "something stands after it"},
@@ -344,7 +342,7 @@ func TestSnapshotThatIsDamagedAnywhere(t *testing.T) {
 			damaged := bytes.Clone(text)
 			damaged[i] ^= bit
 			s, err := f.decode(bytes.NewReader(damaged))
-			if err == nil && (!equalObjects(s.objects, objects) || s.version != 7 || !s.written.Equal(writtenAt)) {
+			if err == nil && (!equalObjects(s.objects, objects) || !s.written.Equal(writtenAt)) {
 				t.Errorf("byte %d changed from %q to %q: want an error, got %+v", i, text[i], damaged[i], s)
 			}
 		}
@@ -356,13 +354,13 @@ func TestSnapshotIsLoaded(t *testing.T) {
 		log := &recordingLog{}
 		f := snapshotFileOf(snapshotConfig(t, log))
 		want := knownPods("a", "b")
-		if err := f.write(t.Context(), &snapshot{objects: want, version: 7, written: time.Now()}); err != nil {
+		if err := f.write(t.Context(), &snapshot{objects: want, written: time.Now()}); err != nil {
 			t.Fatal(err)
 		}
 		time.Sleep(90 * time.Minute)
 		got, ok := f.load()
-		if !ok || got.version != 7 || !equalObjects(got.objects, want) {
-			t.Errorf("want %+v, version 7, got %+v, %v", want, got, ok)
+		if !ok || !equalObjects(got.objects, want) {
+			t.Errorf("want %+v, got %+v, %v", want, got, ok)
 		}
 		log.want(t, "INFO snapshot: 2 objects of 1h30m0s ago from |members.json")
 	})
@@ -415,7 +413,7 @@ func TestSnapshotThatIsTooLarge(t *testing.T) {
 	f.limit--
 	_, err = f.read()
 	wantError(t, err, "members.json: expected at most ")
-	wantError(t, f.write(t.Context(), &snapshot{objects: knownPods("a"), version: 7, written: writtenAt}), "expected at most ")
+	wantError(t, f.write(t.Context(), &snapshot{objects: knownPods("a"), written: writtenAt}), "expected at most ")
 	wantFiles(t, f.path, "members.json")
 }
 
@@ -437,7 +435,7 @@ func TestSnapshotOfAnotherClusterAtTheSameAddress(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		return source.Snapshot(path, func() string { return "" }, func() []Suspects { return nil }).file
+		return source.Snapshot(path, func() []Suspects { return nil }).file
 	}
 	write(t, file(here), knownPods("a")...)
 	_, err := file(here).read()
@@ -473,7 +471,7 @@ func TestSnapshotKeepsSuspects(t *testing.T) {
 		{Most: 5, Probes: at(1), Members: []Suspect{{known[1], "failing", at(2), at(3)}}},
 		{Most: 7, Few: at(4), Enough: at(5), Returns: at(6), Members: []Suspect{{known[2], "missing", at(7), at(8)}}},
 	}
-	if err := f.write(t.Context(), &snapshot{objects: known[:1], suspects: want, version: 7, written: writtenAt}); err != nil {
+	if err := f.write(t.Context(), &snapshot{objects: known[:1], suspects: want, written: writtenAt}); err != nil {
 		t.Fatal(err)
 	}
 	got, err := f.read()

@@ -23,7 +23,6 @@ const (
 // before the source is synced: what is on disk may be all that there is.
 type snapshotWriter struct {
 	path    string
-	form    func() string
 	write   func(context.Context, *snapshot) error
 	list    func() *snapshot
 	log     Logger
@@ -44,13 +43,13 @@ var _ Sink = (*snapshotWriter)(nil)
 // told.
 func newSnapshotWriter(f *snapshotFile, list func() *snapshot, monitor Monitor) *snapshotWriter {
 	return &snapshotWriter{
-		path: f.path, form: f.form, write: f.write, list: list, log: f.log, monitor: monitor,
+		path: f.path, write: f.write, list: list, log: f.log, monitor: monitor,
 		dirty: make(chan struct{}, 1),
 	}
 }
 
 // Apply implements Sink.
-func (w *snapshotWriter) Apply([]Change, uint64) {
+func (w *snapshotWriter) Apply([]Change) {
 	if w.synced.Load() {
 		w.mark()
 	}
@@ -106,7 +105,7 @@ func (w *snapshotWriter) try(ctx context.Context) time.Duration {
 	start := time.Now()
 	s := w.list()
 	s.objects = slices.SortedFunc(slices.Values(s.objects), compareNames)
-	s.form, s.written = w.form(), start.UTC().Truncate(time.Second)
+	s.written = start.UTC().Truncate(time.Second)
 	err := w.write(ctx, s)
 	if err != nil {
 		w.mark()

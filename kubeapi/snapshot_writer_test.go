@@ -65,13 +65,13 @@ type outcomes struct {
 func (o *outcomes) SnapshotWritten(err error) { o.all = append(o.all, err) }
 
 func newWriter(d *recordingDisk, log Logger) *snapshotWriter {
-	w := newSnapshotWriter(&snapshotFile{path: "/f", form: func() string { return "" }, log: log}, func() *snapshot { return &snapshot{} }, noMonitor{})
+	w := newSnapshotWriter(&snapshotFile{path: "/f", log: log}, func() *snapshot { return &snapshot{} }, noMonitor{})
 	w.write = d.write
 	return w
 }
 
 // change tells the writer of a change.
-func change(w *snapshotWriter) { w.Apply([]Change{{New: &Object{}}}, 1) }
+func change(w *snapshotWriter) { w.Apply([]Change{{New: &Object{}}}) }
 
 func TestNothingIsWrittenBeforeTheFirstSync(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -319,7 +319,7 @@ func TestSnapshotFollowsItsSource(t *testing.T) {
 	list := func() *snapshot {
 		mu.Lock()
 		defer mu.Unlock()
-		return &snapshot{objects: slices.Clone(objects), version: uint64(len(objects))}
+		return &snapshot{objects: slices.Clone(objects)}
 	}
 	w := newSnapshotWriter(f, list, noMonitor{})
 	running(t, w)
@@ -331,7 +331,7 @@ func TestSnapshotFollowsItsSource(t *testing.T) {
 			mu.Lock()
 			defer mu.Unlock()
 			objects = append(objects, more...)
-			w.Apply([]Change{{New: more[0]}}, 1)
+			w.Apply([]Change{{New: more[0]}})
 		})
 	}
 	wg.Wait()
@@ -342,7 +342,7 @@ func TestSnapshotFollowsItsSource(t *testing.T) {
 		}
 		want := list()
 		slices.SortFunc(want.objects, compareNames)
-		return equalObjects(s.objects, want.objects) && s.version == want.version, fmt.Sprintf("want %d objects in order, got %+v", len(want.objects), s)
+		return equalObjects(s.objects, want.objects), fmt.Sprintf("want %d objects in order, got %+v", len(want.objects), s)
 	})
 }
 
@@ -356,7 +356,7 @@ func TestSnapshotIsTheSameInWhateverOrder(t *testing.T) {
 				o.Version = 1
 			}
 			before := slices.Clone(objects)
-			w := newSnapshotWriter(f, func() *snapshot { return &snapshot{objects: objects, version: 1} }, noMonitor{})
+			w := newSnapshotWriter(f, func() *snapshot { return &snapshot{objects: objects} }, noMonitor{})
 			w.Synced()
 			w.flush(t.Context())
 			if !slices.Equal(objects, before) {

@@ -27,7 +27,7 @@ type reader interface {
 // New makes the source that the configuration asks for. It reads local files, and
 // fails where they cannot be used, but does not yet speak to an API server.
 func New(c Config) (*Source, error) {
-	f := newFeed()
+	f := &feed{}
 	s := &Source{config: &c, feed: f, done: make(chan struct{})}
 	var err error
 	if len(c.Manifests) > 0 {
@@ -46,12 +46,17 @@ func (s *Source) Same(o *Source) bool { return s.identity.same(o.identity) }
 
 // Restore tells, before the first sink joins, what was known earlier. It holds, as far as
 // it is about what is read here, until the source knows better.
-func (s *Source) Restore(objects []*Object, version uint64) { s.feed.restore(objects, version) }
+func (s *Source) Restore(objects []*Object) { s.feed.restore(objects) }
 
-// Objects gives all objects as of now, in no order, and the version that sinks have been
-// told last. Known tells whether these are all that there were at some time.
-func (s *Source) Objects() (objects []*Object, version uint64, known bool) {
-	return s.feed.all()
+// Objects returns all objects as of now, in no order. Known reports whether these are all that
+// there were at some time.
+func (s *Source) Objects() (objects []*Object, known bool) { return s.feed.all() }
+
+// Touch lets all sinks have a look, though nothing has changed here: what one of them makes of it has.
+func (s *Source) Touch() {
+	s.feed.mu.Lock()
+	defer s.feed.mu.Unlock()
+	s.feed.apply(nil)
 }
 
 // Join tells sink what there is, and from then on how it changes. It is false if the

@@ -87,7 +87,7 @@ func (s *store) set(obj any) error {
 		s.objects.put(entry{old.Object, o.Version})
 	default:
 		s.objects.put(entry{o, o.Version})
-		s.feed.apply([]Change{{Old: old.Object, New: o, At: changedAt(obj, old.Object, o)}}, o.Version)
+		s.feed.apply([]Change{{Old: old.Object, New: o, At: changedAt(obj, old.Object, o)}})
 	}
 	return nil
 }
@@ -107,7 +107,7 @@ func (s *store) remove(o *Object, announced bool) {
 	defer s.feed.mu.Unlock()
 	if old, known := s.objects.get(o); known && !old.newerThan(o) {
 		s.objects.remove(o)
-		s.feed.apply([]Change{removal(old.Object, announced)}, o.Version)
+		s.feed.apply([]Change{removal(old.Object, announced)})
 	}
 }
 
@@ -139,7 +139,7 @@ func removal(old *Object, announced bool) Change {
 func (e entry) newerThan(o *Object) bool { return o.Version != 0 && o.Version < e.seen }
 
 // Replace takes the complete set. What is in it as before is no change.
-func (s *store) Replace(list []any, at string) error {
+func (s *store) Replace(list []any, _ string) error {
 	objects, ended := make(catalog), make(catalog)
 	for _, obj := range list {
 		o, err := s.shrinker.shrink(obj)
@@ -152,26 +152,18 @@ func (s *store) Replace(list []any, at string) error {
 		}
 		objects.put(entry{o, o.Version})
 	}
-	s.fill(objects, ended, func(deleted bool, newest uint64) uint64 {
-		if deleted {
-			return max(newest, version(at)) // there is no telling when that was
-		}
-		return newest
-	})
+	s.fill(objects, ended)
 	return nil
 }
 
-// fill makes objects what the store holds, besides which there are some that have ended; version chooses one for that, by the newest of what
-// has changed and whether something may have been deleted since anybody has known.
-func (s *store) fill(objects, ended catalog, version func(deleted bool, newest uint64) uint64) {
+// fill makes objects what the store holds, besides which there are some that have ended.
+func (s *store) fill(objects, ended catalog) {
 	s.feed.mu.Lock()
 	defer s.feed.mu.Unlock()
-	changes, newest := diff(s.objects, objects, ended)
+	changes := diff(s.objects, objects, ended)
 	s.objects = objects
-	first := !s.isFilled && !s.feed.restored // there is nothing to compare with
-	if first || len(changes) > 0 {
-		deleted := slices.ContainsFunc(changes, func(c Change) bool { return c.New == nil })
-		s.feed.apply(changes, version(first || deleted, newest))
+	if len(changes) > 0 {
+		s.feed.apply(changes)
 	}
 	if !s.isFilled {
 		s.isFilled = true
@@ -179,10 +171,10 @@ func (s *store) fill(objects, ended catalog, version func(deleted bool, newest u
 	}
 }
 
-// diff tells how to come from before to after, and the newest version in that. In after, objects
-// that did not change are replaced by those of before, but not their versions: these may even go
-// back, as after an etcd was restored, and what follows would look out of order.
-func diff(before, after, ended catalog) (changes []Change, newest uint64) {
+// diff returns the changes from before to after. In after, objects that did not change are replaced by
+// those of before, but not their versions: these may even go back, as after an etcd was restored, and
+// what follows would look out of order.
+func diff(before, after, ended catalog) (changes []Change) {
 	for old := range before.all {
 		if _, stays := after.get(old.Object); !stays {
 			_, announced := ended.get(old.Object)
@@ -196,9 +188,8 @@ func diff(before, after, ended catalog) (changes []Change, newest uint64) {
 			continue
 		}
 		changes = append(changes, Change{Old: old.Object, New: now.Object})
-		newest = max(newest, now.seen)
 	}
-	return changes, newest
+	return changes
 }
 
 // Resync has nothing to do: a sink never misses a change.

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	clog "github.com/coredns/coredns/plugin/pkg/log"
 	_ "github.com/coredns/coredns/plugin/transfer"
@@ -106,7 +107,15 @@ func ownAddress() string {
 func (tr *trial) change(t *testing.T) {
 	t.Helper()
 	tr.server.tb = t
-	tr.before = tr.world.serials(tr.server)
+	eventually(t, "serials tell of all changes so far", func() bool {
+		tr.before = tr.world.serials(tr.server)
+		for _, serial := range tr.before {
+			if time.Now().Unix() <= int64(serial) {
+				return false
+			}
+		}
+		return true
+	})
 	for range 1 + tr.world.IntN(6) {
 		tr.world.change()
 	}

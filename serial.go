@@ -1,0 +1,87 @@
+package longnames
+
+import (
+	"sync"
+	"time"
+)
+
+// serial is a zone's, as RFC 1982 counts: the second in which the zone last changed. What changes in
+// the second of the last serial gets the next one once that second is over, so that no secondary
+// misses it, and no serial is ahead of the clock. If the clock is set back, it grows by one.
+type serial struct {
+	mu     sync.Mutex // protects following
+	last   uint32
+	second int64 // in which that was chosen, since 1970; 0 if it has not been
+	more   bool  // the zone has changed since
+	// restored is when the newest snapshot was written that was all there was at the start.
+	restored int64
+}
+
+// serials are those of zones by name. A reload goes on with them, so that none goes back.
+type serials struct{ sync.Map }
+
+func (s *serials) of(zone string) *serial {
+	found, _ := s.LoadOrStore(zone, &serial{})
+	return found.(*serial)
+}
+
+// restore notes that what was written at a time is all that is known. It may be older than what others
+// have, and shall not look newer.
+func (s *serial) restore(written time.Time) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if second := written.Unix(); s.second <= s.restored {
+		s.restored = max(s.restored, second)
+		s.second, s.last = s.restored, uint32(s.restored) //nolint:gosec // the low bits: that is how serials count
+	}
+}
+
+// change notes that the zone has changed.
+func (s *serial) change(now time.Time) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.more = true
+	s.choose(now)
+}
+
+// at returns the serial.
+func (s *serial) at(now time.Time) uint32 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.choose(now)
+	return s.last
+}
+
+// due returns how long it takes until the serial tells of all changes.
+func (s *serial) due(now time.Time) time.Duration {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.choose(now); !s.more {
+		return 0
+	}
+	return now.Truncate(time.Second).Add(time.Second).Sub(now)
+}
+
+func (s *serial) choose(now time.Time) {
+	second := now.Unix()
+	switch {
+	case s.second == 0:
+		s.last = uint32(second) //nolint:gosec // the low bits: that is how serials count
+	case !s.more || second == s.second:
+		return
+	default:
+		s.last = newest(s.last+1, uint32(second)) //nolint:gosec // likewise
+	}
+	s.second, s.more = second, false
+}
+
+// newer compares serials (RFC 1982, section 3.2).
+func newer(a, b uint32) bool { return int32(a-b) > 0 } //nolint:gosec // serial arithmetic
+
+// newest returns the newer one of two serials.
+func newest(a, b uint32) uint32 {
+	if newer(b, a) {
+		return b
+	}
+	return a
+}
