@@ -48,7 +48,10 @@ func join(objects []*kubeapi.Object, include include, four map[identity]bool) []
 		members += len(o.Members)
 	}
 	candidates := make([]candidate, 0, members)
-	known := make(map[identity]int, members)
+	var known map[identity]int
+	if members > 1 {
+		known = make(map[identity]int, members)
+	}
 	for _, o := range objects {
 		for i := range o.Members {
 			m := &o.Members[i]
@@ -59,7 +62,9 @@ func join(objects []*kubeapi.Object, include include, four map[identity]bool) []
 			at, ok := known[who]
 			if !ok {
 				at = len(candidates)
-				known[who] = at
+				if members > 1 {
+					known[who] = at
+				}
 				candidates = append(candidates, candidate{ports: o.Ports})
 			}
 			c := &candidates[at]

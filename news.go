@@ -2,48 +2,76 @@ package longnames
 
 import (
 	"net/netip"
+	"slices"
 
 	"github.com/longnames/longnames/kubeapi"
 )
 
-// news is what changes tell of pods, in whichever cluster.
+// news has what changes tell of pods, in whichever cluster.
 type news struct {
-	ends   map[identity]bool         // pods, anywhere, that terminate
-	gains  map[identity][]netip.Addr // addresses that a pod, anywhere, did not have before
-	gained map[netip.Addr]bool       // all of them
-	told   map[identity]bool         // the pods, and addresses of any; a suspect may be of one
+	pods      map[identity]podNews
+	addresses map[netip.Addr]bool // of pods that terminate, false, or did not have it before, true
+}
+
+// podNews has what changes tell of a pod.
+type podNews struct {
+	ends  bool         // it terminates, anywhere
+	had   []netip.Addr // of those addresses that may have changed
+	gains []netip.Addr // addresses that it did not have before, anywhere
 }
 
 func newsOf(changes []kubeapi.Change) *news {
-	n := &news{ends: make(map[identity]bool), gains: make(map[identity][]netip.Addr), gained: make(map[netip.Addr]bool), told: make(map[identity]bool)}
-	had := make(map[identity]bool)
-	tell := func(who identity) { n.told[who.anywhere()], n.told[identity{address: who.address}] = true, true }
+	n := &news{pods: make(map[identity]podNews, len(changes)), addresses: make(map[netip.Addr]bool, len(changes))}
 	for _, change := range changes {
 		eachDiffering(change.Old, change.New, func(m *kubeapi.Member) {
-			who := whoIs(change.Old, m)
-			had[who] = true
-			if m.Terminating {
-				n.ends[who.anywhere()] = true
-				tell(who)
-			}
+			n.tell(change.Old, m, func(p *podNews) { p.had = append(p.had, m.Address) })
 		})
 	}
 	for _, change := range changes {
 		eachDiffering(change.New, change.Old, func(m *kubeapi.Member) {
-			who := whoIs(change.New, m)
-			pod := who.anywhere()
-			if m.Terminating {
-				n.ends[pod] = true
-				tell(who)
-			}
-			if !had[who] {
-				n.gains[pod] = append(n.gains[pod], who.address)
-				n.gained[who.address] = true
-				tell(who)
-			}
+			n.tell(change.New, m, func(p *podNews) {
+				if !slices.Contains(p.had, m.Address) {
+					p.gains = append(p.gains, m.Address)
+					n.addresses[m.Address] = true
+				}
+			})
 		})
 	}
 	return n
+}
+
+// tell notes what an object tells of a member.
+func (n *news) tell(o *kubeapi.Object, m *kubeapi.Member, note func(*podNews)) {
+	pod := whoIs(o, m).anywhere()
+	p := n.pods[pod]
+	note(&p)
+	if m.Terminating {
+		p.ends = true
+		n.addresses[m.Address] = n.addresses[m.Address]
+	}
+	n.pods[pod] = p
+}
+
+// tellsOf reports whether there may be news of a suspect: of its pod, or of its address.
+func (n *news) tellsOf(s *suspect) bool {
+	_, told := n.addresses[s.address()]
+	return told || n.pods[s.who().anywhere()].isNew()
+}
+
+func (p podNews) isNew() bool { return p.ends || len(p.gains) > 0 }
+
+// suspects returns how the suspects of which there may be news are watched for.
+func (n *news) suspects(do func(identity) bool) {
+	for pod, p := range n.pods {
+		if p.isNew() && !do(pod) {
+			return
+		}
+	}
+	for a := range n.addresses {
+		if !do(identity{address: a}) {
+			return
+		}
+	}
 }
 
 // eachDiffering goes through the members of an object that may differ in its other state. Both may

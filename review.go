@@ -4,6 +4,7 @@ import (
 	"maps"
 	"net/netip"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/longnames/longnames/kubeapi"
@@ -64,18 +65,12 @@ func (c *config) isQuiet(had *roster, e *edit, about func() *news, anyPasses boo
 	was, _ := c.named(before, c.knownByIPv4(before, nil))
 	is, _ := c.named(after, c.knownByIPv4(after, nil))
 	isAlive := func(n *node) bool { return n.listed || !anyPasses && !n.ends }
-	alive := make(map[string]bool, len(is))
-	for i := range is {
-		if n := &is[i]; isAlive(n) {
-			alive[n.text] = true
-		}
-	}
+	is = slices.DeleteFunc(is, func(n node) bool { return !isAlive(&n) })
+	slices.SortFunc(is, func(a, b node) int { return strings.Compare(a.text, b.text) })
 	for i := range was {
 		n := &was[i]
-		if !isAlive(n) || alive[n.text] {
-			continue
-		}
-		if r := (&review{config: c, edit: e, news: about()}); !anyPasses || !r.announced(n) {
+		_, alive := slices.BinarySearchFunc(is, n.text, func(n node, text string) int { return strings.Compare(n.text, text) })
+		if isAlive(n) && !alive && (!anyPasses || !about().announces(n, after)) {
 			return false
 		}
 	}
@@ -159,8 +154,7 @@ func (r *review) compare(had *roster, nobody bool) {
 // judge goes through the members that may have changed, and the suspects of which there are news.
 func (r *review) judge() {
 	for _, s := range r.suspects {
-		told := r.news.told[s.who().anywhere()] || r.news.told[identity{address: s.address()}]
-		if r.before[s.text] == nil && (told || r.seen[s.text] || s.reason == last) {
+		if r.before[s.text] == nil && (r.news.tellsOf(s) || r.seen[s.text] || s.reason == last) {
 			r.before[s.text] = []*node{&s.node}
 		}
 	}
@@ -191,19 +185,24 @@ func all(nodes []*node, is func(*node) bool) bool {
 // announced reports whether Kubernetes has said that a node ends: its pod or its endpoint
 // terminates, or its pod has been given another address.
 func (r *review) announced(n *node) bool {
-	who := n.who()
-	pod := who.anywhere()
-	if n.ends || r.news.ends[pod] {
+	return r.news.announces(n, r.edit.roster.objects)
+}
+
+// announces reports whether that is so by the news, and what is now told of the node's pod.
+func (n *news) announces(m *node, objects []*kubeapi.Object) bool {
+	who := m.who()
+	pod := n.pods[who.anywhere()]
+	if m.ends || pod.ends {
 		return true
 	}
-	moved := slices.ContainsFunc(r.news.gains[pod], func(a netip.Addr) bool { return a != who.address && a.Is4() == who.address.Is4() })
-	return moved && n.member.IsPod && !r.has(who)
+	moved := slices.ContainsFunc(pod.gains, func(a netip.Addr) bool { return a != who.address && a.Is4() == who.address.Is4() })
+	return moved && m.member.IsPod && !has(objects, who)
 }
 
 // taken reports whether the address of a node has become another pod's.
 func (r *review) taken(n *node) bool {
-	own := r.news.gains[n.who().anywhere()]
-	return r.news.gained[n.address()] && !slices.Contains(own, n.address()) && !r.has(n.who())
+	own := r.news.pods[n.who().anywhere()].gains
+	return r.news.addresses[n.address()] && !slices.Contains(own, n.address()) && !r.has(n.who())
 }
 
 // renamed reports whether a node, which has its IPv6 address still, is known by its IPv4 one now.
@@ -212,8 +211,10 @@ func (r *review) renamed(n *node) bool {
 }
 
 // has reports whether a pod has an address still.
-func (r *review) has(who identity) bool {
-	return slices.ContainsFunc(r.edit.roster.objects, func(o *kubeapi.Object) bool {
+func (r *review) has(who identity) bool { return has(r.edit.roster.objects, who) }
+
+func has(objects []*kubeapi.Object, who identity) bool {
+	return slices.ContainsFunc(objects, func(o *kubeapi.Object) bool {
 		return slices.ContainsFunc(o.Members, func(m kubeapi.Member) bool { return m.Address == who.address && whoIs(o, &m) == who })
 	})
 }

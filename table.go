@@ -147,7 +147,7 @@ func (t *table) Apply(changes []kubeapi.Change) {
 	edits := make(map[*cluster]*edit)
 	t.collect(changes, edits)
 	if len(t.pending) > 0 {
-		for who := range about().told {
+		for who := range about().suspects {
 			for _, o := range t.suspects.in(who) {
 				if edits[o.cluster] == nil {
 					edits[o.cluster] = &edit{} // it may not be its member's any more
