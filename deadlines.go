@@ -43,8 +43,10 @@ func (t *table) expire(now time.Time) (changed bool, next time.Time, ok bool) {
 		})
 		edits[c] = &edit{roster: &roster{objects: r.objects, suspects: stay}}
 		t.dirty[c] = struct{}{}
-		c.ledger = t.config.newLedger(edits[c].roster) // an IPv6 address may count now
-		c.pulse.count(c.ledger.alive, stay, now)
+		if len(stay) > 0 {
+			c.ledger = t.config.newLedger(edits[c].roster) // an IPv6 address may count now
+			c.pulse.count(c.ledger.alive, stay, now)
+		}
 		t.plan(c, stay)
 		t.countEnds(&ends{givenUp: len(r.suspects) - len(stay)})
 	}

@@ -58,6 +58,9 @@ func (n *news) tellsOf(s *suspect) bool {
 	return told || n.pods[s.who().anywhere()].isNew()
 }
 
+// isAny reports whether there may be news of any suspect.
+func (n *news) isAny() bool { return len(n.addresses) > 0 }
+
 func (p podNews) isNew() bool { return p.ends || len(p.gains) > 0 }
 
 // suspects returns how the suspects of which there may be news are watched for.

@@ -153,9 +153,19 @@ func (r *review) compare(had *roster, nobody bool) {
 
 // judge goes through the members that may have changed, and the suspects of which there are news.
 func (r *review) judge() {
-	for _, s := range r.suspects {
-		if r.before[s.text] == nil && (r.news.tellsOf(s) || r.seen[s.text] || s.reason == last) {
+	look := func(s *suspect) {
+		if s != nil && r.before[s.text] == nil {
 			r.before[s.text] = []*node{&s.node}
+		}
+	}
+	for name := range r.seen {
+		look(r.suspects[name])
+	}
+	if r.news.isAny() {
+		for _, s := range r.suspects {
+			if r.news.tellsOf(s) {
+				look(s)
+			}
 		}
 	}
 	for _, name := range slices.Sorted(maps.Keys(r.before)) {
