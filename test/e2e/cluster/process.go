@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"syscall"
@@ -69,7 +70,16 @@ func (p *Process) Output() string {
 // tail returns the last lines of that.
 func (p *Process) tail() string {
 	lines := strings.Split(strings.TrimRight(p.Output(), "\n"), "\n")
-	return strings.Join(lines[max(0, len(lines)-10):], "\n")
+	end := lines[max(0, len(lines)-10):]
+	if at := slices.IndexFunc(lines, isCrash); at >= 0 {
+		end = slices.Concat(lines[at:min(at+20, len(lines))], end)
+	}
+	return strings.Join(end, "\n")
+}
+
+// isCrash reports whether a line is the first of a Go program that crashes.
+func isCrash(line string) bool {
+	return strings.HasPrefix(line, "panic: ") || strings.HasPrefix(line, "fatal error: ") || strings.HasPrefix(line, "runtime: ")
 }
 
 // Ended returns an error once the process has ended.
