@@ -84,7 +84,7 @@ func eachDiffering(o, other *kubeapi.Object, do func(*kubeapi.Member)) {
 		return
 	}
 	members := o.Members
-	if other != nil && o.Template == other.Template {
+	if other != nil && o.Namespace == other.Namespace && o.Service == other.Service {
 		members = apart(members, other.Members, func(m, n *kubeapi.Member) bool { return *m == *n })
 	}
 	for i := range members {

@@ -42,8 +42,6 @@ type Cluster struct {
 	plane    *machine
 	numbers  int // of nodes, also of those that are no more
 
-	none sync.Once // creates NoNode
-
 	mu    sync.Mutex // protects following
 	hosts []*Host
 }

@@ -22,13 +22,11 @@ const NoNode = "none"
 // stay ready.
 func (c *Cluster) CreatePod(t testing.TB, pod *corev1.Pod, ready bool, addresses ...netip.Addr) *corev1.Pod {
 	t.Helper()
-	c.none.Do(func() {
-		none := &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: NoNode}}
-		_, err := c.Client.CoreV1().Nodes().Create(t.Context(), none, metav1.CreateOptions{})
-		if err != nil && !apierrors.IsAlreadyExists(err) {
-			t.Fatal(err)
-		}
-	})
+	none := &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: NoNode}}
+	// Each time, for etcd may be wiped; pods of a node that does not exist are deleted.
+	if _, err := c.Client.CoreV1().Nodes().Create(t.Context(), none, metav1.CreateOptions{}); err != nil && !apierrors.IsAlreadyExists(err) {
+		t.Fatal(err)
+	}
 	pod = pod.DeepCopy()
 	pod.Spec.NodeName = NoNode
 	if pod.Spec.Containers == nil {

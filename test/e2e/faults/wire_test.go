@@ -1,6 +1,7 @@
 package faults
 
 import (
+	"errors"
 	"fmt"
 	"net/http"
 	"strings"
@@ -82,8 +83,10 @@ func (w *wire) filter(in, out string) {
 	}`, w.since, in, out))
 }
 
-// refused waits until CoreDNS would be, and has it ask anew.
+// refused waits until CoreDNS would be, has it ask anew, and waits until a watch has ended for that.
 func (s *stage) refused(how string) {
+	reason := []string{strings.ToLower(how)}
+	ended := s.watchesEnded(reason)
 	s.within(patience, "CoreDNS is refused", func() error {
 		out, err := s.TryKubectl(s.Context(), "--kubeconfig="+s.account+"/kubeconfig", "--server=https://"+cluster.APIServer, "get", "pods", "--namespace", ourNamespace)
 		if err == nil || !strings.Contains(out, how) {
@@ -92,4 +95,10 @@ func (s *stage) refused(how string) {
 		return nil
 	})
 	s.wire.cut()
+	s.within(patience, "a watch ends for "+reason[0], func() error {
+		if s.watchesEnded(reason) <= ended {
+			return errors.New("none has")
+		}
+		return nil
+	})
 }
