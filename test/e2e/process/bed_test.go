@@ -47,8 +47,6 @@ func TestProcess(t *testing.T) {
 		{"Monitoring", monitoring},
 		{"MonitoringRules", monitoringRules},
 		{"Transfer", transfer},
-		{"DNSSEC", dnssec},
-		{"Dig", dig},
 		{"RightsOneNamespace", func(t *testing.T, b *bed) { enoughRights(t, b, endpointSlices, false) }},
 		{"RightsAllNamespaces", func(t *testing.T, b *bed) { enoughRights(t, b, pods, true) }},
 		{"RightsMissingList", missingList},
