@@ -17,16 +17,14 @@ func (c *Cluster) Account(t testing.TB, namespace, name, dir string) {
 	t.Helper()
 	account := &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Name: name}}
 	_, err := c.Client.CoreV1().ServiceAccounts(namespace).Create(t.Context(), account, metav1.CreateOptions{})
-	if err != nil && !apierrors.IsAlreadyExists(err) {
-		t.Fatal(err)
+	if !apierrors.IsAlreadyExists(err) {
+		must(t, err)
 	}
 	ca, err := os.ReadFile(c.Config.CAFile)
-	if err := errors.Join(err, os.MkdirAll(dir, 0o700),
+	must(t, errors.Join(err, os.MkdirAll(dir, 0o700),
 		os.WriteFile(filepath.Join(dir, "ca.crt"), ca, 0o600), //nolint:gosec // the caller says where
 		os.WriteFile(filepath.Join(dir, "namespace"), []byte(namespace), 0o600),
-		os.WriteFile(filepath.Join(dir, "token"), []byte(c.Token(t, namespace, name)), 0o600)); err != nil {
-		t.Fatal(err)
-	}
+		os.WriteFile(filepath.Join(dir, "token"), []byte(c.Token(t, namespace, name)), 0o600)))
 }
 
 // Token requests a token of an account.
@@ -34,8 +32,6 @@ func (c *Cluster) Token(t testing.TB, namespace, account string) string {
 	t.Helper()
 	token, err := c.Client.CoreV1().ServiceAccounts(namespace).CreateToken(t.Context(), account,
 		&authenticationv1.TokenRequest{}, metav1.CreateOptions{})
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	return token.Status.Token
 }

@@ -54,14 +54,11 @@ func Start(t testing.TB, o Options) *Cluster {
 	t.Helper()
 	c := &Cluster{options: o}
 	var err error
-	if c.run, err = newRun(); err != nil {
-		t.Fatal(err)
-	}
+	c.run, err = newRun()
+	must(t, err)
 	t.Cleanup(func() { c.close(t) })
 	begin := time.Now()
-	if err := c.start(t.Context()); err != nil {
-		t.Fatal(err)
-	}
+	must(t, c.start(t.Context()))
 	t.Logf("the cluster runs after %.1f s", time.Since(begin).Seconds())
 	return c
 }
@@ -122,9 +119,7 @@ func (c *Cluster) TryKubectl(ctx context.Context, args ...string) (string, error
 func (c *Cluster) Kubectl(t testing.TB, args ...string) string {
 	t.Helper()
 	out, err := c.TryKubectl(t.Context(), args...)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	return out
 }
 
@@ -135,13 +130,11 @@ func (c *Cluster) Shell(t testing.TB, dir, script string) string {
 	if err == nil {
 		err = os.Symlink(helm, c.run.file("bin", "helm"))
 	}
-	if err != nil && !errors.Is(err, os.ErrExist) {
-		t.Fatal(err)
+	if !errors.Is(err, os.ErrExist) {
+		must(t, err)
 	}
 	out, err := c.plane.Run(t.Context(), "sh", "-euc", `cd "$0"; `+script, dir)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	return out
 }
 
@@ -152,9 +145,7 @@ func (c *Cluster) AddNode(t testing.TB) *Node {
 	if err == nil {
 		err = n.ready(t.Context())
 	}
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	return n
 }
 
@@ -219,9 +210,7 @@ func (c *Cluster) Part(name string) *Process {
 // Add starts one more process of a part of the control plane, with options that override those of the first.
 func (c *Cluster) Add(t testing.TB, part, name string, options ...string) {
 	t.Helper()
-	if err := c.plane.startPart(name, slices.Concat(c.Part(part).cmd.Args, options)); err != nil {
-		t.Fatal(err)
-	}
+	must(t, c.plane.startPart(name, slices.Concat(c.Part(part).cmd.Args, options)))
 }
 
 // Restart starts a part of the control plane that has been stopped.
@@ -233,9 +222,7 @@ func (c *Cluster) Restart(t testing.TB, name string) {
 // Ready waits until the API server is.
 func (c *Cluster) Ready(t testing.TB) {
 	t.Helper()
-	if err := c.apiReady(t.Context()); err != nil {
-		t.Fatal(err)
-	}
+	must(t, c.apiReady(t.Context()))
 }
 
 // startTime is how long each step of a start may take, on a busy machine.

@@ -38,9 +38,8 @@ func (c *Cluster) NewHost(t testing.TB, name string, addresses ...netip.Addr) *H
 	t.Helper()
 	h := &Host{cluster: c}
 	var err error
-	if h.machine, err = newMachine(c.run, name, c.pause); err != nil {
-		t.Fatal(err)
-	}
+	h.machine, err = newMachine(c.run, name, c.pause)
+	must(t, err)
 	t.Cleanup(h.Close)
 	c.mu.Lock()
 	c.hosts = append(c.hosts, h)
@@ -54,9 +53,7 @@ func (c *Cluster) NewHost(t testing.TB, name string, addresses ...netip.Addr) *H
 			lines = append(lines, "addr add "+a.String()+hostNetmask6+" dev eth0 nodad", "route add ::/0 via "+hostGateway6)
 		}
 	}
-	if err := errors.Join(c.plane.ip(t.Context(), h.cable(cable)...), h.ip(t.Context(), lines...)); err != nil {
-		t.Fatal(err)
-	}
+	must(t, errors.Join(c.plane.ip(t.Context(), h.cable(cable)...), h.ip(t.Context(), lines...)))
 	return h
 }
 
@@ -80,10 +77,8 @@ func (h *Host) Close() {
 func (h *Host) File(t testing.TB, path, text string) {
 	t.Helper()
 	const script = `mkdir -p "${1%/*}"; printf %s "$3" >"$1"; mount --bind "$1" "$2"`
-	if _, err := h.Run(t.Context(), "sh", "-euc", script, "sh", filepath.Join(h.dir, "files", path), path,
-		text); err != nil {
-		t.Fatal(err)
-	}
+	_, err := h.Run(t.Context(), "sh", "-euc", script, "sh", filepath.Join(h.dir, "files", path), path, text)
+	must(t, err)
 }
 
 // Resolve has the host ask nameservers, by their addresses.
@@ -110,9 +105,7 @@ func (h *Host) Daemons(t testing.TB, name string, env []string, args ...string) 
 func (h *Host) begin(t testing.TB, name string, env, args []string) *Process {
 	t.Helper()
 	p, err := h.spawn(name, env, args)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	t.Cleanup(func() { p.Stop(0) })
 	return p
 }

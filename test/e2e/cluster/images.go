@@ -99,9 +99,7 @@ func compile(ctx context.Context, to string, args ...string) error {
 func Build(t testing.TB, module, pkg string, flags ...string) string {
 	t.Helper()
 	to := filepath.Join(t.TempDir(), "binary")
-	if err := build.Go(t.Context(), filepath.Join(root, module), to, pkg, flags...); err != nil {
-		t.Fatal(err)
-	}
+	must(t, build.Go(t.Context(), filepath.Join(root, module), to, pkg, flags...))
 	return to
 }
 
@@ -109,8 +107,6 @@ func Build(t testing.TB, module, pkg string, flags ...string) string {
 func Modules(t testing.TB, sources ...string) string {
 	t.Helper()
 	dir := t.TempDir()
-	if err := compile(t.Context(), dir, sources...); err != nil {
-		t.Fatal(err)
-	}
+	must(t, compile(t.Context(), dir, sources...))
 	return dir
 }

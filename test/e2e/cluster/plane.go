@@ -73,9 +73,8 @@ func (c *Cluster) kubeadm(ctx context.Context, args ...string) (string, error) {
 // DeployDNS has kubeadm deploy the cluster's DNS, with the Service that NodeLocal DNSCache adds.
 func (c *Cluster) DeployDNS(t testing.TB) {
 	t.Helper()
-	if _, err := c.kubeadm(t.Context(), "init", "phase", "addon", "coredns", "--kubeconfig", c.Kubeconfig()); err != nil {
-		t.Fatal(err)
-	}
+	_, err := c.kubeadm(t.Context(), "init", "phase", "addon", "coredns", "--kubeconfig", c.Kubeconfig())
+	must(t, err)
 	c.Kubectl(t, "-n", "kube-system", "expose", "service", "kube-dns", "--name=kube-dns-upstream")
 }
 

@@ -38,16 +38,12 @@ func (c *Cluster) ServeDNS(t testing.TB, handler dns.Handler) {
 	t.Helper()
 	const address = planeAddress + ":53"
 	tcp, err := c.plane.Listen("tcp", address)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	var udp net.PacketConn
-	if err := c.plane.there(func() (err error) {
+	must(t, c.plane.there(func() (err error) {
 		udp, err = net.ListenPacket("udp", address)
 		return err
-	}); err != nil {
-		t.Fatal(err)
-	}
+	}))
 	for _, s := range []*dns.Server{{Listener: tcp, Handler: handler}, {PacketConn: udp, Handler: handler}} {
 		go func() { _ = s.ActivateAndServe() }()
 		t.Cleanup(func() { _ = s.Shutdown() })

@@ -1,7 +1,6 @@
 package cluster
 
 import (
-	"encoding/json"
 	"fmt"
 	"net/netip"
 	"testing"
@@ -10,7 +9,6 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/types"
 )
 
 // NoNode is the node that pods without containers are on. No kubelet runs it. The controller of EndpointSlices leaves out
@@ -24,8 +22,8 @@ func (c *Cluster) CreatePod(t testing.TB, pod *corev1.Pod, ready bool, addresses
 	t.Helper()
 	none := &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: NoNode}}
 	// Each time, for etcd may be wiped; pods of a node that does not exist are deleted.
-	if _, err := c.Client.CoreV1().Nodes().Create(t.Context(), none, metav1.CreateOptions{}); err != nil && !apierrors.IsAlreadyExists(err) {
-		t.Fatal(err)
+	if _, err := c.Client.CoreV1().Nodes().Create(t.Context(), none, metav1.CreateOptions{}); !apierrors.IsAlreadyExists(err) {
+		must(t, err)
 	}
 	pod = pod.DeepCopy()
 	pod.Spec.NodeName = NoNode
@@ -38,9 +36,7 @@ func (c *Cluster) CreatePod(t testing.TB, pod *corev1.Pod, ready bool, addresses
 		pod.Status = RunningStatus(ready, addresses...)
 		pod, err = pods.UpdateStatus(t.Context(), pod, metav1.UpdateOptions{})
 	}
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	return pod
 }
 
@@ -68,14 +64,7 @@ func conditions(ready bool) (out []corev1.PodCondition) {
 // SetReady has such a pod become ready, or not ready.
 func (c *Cluster) SetReady(t testing.TB, namespace, name string, ready bool) {
 	t.Helper()
-	patch, err := json.Marshal(map[string]any{"status": map[string]any{"conditions": conditions(ready)}})
-	if err == nil {
-		pods := c.Client.CoreV1().Pods(namespace)
-		_, err = pods.Patch(t.Context(), name, types.StrategicMergePatchType, patch, metav1.PatchOptions{}, "status")
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
+	c.UpdatePodStatus(t, namespace, name, func(s *corev1.PodStatus) { s.Conditions = conditions(ready) })
 }
 
 // UpdatePodStatus changes the status of such a pod.
@@ -87,9 +76,7 @@ func (c *Cluster) UpdatePodStatus(t testing.TB, namespace, name string, change f
 		change(&pod.Status)
 		_, err = pods.UpdateStatus(t.Context(), pod, metav1.UpdateOptions{})
 	}
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 }
 
 // DeletePod deletes such a pod as its node would: once it has been terminating, if it is not yet, it is gone.
@@ -100,9 +87,7 @@ func (c *Cluster) DeletePod(t testing.TB, namespace, name string) {
 	if err == nil && pod.DeletionTimestamp == nil {
 		err = pods.Delete(t.Context(), name, metav1.DeleteOptions{})
 	}
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	// Its containers would take longer to end than the controller takes to say so.
 	Eventually(t, startTime, name+" is terminating in all EndpointSlices", func() error {
 		slices, err := c.Client.DiscoveryV1().EndpointSlices(namespace).List(t.Context(), metav1.ListOptions{})
@@ -121,7 +106,5 @@ func (c *Cluster) DeletePod(t testing.TB, namespace, name string) {
 	})
 	options := metav1.NewPreconditionDeleteOptions(string(pod.UID))
 	options.GracePeriodSeconds = new(int64)
-	if err := pods.Delete(t.Context(), name, *options); err != nil {
-		t.Fatal(err)
-	}
+	must(t, pods.Delete(t.Context(), name, *options))
 }

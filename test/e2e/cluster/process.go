@@ -133,6 +133,14 @@ func (p *Process) Stop(grace time.Duration) {
 	})
 }
 
+// must ends a test at an error.
+func must(t testing.TB, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
 // final is an error for which nobody needs to wait any longer.
 type final struct{ error }
 
