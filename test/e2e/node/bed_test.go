@@ -257,15 +257,6 @@ func hosts(mode string, pods []corev1.Pod, domain, prefix string) []string {
 
 func addresses(pods []corev1.Pod) []string { return hosts("ip", pods, "", "") }
 
-// same is an error if two sets differ.
-func same(what string, got, want []string) error {
-	got, want = slices.Sorted(slices.Values(got)), slices.Sorted(slices.Values(want))
-	if !slices.Equal(got, want) {
-		return fmt.Errorf("%s: got %d %q, want %d %q", what, len(got), got, len(want), want)
-	}
-	return nil
-}
-
 // node is where a pod runs.
 func (b *bed) node(pod corev1.Pod) *cluster.Node {
 	i := slices.IndexFunc(b.Nodes, func(n *cluster.Node) bool { return n.Name() == pod.Spec.NodeName })

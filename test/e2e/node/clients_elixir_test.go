@@ -3,6 +3,8 @@ package node
 import (
 	"fmt"
 	"strings"
+
+	"github.com/longnames/longnames/test/e2e/watch"
 )
 
 // askedFor is what the configuration on the pages has an app ask for, and by which function, by section.
@@ -67,7 +69,7 @@ func (b *bed) elixir() {
 			got = append(got, strings.TrimSpace(line))
 		}
 	}
-	b.should(same("what is asked for", got, want))
+	b.should(watch.Same("what is asked for", got, want))
 }
 
 // tools starts a pod to ask from, which is no member.

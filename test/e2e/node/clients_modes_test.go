@@ -8,6 +8,8 @@ import (
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
+
+	"github.com/longnames/longnames/test/e2e/watch"
 )
 
 // client is one of the table in docs/clients.md.
@@ -154,7 +156,7 @@ func (b *bed) inMode(mode, family string) {
 	if mode == "hostname" { // whose manifest is not for dns_cluster
 		want = want[:1]
 	}
-	b.should(same("what DNSSRV and dns_cluster are told to ask for", strings.Fields(told), want))
+	b.should(watch.Same("what DNSSRV and dns_cluster are told to ask for", strings.Fields(told), want))
 	kind := "deployment/shop"
 	if mode == "hostname" {
 		kind = "statefulset/shop"
@@ -201,7 +203,7 @@ func (b *bed) asks(from, inetrc, mode, family string, zones map[string]string, t
 		}
 		for i, line := range got {
 			c := asking[i/times]
-			b.should(same(c.name, strings.Fields(line), c.wants(mode, pods)))
+			b.should(watch.Same(c.name, strings.Fields(line), c.wants(mode, pods)))
 		}
 		b.Logf("%d clients find all nodes, with ERL_INETRC=%s", len(asking), inetrc)
 	}
@@ -225,8 +227,8 @@ func (b *bed) asItIs() {
 	longname, tuple := regexp.MustCompile(`shop@[0-9.]+`), regexp.MustCompile(`\{\d+, \d+, \d+, \d+\}`)
 	found := strings.NewReplacer("{", "", "}", "", ", ", ".").Replace(strings.Join(tuple.FindAllString(said[1], -1), " "))
 	names := hosts("ip", pods, "", "shop@")
-	b.should(same("TXT: "+said[0], longname.FindAllString(said[0], -1), names))
-	b.should(same("A: "+said[1], strings.Fields(found), addresses(pods)))
-	b.should(same("nodes: "+said[2], longname.FindAllString(said[2], -1), names))
+	b.should(watch.Same("TXT: "+said[0], longname.FindAllString(said[0], -1), names))
+	b.should(watch.Same("A: "+said[1], strings.Fields(found), addresses(pods)))
+	b.should(watch.Same("nodes: "+said[2], longname.FindAllString(said[2], -1), names))
 	b.run("Leaving", (*bed).leaving)
 }

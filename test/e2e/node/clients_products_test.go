@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"regexp"
 	"strings"
+
+	"github.com/longnames/longnames/test/e2e/watch"
 )
 
 // volumes makes those that the three pods of a StatefulSet claim.
@@ -109,13 +111,13 @@ func (b *bed) brokers(mode, domain string, n int) {
 	check := b.page("RabbitMQ", "sh", "rabbitmqctl eval")
 	for i, pod := range pods {
 		peers := b.prints(`All discovered existing cluster peers: (.*)`, "logs %s", pod.Name)
-		b.should(same("peers of "+pod.Name, strings.Split(peers, ", "), names[:i+1]))
+		b.should(watch.Same("peers of "+pod.Name, strings.Split(peers, ", "), names[:i+1]))
 		b.eventually(pod.Name+" is in one cluster with the others", func() error {
 			said, err := b.try("exec %s -- rabbitmqctl eval rabbit_nodes:all_running().", pod.Name)
 			if err != nil {
 				return err
 			}
-			return same("running nodes", rabbitNode.FindAllString(said, -1), names)
+			return watch.Same("running nodes", rabbitNode.FindAllString(said, -1), names)
 		})
 		said := b.Shell(b.T, checkout, strings.NewReplacer("rabbit-0", pod.Name, "10.1.0.21", pod.Status.PodIP).Replace(check))
 		if want := `{hostent,"` + strings.TrimPrefix(names[i], "rabbit@") + `"`; !strings.Contains(said, want) {

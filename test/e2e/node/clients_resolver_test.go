@@ -6,6 +6,8 @@ import (
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
+
+	"github.com/longnames/longnames/test/e2e/watch"
 )
 
 // crowd makes a Service with n endpoints, which have no pods, and no conditions, and returns these as if they had.
@@ -49,7 +51,7 @@ func (b *bed) inetRes() {
 			"lookup a aaaa": name("few", "svc"), "libcluster Kubernetes.DNS": strings.ToUpper(name("few", "svc")) + ".",
 		} {
 			got := b.erl(tools, "/dev/null", "NODES", "clients", "main", "1", call, asked, "shop")
-			b.should(same(call, strings.Fields(strings.Join(got, " ")), hosts("ip", few, "", "shop@")))
+			b.should(watch.Same(call, strings.Fields(strings.Join(got, " ")), hosts("ip", few, "", "shop@")))
 		}
 		b.logged("AAAA IN "+name("few", "svc"), `[^"]*" NOERROR`)
 		b.wants(name("few", "svc"), "MX") // by whose line in the log those before it are there
@@ -85,7 +87,7 @@ func (b *bed) inetRes() {
 			}
 			for i, line := range got {
 				prefix := map[string]string{"txt": "shop@"}[types[i/tt.times]]
-				b.should(same(fmt.Sprintf("%q, answer %d", args, i), strings.Fields(line), hosts("ip", tt.pods, "", prefix)))
+				b.should(watch.Same(fmt.Sprintf("%q, answer %d", args, i), strings.Fields(line), hosts("ip", tt.pods, "", prefix)))
 			}
 		}
 		for _, qtype := range []string{"SRV", "TXT", "A"} { // whole, without TCP

@@ -15,6 +15,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/longnames/longnames/test/e2e/cluster"
+	"github.com/longnames/longnames/test/e2e/watch"
 )
 
 // TestClients is about docs/clients.md and docs/migrating-from-libcluster.md: what they have users do is done here.
@@ -167,9 +168,9 @@ func (b *bed) areMeshed(pods []corev1.Pod, app, mode, domain string, n int) erro
 			return err
 		}
 		others := slices.Delete(hosts(mode, pods, domain, app+"@"), i, i+1)
-		err = same("NODES of "+pod.Name, lastLine(said, "NODES "), others)
+		err = watch.Same("NODES of "+pod.Name, lastLine(said, "NODES "), others)
 		if err == nil && app != "couchdb" { // whose nodes have a list of some
-			err = same("FOUND of "+pod.Name, lastLine(said, "FOUND "), others)
+			err = watch.Same("FOUND of "+pod.Name, lastLine(said, "FOUND "), others)
 		}
 		if err != nil {
 			return err

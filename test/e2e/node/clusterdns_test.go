@@ -8,6 +8,7 @@ import (
 	"github.com/miekg/dns"
 
 	"github.com/longnames/longnames/test/e2e/cluster"
+	"github.com/longnames/longnames/test/e2e/watch"
 )
 
 // upstream is a name that the nameserver of the nodes knows.
@@ -151,7 +152,7 @@ func (b *bed) nodeLocalDNS() {
 	b.create(nodeCache, node.Name())
 	p := b.newPeers()
 	p.guest("asker", b.namespace, "app=asker", node)
-	for _, from := range []dialer{node, p.all["asker"]} {
+	for _, from := range []watch.Dialer{node, p.all["asker"]} {
 		b.answered(from, local+":53", b.plain()...)
 	}
 	for _, n := range []int{4, 2, 3} {

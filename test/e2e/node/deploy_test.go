@@ -11,6 +11,8 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	policyv1 "k8s.io/api/policy/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/longnames/longnames/test/e2e/watch"
 )
 
 // readEndpointSlices is all that the account of our pods may do.
@@ -27,7 +29,7 @@ func (b *bed) rights(home, account, namespace string, want ...string) {
 	}
 	usual := may("nobody")
 	got := slices.DeleteFunc(may(account), func(right string) bool { return slices.Contains(usual, right) })
-	b.should(same("rights of "+account+" in "+namespace, got, want))
+	b.should(watch.Same("rights of "+account+" in "+namespace, got, want))
 }
 
 // confined is what the kernel says besides of what the Pod Security level restricted allows.
@@ -98,7 +100,7 @@ func (b *bed) rollback() {
 		b.Helper()
 		b.rolledOut("deployment/longnames")
 		for _, pod := range b.ours() {
-			answer, err := b.query(b.node(pod), "udp", pod.Status.PodIP+":1053", clusterName, "TXT", 0)
+			answer, err := watch.Exchange(b.Context(), b.node(pod), "udp", pod.Status.PodIP+":1053", clusterName, "TXT", 0)
 			if err != nil || len(answer.Answer) == 0 || answer.Answer[0].Header().Ttl != ttl {
 				b.Errorf("%s: got %v and error %v, want TTL %d", pod.Name, answer, err, ttl)
 			}

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/longnames/longnames/test/e2e/cluster"
+	"github.com/longnames/longnames/test/e2e/watch"
 )
 
 // TestMembers is about who is in a cluster, and what becomes of that.
@@ -238,7 +239,7 @@ func (b *bed) askerIsIn(all []string) {
 			got := b.exec("shop-0", "env", "HOME=/tmp", "erl", "-noinput", "-eval",
 				`ok=inet_db:res_option(resolv_conf,""),ok=inet_db:res_option(nameservers,[`+server+`]),`+
 					`[io:format("~s ",[inet:ntoa(X)])||X<-inet_res:lookup("`+zone+`.",in,a,`+options+`)],halt().`)
-			b.should(same(zone+" with "+options+", asked by shop-0", strings.Fields(got), all))
+			b.should(watch.Same(zone+" with "+options+", asked by shop-0", strings.Fields(got), all))
 		}
 	}
 }
@@ -336,11 +337,11 @@ func (b *bed) lost() {
 	// The other cluster has lost its last member, which may be an accident. The one before counts, too, if that was not
 	// long ago.
 	b.eventually("the last member stays", func() error {
-		answer, err := b.query(b.Nodes[0], "udp", b.server, fallen, "A", 0)
-		if err != nil || same("last", values(answer), dead[1:]) == nil {
+		answer, err := watch.Exchange(b.Context(), b.Nodes[0], "udp", b.server, fallen, "A", 0)
+		if err != nil || watch.Same("last", watch.Values(answer), dead[1:]) == nil {
 			return err
 		}
-		return same("last two", values(answer), dead)
+		return watch.Same("last two", watch.Values(answer), dead)
 	})
 	b.wants("shop-3."+fallen, "A", dead[1])
 	b.wants("shop-3."+shop, "A", "NXDOMAIN")
@@ -361,7 +362,7 @@ func (b *bed) connected(pod string, to ...string) {
 	b.eventually(pod+" is connected", func() error {
 		said, err := b.try("logs %s", pod)
 		if err == nil {
-			err = same("nodes", lastLine(said, "NODES "), strings.Fields("shop@"+strings.Join(to, " shop@")))
+			err = watch.Same("nodes", lastLine(said, "NODES "), strings.Fields("shop@"+strings.Join(to, " shop@")))
 		}
 		return err
 	})

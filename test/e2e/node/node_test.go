@@ -13,6 +13,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/longnames/longnames/test/e2e/cluster"
+	"github.com/longnames/longnames/test/e2e/watch"
 )
 
 const (
@@ -170,7 +171,7 @@ func (b *bed) standalone() {
 			&authenticationv1.TokenReview{Spec: authenticationv1.TokenReviewSpec{Token: token}}, metav1.CreateOptions{})
 		b.must(err)
 		user := review.Status.User
-		b.should(same("pod and account of its token", append(user.Extra["authentication.kubernetes.io/pod-name"], user.Username),
+		b.should(watch.Same("pod and account of its token", append(user.Extra["authentication.kubernetes.io/pod-name"], user.Username),
 			[]string{pod.Name, "system:serviceaccount:longnames:longnames"}))
 	}
 	for _, namespace := range []string{"prod", "kube-system"} {

@@ -17,11 +17,12 @@ import (
 	corev1 "k8s.io/api/core/v1"
 
 	"github.com/longnames/longnames/test/e2e/cluster"
+	"github.com/longnames/longnames/test/e2e/watch"
 )
 
 // peer is an end of connections: a place, unless none begin there, and an address.
 type peer struct {
-	dialer
+	watch.Dialer
 	address string
 }
 
@@ -54,14 +55,14 @@ func (p peers) guest(name, namespace, label string, node *cluster.Node) {
 
 // reaches reports whether something comes back from an address within a while. Where nothing listens, it is a refusal.
 // The agent drops packets that no policy allows.
-func (p peers) reaches(from dialer, network, address string) (bool, error) {
+func (p peers) reaches(from watch.Dialer, network, address string) (bool, error) {
 	ctx, cancel := context.WithTimeout(p.Context(), 2*time.Second)
 	defer cancel()
 	conn, err := from.Dial(ctx, network, address)
 	if err == nil {
 		conn.Close()
 		if network == "udp" {
-			_, err = p.query(from, network, address, "svc.erl.internal", "SOA", 0)
+			_, err = watch.Exchange(p.Context(), from, network, address, "svc.erl.internal", "SOA", 0)
 		}
 	}
 	switch {
@@ -85,7 +86,7 @@ func (p peers) connect(connections ...connection) {
 	var wg sync.WaitGroup
 	for _, c := range connections {
 		from, to := p.all[c.from], p.all[c.to]
-		if from.dialer == nil || to.address == "" {
+		if from.Dialer == nil || to.address == "" {
 			p.Fatalf("%s or %s is not known", c.from, c.to)
 		}
 		for each := range strings.FieldsSeq(c.ports) {

@@ -204,18 +204,7 @@ func (s *server) counts(want float64, name string, labels ...string) {
 
 // ask asks over UDP, with EDNS if there is a size, or TCP.
 func (s *server) ask(network, name, qtype string, size uint16) (*dns.Msg, error) {
-	conn, err := s.Dial(s.t.Context(), network, net.JoinHostPort(s.address, "53"))
-	if err != nil {
-		return nil, err
-	}
-	defer conn.Close()
-	m := new(dns.Msg).SetQuestion(dns.Fqdn(name), dns.StringToType[qtype])
-	if size > 0 {
-		m.SetEdns0(size, false)
-	}
-	client := dns.Client{Net: network, Timeout: endTime}
-	answer, _, err := client.ExchangeWithConn(m, &dns.Conn{Conn: conn})
-	return answer, err
+	return watch.Exchange(s.t.Context(), s, network, net.JoinHostPort(s.address, "53"), name, qtype, size)
 }
 
 // wants waits until an answer is exactly this.
@@ -223,13 +212,10 @@ func (s *server) wants(name, qtype string, want ...string) {
 	s.t.Helper()
 	soon(s.t, fmt.Sprintf("%s %s is %q", name, qtype, want), func() error {
 		m, err := s.ask("tcp", name, qtype, 0)
-		if err == nil && m.Rcode != dns.RcodeSuccess {
-			err = fmt.Errorf("got %s", dns.RcodeToString[m.Rcode])
+		if err == nil {
+			err = watch.Same("the answer", watch.Values(m), want)
 		}
-		if err != nil {
-			return err
-		}
-		return watch.Same("the answer", watch.Values(m), want)
+		return err
 	})
 }
 

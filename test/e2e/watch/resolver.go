@@ -28,11 +28,12 @@ type Resolver struct {
 	conns   map[string]net.Conn
 }
 
-// Close ends its connections.
+// Close ends its connections. The next question comes from another port.
 func (r *Resolver) Close() {
 	for _, conn := range r.conns {
 		conn.Close()
 	}
+	clear(r.conns)
 }
 
 // Ask returns the first answer.
@@ -70,29 +71,37 @@ func (r *Resolver) try(ctx context.Context, server string, m *dns.Msg, patience 
 	if err != nil || !answer.Truncated {
 		return answer, err
 	}
-	conn, err := r.From.Dial(ctx, "tcp", at)
+	return exchange(ctx, r.From, "tcp", at, m)
+}
+
+// Exchange asks once, over a connection of its own. The server is ADDRESS:PORT. There is no EDNS unless there is a size.
+func Exchange(ctx context.Context, from Dialer, network, server, name, qtype string, size uint16) (*dns.Msg, error) {
+	m := new(dns.Msg).SetQuestion(dns.Fqdn(name), dns.StringToType[qtype])
+	if size > 0 {
+		m.SetEdns0(size, false)
+	}
+	return exchange(ctx, from, network, server, m)
+}
+
+func exchange(ctx context.Context, from Dialer, network, server string, m *dns.Msg) (*dns.Msg, error) {
+	conn, err := from.Dial(ctx, network, server)
 	if err != nil {
 		return nil, err
 	}
 	defer conn.Close()
-	answer, _, err = (&dns.Client{Timeout: late}).ExchangeWithConn(m, &dns.Conn{Conn: conn})
+	answer, _, err := (&dns.Client{Timeout: late}).ExchangeWithConn(m, &dns.Conn{Conn: conn})
 	return answer, err
 }
 
-// Values returns an answer's data in order: addresses, targets without the final dot, longnames.
-func Values(m *dns.Msg) []string {
-	out := make([]string, 0, len(m.Answer))
+// Values returns the data of an answer in order, or else its response code: addresses, targets without the final dot,
+// longnames.
+func Values(m *dns.Msg) (out []string) {
+	if m.Rcode != dns.RcodeSuccess {
+		return []string{dns.RcodeToString[m.Rcode]}
+	}
 	for _, rr := range m.Answer {
-		switch rr := rr.(type) {
-		case *dns.A:
-			out = append(out, rr.A.String())
-		case *dns.SRV:
-			out = append(out, strings.TrimSuffix(rr.Target, "."))
-		case *dns.TXT:
-			out = append(out, strings.Join(rr.Txt, ""))
-		default:
-			out = append(out, rr.String())
-		}
+		f := strings.Fields(rr.String()) // the last is all that differs
+		out = append(out, strings.TrimSuffix(strings.Trim(f[len(f)-1], `"`), "."))
 	}
 	slices.Sort(out)
 	return out

@@ -36,8 +36,9 @@ type Checker struct {
 	Rate      int // questions a second
 	// Retried is for servers that are restarted: tries may be lost as long as the question is answered at last.
 	Retried bool
-	// Again is for servers with others behind them that are restarted: after a SERVFAIL a question is asked again, three
-	// times in all, as OTP's resolver does.
+	// Again is for a Service whose pods are restarted: kube-proxy lets a flow go on to a pod that ends, or is not ready
+	// yet. Each question is asked from another port. After a SERVFAIL it is asked again, three times in all, as OTP's
+	// resolver does, and without an answer once more.
 	Again bool
 	// Excused reports whether what is wrong is what was promised. It may be nil.
 	Excused func(q *Question, begin time.Time, kind, got string) bool
@@ -151,6 +152,9 @@ func (c *Checker) dispatch(ctx context.Context) {
 }
 
 func (c *Checker) ask(ctx context.Context, r *Resolver, q *Question) {
+	if c.Again {
+		defer r.Close()
+	}
 	right, begin := q.right.Load(), time.Now()
 	m, err := r.Ask(ctx, q.Name, q.Type)
 	now := time.Now()
@@ -164,11 +168,10 @@ func (c *Checker) ask(ctx context.Context, r *Resolver, q *Question) {
 		right = q.right.Load()
 		kind, got = right.judge(m, err)
 	}
-	for tries := 1; kind == Error && c.Again && tries < 3; tries++ {
+	for tries := 1; c.Again && (kind == Error && tries < 3 || kind == Late && tries < 2); tries++ {
 		time.Sleep(servfail)
-		again := Resolver{From: c.From, Servers: c.Servers}
-		m, err = again.Ask(ctx, q.Name, q.Type)
-		again.Close()
+		r.Close()
+		m, err = r.Ask(ctx, q.Name, q.Type)
 		if ctx.Err() != nil {
 			return
 		}
