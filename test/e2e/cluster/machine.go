@@ -4,10 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"runtime"
 	"slices"
 	"strconv"
@@ -186,6 +189,34 @@ func (n *network) Listen(network, address string) (l net.Listener, err error) {
 		return err
 	})
 	return l, err
+}
+
+// Get reads a page from there.
+func (n *network) Get(url string) (string, http.Header, error) {
+	client := http.Client{Timeout: 10 * time.Second, Transport: &http.Transport{DialContext: n.Dial, DisableKeepAlives: true}}
+	response, err := client.Get(url)
+	if err != nil {
+		return "", nil, err
+	}
+	defer response.Body.Close()
+	text, err := io.ReadAll(response.Body)
+	if err == nil && response.StatusCode != http.StatusOK {
+		err = fmt.Errorf("%s: %s", url, response.Status)
+	}
+	return string(text), response.Header, err
+}
+
+// Metric returns the sum of all series of a metric of CoreDNS that have some labels, and how many these are. Series with
+// labels come into being when they are first counted.
+func (n *network) Metric(address, name string, labels ...string) (sum float64, series int, err error) {
+	text, _, err := n.Get("http://" + net.JoinHostPort(address, "9153") + "/metrics")
+	for _, found := range regexp.MustCompile(`(?m)^`+name+`(?:\{(.*)\})? (\S+)$`).FindAllStringSubmatch(text, -1) {
+		if !slices.ContainsFunc(labels, func(l string) bool { return !strings.Contains(found[1], l) }) {
+			value, failed := strconv.ParseFloat(found[2], 64)
+			sum, series, err = sum+value, series+1, errors.Join(err, failed)
+		}
+	}
+	return sum, series, err
 }
 
 // there has a thread do something in the network. The thread ends with it.

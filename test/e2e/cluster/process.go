@@ -13,6 +13,8 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sync/errgroup"
+
 	"github.com/longnames/longnames/test/e2e/build"
 )
 
@@ -156,10 +158,29 @@ func poll(patience time.Duration, check func() error) error {
 	}
 }
 
-// Eventually polls until a check finds nothing wrong. Otherwise the test fails with what was wrong at last.
+// Poll polls until a check finds nothing wrong, and else returns what was wrong at last.
+func Poll(patience time.Duration, what string, check func() error) error {
+	if err := poll(patience, check); err != nil {
+		return fmt.Errorf("not within %s: %s: %w", patience, what, err)
+	}
+	return nil
+}
+
+// Eventually does that for a test that cannot go on without.
 func Eventually(t testing.TB, patience time.Duration, what string, check func() error) {
 	t.Helper()
-	if err := poll(patience, check); err != nil {
-		t.Fatalf("not within %s: %s: %v", patience, what, err)
+	must(t, Poll(patience, what, check))
+}
+
+// Many does something for each number from one to before another, for some at once.
+func Many(t testing.TB, from, to int, do func(i int)) {
+	t.Helper()
+	var g errgroup.Group
+	g.SetLimit(8)
+	for i := from; i < to; i++ {
+		g.Go(func() error { do(i); return nil })
+	}
+	if _ = g.Wait(); t.Failed() {
+		t.FailNow()
 	}
 }

@@ -62,7 +62,7 @@ func (s *stage) newClocked() *replica {
 func (s *stage) setClock(hours int) {
 	s.runs(s.extra.Host, "sh", "-c", fmt.Sprintf("echo %d >%[2]s.new && mv %[2]s.new %[2]s", hours, clock))
 	cluster.Eventually(s, 5*time.Second, "CoreDNS believes the clock", func() error {
-		_, header, err := s.extra.get("8181", "/ready")
+		header, err := s.extra.ready()
 		date, _ := http.ParseTime(header.Get("Date"))
 		if off := time.Until(date); err == nil && (off-time.Duration(hours)*time.Hour).Abs() > time.Minute {
 			err = fmt.Errorf("it is off by %s, want %d h", off, hours)

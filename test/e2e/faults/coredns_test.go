@@ -3,7 +3,6 @@ package faults
 import (
 	"errors"
 	"fmt"
-	"io"
 	"net"
 	"net/http"
 	"os"
@@ -85,7 +84,7 @@ func (r *replica) says(what *regexp.Regexp, do func()) (said string) {
 		before = len(r.process.Output())
 	}
 	do()
-	r.s.must(eventually(patience, fmt.Sprintf("%s says %s", r.name, what), func() error {
+	r.s.must(cluster.Poll(patience, fmt.Sprintf("%s says %s", r.name, what), func() error {
 		if said = what.FindString(r.process.Output()[before:]); said == "" {
 			return errors.Join(errors.New("it does not"), r.process.Ended())
 		}
@@ -109,7 +108,7 @@ func (r *replica) launch() *replica {
 func (r *replica) readily() *replica {
 	r.launch()
 	r.s.within(patience, r.name+" is ready", func() error {
-		_, _, err := r.get("8181", "/ready")
+		_, err := r.ready()
 		return err
 	})
 	return r
@@ -124,32 +123,17 @@ func (r *replica) reload(want bool, options, plugins, servers string) {
 	}
 }
 
-// get reads a page of CoreDNS'.
-func (r *replica) get(port, path string) (string, http.Header, error) {
-	client := http.Client{Timeout: 2 * time.Second, Transport: &http.Transport{DialContext: r.s.clients.Dial, DisableKeepAlives: true}}
-	response, err := client.Get("http://" + net.JoinHostPort(r.address, port) + path)
-	if err != nil {
-		return "", nil, err
-	}
-	defer response.Body.Close()
-	text, err := io.ReadAll(response.Body)
-	if err == nil && response.StatusCode != http.StatusOK {
-		err = fmt.Errorf("%s%s: %s", r.name, path, response.Status)
-	}
-	return string(text), response.Header, err
+// ready asks the *ready* plugin, and returns the header of the answer.
+func (r *replica) ready() (http.Header, error) {
+	_, header, err := r.s.clients.Get("http://" + r.address + ":8181/ready")
+	return header, err
 }
 
-// metric reads a number of CoreDNS' own: the sum of all series that have a name, and a label if there is one. Series with
-// labels come into being when they are first counted.
-func (r *replica) metric(name, label string) (sum float64, err error) {
-	text, _, err := r.get("9153", "/metrics")
-	found := regexp.MustCompile(`(?m)^(?:coredns_longnames_)?`+name+`(\{.*`+label+`.*\})? (.+)$`).FindAllStringSubmatch(text, -1)
-	if err == nil && len(found) == 0 && label == "" {
+// metric reads a number of CoreDNS' own: the sum of all series that have a name, and a label if there is one.
+func (r *replica) metric(name, label string) (float64, error) {
+	sum, series, err := r.s.clients.Metric(r.address, name, label)
+	if err == nil && series == 0 && label == "" {
 		err = fmt.Errorf("%s has no metric %s", r.name, name)
-	}
-	for _, f := range found {
-		n, failed := strconv.ParseFloat(f[2], 64)
-		sum, err = sum+n, errors.Join(err, failed)
 	}
 	return sum, err
 }
@@ -225,7 +209,7 @@ func (r *replica) reloadOften() {
 		if good {
 			current = i
 		}
-		r.s.must(eventually(patience, fmt.Sprintf("%s goes by Corefile %d, and is asked meanwhile", r.name, current), func() error {
+		r.s.must(cluster.Poll(patience, fmt.Sprintf("%s goes by Corefile %d, and is asked meanwhile", r.name, current), func() error {
 			if n := r.checker.Asked() - before; n < asked {
 				return fmt.Errorf("%d questions were answered", n)
 			}

@@ -188,7 +188,7 @@ func (s *stage) checker(r row, asked []*replica, meshes []*mesh, rate int) *watc
 func (s *stage) watchesEnded(reasons []string) (sum float64) {
 	for _, r := range s.replicas {
 		for _, reason := range reasons {
-			n, err := r.metric("watch_restarts_total", fmt.Sprintf("reason=%q", reason))
+			n, err := r.metric("coredns_longnames_watch_restarts_total", fmt.Sprintf("reason=%q", reason))
 			s.must(err)
 			sum += n
 		}

@@ -76,18 +76,7 @@ func (m *mesh) pod(address netip.Addr, infix string) corev1.Pod {
 
 func app(name string) map[string]string { return map[string]string{"app": name} }
 
-// host is what Kubernetes' and libcluster's documentation tell people to put behind the @ of a node's name: written down
-// here a second time, for the plugin must not be its own judge.
-func (m *mesh) host(p corev1.Pod) string {
-	switch m.mode {
-	case "dns":
-		return strings.ReplaceAll(p.Status.PodIP, ".", "-") + "." + p.Namespace + ".pod." + m.zone
-	case "hostname":
-		return p.Spec.Hostname + "." + p.Spec.Subdomain + "." + p.Namespace + ".svc." + m.zone
-	default:
-		return p.Status.PodIP
-	}
-}
+func (m *mesh) host(p corev1.Pod) string { return watch.Host(m.mode, p, m.zone) }
 
 func (m *mesh) node(p corev1.Pod) string { return m.name + "@" + m.host(p) }
 
@@ -211,15 +200,8 @@ func (s *stage) connected(m *mesh) error {
 			return err
 		}
 		others := slices.DeleteFunc(slices.Clone(all), func(other string) bool { return other == m.node(p) })
-		out := n.erl.Output()
 		for _, what := range []string{"FOUND ", "NODES "} {
-			// The last line may be half.
-			i := strings.LastIndex(out[:max(strings.LastIndex(out, "\n"), 0)], "\n"+what)
-			if i < 0 {
-				return fmt.Errorf("%s says nothing yet", m.node(p))
-			}
-			line, _, _ := strings.Cut(out[i+1+len(what):], "\n")
-			if err := watch.Same(what+"of "+m.node(p), strings.Fields(line), others); err != nil {
+			if err := watch.Same(what+"of "+m.node(p), watch.LastLine(n.erl.Output(), what), others); err != nil {
 				return err
 			}
 		}

@@ -7,6 +7,8 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+
+	"github.com/longnames/longnames/test/e2e/cluster"
 )
 
 // plan says how a stage is, and which rows are tried on it, one after the other.
@@ -150,7 +152,7 @@ func plans() []plan {
 		{name: "Relist", crowd: true, rows: []row{
 			{name: "relist-20000-pods", struck: unreachable, what: "CoreDNS has to read 20 000 pods again, three times", try: func(s *stage) {
 				crowded := func(least int) {
-					s.replicas[0].gauge("members", fmt.Sprintf("zone=%q", crowd.zone+"."), least, crowdSize)
+					s.replicas[0].gauge("coredns_longnames_members", fmt.Sprintf("zone=%q", crowd.zone+"."), least, crowdSize)
 				}
 				s.namespace(crowd.namespace)
 				s.plant(crowdSize, crowdPod)
@@ -202,7 +204,7 @@ func plans() []plan {
 				s.remove(old...)
 				s.suspects("last", 1)
 				time.Sleep(faultTime)
-				s.many(meshSize, func(i int) { s.create(m, fresh[i]) })
+				cluster.Many(s, 0, meshSize, func(i int) { s.create(m, fresh[i]) })
 				s.suspects("last", 0)
 			}},
 			{name: "rolling-update", what: "every member is replaced, one after the other", try: func(s *stage) {

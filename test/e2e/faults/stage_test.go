@@ -10,8 +10,6 @@ import (
 	"testing"
 	"time"
 
-	"golang.org/x/sync/errgroup"
-
 	"github.com/longnames/longnames/test/e2e/cluster"
 )
 
@@ -74,7 +72,7 @@ func (s *stage) set() {
 	for _, m := range all {
 		s.service(m)
 	}
-	s.many(len(all)*meshSize, func(i int) { s.create(all[i/meshSize], all[i/meshSize].pods[i%meshSize]) })
+	cluster.Many(s, 0, len(all)*meshSize, func(i int) { s.create(all[i/meshSize], all[i/meshSize].pods[i%meshSize]) })
 	for _, r := range append(s.ours(), s.kubernetes) {
 		r.launch()
 	}
@@ -98,38 +96,10 @@ func (s *stage) runs(h *cluster.Host, args ...string) {
 	s.must(err)
 }
 
-// eventually polls until a check finds nothing wrong, and else returns what was wrong at last.
-func eventually(patience time.Duration, what string, check func() error) error {
-	for deadline := time.Now().Add(patience); ; time.Sleep(20 * time.Millisecond) {
-		err := check()
-		if err == nil {
-			return nil
-		}
-		if time.Now().After(deadline) {
-			return fmt.Errorf("not within %s: %s: %w", patience, what, err)
-		}
-	}
-}
-
 func (s *stage) within(patience time.Duration, what string, check func() error) {
 	s.Helper()
-	s.must(eventually(patience, what, check))
+	s.must(cluster.Poll(patience, what, check))
 	s.Logf("%s %s", time.Now().Format("15:04:05.000"), what)
-}
-
-// many does n things, some at once.
-func (s *stage) many(n int, do func(i int)) {
-	var g errgroup.Group
-	g.SetLimit(8)
-	for i := range n {
-		g.Go(func() error {
-			do(i)
-			return nil
-		})
-	}
-	if _ = g.Wait(); s.Failed() {
-		s.FailNow()
-	}
 }
 
 // address returns one that nothing else has.
@@ -186,12 +156,12 @@ func (s *stage) seen(patience time.Duration, meshes ...*mesh) {
 
 // recovers waits for *kubernetes*, too, as far as it can.
 func (s *stage) recovers() {
-	if err := eventually(patience, "kubernetes recovers", func() error { return s.kubernetes.answers(s.allMeshes()) }); err != nil {
+	if err := cluster.Poll(patience, "kubernetes recovers", func() error { return s.kubernetes.answers(s.allMeshes()) }); err != nil {
 		s.Log(err)
 		s.kubernetes.process.Stop(0)
 		s.kubernetes.launch()
 	}
-	s.Log(eventually(patience, "the nodes of kubernetes recover", func() error { return s.connected(s.other) }))
+	s.Log(cluster.Poll(patience, "the nodes of kubernetes recover", func() error { return s.connected(s.other) }))
 }
 
 // still waits until no node has lost another for some time. Nodes that have just found each other may do so, and the
@@ -230,7 +200,7 @@ func (s *stage) add(m *mesh, n int) {
 		after = append(after, m.pod(s.address(), "more-"))
 	}
 	s.change(m, after, before)
-	s.many(max(n, 0), func(i int) { s.create(m, after[before+i]) })
+	cluster.Many(s, 0, max(n, 0), func(i int) { s.create(m, after[before+i]) })
 }
 
 // grow has a node more in the clusters that are looked up in different ways.
@@ -259,6 +229,6 @@ func (s *stage) through(fault, heal func()) {
 func (s *stage) suspects(reason string, want int) {
 	s.Helper()
 	for _, r := range s.replicas {
-		r.gauge("suspect_members", fmt.Sprintf("reason=%q", reason), want, want)
+		r.gauge("coredns_longnames_suspect_members", fmt.Sprintf("reason=%q", reason), want, want)
 	}
 }

@@ -79,7 +79,7 @@ func (s *stage) etcd(path string, body any) int64 {
 			Revision int64 `json:",string"`
 		}
 	}
-	s.must(eventually(2*patience, "etcd answers", func() error {
+	s.must(cluster.Poll(2*patience, "etcd answers", func() error {
 		said, err := post(s.store, "http://"+cluster.Etcd+path, body)
 		if err == nil {
 			err = json.Unmarshal(said, &answer)
@@ -102,7 +102,7 @@ func (s *stage) compact() {
 // plant writes objects directly into etcd, many in a transaction: the API server would take minutes.
 func (s *stage) plant(n int, object func(i int) (key string, value any)) {
 	const together = 50
-	s.many(n/together, func(i int) {
+	cluster.Many(s, 0, n/together, func(i int) {
 		var puts []any
 		for j := range together {
 			key, value := object(i*together + j)
@@ -136,7 +136,7 @@ func (s *stage) withStore(raised bool, do func(dir string) error) {
 	time.Sleep(faultTime / 2)
 	s.Restart(s, "etcd")
 	if raised {
-		s.many(int(was+1000-s.revision()), func(int) {
+		cluster.Many(s, 0, int(was+1000-s.revision()), func(int) {
 			s.etcd("/v3/kv/put", map[string][]byte{"key": []byte("bump"), "value": []byte("bump")})
 		})
 		s.compact()

@@ -16,6 +16,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/longnames/longnames/test/e2e/cluster"
+	"github.com/longnames/longnames/test/e2e/watch"
 )
 
 // patience is how long a busy machine may take for what takes seconds.
@@ -229,28 +230,11 @@ func (b *bed) running(app string, n int) (pods []corev1.Pod) {
 	return pods
 }
 
-// host is what Kubernetes' and libcluster's documentation have people put behind the @ of a node's name. The plugin is
-// not its own judge.
-func host(mode string, pod corev1.Pod, domain string) string {
-	switch mode {
-	case "dns":
-		return dashed(pod) + "." + pod.Namespace + ".pod." + domain
-	case "hostname":
-		return pod.Spec.Hostname + "." + pod.Spec.Subdomain + "." + pod.Namespace + ".svc." + domain
-	default:
-		return pod.Status.PodIP
-	}
-}
-
-func dashed(pod corev1.Pod) string {
-	return strings.NewReplacer(".", "-", ":", "-").Replace(pod.Status.PodIP)
-}
-
 // hosts are those of pods, with a prefix.
 func hosts(mode string, pods []corev1.Pod, domain, prefix string) []string {
 	out := make([]string, 0, len(pods))
 	for _, pod := range pods {
-		out = append(out, prefix+host(mode, pod, domain))
+		out = append(out, prefix+watch.Host(mode, pod, domain))
 	}
 	return out
 }
@@ -295,13 +279,4 @@ func (b *bed) tag(name string) {
 	for _, n := range b.Nodes {
 		b.must(n.Tag(b.Context(), cluster.CoreDNS, name))
 	}
-}
-
-// lastLine returns the words of the last whole line with a prefix.
-func lastLine(text, prefix string) []string {
-	found := regexp.MustCompile("(?m)^"+prefix+"(.*)\n").FindAllStringSubmatch(text, -1)
-	if found == nil {
-		return nil
-	}
-	return strings.Fields(found[len(found)-1][1])
 }

@@ -17,6 +17,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/longnames/longnames/test/e2e/cluster"
+	"github.com/longnames/longnames/test/e2e/watch"
 )
 
 // chronicle has what nodes of shop say for as long as they live, and their pods as they were last.
@@ -88,7 +89,7 @@ func (b *bed) losses(c *chronicle, mode, domain string, ended ...corev1.Pod) (n 
 			continue
 		}
 		at := pod.DeletionTimestamp.Add(-time.Duration(*pod.DeletionGracePeriodSeconds) * time.Second)
-		for _, name := range []string{pod.Name, "shop@" + host(mode, pod, domain), ""} {
+		for _, name := range []string{pod.Name, "shop@" + watch.Host(mode, pod, domain), ""} {
 			ends[name] = append(ends[name], at)
 		}
 	}

@@ -125,7 +125,7 @@ func (b *bed) brokers(mode, domain string, n int) {
 		}
 		// The system's resolver goes by /etc/hosts, whatever DNS says.
 		got := strings.Fields(b.exec(pod.Name, "getent", "hosts", pod.Status.PodIP))
-		if want := host("hostname", pod, "cluster.local"); len(got) < 2 || got[1] != want {
+		if want := watch.Host("hostname", pod, "cluster.local"); len(got) < 2 || got[1] != want {
 			b.Errorf("%s: getent has %q, want %s", pod.Name, got, want)
 		}
 	}

@@ -168,9 +168,9 @@ func (b *bed) areMeshed(pods []corev1.Pod, app, mode, domain string, n int) erro
 			return err
 		}
 		others := slices.Delete(hosts(mode, pods, domain, app+"@"), i, i+1)
-		err = watch.Same("NODES of "+pod.Name, lastLine(said, "NODES "), others)
+		err = watch.Same("NODES of "+pod.Name, watch.LastLine(said, "NODES "), others)
 		if err == nil && app != "couchdb" { // whose nodes have a list of some
-			err = watch.Same("FOUND of "+pod.Name, lastLine(said, "FOUND "), others)
+			err = watch.Same("FOUND of "+pod.Name, watch.LastLine(said, "FOUND "), others)
 		}
 		if err != nil {
 			return err

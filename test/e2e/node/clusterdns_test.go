@@ -34,7 +34,7 @@ func (b *bed) plain() []question {
 		{"kubernetes.default.svc.cluster.local.", "A", []string{"10.96.0.1"}},
 		{"1.0.96.10.in-addr.arpa.", "PTR", []string{"kubernetes.default.svc.cluster.local"}},
 		{pod.Name + ".shop.prod.svc.cluster.local.", "A", []string{pod.Status.PodIP}},
-		{dashed(pod) + ".prod.pod.cluster.local.", "A", []string{pod.Status.PodIP}},
+		{watch.Dashed(pod) + ".prod.pod.cluster.local.", "A", []string{pod.Status.PodIP}},
 		upstream,
 		b.members("prod"),
 	}

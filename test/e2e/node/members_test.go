@@ -362,7 +362,7 @@ func (b *bed) connected(pod string, to ...string) {
 	b.eventually(pod+" is connected", func() error {
 		said, err := b.try("logs %s", pod)
 		if err == nil {
-			err = watch.Same("nodes", lastLine(said, "NODES "), strings.Fields("shop@"+strings.Join(to, " shop@")))
+			err = watch.Same("nodes", watch.LastLine(said, "NODES "), strings.Fields("shop@"+strings.Join(to, " shop@")))
 		}
 		return err
 	})

@@ -11,7 +11,6 @@ import (
 	"testing"
 	"time"
 
-	"golang.org/x/sync/errgroup"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
@@ -85,19 +84,6 @@ func write(t testing.TB, path, text string) string {
 	t.Helper()
 	must(t, os.WriteFile(path, []byte(text), 0o600))
 	return path
-}
-
-// many does something for each number from one to before another, for some at once.
-func many(t testing.TB, from, to int, do func(i int)) {
-	t.Helper()
-	var g errgroup.Group
-	g.SetLimit(8)
-	for i := from; i < to; i++ {
-		g.Go(func() error { do(i); return nil })
-	}
-	if _ = g.Wait(); t.Failed() {
-		t.FailNow()
-	}
 }
 
 // resources are what CoreDNS looks up, and listWatch all the verbs that it needs.
@@ -203,13 +189,13 @@ func shopName(i int) string { return fmt.Sprintf("shop-%d", i) }
 // shop creates the pods shop-FROM to before shop-TO, whose addresses are 10 numbers higher.
 func (b *bed) shop(t *testing.T, from, to int, change ...func(*corev1.Pod)) {
 	t.Helper()
-	many(t, from, to, func(i int) { b.pod(t, b.prod, "shop", shopName(i), 10+i, change...) })
+	cluster.Many(t, from, to, func(i int) { b.pod(t, b.prod, "shop", shopName(i), 10+i, change...) })
 }
 
 // close deletes such pods again.
 func (b *bed) close(t *testing.T, from, to int) {
 	t.Helper()
-	many(t, from, to, func(i int) { b.DeletePod(t, b.prod, shopName(i)) })
+	cluster.Many(t, from, to, func(i int) { b.DeletePod(t, b.prod, shopName(i)) })
 }
 
 // service creates a headless Service for an app, whose slices have a label app. It has addresses of both families as far as

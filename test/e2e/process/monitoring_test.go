@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/miekg/dns"
+
+	"github.com/longnames/longnames/test/e2e/cluster"
 )
 
 // monitoring has a real Prometheus read two CoreDNS while things happen to these. Each panel of the dashboard has something
@@ -21,8 +23,8 @@ func monitoring(t *testing.T, b *bed) {
 	b.grant(t, b.prod, apps, pods, listWatch)
 	b.shop(t, 0, 5)
 	cart := func(i int) string { return fmt.Sprint("cart-", i) }
-	many(t, 0, 3, func(i int) { b.pod(t, apps, "cart", cart(i), 100+i, hosted, withPort) })
-	many(t, 0, 2, func(i int) { b.pod(t, apps, "mailer", fmt.Sprint("mailer-", i), 200+i, hosted, withPort) })
+	cluster.Many(t, 0, 3, func(i int) { b.pod(t, apps, "cart", cart(i), 100+i, hosted, withPort) })
+	cluster.Many(t, 0, 2, func(i int) { b.pod(t, apps, "mailer", fmt.Sprint("mailer-", i), 200+i, hosted, withPort) })
 
 	var servers []*server
 	snapshots := t.TempDir()
@@ -141,7 +143,7 @@ func monitoring(t *testing.T, b *bed) {
 	}
 
 	// Two of three nodes of a cluster leave.
-	many(t, 0, 2, func(i int) { b.DeletePod(t, apps, cart(i)) })
+	cluster.Many(t, 0, 2, func(i int) { b.DeletePod(t, apps, cart(i)) })
 	p.sees(2, `increase(coredns_longnames_cluster_falls_total{zone="apps.erl.internal."}[1m]) > 0`)
 	p.alerts("in the end", append(want, "LongnamesClusterFell warning apps.erl.internal.")...)
 	p.checkRunbooks()

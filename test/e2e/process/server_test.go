@@ -3,13 +3,10 @@ package process
 import (
 	"errors"
 	"fmt"
-	"io"
 	"net"
-	"net/http"
 	"path/filepath"
 	"regexp"
 	"slices"
-	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -161,24 +158,9 @@ func (s *server) back() {
 	s.run("ip", "route", "del", "unreachable", apiHost)
 }
 
-// get reads a page of CoreDNS'.
-func (s *server) get(port, path string) (string, error) {
-	client := http.Client{Timeout: endTime, Transport: &http.Transport{DialContext: s.Dial, DisableKeepAlives: true}}
-	response, err := client.Get("http://" + net.JoinHostPort(s.address, port) + path)
-	if err != nil {
-		return "", err
-	}
-	defer response.Body.Close()
-	text, err := io.ReadAll(response.Body)
-	if err == nil && response.StatusCode != http.StatusOK {
-		err = errors.New(response.Status)
-	}
-	return string(text), err
-}
-
 // ready asks the *ready* plugin.
 func (s *server) ready() error {
-	_, err := s.get("8181", "/ready")
+	_, _, err := s.Get("http://" + s.address + ":8181/ready")
 	return err
 }
 
@@ -187,14 +169,7 @@ func (s *server) ready() error {
 func (s *server) counts(want float64, name string, labels ...string) {
 	s.t.Helper()
 	soon(s.t, fmt.Sprintf("%s %v is %v", name, labels, want), func() error {
-		text, err := s.get("9153", "/metrics")
-		got := 0.0
-		for _, series := range regexp.MustCompile(`(?m)^coredns_longnames_`+name+`\{(.*)\} (\S+)$`).FindAllStringSubmatch(text, -1) {
-			if !slices.ContainsFunc(labels, func(l string) bool { return !strings.Contains(series[1], l) }) {
-				n, err2 := strconv.ParseFloat(series[2], 64)
-				got, err = got+n, errors.Join(err, err2)
-			}
-		}
+		got, _, err := s.Metric(s.address, "coredns_longnames_"+name, labels...)
 		if err == nil && got != want {
 			err = fmt.Errorf("it is %v", got)
 		}
