@@ -33,6 +33,9 @@ func HostAddresses(part, number int) []netip.Addr {
 	}
 }
 
+// Upstream is the address of the host that nodes have as their nameserver, if there is one.
+var Upstream = HostAddresses(63, 0)[0]
+
 // NewHost starts a host, which ends with the test, or earlier by Close.
 func (c *Cluster) NewHost(t testing.TB, name string, addresses ...netip.Addr) *Host {
 	t.Helper()

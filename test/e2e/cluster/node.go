@@ -118,7 +118,7 @@ func (c *Cluster) startNode(ctx context.Context) (*Node, error) {
 		n.write("containerd.toml", containerdConfig, n.file("cni")),
 		n.write("kubelet.yaml", kubeletConfig, c.run.file("pki", "ca.crt"), n.file("resolv.conf")),
 		n.write("kube-proxy.yaml", proxyConfig, proxy),
-		n.write("resolv.conf", "nameserver "+planeAddress+"\n"),
+		n.write("resolv.conf", "nameserver %s\n", Upstream),
 		n.start("containerd", "--config="+n.file("containerd.toml")),
 		n.start("kube-proxy", "--config="+n.file("kube-proxy.yaml")),
 		n.start("kube-network-policies", "--kubeconfig="+policies),

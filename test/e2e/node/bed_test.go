@@ -252,9 +252,11 @@ func (b *bed) node(pod corev1.Pod) *cluster.Node {
 
 // onNode runs a script on the node of a pod. In it, $pid is the process of the pod's CoreDNS there.
 func (b *bed) onNode(pod corev1.Pod, script string) (string, error) {
-	id := strings.TrimPrefix(pod.Status.ContainerStatuses[0].ContainerID, "containerd://")
-	const find = `pid=$(ctr --namespace k8s.io tasks list | awk -v id="$1" '$1 == id { print $2 }'); test -n "$pid"; `
-	return b.node(pod).Run(b.Context(), "sh", "-euc", find+script, "sh", id)
+	n, pid, err := b.Process(b.Context(), pod)
+	if err != nil {
+		return "", err
+	}
+	return n.Shell(b.Context(), "pid="+pid+"; "+script)
 }
 
 func (b *bed) mustOnNode(pod corev1.Pod, script string) string {

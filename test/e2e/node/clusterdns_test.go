@@ -1,11 +1,10 @@
 package node
 
 import (
+	"path/filepath"
 	"regexp"
 	"strings"
 	"time"
-
-	"github.com/miekg/dns"
 
 	"github.com/longnames/longnames/test/e2e/cluster"
 	"github.com/longnames/longnames/test/e2e/watch"
@@ -14,17 +13,13 @@ import (
 // upstream is a name that the nameserver of the nodes knows.
 var upstream = question{"example.org.", "A", []string{"192.0.2.1"}}
 
+// serveUpstream has that nameserver run until the test ends.
 func (b *bed) serveUpstream() {
-	b.ServeDNS(b.T, dns.HandlerFunc(func(w dns.ResponseWriter, asked *dns.Msg) {
-		m := new(dns.Msg).SetReply(asked)
-		if q := asked.Question[0]; q.Name != upstream.name {
-			m.Rcode = dns.RcodeNameError
-		} else if q.Qtype == dns.TypeA {
-			rr, _ := dns.NewRR(q.Name + " A " + upstream.want[0])
-			m.Answer = []dns.RR{rr}
-		}
-		_ = w.WriteMsg(m) // the client notices
-	}))
+	binary, err := filepath.Abs(checkout + "/bin/coredns")
+	b.must(err)
+	const corefile = ".:53 {\n    hosts {\n        192.0.2.1 example.org\n    }\n}\n"
+	h := b.NewHost(b, "upstream", cluster.Upstream)
+	h.Start(b, "coredns", nil, binary, "-conf", b.write(b.TempDir()+"/Corefile", corefile))
 }
 
 // plain are questions that the cluster's DNS answers whatever else it does, and that for the members.
