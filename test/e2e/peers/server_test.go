@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"net"
-	"net/http"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -171,18 +170,12 @@ func (s *server) delays(network, name string, writes int, write func(to netip.Ad
 // heap returns the bytes of the heap, what garbage collections leave if there are any: the second one empties the pools,
 // too.
 func (s *server) heap(collections int) (bytes float64) {
-	client := http.Client{Timeout: time.Minute, Transport: &http.Transport{DialContext: s.host.Dial, DisableKeepAlives: true}}
 	for range max(collections, 1) {
 		// On a busy machine a collection may take longer than the 5 seconds that *pprof* has for its answer.
 		s.soon(s.name+" tells of its heap", func() error {
-			response, err := client.Get(fmt.Sprintf("http://%s:6053/debug/pprof/heap?debug=1&gc=%d", s.address, collections))
-			if err != nil {
-				return err
-			}
-			defer response.Body.Close()
-			text, err := io.ReadAll(response.Body)
+			text, _, err := s.host.Get(fmt.Sprintf("http://%s:6053/debug/pprof/heap?debug=1&gc=%d", s.address, collections))
 			if err == nil {
-				bytes = s.number(`(?m)^# HeapAlloc = (\d+)$`, text)
+				bytes = s.number(`(?m)^# HeapAlloc = (\d+)$`, []byte(text))
 			}
 			return err
 		})
