@@ -71,42 +71,50 @@ func lostRows(rolled bool) []row {
 		s.restock(patience)
 	}
 	rows := []row{
-		{name: "most-lose-label", what: "three of five members lose their label for longer than `hold`, and get it back", try: func(s *stage) {
-			s.relabel(3, "lost")
-			s.suspects("missing", 3*len(s.meshes))
-			meanwhile(s)
-			time.Sleep(hold + announced)
-			s.suspects("missing", 3*len(s.meshes))
-			s.relabel(3, "")
-			s.suspects("missing", 0)
-		}},
-		{name: "one-probe-fails", what: "one probe fails alone, and passes again within `hold`; then a node dies, and its probe fails for good", try: func(s *stage) {
-			s.ready("-++++")
-			s.suspects("failing", 2)
-			meanwhile(s)
-			s.ready("+++++")
-			s.suspects("failing", 0)
-			s.still()
-			lose(s, "failing", 1, func(m *mesh, lost []corev1.Pod) {
-				if m != s.meshes[1] { // which lists everybody always
-					s.SetReady(s, m.namespace, lost[0].Name, false)
-				}
-			}, func() {})
-		}},
-		{name: "vanish-unannounced", what: "two of five members end while the controller of EndpointSlices is stopped, so that these never say so", try: func(s *stage) {
-			s.Part("kube-controller-manager").Stop(0)
-			lose(s, "missing", 2, func(m *mesh, lost []corev1.Pod) { s.erase(m, lost...) }, func() { s.Restart(s, "kube-controller-manager") })
-		}},
-		{name: "evicted", what: "a pod is evicted by its kubelet, which says that it has failed, but not that it ends", try: func(s *stage) {
-			lose(s, "missing", 1, func(m *mesh, lost []corev1.Pod) {
-				s.UpdatePodStatus(s, m.namespace, lost[0].Name, func(status *corev1.PodStatus) {
-					status.Phase, status.Reason = corev1.PodFailed, "Evicted"
-					for i := range status.Conditions {
-						status.Conditions[i].Status = corev1.ConditionFalse
+		{name: "most-lose-label",
+			what: "three of five members lose their label for longer than `hold`, and get it back",
+			try: func(s *stage) {
+				s.relabel(3, "lost")
+				s.suspects("missing", 3*len(s.meshes))
+				meanwhile(s)
+				time.Sleep(hold + announced)
+				s.suspects("missing", 3*len(s.meshes))
+				s.relabel(3, "")
+				s.suspects("missing", 0)
+			}},
+		{name: "one-probe-fails",
+			what: "one probe fails alone, and passes again within `hold`; then a node dies, and its probe fails for good",
+			try: func(s *stage) {
+				s.ready("-++++")
+				s.suspects("failing", 2)
+				meanwhile(s)
+				s.ready("+++++")
+				s.suspects("failing", 0)
+				s.still()
+				lose(s, "failing", 1, func(m *mesh, lost []corev1.Pod) {
+					if m != s.meshes[1] { // which lists everybody always
+						s.SetReady(s, m.namespace, lost[0].Name, false)
 					}
-				})
-			}, func() {})
-		}},
+				}, func() {})
+			}},
+		{name: "vanish-unannounced",
+			what: "two of five members end while the controller of EndpointSlices is stopped, so that these never say so",
+			try: func(s *stage) {
+				s.Part("kube-controller-manager").Stop(0)
+				lose(s, "missing", 2, func(m *mesh, lost []corev1.Pod) { s.erase(m, lost...) }, func() { s.Restart(s, "kube-controller-manager") })
+			}},
+		{name: "evicted",
+			what: "a pod is evicted by its kubelet, which says that it has failed, but not that it ends",
+			try: func(s *stage) {
+				lose(s, "missing", 1, func(m *mesh, lost []corev1.Pod) {
+					s.UpdatePodStatus(s, m.namespace, lost[0].Name, func(status *corev1.PodStatus) {
+						status.Phase, status.Reason = corev1.PodFailed, "Evicted"
+						for i := range status.Conditions {
+							status.Conditions[i].Status = corev1.ConditionFalse
+						}
+					})
+				}, func() {})
+			}},
 	}
 	for i := range rows {
 		if rows[i].restarts = rolled; rolled {
