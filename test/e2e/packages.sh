@@ -2,29 +2,14 @@
 # Installs what the end-to-end tests need from Debian, unless it is there.
 set -eu
 
-packages=
-need() { # FILE PACKAGE
-	[ -e "$1" ] || packages="$packages $2"
-}
-need /usr/bin/erlc erlang-base
-need /usr/bin/dig bind9-dnsutils
-need /usr/sbin/named bind9
-need /usr/bin/dnsperf dnsperf
-need /usr/bin/prometheus prometheus
-need /usr/bin/unshare util-linux
-need /usr/bin/buildah buildah
-need /usr/bin/openssl openssl
-need /usr/bin/mmdebstrap mmdebstrap
-need /usr/bin/containerd containerd
-need /usr/sbin/runc runc
-need /usr/lib/cni/ptp containernetworking-plugins
-need /usr/sbin/nft nftables
-need /usr/sbin/iptables-restore iptables
-command -v ip >/dev/null || packages="$packages iproute2"
-[ -n "$packages" ] || exit 0
+missing=$(for package in erlang-base bind9-dnsutils bind9 dnsperf prometheus util-linux buildah openssl mmdebstrap containerd \
+	runc containernetworking-plugins nftables iptables iproute2; do
+	[ "$(dpkg-query -Wf '${db:Status-Status}' "$package" 2>/dev/null)" = installed ] || printf ' %s' "$package"
+done)
+[ -n "$missing" ] || exit 0
 
 if [ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; then
-	echo "These Debian packages are needed:$packages" >&2
+	echo "These Debian packages are needed:$missing" >&2
 	exit 1
 fi
 # The servers that come with packages are not to be started on this machine. https://wiki.debian.org/chroot
@@ -39,4 +24,4 @@ fi
 export DEBIAN_FRONTEND=noninteractive
 apt-get update -qq
 # shellcheck disable=SC2086 # these are words
-apt-get install -o DPkg::Lock::Timeout=300 -qq -y --no-install-recommends $packages
+apt-get install -o DPkg::Lock::Timeout=300 -qq -y --no-install-recommends $missing

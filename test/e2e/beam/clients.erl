@@ -25,20 +25,16 @@ nodes("libcluster Kubernetes.DNSSRV", Name, Basename) ->
         {ok, {hostent, _, _, srv, _, Records}} -> [Basename ++ "@" ++ Target || {_, _, _, Target} <- Records];
         {error, _} -> []
     end;
-nodes("lookup a aaaa", Name, Basename) ->
-    at(Basename, lookup(Name, a) ++ lookup(Name, aaaa));
 %% It makes addresses of SRV records, too.
 nodes("dns_cluster 0.3", Name, Basename) ->
     Addresses = [Address || {_, _, _, Target} <- getbyname(Name, srv), Address <- addresses(inet:gethostbyname(Target))],
     at(Basename, getbyname(Name, a) ++ getbyname(Name, aaaa) ++ Addresses);
 nodes("getbyname a aaaa", Name, Basename) ->
     at(Basename, getbyname(Name, a) ++ getbyname(Name, aaaa));
-nodes("lookup a", Name, Basename) ->
-    at(Basename, lookup(Name, a));
-nodes("lookup aaaa", Name, Basename) ->
-    at(Basename, lookup(Name, aaaa));
 nodes("lookup srv", Name, Basename) ->
     [Basename ++ "@" ++ Target || {_, _, _, Target} <- lookup(Name, srv)];
+nodes("lookup " ++ Types, Name, Basename) ->
+    at(Basename, [Address || Type <- string:lexemes(Types, " "), Address <- lookup(Name, list_to_existing_atom(Type))]);
 %% The resolver that the inetrc names finds the names.
 nodes("rabbitmq", Name, Basename) ->
     [begin
