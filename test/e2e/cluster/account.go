@@ -12,6 +12,13 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
+// CreateNamespace creates a namespace in which there can be pods: they need its account.
+func (c *Cluster) CreateNamespace(t testing.TB, name string) {
+	t.Helper()
+	c.Kubectl(t, "create", "namespace", name)
+	c.Kubectl(t, "wait", "--for=create", "serviceaccount/default", "--namespace", name, "--timeout=1m")
+}
+
 // Account creates a service account, and writes what a pod of it has mounted to a directory: ca.crt, namespace, token.
 func (c *Cluster) Account(t testing.TB, namespace, name, dir string) {
 	t.Helper()

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"net/netip"
 	"path/filepath"
-	"strings"
 	"testing"
 )
 
@@ -76,18 +75,13 @@ func (h *Host) Close() {
 	h.stop()
 }
 
-// File has a file of the host be this, which exists on this machine.
-func (h *Host) File(t testing.TB, path, text string) {
-	t.Helper()
-	const script = `mkdir -p "${1%/*}"; printf %s "$3" >"$1"; mount --bind "$1" "$2"`
-	_, err := h.Run(t.Context(), "sh", "-euc", script, "sh", filepath.Join(h.dir, "files", path), path, text)
-	must(t, err)
-}
-
 // Resolve has the host ask nameservers, by their addresses.
 func (h *Host) Resolve(t testing.TB, nameservers ...string) {
 	t.Helper()
-	h.File(t, "/etc/resolv.conf", "nameserver "+strings.Join(nameservers, "\nnameserver ")+"\n")
+	const script = `printf "nameserver %s\n" "$@" >"$0"; mount --bind "$0" /etc/resolv.conf`
+	args := []string{"sh", "-euc", script, filepath.Join(h.dir, "resolv.conf")}
+	_, err := h.Run(t.Context(), append(args, nameservers...)...)
+	must(t, err)
 }
 
 // Start starts a process on the host. Signals and its exit status are its own; what it leaves in the background ends with

@@ -188,7 +188,7 @@ func plans() []plan {
 					crowded := func(least int) {
 						s.replicas[0].gauge("coredns_longnames_members", fmt.Sprintf("zone=%q", crowd.zone+"."), least, crowdSize)
 					}
-					s.namespace(crowd.namespace)
+					s.CreateNamespace(s, crowd.namespace)
 					s.plant(crowdSize, crowdPod)
 					crowded(crowdSize / 2) // many have the same version, of which a watch that breaks off meanwhile may miss some
 					for range 3 {

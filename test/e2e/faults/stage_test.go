@@ -65,8 +65,8 @@ func (s *stage) set() {
 		s.replicas = append(s.replicas, s.newReplica("longnames", false))
 	}
 	s.kubernetes = s.newReplica("kubernetes", true)
-	s.namespace(ourNamespace)
-	s.namespace(theirNamespace)
+	s.CreateNamespace(s, ourNamespace)
+	s.CreateNamespace(s, theirNamespace)
 	s.authorize()
 	all := s.allMeshes()
 	for _, m := range all {
@@ -106,12 +106,6 @@ func (s *stage) within(patience time.Duration, what string, check func() error) 
 func (s *stage) address() netip.Addr {
 	s.numbered++
 	return cluster.HostAddresses(0, s.numbered)[0]
-}
-
-// namespace creates one, in which there can be pods.
-func (s *stage) namespace(name string) {
-	s.Kubectl(s, "create", "namespace", name)
-	s.Kubectl(s, "wait", "--for=create", "serviceaccount/default", "--namespace", name, "--timeout", patience.String())
 }
 
 // service creates a headless Service, whose selector is app=NAME.

@@ -20,8 +20,8 @@ import (
 // wiped has the nodes run on, whatever the API server knows of them.
 func (s *stage) wiped() {
 	s.withStore(true, os.RemoveAll)
-	s.namespace(ourNamespace)
-	s.namespace(theirNamespace)
+	s.CreateNamespace(s, ourNamespace)
+	s.CreateNamespace(s, theirNamespace)
 	s.authorize()
 	s.suspects("missing", len(s.meshes)*meshSize)
 	time.Sleep(faultTime)

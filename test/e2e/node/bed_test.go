@@ -67,7 +67,7 @@ func (b *bed) beside(parts ...part) {
 func (b *bed) own() {
 	name := strings.ToLower(b.Name()[strings.LastIndex(b.Name(), "/")+1:])
 	b.namespace = name
-	b.kubectl("create namespace %s", name)
+	b.CreateNamespace(b, name)
 	b.allow("longnames", "list,watch", "endpointslices.discovery.k8s.io,pods")
 	b.Cleanup(func() {
 		end := "delete namespace --wait=false " + name

@@ -73,7 +73,7 @@ func (b *bed) deploy() {
 	b.wait("crd/servicemonitors.monitoring.coreos.com", "condition=Established")
 	b.applyRepository(b.repository())
 	b.letNodesAsk()
-	b.kubectl("create namespace prod")
+	b.CreateNamespace(b, "prod")
 	b.Shell(b.T, checkout, blocks(b.T, deployPage, "Standalone", "sh", "label")[0])
 	stubDomain := blocks(b.T, deployPage, "Stub domain", "sh", "")
 	if got := b.Shell(b.T, checkout, stubDomain[0]); !strings.HasPrefix(got, ".:53 {") {

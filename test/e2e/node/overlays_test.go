@@ -17,7 +17,7 @@ func TestOverlays(t *testing.T) {
 	b.tag(unpulled)
 	p, node := b.newPeers(), b.Nodes[0]
 	for _, namespace := range []string{"prod", "staging", "other"} {
-		b.kubectl("create namespace %s", namespace)
+		b.CreateNamespace(b, namespace)
 		b.kubectl("label namespace %s beam=true", namespace)
 		b.at(namespace).create(service, "shop", "{app: shop}")
 		p.guest("shop-0", namespace, "app=shop", node)

@@ -133,7 +133,7 @@ func ingress(to string) []connection {
 func (b *bed) policies() {
 	p, nodes := b.newPeers(), b.Nodes
 	for _, name := range []string{"friends", "strangers", "monitoring", "elsewhere", "shops"} {
-		b.kubectl("create namespace %s", name)
+		b.CreateNamespace(b, name)
 	}
 	b.kubectl("label namespace friends shops beam=true")
 	for _, guest := range [][3]string{

@@ -82,7 +82,7 @@ func newBed(t testing.TB) *bed {
 	c := cluster.Start(t, cluster.Options{})
 	host := c.NewHost(t, "host", cluster.HostAddresses(0, 0)...)
 	b := &bed{TB: t, Cluster: c, host: host, namespace: path.Base(t.Name()) + "-prod", dir: t.TempDir()}
-	b.Kubectl(t, "create", "namespace", b.namespace)
+	b.CreateNamespace(t, b.namespace)
 	return b
 }
 

@@ -108,7 +108,7 @@ func (b *bed) open(t *testing.T, of resources, verbs string) {
 func (b *bed) namespace(t *testing.T, name string) string {
 	t.Helper()
 	name = b.name + "-" + name
-	b.Kubectl(t, "create", "namespace", name)
+	b.CreateNamespace(t, name)
 	return name
 }
 
@@ -161,15 +161,6 @@ func (b *bed) some(from, to int, form string) (out []string) {
 	return out
 }
 
-// member is a pod of an app.
-func member(namespace, app, name string, change ...func(*corev1.Pod)) *corev1.Pod {
-	p := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: name, Labels: map[string]string{"app": app}}}
-	for _, c := range change {
-		c(p)
-	}
-	return p
-}
-
 // hosted is a pod with a hostname in the Service of its app.
 func hosted(p *corev1.Pod) { p.Spec.Hostname, p.Spec.Subdomain = p.Name, p.Labels["app"] }
 
@@ -178,10 +169,14 @@ func withPort(p *corev1.Pod) {
 	p.Spec.Containers = []corev1.Container{{Name: "app", Image: "none", Ports: []corev1.ContainerPort{{Name: "dist", ContainerPort: 9100}}}}
 }
 
-// pod creates one that is ready, and has an IPv4 address.
+// pod creates one of an app that is ready, and has an IPv4 address.
 func (b *bed) pod(t *testing.T, namespace, app, name string, n int, change ...func(*corev1.Pod)) {
 	t.Helper()
-	b.CreatePod(t, member(namespace, app, name, change...), true, b.addresses(n)[0])
+	p := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: name, Labels: map[string]string{"app": app}}}
+	for _, c := range change {
+		c(p)
+	}
+	b.CreatePod(t, p, true, b.addresses(n)[0])
 }
 
 func shopName(i int) string { return fmt.Sprintf("shop-%d", i) }

@@ -102,7 +102,7 @@ func monitoring(t *testing.T, b *bed) {
 		s.away()
 	}
 	b.shop(t, 16, 18)
-	second.kill()
+	second.process.Stop(0)
 	second.start()
 	p.sees(1, `rate(coredns_longnames_stale_answers_total[1m]) > 0`)
 	p.sees(1, `coredns_longnames_members{zone="apps.erl.internal."} == 0`)

@@ -106,12 +106,6 @@ func (s *server) end() {
 	}
 }
 
-// kill is a crash.
-func (s *server) kill() {
-	s.process.Stop(0)
-	s.process = nil
-}
-
 // may allows it to log an error.
 func (s *server) may(pattern string) { s.allowed = append(s.allowed, regexp.MustCompile(pattern)) }
 
