@@ -89,7 +89,7 @@ var (
 )
 
 // Alerts, runbooks and the dashboard ask for metrics that there are, by labels that these have, with values that the README
-// names; and annotations and legends name labels of what they are about.
+// names; and annotations and legends name labels of what they are about. Each metric is on a panel.
 func TestQueriesAskForWhatIsExported(t *testing.T) {
 	_, values, _ := strings.Cut(read(t, "README.md"), "\n## Metrics\n")
 	labels := make(map[string][]string) // by name of a metric
@@ -148,9 +148,18 @@ func TestQueriesAskForWhatIsExported(t *testing.T) {
 			check(r.Alert, r.Expr, fmt.Sprint(r.Annotations))
 		}
 	}
+	shown := make(map[string]bool)
 	for _, p := range dashboard(t).Panels {
 		for _, target := range p.Targets {
 			check(p.Title, target.Expr, target.LegendFormat)
+			for _, s := range selector.FindAllStringSubmatch(target.Expr, -1) {
+				shown[series.ReplaceAllString(s[1], "")] = true
+			}
+		}
+	}
+	for name := range labels {
+		if !shown[name] {
+			t.Errorf("no panel shows %s", name)
 		}
 	}
 	blocks := runbook.FindAllStringSubmatch(read(t, operations), -1)

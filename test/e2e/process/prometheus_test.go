@@ -139,17 +139,15 @@ func (p *prometheus) checkRunbooks() {
 var (
 	variable    = regexp.MustCompile(`\$\w+`)
 	labelValues = regexp.MustCompile(`^label_values\((.+), *(\w+)\)$`)
-	inLegend    = regexp.MustCompile(`{{ *(\w+) *}}`)
-	ofHistogram = regexp.MustCompile(`_(bucket|sum|count)$`)
 )
 
-// checkDashboard asks each query of each panel as Grafana does, and wants something to be seen; and of each metric of ours.
+// checkDashboard asks each query of each panel as Grafana does, and wants something to be seen.
 func (p *prometheus) checkDashboard() {
 	p.t.Helper()
 	var d struct {
 		Panels []struct {
 			Title   string
-			Targets []struct{ Expr, LegendFormat string }
+			Targets []struct{ Expr string }
 		}
 		Templating struct {
 			List []struct{ Name, Definition string }
@@ -175,30 +173,13 @@ func (p *prometheus) checkDashboard() {
 			values["$"+v.Name] = "(" + strings.Join(all, "|") + ")"
 		}
 	}
-	shown := ""
 	for _, panel := range d.Panels {
 		for _, target := range panel.Targets {
 			expr := fill(target.Expr)
-			shown += " " + expr
 			curves := p.must("max_over_time((" + expr + ")[1h:1s])") // the largest value of each
 			if !slices.ContainsFunc(curves, func(s series) bool { return s.Value[1] != "NaN" }) {
 				p.t.Errorf("panel %q has nothing to show of %s", panel.Title, expr)
 			}
-			for _, found := range inLegend.FindAllStringSubmatch(target.LegendFormat, -1) {
-				if slices.ContainsFunc(curves, func(s series) bool { return s.Metric[found[1]] == "" }) {
-					p.t.Errorf("panel %q: a curve of %s has no label %s for its legend", panel.Title, expr, found[1])
-				}
-			}
-		}
-	}
-	all := p.must(`last_over_time({__name__=~"coredns_longnames_.+"}[1h])`)
-	if len(all) == 0 {
-		p.t.Error("nothing of ours is exported")
-	}
-	for _, s := range all {
-		name := ofHistogram.ReplaceAllString(s.Metric["__name__"], "")
-		if !regexp.MustCompile(`\b` + name + `(_bucket)?\b`).MatchString(shown) {
-			p.t.Errorf("no panel shows %s", name)
 		}
 	}
 }

@@ -25,6 +25,7 @@ var tries = []time.Duration{2 * time.Second / 3, 4 * time.Second / 3, 8 * time.S
 type Resolver struct {
 	From    Dialer
 	Servers []string // addresses
+	Ports   bool     // each try is from another port
 	conns   map[string]net.Conn
 }
 
@@ -45,7 +46,11 @@ func (r *Resolver) Ask(ctx context.Context, name, qtype string) (answer *dns.Msg
 			if refused[server] {
 				continue
 			}
-			if answer, err = r.try(ctx, server, m, patience); err == nil || ctx.Err() != nil {
+			answer, err = r.try(ctx, server, m, patience)
+			if r.Ports {
+				r.Close()
+			}
+			if err == nil || ctx.Err() != nil {
 				return answer, err
 			}
 			refused[server] = errors.Is(err, syscall.ECONNREFUSED)

@@ -37,8 +37,8 @@ type Checker struct {
 	// Retried is for servers that are restarted: tries may be lost as long as the question is answered at last.
 	Retried bool
 	// Again is for a Service whose pods are restarted: kube-proxy lets a flow go on to a pod that ends, or is not ready
-	// yet. Each question is asked from another port. After a SERVFAIL it is asked again, three times in all, as OTP's
-	// resolver does, and without an answer once more.
+	// yet. Each try is from another port, and after a SERVFAIL a question is asked again, three times in all, as OTP's
+	// resolver does.
 	Again bool
 	// Excused reports whether what is wrong is what was promised. It may be nil.
 	Excused func(q *Question, begin time.Time, kind, got string) bool
@@ -140,7 +140,7 @@ func (c *Checker) dispatch(ctx context.Context) {
 			if askers < mostAskers {
 				askers++
 				c.wg.Go(func() {
-					r := &Resolver{From: c.From, Servers: c.Servers}
+					r := &Resolver{From: c.From, Servers: c.Servers, Ports: c.Again}
 					defer r.Close()
 					for ok := true; ok; q, ok = <-todo {
 						c.ask(ctx, r, q)
@@ -152,9 +152,6 @@ func (c *Checker) dispatch(ctx context.Context) {
 }
 
 func (c *Checker) ask(ctx context.Context, r *Resolver, q *Question) {
-	if c.Again {
-		defer r.Close()
-	}
 	right, begin := q.right.Load(), time.Now()
 	m, err := r.Ask(ctx, q.Name, q.Type)
 	now := time.Now()
@@ -168,9 +165,8 @@ func (c *Checker) ask(ctx context.Context, r *Resolver, q *Question) {
 		right = q.right.Load()
 		kind, got = right.judge(m, err)
 	}
-	for tries := 1; c.Again && (kind == Error && tries < 3 || kind == Late && tries < 2); tries++ {
+	for tries := 1; kind == Error && c.Again && tries < 3; tries++ {
 		time.Sleep(servfail)
-		r.Close()
 		m, err = r.Ask(ctx, q.Name, q.Type)
 		if ctx.Err() != nil {
 			return
