@@ -97,8 +97,15 @@ func (p *Process) Ended() error {
 // Pid returns the ID of the process.
 func (p *Process) Pid() int { return p.cmd.Process.Pid }
 
-// Done is closed once the process has ended.
-func (p *Process) Done() <-chan struct{} { return p.done }
+// EndsWithin waits for the end of the process, and reports whether it has come in time.
+func (p *Process) EndsWithin(patience time.Duration) bool {
+	select {
+	case <-p.done:
+		return true
+	case <-time.After(patience):
+		return false
+	}
+}
 
 // Err returns how the process has ended: nil, or what exec.Cmd.Wait says. It waits for the end.
 func (p *Process) Err() error {
@@ -118,10 +125,8 @@ func (p *Process) Stop(grace time.Duration) {
 	p.part.Store(false)
 	if grace > 0 {
 		p.Signal(syscall.SIGTERM)
-		select {
-		case <-p.done:
+		if p.EndsWithin(grace) {
 			return
-		case <-time.After(grace):
 		}
 	}
 	p.Signal(syscall.SIGKILL)

@@ -227,23 +227,13 @@ const endTime = 5 * time.Second
 
 // untilEnd excuses questions that got no answer since CoreDNS has ended, or is just about to.
 func untilEnd(r *replica, _ *watch.Question, _ time.Time, kind, _ string) bool {
-	return kind == watch.Late && r.ends()
-}
-
-// ends waits until CoreDNS has ended, and reports whether it has.
-func (r *replica) ends() bool {
-	select {
-	case <-r.process.Done():
-		return true
-	case <-time.After(endTime):
-		return false
-	}
+	return kind == watch.Late && r.process.EndsWithin(endTime)
 }
 
 func ends(s *stage) {
 	time.Sleep(faultTime)
 	s.extra.process.Signal(syscall.SIGTERM)
-	ended := s.extra.ends()
+	ended := s.extra.process.EndsWithin(endTime)
 	if s.extra.checker.Stop(); !ended {
 		s.Fatalf("%s has not ended within %s", s.extra.name, endTime)
 	}

@@ -93,12 +93,10 @@ func (s *server) end() {
 	}
 	must(s.t, p.Ended())
 	p.Signal(syscall.SIGTERM)
-	select {
-	case <-p.Done():
-		must(s.t, p.Err())
-	case <-time.After(endTime):
+	if !p.EndsWithin(endTime) {
 		s.t.Fatalf("CoreDNS has not ended within %s", endTime)
 	}
+	must(s.t, p.Err())
 	for _, line := range logged.FindAllString(p.Output(), -1) {
 		if !slices.ContainsFunc(s.allowed, func(re *regexp.Regexp) bool { return re.MatchString(line) }) {
 			s.t.Errorf("CoreDNS has logged %s", line)
