@@ -155,7 +155,9 @@ func (s *stage) recovers() {
 		s.kubernetes.process.Stop(0)
 		s.kubernetes.launch()
 	}
-	s.Log(cluster.Poll(patience, "the nodes of kubernetes recover", func() error { return s.connected(s.other) }))
+	if err := cluster.Poll(patience, "the nodes of kubernetes recover", func() error { return s.connected(s.other) }); err != nil {
+		s.Log(err)
+	}
 }
 
 // still waits until no node has lost another for some time. Nodes that have just found each other may do so, and the

@@ -22,13 +22,11 @@ type release struct {
 
 // helm follows deploy/README.md to our image, and back.
 func (b *bed) helm() {
-	for name, try := range map[string]func(b *bed){
-		"UpgradeAndRollback": func(b *bed) {
-			b.helmRelease("--set replicaCount=2").upgradeAndRollback()
-		},
-		"WithoutValues": func(b *bed) { b.helmRelease("").withoutValues() },
+	for _, p := range []part{
+		{"UpgradeAndRollback", func(b *bed) { b.helmRelease("--set replicaCount=2").upgradeAndRollback() }},
+		{"WithoutValues", func(b *bed) { b.helmRelease("").withoutValues() }},
 	} {
-		b.run(name, try)
+		b.run(p.name, p.try)
 		b.kubectl("delete clusterrole/coredns clusterrolebinding/coredns")
 	}
 }

@@ -163,7 +163,7 @@ func (b *bed) policies() {
 	}
 
 	for _, pod := range longnames {
-		try("Standalone", slices.Concat(ingress(pod.Name), []connection{
+		try("Standalone-"+pod.Spec.NodeName, slices.Concat(ingress(pod.Name), []connection{
 			{pod.Spec.NodeName, pod.Name, questions + " 8080/tcp 8181/tcp 9153/tcp", true}, // as kubelet does
 			{pod.Name, "API server", "443/tcp", true},
 			{pod.Name, "API server itself", "6443/tcp", true},

@@ -193,12 +193,10 @@ func (b *bed) close(t *testing.T, from, to int) {
 	cluster.Many(t, from, to, func(i int) { b.DeletePod(t, b.prod, shopName(i)) })
 }
 
-// service creates a headless Service for an app, whose slices have a label app. It has addresses of both families as far as
-// its pods have.
+// service creates a headless Service for an app, whose slices have a label app.
 func (b *bed) service(t *testing.T, namespace, app string) {
 	t.Helper()
 	b.Kubectl(t, "-n", namespace, "create", "service", "clusterip", app, "--clusterip=None", "--tcp=4000")
-	b.Kubectl(t, "-n", namespace, "patch", "service", app, "-p", `{"spec": {"ipFamilyPolicy": "PreferDualStack"}}`)
 }
 
 // endpoints waits until the slices of the Service shop have so many.
