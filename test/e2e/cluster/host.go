@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/netip"
 	"path/filepath"
 	"testing"
 )
@@ -13,32 +12,28 @@ import (
 // is an object alone.
 type Host struct {
 	*machine
+	Address string
 	cluster *Cluster
 }
 
 // The network of hosts, which reach the API server and the pods of nodes through the machine of the control plane.
 const (
-	hostNetmask4 = "/10"
-	hostNetmask6 = "/64"
-	hostGateway4 = "10.191.255.254"
-	hostGateway6 = "fdee::ffff:ffff"
+	hostNetmask = "/10"
+	hostGateway = "10.191.255.254"
 )
 
-// HostAddresses returns the addresses of a host, the IPv4 one first: the part is below 64, the number below 50 000.
-func HostAddresses(part, number int) []netip.Addr {
-	return []netip.Addr{
-		netip.MustParseAddr(fmt.Sprintf("10.%d.%d.%d", 128+part, number/250, number%250+1)),
-		netip.MustParseAddr(fmt.Sprintf("fdee::%x:%x", part, number+1)),
-	}
+// HostAddress returns the address of a host: the part is below 64, the number below 50 000.
+func HostAddress(part, number int) string {
+	return fmt.Sprintf("10.%d.%d.%d", 128+part, number/250, number%250+1)
 }
 
 // Upstream is the address of the host that nodes have as their nameserver, if there is one.
-var Upstream = HostAddresses(63, 0)[0]
+var Upstream = HostAddress(63, 0)
 
 // NewHost starts a host, which ends with the test, or earlier by Close.
-func (c *Cluster) NewHost(t testing.TB, name string, addresses ...netip.Addr) *Host {
+func (c *Cluster) NewHost(t testing.TB, name, address string) *Host {
 	t.Helper()
-	h := &Host{cluster: c}
+	h := &Host{cluster: c, Address: address}
 	var err error
 	h.machine, err = newMachine(c.run, name, c.pause)
 	must(t, err)
@@ -47,15 +42,8 @@ func (c *Cluster) NewHost(t testing.TB, name string, addresses ...netip.Addr) *H
 	c.hosts = append(c.hosts, h)
 	cable := fmt.Sprintf("host-%d", len(c.hosts))
 	c.mu.Unlock()
-	lines := []string{"link set eth0 up"}
-	for _, a := range addresses {
-		if a.Is4() {
-			lines = append(lines, "addr add "+a.String()+hostNetmask4+" dev eth0", "route add 0.0.0.0/0 via "+hostGateway4)
-		} else {
-			lines = append(lines, "addr add "+a.String()+hostNetmask6+" dev eth0 nodad", "route add ::/0 via "+hostGateway6)
-		}
-	}
-	must(t, errors.Join(c.plane.ip(t.Context(), h.cable(cable)...), h.ip(t.Context(), lines...)))
+	must(t, errors.Join(c.plane.ip(t.Context(), h.cable(cable)...), h.ip(t.Context(), "link set eth0 up",
+		"addr add "+address+hostNetmask+" dev eth0", "route add default via "+hostGateway)))
 	return h
 }
 

@@ -3,7 +3,6 @@ package cluster
 import (
 	"errors"
 	"fmt"
-	"net/netip"
 	"os"
 	"path/filepath"
 	"testing"
@@ -50,10 +49,10 @@ func (c *Cluster) Token(t testing.TB, namespace, account string) string {
 // pods whose node does not exist.
 const NoNode = "none"
 
-// CreatePod creates a pod without containers, which runs with addresses as far as the API server knows, and is ready or
+// CreatePod creates a pod without containers, which runs with an address as far as the API server knows, and is ready or
 // not. Nothing else changes it: it stays until DeletePod if it is deleted otherwise. Only the cluster without nodes has it
 // stay ready.
-func (c *Cluster) CreatePod(t testing.TB, pod *corev1.Pod, ready bool, addresses ...netip.Addr) *corev1.Pod {
+func (c *Cluster) CreatePod(t testing.TB, pod *corev1.Pod, ready bool, address string) *corev1.Pod {
 	t.Helper()
 	none := &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: NoNode}}
 	// Each time, for etcd may be wiped; pods of a node that does not exist are deleted.
@@ -68,7 +67,7 @@ func (c *Cluster) CreatePod(t testing.TB, pod *corev1.Pod, ready bool, addresses
 	pods := c.Client.CoreV1().Pods(pod.Namespace)
 	pod, err := pods.Create(t.Context(), pod, metav1.CreateOptions{})
 	if err == nil {
-		pod.Status = RunningStatus(ready, addresses...)
+		pod.Status = RunningStatus(ready, address)
 		pod, err = pods.UpdateStatus(t.Context(), pod, metav1.UpdateOptions{})
 	}
 	must(t, err)
@@ -76,16 +75,9 @@ func (c *Cluster) CreatePod(t testing.TB, pod *corev1.Pod, ready bool, addresses
 }
 
 // RunningStatus is that of a pod that runs.
-func RunningStatus(ready bool, addresses ...netip.Addr) corev1.PodStatus {
-	now := metav1.NewTime(time.Now().Truncate(time.Second))
-	s := corev1.PodStatus{Phase: corev1.PodRunning, StartTime: &now, Conditions: conditions(ready)}
-	for _, a := range addresses {
-		s.PodIPs = append(s.PodIPs, corev1.PodIP{IP: a.String()})
-	}
-	if len(addresses) > 0 {
-		s.PodIP = addresses[0].String()
-	}
-	return s
+func RunningStatus(ready bool, address string) corev1.PodStatus {
+	return corev1.PodStatus{Phase: corev1.PodRunning, StartTime: new(metav1.NewTime(time.Now().Truncate(time.Second))),
+		Conditions: conditions(ready), PodIP: address, PodIPs: []corev1.PodIP{{IP: address}}}
 }
 
 func conditions(ready bool) (out []corev1.PodCondition) {

@@ -93,8 +93,7 @@ func (c *Cluster) startPlane(ctx context.Context) error {
 	if err := c.plane.ip(ctx,
 		"link add br0 address 02:00:00:00:00:01 type bridge forward_delay 0 mcast_snooping 0",
 		"addr add "+planeAddress+machineNetmask+" dev br0",
-		"addr add "+hostGateway4+hostNetmask4+" dev br0",
-		"addr add "+hostGateway6+hostNetmask6+" dev br0 nodad",
+		"addr add "+hostGateway+hostNetmask+" dev br0",
 		"addr add "+inet6(planeAddress)+"/64 dev br0",
 		"link set br0 up"); err != nil {
 		return err

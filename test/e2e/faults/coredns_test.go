@@ -32,7 +32,6 @@ type replica struct {
 	s       *stage
 	theirs  bool // it is one of *kubernetes*
 	name    string
-	address string
 	binary  string
 	process *cluster.Process
 	checker *watch.Checker // that asks it in the row at hand
@@ -42,11 +41,11 @@ type replica struct {
 func (s *stage) newReplica(name string, theirs bool) *replica {
 	a := s.address()
 	name = fmt.Sprintf("%s-%d", name, s.numbered)
-	r := &replica{Host: s.NewHost(s, name, a), s: s, theirs: theirs, name: name, address: a.String()}
+	r := &replica{Host: s.NewHost(s, name, a), s: s, theirs: theirs, name: name}
 	var err error
 	r.binary, err = filepath.Abs(coredns)
 	s.must(err)
-	s.runs(r.Host, "ip", "route", "add", cluster.APIClusterIP, "via", s.wire.address)
+	s.runs(r.Host, "ip", "route", "add", cluster.APIClusterIP, "via", s.wire.Address)
 	r.configure("", "", "")
 	return r
 }
@@ -66,7 +65,7 @@ func (r *replica) configure(options, plugins, servers string) {
 		blocks.WriteString(m.block(r.s.account, strings.ReplaceAll(r.s.plan.options, "ZONE", m.zone)+"\n"+options))
 	}
 	r.s.must(os.WriteFile(r.corefile(), fmt.Appendf(nil, ".:53 {\nbind %[1]s\nerrors\nready %[1]s:8181\nprometheus %[1]s:9153\n%s%s\n}\n%s",
-		r.address, blocks.String(), plugins, servers), 0o600))
+		r.Address, blocks.String(), plugins, servers), 0o600))
 }
 
 func (r *replica) corefile() string { return filepath.Join(r.s.account, r.name+".Corefile") }
@@ -125,13 +124,13 @@ func (r *replica) reload(want bool, options, plugins, servers string) {
 
 // ready asks the *ready* plugin, and returns the header of the answer.
 func (r *replica) ready() (http.Header, error) {
-	_, header, err := r.s.clients.Get("http://" + r.address + ":8181/ready")
+	_, header, err := r.s.clients.Get("http://" + r.Address + ":8181/ready")
 	return header, err
 }
 
 // metric reads a number of CoreDNS' own: the sum of all series that have a name, and a label if there is one.
 func (r *replica) metric(name, label string) (float64, error) {
-	sum, series, err := r.s.clients.Metric(r.address, name, label)
+	sum, series, err := r.s.clients.Metric(r.Address, name, label)
 	if err == nil && series == 0 && label == "" {
 		err = fmt.Errorf("%s has no metric %s", r.name, name)
 	}
@@ -164,7 +163,7 @@ func (r *replica) answers(meshes []*mesh) error {
 
 // answersTo is an error until the answer to a question is this.
 func (r *replica) answersTo(name, qtype string, want ...string) error {
-	ask := watch.Resolver{From: r.s.clients, Servers: []string{r.address}}
+	ask := watch.Resolver{From: r.s.clients, Servers: []string{r.Address}}
 	defer ask.Close()
 	m, err := ask.Ask(r.s.Context(), name, qtype)
 	if err != nil {
@@ -188,7 +187,7 @@ func (s *stage) roll(grace time.Duration, start func(*replica) *replica) {
 // CoreDNS tells which one it goes by. It has to answer questions while each is read.
 func (r *replica) reloadOften() {
 	const many, asked, name, taken = 100, 250, "generation.test.", "5301"
-	l, err := r.Listen("tcp", net.JoinHostPort(r.address, taken))
+	l, err := r.Listen("tcp", net.JoinHostPort(r.Address, taken))
 	r.s.must(err)
 	defer l.Close()
 	current := 0
@@ -198,7 +197,7 @@ func (r *replica) reloadOften() {
 		case 1:
 			more = "nonsense"
 		case 3, 7:
-			server = fmt.Sprintf(".:%s {\nbind %s\nwhoami\n}\n", taken, r.address)
+			server = fmt.Sprintf(".:%s {\nbind %s\nwhoami\n}\n", taken, r.Address)
 		case 5:
 			more = "ttl never"
 		case 6:

@@ -179,7 +179,7 @@ func (s *stage) checker(r row, asked []*replica, meshes []*mesh, rate int) *watc
 		}
 	}
 	for _, a := range asked {
-		a.checker, c.Servers = c, append(c.Servers, a.address)
+		a.checker, c.Servers = c, append(c.Servers, a.Address)
 	}
 	return c
 }

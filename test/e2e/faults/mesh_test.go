@@ -2,7 +2,6 @@ package faults
 
 import (
 	"fmt"
-	"net/netip"
 	"slices"
 	"strings"
 
@@ -65,12 +64,12 @@ func (m *mesh) block(account, options string) string {
 }
 
 // pod returns one with an address that nobody else has, and a name after that.
-func (m *mesh) pod(address netip.Addr, infix string) corev1.Pod {
-	name := fmt.Sprintf("%s-%s%s", m.name, infix, strings.ReplaceAll(address.String(), ".", "-"))
+func (m *mesh) pod(address, infix string) corev1.Pod {
+	name := fmt.Sprintf("%s-%s%s", m.name, infix, strings.ReplaceAll(address, ".", "-"))
 	return corev1.Pod{
 		ObjectMeta: metav1.ObjectMeta{Namespace: m.namespace, Name: name, Labels: app(m.name)},
 		Spec:       corev1.PodSpec{Hostname: name, Subdomain: m.name},
-		Status:     corev1.PodStatus{PodIP: address.String()},
+		Status:     corev1.PodStatus{PodIP: address},
 	}
 }
 
@@ -125,16 +124,16 @@ type node struct {
 
 // start starts the node of a pod.
 func (s *stage) start(m *mesh, p corev1.Pod) {
-	servers := []string{s.kubernetes.address}
+	servers := []string{s.kubernetes.Address}
 	if m != s.other {
 		servers = nil
 		for _, r := range s.replicas {
-			servers = append(servers, r.address)
+			servers = append(servers, r.Address)
 		}
 	}
 	// The names of two hosts differ, and those of two pods, of which one replaces the other, may not.
 	name := fmt.Sprintf("%s-%s", m.name, strings.ReplaceAll(p.Status.PodIP, ".", "-"))
-	h := s.NewHost(s, name, netip.MustParseAddr(p.Status.PodIP))
+	h := s.NewHost(s, name, p.Status.PodIP)
 	h.Resolve(s, servers...)
 	// They run on few threads: there are many nodes, and few cores. A node that is cut off while it connects is missed by
 	// the lack of ticks alone, after a minute by default.
@@ -154,7 +153,7 @@ func (s *stage) create(m *mesh, p corev1.Pod) {
 
 // declare creates a pod whose node runs.
 func (s *stage) declare(p corev1.Pod) {
-	s.CreatePod(s, &p, true, netip.MustParseAddr(p.Status.PodIP))
+	s.CreatePod(s, &p, true, p.Status.PodIP)
 }
 
 // remove deletes pods whose nodes have ended. If others disconnected one that lives on for a moment, OTP would have

@@ -3,7 +3,6 @@ package faults
 import (
 	"fmt"
 	"net/http"
-	"net/netip"
 	"os"
 	"slices"
 	"sync"
@@ -103,9 +102,9 @@ func (s *stage) within(patience time.Duration, what string, check func() error) 
 }
 
 // address returns one that nothing else has.
-func (s *stage) address() netip.Addr {
+func (s *stage) address() string {
 	s.numbered++
-	return cluster.HostAddresses(0, s.numbered)[0]
+	return cluster.HostAddress(0, s.numbered)
 }
 
 // service creates a headless Service, whose selector is app=NAME.

@@ -49,7 +49,7 @@ func crowdPod(i int) (key string, value any) {
 			Name: name, Namespace: crowd.namespace, UID: types.UID(name), Labels: app(crowd.name), CreationTimestamp: metav1.NewTime(time.Now().Truncate(time.Second)),
 		},
 		Spec:   corev1.PodSpec{NodeName: cluster.NoNode, Containers: []corev1.Container{{Name: "app", Image: "none"}}},
-		Status: cluster.RunningStatus(true, cluster.HostAddresses(1, i)...),
+		Status: cluster.RunningStatus(true, cluster.HostAddress(1, i)),
 	}
 }
 

@@ -13,15 +13,13 @@ import (
 // server's Service.
 type wire struct {
 	*cluster.Host
-	s       *stage
-	address string
-	client  *http.Client // of toxiproxy
-	since   int          // counts the times at which all packets of older connections began to be lost
+	s      *stage
+	client *http.Client // of toxiproxy
+	since  int          // counts the times at which all packets of older connections began to be lost
 }
 
 func (s *stage) newWire() *wire {
-	a := s.address()
-	w := &wire{Host: s.NewHost(s, "wire", a), s: s, address: a.String()}
+	w := &wire{Host: s.NewHost(s, "wire", s.address()), s: s}
 	w.client = &http.Client{Timeout: patience, Transport: &http.Transport{DialContext: w.Dial, DisableKeepAlives: true}}
 	s.runs(w.Host, "ip", "address", "add", cluster.APIClusterIP+"/32", "dev", "lo")
 	w.filter("", "")

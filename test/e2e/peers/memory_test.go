@@ -3,7 +3,6 @@ package peers
 import (
 	"errors"
 	"fmt"
-	"net/netip"
 	"regexp"
 	"slices"
 	"strconv"
@@ -138,7 +137,7 @@ func (b *bed) plant(from, to int) {
 				ObjectMeta: metav1.ObjectMeta{Namespace: b.namespace, Name: fmt.Sprintf("%s-%d", massApp(i), i),
 					Labels: app(massApp(i))},
 				Spec: corev1.PodSpec{Containers: []corev1.Container{{Name: "app", Image: "app", Env: env}}},
-			}, true, netip.MustParseAddr(massAddress(i)))
+			}, true, massAddress(i))
 			if size := p.Size(); size < 4800 || size > 5200 {
 				return fmt.Errorf("got a pod of %d bytes, want some 5000", size)
 			}

@@ -80,7 +80,7 @@ type bed struct {
 func newBed(t testing.TB) *bed {
 	t.Helper()
 	c := cluster.Start(t, cluster.Options{})
-	host := c.NewHost(t, "host", cluster.HostAddresses(0, 0)...)
+	host := c.NewHost(t, "host", cluster.HostAddress(0, 0))
 	b := &bed{TB: t, Cluster: c, host: host, namespace: path.Base(t.Name()) + "-prod", dir: t.TempDir()}
 	b.CreateNamespace(t, b.namespace)
 	return b
@@ -129,7 +129,7 @@ func (b *bed) clusters(sizes ...int) map[int][]netip.Addr {
 		for i := range n {
 			out[n] = append(out[n], b.address())
 			meta := metav1.ObjectMeta{Namespace: b.namespace, Name: fmt.Sprintf("%s-%d", sized(n), i), Labels: app(sized(n))}
-			b.CreatePod(b, &corev1.Pod{ObjectMeta: meta}, true, out[n][i])
+			b.CreatePod(b, &corev1.Pod{ObjectMeta: meta}, true, out[n][i].String())
 		}
 		b.Kubectl(b, "-n", b.namespace, "wait", "endpoints/"+sized(n),
 			fmt.Sprintf("--for=jsonpath={.subsets[0].addresses[%d].ip}", n-1), "--timeout=4m")

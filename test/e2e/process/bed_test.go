@@ -4,7 +4,6 @@ package process
 import (
 	"flag"
 	"fmt"
-	"net/netip"
 	"os"
 	"regexp"
 	"strings"
@@ -148,10 +147,8 @@ func (b *bed) block(zone string, options ...string) string {
 		strings.Join(options, "\n") + "\n}\n"
 }
 
-// addresses are those of a member of the test's network: servers begin at 0, other hosts at 5, and members at 10.
-func (b *bed) addresses(n int) []netip.Addr { return cluster.HostAddresses(b.part, n) }
-
-func (b *bed) address(n int) string { return b.addresses(n)[0].String() }
+// address is that of a member of the test's network: servers begin at 0, other hosts at 5, and members at 10.
+func (b *bed) address(n int) string { return cluster.HostAddress(b.part, n) }
 
 // some are the addresses from one number to before another, in a form.
 func (b *bed) some(from, to int, form string) (out []string) {
@@ -176,7 +173,7 @@ func (b *bed) pod(t *testing.T, namespace, app, name string, n int, change ...fu
 	for _, c := range change {
 		c(p)
 	}
-	b.CreatePod(t, p, true, b.addresses(n)[0])
+	b.CreatePod(t, p, true, b.address(n))
 }
 
 func shopName(i int) string { return fmt.Sprintf("shop-%d", i) }

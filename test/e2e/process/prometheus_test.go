@@ -51,7 +51,7 @@ scrape_configs:
 - {job_name: coredns, static_configs: [{targets: [%s]}]}
 - {job_name: prometheus, static_configs: [{targets: ["127.0.0.1:9090"]}]}
 `, rules, strings.Join(servers, ":9153, ")+":9153"))
-	p := &prometheus{Host: b.NewHost(t, b.name+"-prometheus", b.addresses(n)...), t: t}
+	p := &prometheus{Host: b.NewHost(t, b.name+"-prometheus", b.address(n)), t: t}
 	p.process = p.Start(t, "prometheus", nil, "prometheus", "--config.file="+config, "--storage.tsdb.path="+dir+"/data",
 		"--web.listen-address=127.0.0.1:9090", "--log.level=warn")
 	return p

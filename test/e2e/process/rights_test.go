@@ -156,7 +156,7 @@ type vigil struct {
 }
 
 func (s *server) vigil(members int) *vigil {
-	v := &vigil{s: s, now: members, Checker: &watch.Checker{From: s, Servers: []string{s.address}, Rate: 100}}
+	v := &vigil{s: s, now: members, Checker: &watch.Checker{From: s, Servers: []string{s.Address}, Rate: 100}}
 	v.Excused = func(q *watch.Question, begin time.Time, kind, _ string) bool {
 		return (kind == watch.Error || kind == watch.Late) && !q.AnsweredBefore(begin)
 	}

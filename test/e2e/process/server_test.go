@@ -29,7 +29,6 @@ type server struct {
 	*cluster.Host
 	bed      *bed
 	t        *testing.T
-	address  string
 	corefile string
 	apiPort  string
 	process  *cluster.Process
@@ -40,23 +39,21 @@ type server struct {
 var apiHost, apiPort, _ = net.SplitHostPort(cluster.APIServer)
 
 const corefile = `.:53 {
-bind %s %s
+bind %s
 errors
 log
 ready %[1]s:8181
 prometheus %[1]s:9153
-%[3]s
+%[2]s
 }
 `
 
 // server prepares one, with what its server block has besides. More blocks can follow a "}".
 func (b *bed) server(t *testing.T, n int, plugins string) *server {
 	t.Helper()
-	a := b.addresses(n)
-	text := fmt.Sprintf(corefile, a[0], a[1], plugins)
 	return &server{
-		Host: b.NewHost(t, fmt.Sprintf("%s-%d", b.name, n), a...), bed: b, t: t, address: b.address(n), apiPort: apiPort,
-		corefile: write(t, t.TempDir()+"/Corefile", text),
+		Host: b.NewHost(t, fmt.Sprintf("%s-%d", b.name, n), b.address(n)), bed: b, t: t, apiPort: apiPort,
+		corefile: write(t, t.TempDir()+"/Corefile", fmt.Sprintf(corefile, b.address(n), plugins)),
 	}
 }
 
@@ -152,7 +149,7 @@ func (s *server) back() {
 
 // ready asks the *ready* plugin.
 func (s *server) ready() error {
-	_, _, err := s.Get("http://" + s.address + ":8181/ready")
+	_, _, err := s.Get("http://" + s.Address + ":8181/ready")
 	return err
 }
 
@@ -161,7 +158,7 @@ func (s *server) ready() error {
 func (s *server) counts(want float64, name string, labels ...string) {
 	s.t.Helper()
 	soon(s.t, fmt.Sprintf("%s %v is %v", name, labels, want), func() error {
-		got, _, err := s.Metric(s.address, "coredns_longnames_"+name, labels...)
+		got, _, err := s.Metric(s.Address, "coredns_longnames_"+name, labels...)
 		if err == nil && got != want {
 			err = fmt.Errorf("it is %v", got)
 		}
@@ -171,7 +168,7 @@ func (s *server) counts(want float64, name string, labels ...string) {
 
 // ask asks over UDP, with EDNS if there is a size, or TCP.
 func (s *server) ask(network, name, qtype string, size uint16) (*dns.Msg, error) {
-	return watch.Exchange(s.t.Context(), s, network, net.JoinHostPort(s.address, "53"), name, qtype, size)
+	return watch.Exchange(s.t.Context(), s, network, net.JoinHostPort(s.Address, "53"), name, qtype, size)
 }
 
 // wants waits until an answer is exactly this.

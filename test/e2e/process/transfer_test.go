@@ -41,7 +41,7 @@ type secondary struct {
 
 func (b *bed) secondary(t *testing.T, n int) *secondary {
 	t.Helper()
-	s := &secondary{b.NewHost(t, b.name+"-named", b.addresses(n)...), t, append(b.some(0, 2, "%s"), b.address(n)),
+	s := &secondary{b.NewHost(t, b.name+"-named", b.address(n)), t, append(b.some(0, 2, "%s"), b.address(n)),
 		map[string]uint32{}}
 	dir := t.TempDir()
 	// A copy: AppArmor keeps the packaged one, by its path, in directories of its own.
