@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -67,6 +68,23 @@ func (p *Process) Output() string {
 		return err.Error()
 	}
 	return string(text)
+}
+
+// Says waits until processes of this name have printed what matches a pattern, after so many bytes, and returns that.
+func (p *Process) Says(t testing.TB, pattern string, after int) (said string) {
+	t.Helper()
+	re := regexp.MustCompile(pattern)
+	Eventually(t, startTime, p.name+" says "+pattern, func() error {
+		ended := p.Ended()
+		if said = re.FindString(p.Output()[after:]); said != "" {
+			return nil
+		}
+		if ended != nil {
+			return final{ended}
+		}
+		return errors.New("it does not")
+	})
+	return said
 }
 
 // tail returns the last lines of that.

@@ -1,13 +1,11 @@
 package faults
 
 import (
-	"errors"
 	"fmt"
 	"net"
 	"net/http"
 	"os"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -70,26 +68,14 @@ func (r *replica) configure(options, plugins, servers string) {
 
 func (r *replica) corefile() string { return filepath.Join(r.s.account, r.name+".Corefile") }
 
-// What CoreDNS says once it listens, and after a reload, whether that has succeeded or failed.
-var (
-	banner   = regexp.MustCompile(`(?m)^CoreDNS-`)
-	reloaded = regexp.MustCompile(`\[INFO\] Reloading complete|\[ERROR\] SIGUSR1: `)
-)
-
 // says waits until it says something, once something is done.
-func (r *replica) says(what *regexp.Regexp, do func()) (said string) {
+func (r *replica) says(what string, do func()) string {
 	before := 0
 	if r.process != nil {
 		before = len(r.process.Output())
 	}
 	do()
-	r.s.must(cluster.Poll(patience, fmt.Sprintf("%s says %s", r.name, what), func() error {
-		if said = what.FindString(r.process.Output()[before:]); said == "" {
-			return errors.Join(errors.New("it does not"), r.process.Ended())
-		}
-		return nil
-	}))
-	return said
+	return r.process.Says(r.s, what, before)
 }
 
 // launch starts CoreDNS, and waits until it listens.
@@ -99,7 +85,7 @@ func (r *replica) launch() *replica {
 		args = append([]string{"chrt", "--rr", corednsPriority}, args...)
 	}
 	env := []string{"KUBERNETES_SERVICE_HOST=" + cluster.APIClusterIP, "KUBERNETES_SERVICE_PORT=443", "CLUSTER_DOMAIN=", r.s.plan.env}
-	r.says(banner, func() { r.process = r.Start(r.s, "coredns", env, args...) })
+	r.says(`(?m)^CoreDNS-`, func() { r.process = r.Start(r.s, "coredns", env, args...) })
 	return r
 }
 
@@ -116,7 +102,7 @@ func (r *replica) readily() *replica {
 // reload has CoreDNS read a Corefile with more in it, which it can make use of or not.
 func (r *replica) reload(want bool, options, plugins, servers string) {
 	r.configure(options, plugins, servers)
-	said := r.says(reloaded, func() { r.process.Signal(syscall.SIGUSR1) })
+	said := r.says(`\[INFO\] Reloading complete|\[ERROR\] SIGUSR1: `, func() { r.process.Signal(syscall.SIGUSR1) })
 	if got := strings.HasPrefix(said, "[INFO]"); got != want {
 		r.s.Fatalf("a reload of %s has gone well: %t, want %t", r.name, got, want)
 	}

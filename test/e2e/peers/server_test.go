@@ -12,7 +12,6 @@ import (
 	"path/filepath"
 	"regexp"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/miekg/dns"
@@ -71,13 +70,7 @@ func (b *bed) run(name string, env []string, args ...string) *cluster.Process {
 func (s *server) start() {
 	s.Helper()
 	s.process = s.run(s.name, s.env, coredns, "-conf", s.corefile)
-	s.soon(s.name+" listens", func() error {
-		s.must(s.process.Ended())
-		if !strings.Contains(s.process.Output(), "\nCoreDNS-") {
-			return errors.New("it does not say so")
-		}
-		return nil
-	})
+	s.process.Says(s, "(?m)^CoreDNS-", 0)
 }
 
 func (s *server) stop() { s.process.Stop(5 * time.Second) }

@@ -1,7 +1,6 @@
 package process
 
 import (
-	"errors"
 	"fmt"
 	"net"
 	"path/filepath"
@@ -107,14 +106,7 @@ func (s *server) may(pattern string) { s.allowed = append(s.allowed, regexp.Must
 // logs waits for a match in CoreDNS' log.
 func (s *server) logs(pattern string) {
 	s.t.Helper()
-	re := regexp.MustCompile(pattern)
-	soon(s.t, "CoreDNS logs "+pattern, func() error {
-		if re.MatchString(s.process.Output()) {
-			return nil
-		}
-		must(s.t, s.process.Ended())
-		return errors.New("it does not")
-	})
+	s.process.Says(s.t, pattern, 0)
 }
 
 // run runs a command on the host.
