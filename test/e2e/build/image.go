@@ -2,15 +2,12 @@ package build
 
 import (
 	"context"
-	"encoding/binary"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
-
-	"golang.org/x/sys/unix"
 )
 
 // Store is a directory with container images, of plain files: nothing is left elsewhere, and nothing is mounted.
@@ -98,11 +95,8 @@ func Stock(ctx context.Context, checkout, root string) error {
 	if err := Go(ctx, checkout, file, "github.com/coredns/coredns"); err != nil {
 		return err
 	}
-	// As setcap(8) with +ep: struct vfs_cap_data of revision 2, in little endian. See linux/capability.h.
-	const revision2Effective = 0x02000001
-	data := binary.LittleEndian.AppendUint32(nil, revision2Effective)
-	data = binary.LittleEndian.AppendUint32(data, 1<<unix.CAP_NET_BIND_SERVICE)
-	return unix.Setxattr(file, "security.capability", append(data, make([]byte, 12)...), 0)
+	_, err := do(ctx, "setcap", "cap_net_bind_service=+ep", file)
+	return err
 }
 
 // CopySource copies what a build needs: all but what git and make keep.

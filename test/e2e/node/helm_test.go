@@ -27,7 +27,7 @@ func (b *bed) helm() {
 		{"WithoutValues", func(b *bed) { b.helmRelease("").withoutValues() }},
 	} {
 		b.run(p.name, p.try)
-		b.kubectl("delete clusterrole/coredns clusterrolebinding/coredns")
+		b.kubectl("delete clusterrole/coredns clusterrolebinding/coredns --ignore-not-found") // of the official chart
 	}
 }
 
@@ -41,6 +41,8 @@ func (b *bed) helmRelease(values string) *release {
 	}
 	image, tag, _ := strings.Cut(cluster.CoreDNS, ":")
 	r.replace = strings.NewReplacer("kube-system", r.namespace, "coredns/coredns ", chart+" ")
+	// These are the rights that kubeadm gives to CoreDNS.
+	b.kubectl("create clusterrolebinding %s --clusterrole=system:coredns --serviceaccount=%[1]s:default", r.namespace)
 	b.Shell(b.T, checkout, "mkdir "+r.dir+"/deploy; cp -r deploy/helm "+r.dir+"/deploy")
 	r.sh(`sed -i 's|image.invalid/longnames/coredns|` + image + `|; s|edit-me|` + tag + `|' deploy/helm/coredns-values.yaml
 		helm -n kube-system install coredns coredns/coredns --wait --timeout 5m ` + values)
