@@ -21,6 +21,12 @@ func (c *Cluster) CreateNamespace(t testing.TB, name string) {
 	c.Kubectl(t, "wait", "--for=create", "serviceaccount/default", "--namespace", name, "--timeout=1m")
 }
 
+// CreateService creates a headless Service for an app, whose slices have a label app, too.
+func (c *Cluster) CreateService(t testing.TB, namespace, app string) {
+	t.Helper()
+	c.Kubectl(t, "create", "service", "clusterip", app, "--clusterip=None", "--tcp=4000", "--namespace", namespace)
+}
+
 // Account creates a service account, and writes what a pod of it has mounted to a directory: ca.crt, namespace, token.
 func (c *Cluster) Account(t testing.TB, namespace, name, dir string) {
 	t.Helper()

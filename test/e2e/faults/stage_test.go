@@ -69,7 +69,7 @@ func (s *stage) set() {
 	s.authorize()
 	all := s.allMeshes()
 	for _, m := range all {
-		s.service(m)
+		s.CreateService(s, m.namespace, m.name)
 	}
 	cluster.Many(s, 0, len(all)*meshSize, func(i int) { s.create(all[i/meshSize], all[i/meshSize].pods[i%meshSize]) })
 	for _, r := range append(s.ours(), s.kubernetes) {
@@ -105,11 +105,6 @@ func (s *stage) within(patience time.Duration, what string, check func() error) 
 func (s *stage) address() string {
 	s.numbered++
 	return cluster.HostAddress(0, s.numbered)
-}
-
-// service creates a headless Service, whose selector is app=NAME.
-func (s *stage) service(m *mesh) {
-	s.Kubectl(s, "create", "service", "clusterip", m.name, "--clusterip=None", "--namespace", m.namespace)
 }
 
 // authorize gives CoreDNS an account with the rights of *kubernetes*, which needs more.

@@ -26,7 +26,7 @@ func (s *stage) wiped() {
 	s.suspects("missing", len(s.meshes)*meshSize)
 	time.Sleep(faultTime)
 	for _, m := range s.allMeshes() {
-		s.service(m)
+		s.CreateService(s, m.namespace, m.name)
 		for _, p := range m.pods {
 			s.declare(p)
 		}

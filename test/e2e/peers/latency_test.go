@@ -96,7 +96,7 @@ func (b *bed) meanwhile(rate float64, do func(n int) error) (end func() (rate fl
 // measured.
 func (b *bed) byHand(service string, size int) {
 	b.Helper()
-	b.service(service)
+	b.CreateService(b, b.namespace, service)
 	port, portName, labels := int32(4000), "http", app(service)
 	labels[discoveryv1.LabelServiceName] = service
 	for first := 0; first < size; first += 100 {

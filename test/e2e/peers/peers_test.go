@@ -114,18 +114,12 @@ func app(name string) map[string]string { return map[string]string{"app": name} 
 // *kubernetes* repeats the name three times for each pod.
 func sized(n int) string { return fmt.Sprintf("app-%d", n) }
 
-// service creates a headless Service, whose pods and slices have the label app, as it has.
-func (b *bed) service(name string) {
-	b.Helper()
-	b.Kubectl(b, "-n", b.namespace, "create", "service", "clusterip", name, "--clusterip=None", "--tcp=4000")
-}
-
 // clusters creates Services with so many pods, and returns the addresses of these.
 func (b *bed) clusters(sizes ...int) map[int][]netip.Addr {
 	b.Helper()
 	out := make(map[int][]netip.Addr)
 	for _, n := range sizes {
-		b.service(sized(n))
+		b.CreateService(b, b.namespace, sized(n))
 		for i := range n {
 			out[n] = append(out[n], b.address())
 			meta := metav1.ObjectMeta{Namespace: b.namespace, Name: fmt.Sprintf("%s-%d", sized(n), i), Labels: app(sized(n))}

@@ -101,7 +101,7 @@ func (b *bed) open(t *testing.T, of resources, verbs string) {
 	b.prod, b.account = b.namespace(t, "prod"), t.TempDir()
 	b.Account(t, b.prod, "coredns", b.account)
 	b.grant(t, b.prod, b.prod, of, verbs)
-	b.service(t, b.prod, "shop")
+	b.CreateService(t, b.prod, "shop")
 }
 
 func (b *bed) namespace(t *testing.T, name string) string {
@@ -188,12 +188,6 @@ func (b *bed) shop(t *testing.T, from, to int, change ...func(*corev1.Pod)) {
 func (b *bed) close(t *testing.T, from, to int) {
 	t.Helper()
 	cluster.Many(t, from, to, func(i int) { b.DeletePod(t, b.prod, shopName(i)) })
-}
-
-// service creates a headless Service for an app, whose slices have a label app.
-func (b *bed) service(t *testing.T, namespace, app string) {
-	t.Helper()
-	b.Kubectl(t, "-n", namespace, "create", "service", "clusterip", app, "--clusterip=None", "--tcp=4000")
 }
 
 // endpoints waits until the slices of the Service shop have so many.

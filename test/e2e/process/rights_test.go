@@ -24,7 +24,7 @@ func enoughRights(t *testing.T, b *bed, of resources, everywhere bool) {
 	b.Account(t, home, "coredns", b.account)
 	b.grant(t, home, granted, of, listWatch)
 	for i, ns := range []string{b.prod, more} {
-		b.service(t, ns, b.name) // others have pods that are called shop, too
+		b.CreateService(t, ns, b.name) // others have pods that are called shop, too
 		b.pod(t, ns, b.name, shopName(0), 10+i)
 	}
 	block := b.block("shop.erl.internal", "lookup "+of.lookup, "namespaces "+namespaces)
