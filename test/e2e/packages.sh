@@ -2,8 +2,8 @@
 # Installs what the end-to-end tests need from Debian, unless it is there.
 set -eu
 
-missing=$(for package in erlang-base bind9-dnsutils bind9 dnsperf prometheus util-linux buildah openssl mmdebstrap containerd \
-	runc containernetworking-plugins nftables iptables iproute2; do
+missing=$(for package in erlang-base bind9-dnsutils bind9 dnsperf prometheus util-linux buildah openssl mmdebstrap \
+	containerd runc containernetworking-plugins nftables iptables iproute2; do
 	[ "$(dpkg-query -Wf '${db:Status-Status}' "$package" 2>/dev/null)" = installed ] || printf ' %s' "$package"
 done)
 [ -n "$missing" ] || exit 0

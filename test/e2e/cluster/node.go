@@ -21,7 +21,8 @@ const Pause = "localhost/pause:e2e"
 // The bridge plugin would let pods of a node answer each other beside netfilter, and so beside kube-proxy, if the kernel
 // does not hand it what bridges carry. With ptp, all is routed.
 const networkConfig = `{"cniVersion": "1.0.0", "name": "pods", "plugins": [
-	{"type": "ptp", "ipam": {"type": "host-local", "ranges": [[{"subnet": "%s"}], [{"subnet": "%s"}]], "routes": [{"dst": "0.0.0.0/0"}, {"dst": "::/0"}]}}
+	{"type": "ptp", "ipam": {"type": "host-local", "ranges": [[{"subnet": "%s"}], [{"subnet": "%s"}]],
+		"routes": [{"dst": "0.0.0.0/0"}, {"dst": "::/0"}]}}
 ]}
 `
 

@@ -62,8 +62,8 @@ func (r *replica) configure(options, plugins, servers string) {
 	for _, m := range meshes {
 		blocks.WriteString(m.block(r.s.account, strings.ReplaceAll(r.s.plan.options, "ZONE", m.zone)+"\n"+options))
 	}
-	r.s.must(os.WriteFile(r.corefile(), fmt.Appendf(nil, ".:53 {\nbind %[1]s\nerrors\nready %[1]s:8181\nprometheus %[1]s:9153\n%s%s\n}\n%s",
-		r.Address, blocks.String(), plugins, servers), 0o600))
+	r.s.must(os.WriteFile(r.corefile(), fmt.Appendf(nil,
+		".:53 {\nbind %[1]s\nerrors\nready %[1]s:8181\nprometheus %[1]s:9153\n%s%s\n}\n%s", r.Address, blocks.String(), plugins, servers), 0o600))
 }
 
 func (r *replica) corefile() string { return filepath.Join(r.s.account, r.name+".Corefile") }
@@ -84,7 +84,8 @@ func (r *replica) launch() *replica {
 	if urgent {
 		args = append([]string{"chrt", "--rr", corednsPriority}, args...)
 	}
-	env := []string{"KUBERNETES_SERVICE_HOST=" + cluster.APIClusterIP, "KUBERNETES_SERVICE_PORT=443", "CLUSTER_DOMAIN=", r.s.plan.env}
+	env := []string{"KUBERNETES_SERVICE_HOST=" + cluster.APIClusterIP, "KUBERNETES_SERVICE_PORT=443", "CLUSTER_DOMAIN=",
+		r.s.plan.env}
 	r.says(`(?m)^CoreDNS-`, func() { r.process = r.Start(r.s, "coredns", env, args...) })
 	return r
 }

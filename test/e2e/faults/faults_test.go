@@ -61,7 +61,8 @@ func TestMain(m *testing.M) {
 	runtime.LockOSThread()
 	attr, err := unix.SchedGetAttr(0, 0)
 	if urgent = err == nil && attr.Policy == unix.SCHED_RR; !urgent {
-		if err = unix.SchedSetAttr(0, &unix.SchedAttr{Size: unix.SizeofSchedAttr, Policy: unix.SCHED_RR, Priority: ownPriority}, 0); err == nil {
+		attr = &unix.SchedAttr{Size: unix.SizeofSchedAttr, Policy: unix.SCHED_RR, Priority: ownPriority}
+		if err = unix.SchedSetAttr(0, attr, 0); err == nil {
 			err = syscall.Exec("/proc/self/exe", os.Args, os.Environ())
 		}
 		fmt.Println("No real-time priority, so answers may be late on a busy machine:", err)
@@ -142,7 +143,8 @@ func (s *stage) row(t *testing.T, r row) {
 				t.Errorf("got %s questions a second", rate)
 			}
 		}
-		line := []string{strconv.Itoa(found.Asked), rate, found.Kinds(), strconv.Itoa(len(lost)), found.Longest.Round(time.Millisecond).String(), "ok", "", "", ""}
+		line := []string{strconv.Itoa(found.Asked), rate, found.Kinds(), strconv.Itoa(len(lost)),
+			found.Longest.Round(time.Millisecond).String(), "ok", "", "", ""}
 		if t.Failed() {
 			line[5] = "FAILED"
 		}
@@ -205,7 +207,8 @@ var results sync.Map
 func report(t *testing.T) {
 	t.Helper()
 	var lines, list strings.Builder
-	lines.WriteString("| fault | questions | a second | wrong answers | nodes lost | longest answer | result | *kubernetes*: questions | wrong answers | nodes lost |\n" +
+	lines.WriteString("| fault | questions | a second | wrong answers | nodes lost | longest answer | result | " +
+		"*kubernetes*: questions | wrong answers | nodes lost |\n" +
 		strings.Repeat("|---", 10) + "|\n")
 	for _, p := range plans() {
 		for _, r := range p.rows {

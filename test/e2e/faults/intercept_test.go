@@ -28,7 +28,9 @@ type intercept struct {
 // newIntercept leads the wire through one until it is healed. It waits until CoreDNS watches through it: else a fault could
 // be over before CoreDNS, which has just lost its connection, tries again.
 func (s *stage) newIntercept() *intercept {
-	transport, err := rest.TransportFor(&rest.Config{TLSClientConfig: rest.TLSClientConfig{CAFile: s.Config.CAFile}, Dial: s.Config.Dial})
+	transport, err := rest.TransportFor(&rest.Config{
+		TLSClientConfig: rest.TLSClientConfig{CAFile: s.Config.CAFile}, Dial: s.Config.Dial,
+	})
 	s.must(err)
 	i := new(intercept)
 	i.refuse(0)

@@ -101,7 +101,8 @@ func lostRows(rolled bool) []row {
 			what: "two of five members end while the controller of EndpointSlices is stopped, so that these never say so",
 			try: func(s *stage) {
 				s.Part("kube-controller-manager").Stop(0)
-				lose(s, "missing", 2, func(m *mesh, lost []corev1.Pod) { s.erase(m, lost...) }, func() { s.Restart(s, "kube-controller-manager") })
+				lose(s, "missing", 2, func(m *mesh, lost []corev1.Pod) { s.erase(m, lost...) },
+					func() { s.Restart(s, "kube-controller-manager") })
 			}},
 		{name: "evicted",
 			what: "a pod is evicted by its kubelet, which says that it has failed, but not that it ends",

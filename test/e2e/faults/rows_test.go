@@ -40,7 +40,8 @@ func plans() []plan {
 	// The other end of a connection knows nothing of its end, as when a NAT gateway has lost it.
 	halfOpen := func(protocol string) []row {
 		return []row{{name: "half-open", struck: []string{"silent", "unreachable"},
-			what: "all packets of the connection to the API server are lost for good, which nobody is told; new ones can be made (" + protocol + ")",
+			what: "all packets of the connection to the API server are lost for good, which nobody is told; " +
+				"new ones can be made (" + protocol + ")",
 			try: func(s *stage) {
 				s.wire.forget()
 				s.grow()
@@ -211,7 +212,8 @@ func plans() []plan {
 				s.ready("+++++")
 			}},
 			{name: "probes-one-by-one",
-				what: "two members stop being ready at once, the others one after the other; some get ready again, and stop once more; then all do one by one",
+				what: "two members stop being ready at once, the others one after the other; " +
+					"some get ready again, and stop once more; then all do one by one",
 				try: func(s *stage) {
 					s.ready("--+++")
 					s.suspects("failing", 4) // the third cluster lists everybody always

@@ -110,7 +110,8 @@ func (s *stage) address() string {
 // authorize gives CoreDNS an account with the rights of *kubernetes*, which needs more.
 func (s *stage) authorize() {
 	s.Account(s, ourNamespace, "coredns", s.account)
-	s.Kubectl(s, "create", "clusterrole", "coredns", "--verb=list,watch", "--resource=pods,services,namespaces,endpointslices.discovery.k8s.io")
+	s.Kubectl(s, "create", "clusterrole", "coredns", "--verb=list,watch",
+		"--resource=pods,services,namespaces,endpointslices.discovery.k8s.io")
 	s.Kubectl(s, "create", "clusterrolebinding", "coredns", "--clusterrole=coredns", "--serviceaccount="+ourNamespace+":coredns")
 }
 
@@ -144,12 +145,14 @@ func (s *stage) seen(patience time.Duration, meshes ...*mesh) {
 
 // recovers waits for *kubernetes*, too, as far as it can.
 func (s *stage) recovers() {
-	if err := cluster.Poll(patience, "kubernetes recovers", func() error { return s.kubernetes.answers(s.allMeshes()) }); err != nil {
+	right := func() error { return s.kubernetes.answers(s.allMeshes()) }
+	if err := cluster.Poll(patience, "kubernetes recovers", right); err != nil {
 		s.Log(err)
 		s.kubernetes.process.Stop(0)
 		s.kubernetes.launch()
 	}
-	if err := cluster.Poll(patience, "the nodes of kubernetes recover", func() error { return s.connected(s.other) }); err != nil {
+	connected := func() error { return s.connected(s.other) }
+	if err := cluster.Poll(patience, "the nodes of kubernetes recover", connected); err != nil {
 		s.Log(err)
 	}
 }

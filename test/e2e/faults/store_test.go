@@ -46,7 +46,8 @@ func crowdPod(i int) (key string, value any) {
 	return "/registry/pods/" + crowd.namespace + "/" + name, &corev1.Pod{
 		TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: "Pod"},
 		ObjectMeta: metav1.ObjectMeta{
-			Name: name, Namespace: crowd.namespace, UID: types.UID(name), Labels: app(crowd.name), CreationTimestamp: metav1.NewTime(time.Now().Truncate(time.Second)),
+			Name: name, Namespace: crowd.namespace, UID: types.UID(name), Labels: app(crowd.name),
+			CreationTimestamp: metav1.NewTime(time.Now().Truncate(time.Second)),
 		},
 		Spec:   corev1.PodSpec{NodeName: cluster.NoNode, Containers: []corev1.Container{{Name: "app", Image: "none"}}},
 		Status: cluster.RunningStatus(true, cluster.HostAddress(1, i)),

@@ -25,7 +25,9 @@ func (s *stage) newWire() *wire {
 	w.filter("", "")
 	w.Start(s, "toxiproxy", []string{"LOG_LEVEL=error"}, s.toxiproxy)
 	s.within(patience, "toxiproxy listens", func() error {
-		return w.try("/proxies", map[string]any{"name": "api", "listen": cluster.APIClusterIP + ":443", "upstream": cluster.APIServer, "enabled": true})
+		return w.try("/proxies", map[string]any{
+			"name": "api", "listen": cluster.APIClusterIP + ":443", "upstream": cluster.APIServer, "enabled": true,
+		})
 	})
 	return w
 }
@@ -86,7 +88,8 @@ func (s *stage) refused(how string) {
 	reason := []string{strings.ToLower(how)}
 	ended := s.watchesEnded(reason)
 	s.within(patience, "CoreDNS is refused", func() error {
-		out, err := s.TryKubectl(s.Context(), "--kubeconfig="+s.account+"/kubeconfig", "--server=https://"+cluster.APIServer, "get", "pods", "--namespace", ourNamespace)
+		out, err := s.TryKubectl(s.Context(), "--kubeconfig="+s.account+"/kubeconfig", "--server=https://"+cluster.APIServer,
+			"get", "pods", "--namespace", ourNamespace)
 		if err == nil || !strings.Contains(out, how) {
 			return fmt.Errorf("it gets %s", out)
 		}

@@ -28,7 +28,9 @@ var costKinds = []struct {
 }{
 	{"none", func(*bed, int) func() { return func() {} }, func(int) float64 { return 0 }},
 	{"longnames, 2 replicas", (*bed).replicas, func(int) float64 { return 2 }},
-	{"libcluster, N nodes", (*bed).pollers, func(nodes int) float64 { return 0.9 * float64(nodes) * costTime.Seconds() / pollPause.Seconds() }},
+	{"libcluster, N nodes", (*bed).pollers, func(nodes int) float64 {
+		return 0.9 * float64(nodes) * costTime.Seconds() / pollPause.Seconds()
+	}},
 }
 
 // measureCost is about what the API server does for nodes that know of each other, while one of them changes now and then.
@@ -128,8 +130,8 @@ func (b *bed) spent() cost {
 
 // replicas starts two of CoreDNS. Before they stop, they have to know of the last change, or their watch has not been one.
 func (b *bed) replicas(nodes int) (stop func()) {
-	plugin := fmt.Sprintf("longnames shop.erl.internal {\nendpoint %s\nservice_account %s\nnamespaces %s\nselector app=%s\nbasename shop\n}",
-		b.Config.Host, filepath.Join(b.dir, "account"), b.namespace, sized(nodes))
+	plugin := fmt.Sprintf("longnames shop.erl.internal {\nendpoint %s\nservice_account %s\nnamespaces %s\n"+
+		"selector app=%s\nbasename shop\n}", b.Config.Host, filepath.Join(b.dir, "account"), b.namespace, sized(nodes))
 	both := []*server{b.newServer("longnames-0", plugin), b.newServer("longnames-1", plugin)}
 	for _, s := range both {
 		s.start()

@@ -163,7 +163,8 @@ func hosted(p *corev1.Pod) { p.Spec.Hostname, p.Spec.Subdomain = p.Name, p.Label
 
 // withPort is a pod that declares the port dist.
 func withPort(p *corev1.Pod) {
-	p.Spec.Containers = []corev1.Container{{Name: "app", Image: "none", Ports: []corev1.ContainerPort{{Name: "dist", ContainerPort: 9100}}}}
+	ports := []corev1.ContainerPort{{Name: "dist", ContainerPort: 9100}}
+	p.Spec.Containers = []corev1.Container{{Name: "app", Image: "none", Ports: ports}}
 }
 
 // pod creates one of an app that is ready, and has an IPv4 address.
