@@ -7,13 +7,10 @@ import (
 	"testing"
 	"time"
 
-	authenticationv1 "k8s.io/api/authentication/v1"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/longnames/longnames/test/e2e/cluster"
-	"github.com/longnames/longnames/test/e2e/watch"
 )
 
 const (
@@ -165,15 +162,6 @@ func (b *bed) standalone() {
 		b.Fatalf("got %d pods, want one on each of two nodes", len(pods))
 	}
 	b.installed("longnames", pods, confined...)
-	for _, pod := range pods {
-		token := b.mustOnNode(pod, `cat "/proc/$pid/root/var/run/secrets/kubernetes.io/serviceaccount/token"`)
-		review, err := b.Client.AuthenticationV1().TokenReviews().Create(b.Context(),
-			&authenticationv1.TokenReview{Spec: authenticationv1.TokenReviewSpec{Token: token}}, metav1.CreateOptions{})
-		b.must(err)
-		user := review.Status.User
-		b.should(watch.Same("pod and account of its token", append(user.Extra["authentication.kubernetes.io/pod-name"], user.Username),
-			[]string{pod.Name, "system:serviceaccount:longnames:longnames"}))
-	}
 	for _, namespace := range []string{"prod", "kube-system"} {
 		b.rights("longnames", "longnames", namespace, readEndpointSlices)
 	}
