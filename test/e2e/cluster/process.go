@@ -91,16 +91,14 @@ func (p *Process) Says(t testing.TB, pattern string, after int) (said string) {
 func (p *Process) tail() string {
 	lines := strings.Split(strings.TrimRight(p.Output(), "\n"), "\n")
 	end := lines[max(0, len(lines)-10):]
-	if at := slices.IndexFunc(lines, isCrash); at >= 0 {
+	if at := slices.IndexFunc(lines, Crash.MatchString); at >= 0 {
 		end = slices.Concat(lines[at:min(at+20, len(lines))], end)
 	}
 	return strings.Join(end, "\n")
 }
 
-// isCrash reports whether a line is the first of a Go program that crashes.
-func isCrash(line string) bool {
-	return strings.HasPrefix(line, "panic: ") || strings.HasPrefix(line, "fatal error: ") || strings.HasPrefix(line, "runtime: ")
-}
+// Crash matches the first line of a panic, whether the process ends with it or not.
+var Crash = regexp.MustCompile(`(?m)^(panic|fatal error|runtime): .*|.*Recovered from panic.*`)
 
 // Ended returns an error once the process has ended.
 func (p *Process) Ended() error {

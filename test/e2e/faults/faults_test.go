@@ -6,7 +6,6 @@ import (
 	"flag"
 	"fmt"
 	"os"
-	"regexp"
 	"runtime"
 	"strconv"
 	"strings"
@@ -160,14 +159,11 @@ func (s *stage) row(t *testing.T, r row) {
 		t.Errorf("no watch has ended for %s: the fault has not struck", strings.Join(r.struck, " or "))
 	}
 	for _, r := range s.ours() {
-		if found := panicked.FindString(r.process.Output()); found != "" {
+		if found := cluster.Crash.FindString(r.process.Output()); found != "" {
 			t.Errorf("%s has logged %s", r.name, found)
 		}
 	}
 }
-
-// panicked matches the line that is logged of a panic, whether the process ends with it or not.
-var panicked = regexp.MustCompile(`(?m)^(panic|fatal error): .*|.*Recovered from panic.*`)
 
 // checker asks some CoreDNS of one kind.
 func (s *stage) checker(r row, asked []*replica, meshes []*mesh, rate int) *watch.Checker {

@@ -267,7 +267,7 @@ func (b *bed) mustOnNode(pod corev1.Pod, script string) string {
 
 // silent checks that the CoreDNS of pods has not panicked, and has said nothing of some levels.
 func (b *bed) silent(levels string, pods []corev1.Pod) {
-	complaint := regexp.MustCompile(`(?m)^\[(` + levels + `)\].*|^(panic|fatal error).*|.*Recovered from panic.*`)
+	complaint := regexp.MustCompile(cluster.Crash.String() + `|^\[(` + levels + `)\].*`)
 	busy := regexp.MustCompile(`(?m)^.* took more than 1s: .*$`) // by the plugin health: the machine is
 	for _, pod := range pods {
 		if found := complaint.FindString(busy.ReplaceAllString(b.kubectl("logs %s", pod.Name), "")); found != "" {

@@ -78,7 +78,7 @@ func (s *server) start() {
 	s.logs("(?m)^CoreDNS-")
 }
 
-var logged = regexp.MustCompile(`(?m)^(panic|fatal error): .*|.*Recovered from panic.*|^\[ERROR\] .*`)
+var logged = regexp.MustCompile(cluster.Crash.String() + `|^\[ERROR\] .*`)
 
 // end has CoreDNS end in good order, as a kubelet does, and looks into its log for what nobody has looked for.
 func (s *server) end() {
