@@ -53,7 +53,7 @@ func (r *Resolver) Ask(ctx context.Context, name, qtype string) (answer *dns.Msg
 			if err == nil || ctx.Err() != nil {
 				return answer, err
 			}
-			refused[server] = errors.Is(err, syscall.ECONNREFUSED)
+			refused[server] = !r.Ports && errors.Is(err, syscall.ECONNREFUSED) // of several pods, one may refuse
 		}
 	}
 	return nil, err
