@@ -47,7 +47,9 @@ func (n *news) tell(o *kubeapi.Object, m *kubeapi.Member, note func(*podNews)) {
 	note(&p)
 	if m.Terminating {
 		p.ends = true
-		n.addresses[m.Address] = n.addresses[m.Address]
+		if !n.addresses[m.Address] {
+			n.addresses[m.Address] = false
+		}
 	}
 	n.pods[pod] = p
 }
