@@ -8,6 +8,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/longnames/longnames/kubeapi"
+	"github.com/longnames/longnames/membership"
 )
 
 // auditInterval is the least time between two audits, so that they cost little however
@@ -22,7 +23,7 @@ const auditLog = 10
 type audit struct {
 	config *config
 	table  *table
-	known  map[*cluster]census
+	known  map[*view]census
 	counts map[prometheus.Gauge]int
 	begin  time.Time
 	// ignorant is whether the members of the block are not known.
@@ -36,7 +37,7 @@ type audit struct {
 type census struct {
 	members  int // that are listed
 	peak     peak
-	suspects []*suspect
+	suspects []*membership.Suspect
 	findings findings
 }
 
@@ -45,27 +46,27 @@ func (c *census) isEmpty() bool { return c.members == 0 && len(c.findings) == 0 
 // finding is one member and what is wrong with it.
 type finding struct {
 	namespace, object, what string
-	problem                 problem
+	problem                 membership.Problem
 }
 
 type findings map[finding]struct{}
 
 const (
 	// undeclaredPort is found of a member that is served, but with the default port.
-	undeclaredPort problem = "port"
+	undeclaredPort membership.Problem = "port"
 	// tooMany is found of a cluster whose SRV records no DNS message can hold.
-	tooMany problem = "size"
+	tooMany membership.Problem = "size"
 )
 
 func newAudit(c *config, t *table) *audit {
-	a := &audit{config: c, table: t, known: make(map[*cluster]census), counts: make(map[prometheus.Gauge]int), begin: time.Now()}
-	for _, p := range append(leftOutProblems, undeclaredPort, tooMany) {
+	a := &audit{config: c, table: t, known: make(map[*view]census), counts: make(map[prometheus.Gauge]int), begin: time.Now()}
+	for _, p := range append(membership.Problems, undeclaredPort, tooMany) {
 		a.countFinding(p, 0) // so that it is there
 	}
 	a.countCluster(census{}, 0)
 	clusterFalls.WithLabelValues(c.name()).Add(0) // or the first one would not be seen as an increase
-	for e := range manyEnds {
-		suspectsEnded.WithLabelValues(c.name(), e.String()).Add(0)
+	for e := range len(membership.Ends{}) {
+		suspectsEnded.WithLabelValues(c.name(), membership.End(e).String()).Add(0)
 	}
 	a.ignorant = !t.known()
 	countIgnorant(c.name(), ones[a.ignorant])
@@ -80,7 +81,7 @@ func (a *audit) count(gauge *prometheus.GaugeVec, delta int, labels ...string) {
 	g.Add(float64(delta))
 }
 
-func (a *audit) countFinding(p problem, delta int) {
+func (a *audit) countFinding(p membership.Problem, delta int) {
 	switch p {
 	case tooMany:
 		a.count(truncatedClusters, delta)
@@ -98,11 +99,11 @@ var ones = map[bool]int{true: 1}
 func (a *audit) countCluster(c census, delta int) {
 	a.count(listedMembers, delta*c.members)
 	a.count(nonEmptyClusters, delta*min(1, c.members))
-	var of [reasons]int
+	var of [membership.Reasons]int
 	for _, s := range c.suspects {
-		of[s.reason]++
+		of[s.Reason]++
 	}
-	for r := range reasons {
+	for r := range membership.Reasons {
 		a.count(suspectMembers, delta*of[r], r.String())
 	}
 	for f := range c.findings {
@@ -156,14 +157,14 @@ func (a *audit) look() {
 		a.learn()
 	}
 	for _, s := range states {
-		before, now := a.known[s.cluster], a.find(s)
+		before, now := a.known[s.view], a.find(s)
 		if settled {
 			now.peak = before.peak.after(window, before.members, now.members)
 		} else {
 			now.peak = newPeak(window, now.members)
 		}
 		if now.peak.fallen && !before.peak.fallen {
-			fallen = append(fallen, loss{s.cluster, now.peak.most(), now.members})
+			fallen = append(fallen, loss{s.view, now.peak.most(), now.members})
 		}
 		for f := range now.findings {
 			if _, ok := before.findings[f]; !ok {
@@ -173,8 +174,8 @@ func (a *audit) look() {
 		a.suspicion(s, before.suspects)
 		a.countCluster(now, +1)
 		a.countCluster(before, -1)
-		if a.known[s.cluster] = now; now.isEmpty() {
-			delete(a.known, s.cluster)
+		if a.known[s.view] = now; now.isEmpty() {
+			delete(a.known, s.view)
 		}
 	}
 	for i, f := range fresh {
@@ -190,49 +191,49 @@ func (a *audit) look() {
 // find looks at a cluster as it is.
 func (a *audit) find(s state) census {
 	found := make(findings)
-	note := func(o *kubeapi.Object, what string, p problem) {
+	note := func(o *kubeapi.Object, what string, p membership.Problem) {
 		found[finding{o.Namespace, o.Name, what, p}] = struct{}{}
 	}
-	for _, o := range s.roster.objects {
+	for _, o := range s.roster.Objects {
 		for _, text := range o.Invalid {
-			note(o, text, invalidAddress)
+			note(o, text, membership.InvalidAddress)
 		}
-		if s.cluster != a.table.misfits {
+		if s.view != a.table.ungrouped {
 			continue
 		}
-		if group := o.Labels[a.config.groupLabel].Value; !isLabel(group) {
-			note(o, group, invalidGroup)
+		if group := o.Labels[a.config.rules.GroupLabel].Value; !membership.IsLabel(group) {
+			note(o, group, membership.InvalidGroup)
 		} else {
-			note(o, o.Name, invalidNamespace)
+			note(o, o.Name, membership.InvalidNamespace)
 		}
 	}
-	if s.cluster == a.table.misfits {
+	if s.view == a.table.ungrouped {
 		return census{findings: found}
 	}
-	nodes, left := a.config.nameAll(s.roster)
+	nodes, left := a.config.rules.Nodes(s.roster.Roster)
 	for _, l := range left {
-		note(l.object, l.what, l.problem)
+		note(l.Object, l.What, l.Problem)
 	}
 	if srvSize(nodes) > dns.MaxMsgSize {
-		found[finding{what: a.config.first().absolute(s.cluster.name), problem: tooMany}] = struct{}{}
+		found[finding{what: a.config.first().absolute(s.view.name), problem: tooMany}] = struct{}{}
 	}
 	for i := range nodes {
 		if _, ok := a.config.port.of(&nodes[i]); !ok {
-			found[finding{what: nodes[i].longname(), problem: undeclaredPort}] = struct{}{}
+			found[finding{what: nodes[i].Longname(), problem: undeclaredPort}] = struct{}{}
 		}
 	}
 	if len(found) == 0 {
 		found = nil // and not a map for each cluster
 	}
-	return census{members: listed(nodes), suspects: s.roster.suspects, findings: found}
+	return census{members: listed(nodes), suspects: s.roster.Suspects, findings: found}
 }
 
 // listed counts the longnames of nodes that are listed; the nodes are ordered by them.
-func listed(nodes []node) int {
+func listed(nodes []membership.Node) int {
 	count, last := 0, ""
 	for i := range nodes {
-		if n := &nodes[i]; n.listed && n.text != last {
-			count, last = count+1, n.text
+		if n := &nodes[i]; n.Listed && n.Longname() != last {
+			count, last = count+1, n.Longname()
 		}
 	}
 	return count
@@ -240,12 +241,12 @@ func listed(nodes []node) int {
 
 // srvSize is about the size of a message with the SRV records of the listed nodes, whose
 // targets cannot be compressed.
-func srvSize(nodes []node) int {
+func srvSize(nodes []membership.Node) int {
 	const fixed = 2 + 10 + 6 // a pointer to the owner, type to length, priority to port
 	size := 0
 	for i := range nodes {
-		if n := &nodes[i]; n.listed {
-			size += fixed + len(n.target()) + 1
+		if n := &nodes[i]; n.Listed {
+			size += fixed + len(n.Host()) + 1
 		}
 	}
 	return size
@@ -258,11 +259,11 @@ func (a *audit) log(f finding) {
 		log.Warningf("%s in %s declares no port %q: SRV records give %d", f.what, zone, a.config.port.name, epmdPort)
 	case tooMany:
 		log.Warningf("%s Cluster %s has more members than the 64 KiB of a DNS message hold as SRV records: answers are truncated", zone, f.what)
-	case invalidAddress:
+	case membership.InvalidAddress:
 		log.Warningf("%s/%s is left out of %s: %q is no address", f.namespace, f.object, zone, f.what)
-	case invalidGroup:
+	case membership.InvalidGroup:
 		log.Warningf("%s/%s is left out of %s: its group %q is no DNS label", f.namespace, f.object, zone, f.what)
 	default:
-		log.Warningf("%s/%s: %s is left out of %s: %s", f.namespace, f.object, f.what, zone, a.config.naming.expects(f.problem))
+		log.Warningf("%s/%s: %s is left out of %s: %s", f.namespace, f.object, f.what, zone, a.config.rules.Naming.Expects(f.problem))
 	}
 }

@@ -41,7 +41,7 @@ func (a *audit) window() int32 { return int32(time.Since(a.begin) / fallWindow) 
 // loss is of a cluster that lists fewer than half of the members that it has listed lately: a rolling
 // update does not get there. Suspects are still listed.
 type loss struct {
-	cluster  *cluster
+	cluster  *view
 	from, to int
 }
 

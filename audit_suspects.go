@@ -2,6 +2,7 @@ package longnames
 
 import (
 	"fmt"
+	"github.com/longnames/longnames/membership"
 	"strings"
 	"time"
 )
@@ -10,39 +11,39 @@ import (
 const namesLogged = 10
 
 // suspicion logs which suspects a cluster has got, and which it has no longer.
-func (a *audit) suspicion(s state, before []*suspect) {
-	if len(before)+len(s.roster.suspects) == 0 {
+func (a *audit) suspicion(s state, before []*membership.Suspect) {
+	if len(before)+len(s.roster.Suspects) == 0 {
 		return
 	}
-	log, cluster := zoneLog{a.config.name()}, a.config.first().absolute(s.cluster.name)
-	was, is := make(map[string]reason), make(map[string]reason)
+	log, cluster := zoneLog{a.config.name()}, a.config.first().absolute(s.view.name)
+	was, is := make(map[string]membership.Reason), make(map[string]membership.Reason)
 	for _, b := range before {
-		was[b.text] = b.reason
+		was[b.Longname()] = b.Reason
 	}
-	var fresh [reasons][]string
-	for _, now := range s.roster.suspects {
-		is[now.text] = now.reason
-		if why, ok := was[now.text]; !ok || why != now.reason {
-			fresh[now.reason] = append(fresh[now.reason], now.longname())
+	var fresh [membership.Reasons][]string
+	for _, now := range s.roster.Suspects {
+		is[now.Longname()] = now.Reason
+		if why, ok := was[now.Longname()]; !ok || why != now.Reason {
+			fresh[now.Reason] = append(fresh[now.Reason], now.Longname())
 		}
 	}
 	for why, names := range fresh {
 		if len(names) > 0 {
-			log.Warningf("Cluster %s: %s: %s; %s", cluster, suspected[why], summary(names), prospect(s.due, a.config.hold))
+			log.Warningf("Cluster %s: %s: %s; %s", cluster, suspected[why], summary(names), prospect(s.due, a.config.rules.Hold))
 		}
 	}
 	listed := make(map[string]bool)
-	for _, n := range s.roster.members(a.config, s.cluster.name).listed() {
-		listed[n.text] = true
+	for _, n := range s.roster.members(a.config, s.view.name).listed() {
+		listed[n.Longname()] = true
 	}
 	var back, gone []string
 	for _, b := range before {
-		switch _, still := is[b.text]; {
+		switch _, still := is[b.Longname()]; {
 		case still:
-		case listed[b.text]:
-			back = append(back, b.longname())
+		case listed[b.Longname()]:
+			back = append(back, b.Longname())
 		default:
-			gone = append(gone, b.longname())
+			gone = append(gone, b.Longname())
 		}
 	}
 	if len(back) > 0 {
@@ -53,10 +54,10 @@ func (a *audit) suspicion(s state, before []*suspect) {
 	}
 }
 
-var suspected = [reasons]string{
-	failing: "members fail their probes and are suspect",
-	missing: "members have vanished without notice and are suspect",
-	last:    "all members have ended, and the last ones stay in answers",
+var suspected = [membership.Reasons]string{
+	membership.Failing: "members fail their probes and are suspect",
+	membership.Missing: "members have vanished without notice and are suspect",
+	membership.Last:    "all members have ended, and the last ones stay in answers",
 }
 
 func summary(names []string) string {

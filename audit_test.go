@@ -11,6 +11,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/testutil"
 
 	"github.com/longnames/longnames/kubeapi"
+	"github.com/longnames/longnames/membership"
 )
 
 // logged gives what is logged while f runs.
@@ -29,32 +30,32 @@ func TestAuditSaysOnceWhoIsLeftOut(t *testing.T) {
 	tests := []struct {
 		name   string
 		object func(c *config) *kubeapi.Object
-		reason problem
+		reason membership.Problem
 		want   string // in the log
 	}{
 		{"no hostname", func(c *config) *kubeapi.Object {
 			return labelled(c, set, slice("web", endpoint("web-0", "10.0.0.1")))
-		}, invalidHostname, "prod/web-abcde: pod web-0 at 10.0.0.1 is left out"},
+		}, membership.InvalidHostname, "prod/web-abcde: pod web-0 at 10.0.0.1 is left out"},
 		{"a service that is no label", func(c *config) *kubeapi.Object {
 			return labelled(c, set, slice("we b", hosted(endpoint("web-0", "10.0.0.1"))))
-		}, invalidService, "mode hostname needs a service"},
+		}, membership.InvalidService, "mode hostname needs a service"},
 		{"a namespace that is no label", func(c *config) *kubeapi.Object {
 			o := labelled(c, set, slice("web", hosted(endpoint("web-0", "10.0.0.1"))))
 			o.Namespace = "a.b"
 			return o
-		}, invalidNamespace, "its namespace is no DNS label"},
+		}, membership.InvalidNamespace, "its namespace is no DNS label"},
 		{"an address that is none", func(c *config) *kubeapi.Object {
 			o := labelled(c, set, slice("web"))
 			o.Invalid = []string{"10.0.0.300"}
 			return o
-		}, invalidAddress, `prod/web-abcde is left out of audit.internal.: "10.0.0.300" is no address`},
+		}, membership.InvalidAddress, `prod/web-abcde is left out of audit.internal.: "10.0.0.300" is no address`},
 		{"a group that is no label", func(c *config) *kubeapi.Object {
 			return labelled(c, labels{"app": "a.b"}, slice("web", hosted(endpoint("web-0", "10.0.0.1"))))
-		}, invalidGroup, `its group "a.b" is no DNS label`},
+		}, membership.InvalidGroup, `its group "a.b" is no DNS label`},
 		{"a longname that is too long", func(c *config) *kubeapi.Object {
-			c.naming.domain = strings.Repeat("a23456789.", 24) + "internal"
+			c.rules.Naming.Domain = strings.Repeat("a23456789.", 24) + "internal"
 			return labelled(c, set, slice("web", hosted(endpoint("web-0", "10.0.0.1"))))
-		}, tooLong, "longer than 255 characters"},
+		}, membership.TooLong, "longer than 255 characters"},
 	}
 	for _, tc := range tests {
 		t.Run(tc.name, func(t *testing.T) {
@@ -123,20 +124,20 @@ func TestAuditLogIsBounded(t *testing.T) {
 
 func TestAuditsOfOneZoneCountTogether(t *testing.T) {
 	c := configOf(t, "longnames together.internal {\n selector app=web\n basename app\n mode hostname\n}")
-	count := func(p problem) float64 {
+	count := func(p membership.Problem) float64 {
 		return testutil.ToFloat64(leftOutMembers.WithLabelValues("together.internal.", string(p)))
 	}
 	bad := slice("web", endpoint("p1", "10.0.0.1"))
 	first, second := newAudit(c, tableOf(c, bad)), newAudit(c, tableOf(c, bad))
-	if got := testutil.CollectAndCount(leftOutMembers); got < len(leftOutProblems) {
-		t.Errorf("metrics of a healthy zone: got %d, want all %d", got, len(leftOutProblems))
+	if got := testutil.CollectAndCount(leftOutMembers); got < len(membership.Problems) {
+		t.Errorf("metrics of a healthy zone: got %d, want all %d", got, len(membership.Problems))
 	}
 	for _, step := range []struct {
 		do   func()
 		want float64
 	}{{first.look, 1}, {second.look, 2}, {first.close, 1}, {second.close, 0}} {
 		logged(t, step.do)
-		if got := count(invalidHostname); got != step.want {
+		if got := count(membership.InvalidHostname); got != step.want {
 			t.Errorf("got %v, want %v", got, step.want)
 		}
 	}
@@ -194,7 +195,7 @@ func TestAuditCountsMembersAndClusters(t *testing.T) {
 			"members":  {testutil.ToFloat64(listedMembers.WithLabelValues(zone)), step.members},
 			"clusters": {testutil.ToFloat64(nonEmptyClusters.WithLabelValues(zone)), step.clusters},
 			"suspects": {testutil.ToFloat64(suspectMembers.WithLabelValues(zone, "missing")), step.suspects},
-			"left out": {testutil.ToFloat64(leftOutMembers.WithLabelValues(zone, string(invalidHostname))), step.leftOut},
+			"left out": {testutil.ToFloat64(leftOutMembers.WithLabelValues(zone, string(membership.InvalidHostname))), step.leftOut},
 		} {
 			if got, want := pair[0], pair[1]; got != want {
 				t.Errorf("%s: %s: got %v, want %v", step.name, name, got, want)

@@ -213,10 +213,10 @@ func BenchmarkVanish(b *testing.B) {
 		t.Synced()
 		b.StartTimer()
 		t.Apply(removed)
-		held := t.departs()
+		held := t.state.Suspicious()
 		t.release(time.Now().Add(time.Hour))
-		if !held || t.cluster("app0.prod") != nil {
-			b.Fatalf("clusters held %t, given up %t; want both", held, t.cluster("app0.prod") == nil)
+		if !held || t.view("app0.prod") != nil {
+			b.Fatalf("clusters held %t, given up %t; want both", held, t.view("app0.prod") == nil)
 		}
 	}
 }
@@ -249,7 +249,7 @@ func BenchmarkProbesFail(b *testing.B) {
 						t.Apply(failed[i : i+step])
 					}
 				}
-				if got := len(t.cluster("").members(c).listed()); got != n {
+				if got := len(t.view("").members(c).listed()); got != n {
 					b.Fatalf("got %d members, want all %d", got, n)
 				}
 			})

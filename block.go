@@ -59,11 +59,13 @@ func (b *block) start(old *block) {
 	b.limit = b.config.startupTimeout
 	goesOn := old != nil && b.goOn(old)
 	if file := b.config.source.Snapshot; file != "" {
-		b.snapshot = b.source.Snapshot(file, b.table.suspected)
+		b.snapshot = b.source.Snapshot(file, b.table.suspects)
 	}
 	if !goesOn {
 		suspects := b.restore(old)
-		b.table.reselects = old != nil && !old.config.selectsAs(b.config)
+		if old != nil && !old.config.selectsAs(b.config) {
+			b.table.state.Reselect()
+		}
 		b.source.Join(b.table)
 		if old != nil {
 			b.table.count() // options may have changed

@@ -8,39 +8,27 @@ import (
 	"github.com/miekg/dns"
 
 	"github.com/longnames/longnames/kubeapi"
+	"github.com/longnames/longnames/membership"
 )
 
 // config is one longnames block of a Corefile.
 type config struct {
-	zones   []zone
-	source  kubeapi.Config
-	include include
-	// groupLabel is an index into Object.Labels; negative if all are one cluster.
-	groupLabel int
-	naming     naming
-	port       port
-	ttl        uint32 // seconds
-	fall       fall.F
+	zones  []zone
+	source kubeapi.Config
+	rules  membership.Rules // of the source
+	port   port
+	ttl    uint32 // seconds
+	fall   fall.F
 
 	hosts   placement // of host parts
 	reverse bool      // there is a zone for PTR records
 
-	hold           time.Duration // of suspects; 0 if there are none
-	edited         bool          // what is taken out of manifests is so on purpose
 	startupTimeout time.Duration
 }
 
 // name is what the block is called in logs and metrics: its first zone that is not
 // reverse.
 func (c *config) name() string { return c.first().name }
-
-// group is the label that clusters are told apart by, empty if there is one cluster.
-func (c *config) group() string {
-	if c.groupLabel < 0 {
-		return ""
-	}
-	return c.source.Labels[c.groupLabel]
-}
 
 // first is the first zone that is not reverse.
 func (c *config) first() *zone {
@@ -76,10 +64,10 @@ const (
 // place finds out where host parts lie, and whether addresses have names.
 func (c *config) place() {
 	c.reverse = slices.ContainsFunc(c.zones, func(z zone) bool { return z.reverse })
-	if c.naming.mode == modeIP {
+	if c.rules.Naming.Mode == membership.ModeIP {
 		return
 	}
-	domain := c.naming.suffix()
+	domain := c.rules.Naming.Suffix()
 	for i := range c.zones {
 		switch z := &c.zones[i]; {
 		case dns.IsSubDomain(z.name, domain):
@@ -97,40 +85,4 @@ func (c *config) hasHost(host string) bool {
 		return c.hosts == inside
 	}
 	return slices.ContainsFunc(c.zones, func(z zone) bool { return dns.IsSubDomain(z.name, host) })
-}
-
-// include says which candidates are listed as members.
-type include string
-
-const (
-	includeReady   include = "ready"
-	includeServing include = "serving"
-	includeAll     include = "all"
-)
-
-// passes tells whether a candidate in m's condition is listed.
-func (i include) passes(m *kubeapi.Member) bool {
-	switch i {
-	case includeReady:
-		return m.Ready && !m.Terminating
-	case includeServing:
-		if m.Terminating {
-			return m.Serving
-		}
-		return m.Ready
-	}
-	return true
-}
-
-// epmd is the port at which the BEAM looks for a node by default.
-// https://www.erlang.org/doc/apps/erts/epmd_cmd
-const (
-	epmdPort = 4369
-	epmdName = "epmd"
-)
-
-// port is where SRV records point: a number, or the port that a member calls name.
-type port struct {
-	number uint16
-	name   string
 }

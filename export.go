@@ -3,8 +3,11 @@ package longnames
 import (
 	"net/netip"
 	"slices"
+	"strings"
 
 	"github.com/miekg/dns"
+
+	"github.com/longnames/longnames/membership"
 )
 
 // export is all that is in a zone.
@@ -65,7 +68,7 @@ type layer struct {
 
 // clusterAt is a cluster at one time.
 type clusterAt struct {
-	*cluster
+	*view
 	roster *roster
 }
 
@@ -78,13 +81,13 @@ func (y *layer) all(yield func([]dns.RR) bool) bool {
 		return false
 	}
 	var clusters []clusterAt
-	y.block.table.clusters.Range(func(_, v any) bool {
-		c := v.(*cluster)
+	y.block.table.views.Range(func(_, v any) bool {
+		c := v.(*view)
 		clusters = append(clusters, clusterAt{c, c.roster.Load()})
 		return true
 	})
 	for _, of := range clusters {
-		nodes, _ := c.nameAll(of.roster)
+		nodes, _ := c.rules.Nodes(of.roster.Roster)
 		m := newMembers(c, of.name, nodes)
 		if y.zone.reverse {
 			if !y.pointers(m, yield) {
@@ -165,7 +168,7 @@ func (y *layer) hosts(of clusterAt, m *members, yield func([]dns.RR) bool) bool 
 				continue
 			}
 			y.told[host] = true
-			nodes = r.nodes(in, func(d *directory) []*node { return d.byHost[host] })
+			nodes = r.nodes(in, func(d *directory) []*membership.Node { return d.byHost[host] })
 		}
 		for _, qtype := range []uint16{dns.TypeA, dns.TypeAAAA} {
 			if rrs := c.addresses(qtype, host, nodes); len(rrs) > 0 && !y.isServer(host, qtype) && !yield(rrs) {
@@ -187,7 +190,7 @@ func (y *layer) isInCluster(of clusterAt, m *members, host string) bool {
 	switch in {
 	case nil:
 		return false
-	case of.cluster:
+	case of.view:
 		_, exists := r.among(m, z, &question{name: host, qname: host}, below)
 		return exists
 	}
@@ -208,7 +211,7 @@ func (y *layer) pointers(m *members, yield func([]dns.RR) bool) bool {
 				continue
 			}
 			y.told[name] = true
-			nodes = r.nodes(in, func(d *directory) []*node { return d.byAddress[address] })
+			nodes = r.nodes(in, func(d *directory) []*membership.Node { return d.byAddress[address] })
 		}
 		if len(nodes) > 0 && !yield([]dns.RR{c.pointer(name, nodes)}) {
 			return false
@@ -228,10 +231,6 @@ func dotted(cluster string) string {
 // isOwner tells whether somebody can ask for names that begin like this: a question spells
 // other characters in another way.
 func isOwner(text string) bool {
-	for i := range len(text) {
-		if c := text[i]; !isAlphanumeric(c) && c != '-' && c != '_' && c != '.' {
-			return false
-		}
-	}
-	return text != ""
+	const letters = "abcdefghijklmnopqrstuvwxyz"
+	return text != "" && strings.Trim(text, letters+"ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.") == ""
 }

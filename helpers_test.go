@@ -2,7 +2,6 @@ package longnames
 
 import (
 	"context"
-	"net/netip"
 	"slices"
 	"strings"
 	"testing"
@@ -13,6 +12,7 @@ import (
 	"github.com/coredns/coredns/request"
 	"github.com/miekg/dns"
 
+	"github.com/longnames/longnames/internal/objects"
 	"github.com/longnames/longnames/kubeapi"
 )
 
@@ -28,49 +28,29 @@ func configOf(t testing.TB, block string) *config {
 	return config
 }
 
-// labels are what an object is labelled with.
-type labels map[string]string
+var (
+	slice       = objects.Slice
+	named       = objects.Named
+	endpoint    = objects.Endpoint
+	hosted      = objects.Hosted
+	unready     = objects.Unready
+	terminating = objects.Terminating
+)
+
+type (
+	labels = objects.Labels
+	bits   = objects.Bits
+)
 
 // labelled gives an object the labels that the configuration asks for.
 func labelled(c *config, set labels, o *kubeapi.Object) *kubeapi.Object {
-	o.Labels = make([]kubeapi.Label, len(c.source.Labels))
-	for i, key := range c.source.Labels {
-		o.Labels[i].Value, o.Labels[i].Set = set[key]
-	}
+	return objects.Labelled(c.source.Labels, set, o)
+}
+
+// ported gives an object ports.
+func ported(o *kubeapi.Object, ports ...kubeapi.Port) *kubeapi.Object {
+	o.Ports = ports
 	return o
-}
-
-// slice is an EndpointSlice of a Service in namespace prod.
-func slice(service string, members ...kubeapi.Member) *kubeapi.Object {
-	return &kubeapi.Object{
-		Template: &kubeapi.Template{Namespace: "prod", Service: service},
-		Name:     service + "-abcde", Version: 1, Members: members,
-	}
-}
-
-// endpoint is a ready endpoint that is a pod.
-func endpoint(pod, address string) kubeapi.Member {
-	return kubeapi.Member{
-		ID: pod, IsPod: true, Address: netip.MustParseAddr(address), Ready: true, Serving: true,
-	}
-}
-
-// hosted gives an endpoint a hostname, as a StatefulSet does.
-func hosted(m kubeapi.Member) kubeapi.Member {
-	m.Hostname = m.ID
-	return m
-}
-
-// unready is an endpoint whose probe fails.
-func unready(m kubeapi.Member) kubeapi.Member {
-	m.Ready, m.Serving = false, false
-	return m
-}
-
-// terminating is an endpoint that is going, but still serves.
-func terminating(m kubeapi.Member) kubeapi.Member {
-	m.Ready, m.Terminating = false, true
-	return m
 }
 
 // tableOf is a table that has seen objects and is synced.

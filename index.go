@@ -14,8 +14,8 @@ type index[K comparable] struct {
 }
 
 type occurrence struct {
-	cluster *cluster
-	count   int
+	view  *view
+	count int
 }
 
 func (x *index[K]) in(k K) []occurrence {
@@ -25,13 +25,13 @@ func (x *index[K]) in(k K) []occurrence {
 }
 
 // add counts k in or out, and tells whether it has come, or has gone with that.
-func (x *index[K]) add(k K, c *cluster, delta int) (changed bool) {
+func (x *index[K]) add(k K, v *view, delta int) (changed bool) {
 	known := x.in(k)
 	next := slices.Clone(known)
-	at := slices.IndexFunc(next, func(o occurrence) bool { return o.cluster == c })
+	at := slices.IndexFunc(next, func(o occurrence) bool { return o.view == v })
 	if at < 0 {
 		at = len(next)
-		next = append(next, occurrence{cluster: c})
+		next = append(next, occurrence{view: v})
 	}
 	next[at].count += delta
 	if next[at].count <= 0 {

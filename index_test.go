@@ -4,11 +4,11 @@ import "testing"
 
 func TestIndexCounts(t *testing.T) {
 	var x index[string]
-	a, b := newCluster("a"), newCluster("b")
-	add := func(c *cluster, delta int, want bool) {
+	a, b := newView("a"), newView("b")
+	add := func(v *view, delta int, want bool) {
 		t.Helper()
-		if got := x.add("k", c, delta); got != want {
-			t.Errorf("%+d in %s: came or went: got %t, want %t", delta, c.name, got, want)
+		if got := x.add("k", v, delta); got != want {
+			t.Errorf("%+d in %s: came or went: got %t, want %t", delta, v.name, got, want)
 		}
 	}
 	add(a, +1, true)
@@ -16,7 +16,7 @@ func TestIndexCounts(t *testing.T) {
 	add(b, +1, false)
 	before := x.in("k")
 	add(a, -1, false)
-	if got := x.in("k"); len(got) != 2 || got[0].cluster != a || got[0].count != 1 {
+	if got := x.in("k"); len(got) != 2 || got[0].view != a || got[0].count != 1 {
 		t.Errorf("got %v, want a once and b once", got)
 	}
 	if before[0].count != 2 {

@@ -11,6 +11,8 @@ import (
 	"github.com/coredns/coredns/plugin/metadata"
 	"github.com/coredns/coredns/request"
 	"github.com/miekg/dns"
+
+	"github.com/longnames/longnames/membership"
 )
 
 // What an answer is made from: the members as they are, or as they were last known before the
@@ -92,7 +94,7 @@ func (a *about) read() *about {
 // clusterOf gives the cluster that a question is about: its name is that cluster's, or lies
 // below it, or is of one of its nodes; of several that have the node, the first by name. Nil
 // if there is none.
-func (r *resolver) clusterOf(z *zone, q *question) *cluster {
+func (r *resolver) clusterOf(z *zone, q *question) *view {
 	if z.reverse {
 		return r.clusterAt(q)
 	}
@@ -103,7 +105,7 @@ func (r *resolver) clusterOf(z *zone, q *question) *cluster {
 }
 
 // clusterAt gives the cluster of the node at the address that a PTR question is about.
-func (r *resolver) clusterAt(q *question) *cluster {
+func (r *resolver) clusterAt(q *question) *view {
 	prefix, ok := reversePrefix(q.name)
 	if !ok || !prefix.IsSingleIP() {
 		return nil
@@ -111,18 +113,18 @@ func (r *resolver) clusterAt(q *question) *cluster {
 	if r.table.indexed() {
 		return firstIn(r.table.addresses.in(prefix.Addr()))
 	}
-	c := r.table.cluster("")
+	c := r.table.view("")
 	if len(c.members(r.config).directory(r.config).byAddress[prefix.Addr()]) == 0 {
 		return nil
 	}
 	return c
 }
 
-func firstIn(occurrences []occurrence) *cluster {
+func firstIn(occurrences []occurrence) *view {
 	if len(occurrences) == 0 {
 		return nil
 	}
-	return slices.MinFunc(occurrences, func(a, b occurrence) int { return strings.Compare(a.cluster.name, b.cluster.name) }).cluster
+	return slices.MinFunc(occurrences, func(a, b occurrence) int { return strings.Compare(a.view.name, b.view.name) }).view
 }
 
 // listedFor counts the longnames that a client is answered with: one that is not listed finds
@@ -130,19 +132,19 @@ func firstIn(occurrences []occurrence) *cluster {
 func (m *members) listedFor(client netip.Addr) int {
 	count, last := m.count, ""
 	for _, n := range m.waiting[client] { // ordered by longname, as all nodes are
-		if n.text != last && !m.lists(n.text) {
+		if n.Longname() != last && !m.lists(n.Longname()) {
 			count++
 		}
-		last = n.text
+		last = n.Longname()
 	}
 	return count
 }
 
-// lists tells whether a node of that text is listed.
+// lists tells whether a membership.Node of that text is listed.
 func (m *members) lists(text string) bool {
-	at, _ := slices.BinarySearchFunc(m.nodes, text, func(n node, text string) int { return strings.Compare(n.text, text) })
-	for ; at < len(m.nodes) && m.nodes[at].text == text; at++ {
-		if m.nodes[at].listed {
+	at, _ := slices.BinarySearchFunc(m.nodes, text, func(n membership.Node, text string) int { return strings.Compare(n.Longname(), text) })
+	for ; at < len(m.nodes) && m.nodes[at].Longname() == text; at++ {
+		if m.nodes[at].Listed {
 			return true
 		}
 	}

@@ -168,21 +168,31 @@ func TestWhatAHoldHidesIsNotPropagated(t *testing.T) {
 func TestWhatMakesASuspectIsNotPropagated(t *testing.T) {
 	const zone = "suspects.internal."
 	measured(t, zone)
-	p := newFleet(t, "longnames suspects.internal {\n selector app=web\n basename app\n}", layouts["one slice"])
+	c := configOf(t, "longnames suspects.internal {\n selector app=web\n basename app\n}")
+	table := tableOf(c)
+	one, two, three, four := endpoint("web-1", "10.0.0.1"), endpoint("web-2", "10.0.0.2"), endpoint("web-3", "10.0.0.3"), endpoint("web-4", "10.0.0.4")
+	var old *kubeapi.Object
 	for _, step := range []struct {
-		pods string
-		want uint64 // in all
+		name    string
+		members []kubeapi.Member
+		want    uint64 // in all
 	}{
-		{"1 2 3 4", 1}, {"1 2 3 4!", 1}, {"1 2 3! 4!", 1}, {"1 2! 3! 4!", 1}, {"1 2 3 4", 2}, {"1 2 3 4~", 3},
+		{"all are there", []kubeapi.Member{one, two, three, four}, 1},
+		{"one fails", []kubeapi.Member{one, two, three, unready(four)}, 1},
+		{"two fail", []kubeapi.Member{one, two, unready(three), unready(four)}, 1},
+		{"most fail", []kubeapi.Member{one, unready(two), unready(three), unready(four)}, 1},
+		{"all recover", []kubeapi.Member{one, two, three, four}, 2},
+		{"one ends", []kubeapi.Member{one, two, three, terminating(four)}, 3},
 	} {
-		changes := p.changesTo(step.pods)
-		for i := range changes {
-			changes[i].At = new(time.Now())
+		now := labelled(c, nil, slice("web", step.members...))
+		if old != nil {
+			now.Template = old.Template
 		}
-		p.Apply(changes)
+		table.Apply([]kubeapi.Change{{Old: old, New: now, At: new(time.Now())}})
 		if got, _ := propagations(t, zone); got != step.want {
-			t.Errorf("%s: got %d, want %d", step.pods, got, step.want)
+			t.Errorf("%s: got %d, want %d", step.name, got, step.want)
 		}
+		old = now
 	}
 }
 

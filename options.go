@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/longnames/longnames/kubeapi"
+	"github.com/longnames/longnames/membership"
 )
 
 // option is a word that may begin a line of a longnames block.
@@ -66,11 +67,11 @@ func readLookup(p *parser) error {
 }
 
 func readInclude(p *parser) error {
-	return choose(p, &p.config.include, includeReady, includeServing, includeAll)
+	return choose(p, &p.config.rules.Include, membership.IncludeReady, membership.IncludeServing, membership.IncludeAll)
 }
 
 func readMode(p *parser) error {
-	return choose(p, &p.config.naming.mode, modeIP, modeDNS, modeHostname)
+	return choose(p, &p.config.rules.Naming.Mode, membership.ModeIP, membership.ModeDNS, membership.ModeHostname)
 }
 
 func readFamily(p *parser) error {
@@ -112,18 +113,18 @@ func readBasename(p *parser) error {
 	if p.args[0] == "label" {
 		return p.wrong("expected the key of a label after the word label")
 	}
-	if !isBasename(p.args[0]) {
+	if !membership.IsBasename(p.args[0]) {
 		return p.wrong("expected letters, digits, _ and -, got %q", p.args[0])
 	}
-	p.config.naming.basename = p.args[0]
+	p.config.rules.Naming.Basename = p.args[0]
 	return nil
 }
 
 func readService(p *parser) error {
-	if !isLabel(p.args[0]) {
+	if !membership.IsLabel(p.args[0]) {
 		return p.wrong("expected the name of a Service, got %q", p.args[0])
 	}
-	p.config.naming.service = p.args[0]
+	p.config.rules.Naming.Service = p.args[0]
 	return nil
 }
 
@@ -132,7 +133,7 @@ func readClusterDomain(p *parser) error {
 	if !ok {
 		return p.wrong("expected a domain name, got %q", p.args[0])
 	}
-	p.config.naming.domain = domain
+	p.config.rules.Naming.Domain = domain
 	return nil
 }
 
@@ -171,7 +172,7 @@ func readFallthrough(p *parser) error {
 	return nil
 }
 
-func readHold(p *parser) error { return readDuration(p, &p.config.hold) }
+func readHold(p *parser) error { return readDuration(p, &p.config.rules.Hold) }
 
 func readKubeconfig(p *parser) error {
 	p.config.source.Kubeconfig = p.path(p.args[0])

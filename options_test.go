@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/longnames/longnames/kubeapi"
+	"github.com/longnames/longnames/membership"
 )
 
 // Each option, with values that it takes and what becomes of them.
@@ -17,15 +18,15 @@ func TestOptionTakes(t *testing.T) {
 	namespaces := func(c *config) any { return c.source.Namespaces }
 	selector := func(c *config) any { return c.source.Selector }
 	lookup := func(c *config) any { return c.source.Lookup }
-	listed := func(c *config) any { return c.include }
-	basename := func(c *config) any { return c.naming.basename }
-	style := func(c *config) any { return c.naming.mode }
-	domain := func(c *config) any { return c.naming.domain }
+	listed := func(c *config) any { return c.rules.Include }
+	basename := func(c *config) any { return c.rules.Naming.Basename }
+	style := func(c *config) any { return c.rules.Naming.Mode }
+	domain := func(c *config) any { return c.rules.Naming.Domain }
 	family := func(c *config) any { return c.source.Family }
 	srvPort := func(c *config) any { return c.port }
 	ttl := func(c *config) any { return c.ttl }
 	through := func(c *config) any { return c.fall.Zones }
-	held := func(c *config) any { return c.hold }
+	held := func(c *config) any { return c.rules.Hold }
 	timeout := func(c *config) any { return c.startupTimeout }
 	for _, tc := range []struct {
 		lines []string // the first has the option
@@ -43,19 +44,19 @@ func TestOptionTakes(t *testing.T) {
 		{[]string{"selector app=shop", "group_by cluster"}, selector, "app=shop,cluster"},
 		{[]string{"lookup endpoints"}, lookup, kubeapi.Endpoints},
 		{[]string{"lookup pods"}, lookup, kubeapi.Pods},
-		{[]string{"include ready", "lookup pods"}, listed, includeReady},
-		{[]string{"include serving"}, listed, includeServing},
-		{[]string{"include all"}, listed, includeAll},
-		{[]string{"group_by app.kubernetes.io/name"}, func(c *config) any { return c.source.Labels[c.groupLabel] }, "app.kubernetes.io/name"},
+		{[]string{"include ready", "lookup pods"}, listed, membership.IncludeReady},
+		{[]string{"include serving"}, listed, membership.IncludeServing},
+		{[]string{"include all"}, listed, membership.IncludeAll},
+		{[]string{"group_by app.kubernetes.io/name"}, func(c *config) any { return c.source.Labels[c.rules.GroupLabel] }, "app.kubernetes.io/name"},
 		{[]string{"basename shop"}, basename, "shop"},
 		{[]string{"basename Shop_2-a"}, basename, "Shop_2-a"},
-		{[]string{"basename label beam/name"}, func(c *config) any { return c.source.Labels[c.naming.basenameLabel] }, "beam/name"},
-		{[]string{"basename label app", "group_by team"}, func(c *config) any { return c.source.Labels[c.naming.basenameLabel] }, "app"},
-		{[]string{"basename shop", "group_by team"}, func(c *config) any { return c.naming.basenameLabel }, -1},
-		{[]string{"mode ip"}, style, modeIP},
-		{[]string{"mode dns"}, style, modeDNS},
-		{[]string{"mode hostname"}, style, modeHostname},
-		{[]string{"service queue-nodes", "mode hostname"}, func(c *config) any { return c.naming.service }, "queue-nodes"},
+		{[]string{"basename label beam/name"}, func(c *config) any { return c.source.Labels[c.rules.Naming.BasenameLabel] }, "beam/name"},
+		{[]string{"basename label app", "group_by team"}, func(c *config) any { return c.source.Labels[c.rules.Naming.BasenameLabel] }, "app"},
+		{[]string{"basename shop", "group_by team"}, func(c *config) any { return c.rules.Naming.BasenameLabel }, -1},
+		{[]string{"mode ip"}, style, membership.ModeIP},
+		{[]string{"mode dns"}, style, membership.ModeDNS},
+		{[]string{"mode hostname"}, style, membership.ModeHostname},
+		{[]string{"service queue-nodes", "mode hostname"}, func(c *config) any { return c.rules.Naming.Service }, "queue-nodes"},
 		{[]string{"cluster_domain k8s.example", "mode ip"}, domain, "k8s.example"}, // of no use, but no mistake
 		{[]string{"cluster_domain k8s.example", "mode dns"}, domain, "k8s.example"},
 		{[]string{"cluster_domain k8s.example.", "mode hostname"}, domain, "k8s.example"},
@@ -110,18 +111,18 @@ func TestOptionDefaults(t *testing.T) {
 	for name, pair := range map[string][2]any{
 		"namespaces":       {c.source.Namespaces, []string(nil)},
 		"lookup":           {c.source.Lookup, kubeapi.Endpoints},
-		"include":          {c.include, includeReady},
-		"include for pods": {configOf(t, blockOf("lookup pods")).include, includeAll},
-		"group_by":         {c.groupLabel, -1},
-		"basename label":   {c.naming.basenameLabel, -1},
-		"mode":             {c.naming.mode, modeIP},
-		"service":          {configOf(t, blockOf("mode hostname")).naming.service, ""},
-		"cluster_domain":   {configOf(t, blockOf("mode dns")).naming.domain, "cluster.local"},
+		"include":          {c.rules.Include, membership.IncludeReady},
+		"include for pods": {configOf(t, blockOf("lookup pods")).rules.Include, membership.IncludeAll},
+		"group_by":         {c.rules.GroupLabel, -1},
+		"basename label":   {c.rules.Naming.BasenameLabel, -1},
+		"mode":             {c.rules.Naming.Mode, membership.ModeIP},
+		"service":          {configOf(t, blockOf("mode hostname")).rules.Naming.Service, ""},
+		"cluster_domain":   {configOf(t, blockOf("mode dns")).rules.Naming.Domain, "cluster.local"},
 		"family":           {c.source.Family, kubeapi.AnyFamily},
 		"port":             {c.port, port{number: 4369}},
 		"ttl":              {c.ttl, uint32(5)},
 		"fallthrough":      {c.fall.Zones, []string(nil)},
-		"hold":             {c.hold, 30 * time.Second},
+		"hold":             {c.rules.Hold, 30 * time.Second},
 		"cached":           {c.source.Cached, false},
 		"snapshot":         {c.source.Snapshot, ""},
 		"startup_timeout":  {c.startupTimeout, 5 * time.Second},
@@ -140,8 +141,8 @@ func TestGroupByNamesItsMembers(t *testing.T) {
 	if got, want := c.source.Labels, []string{"app"}; !slices.Equal(got, want) {
 		t.Errorf("labels: got %q, want %q", got, want)
 	}
-	if c.naming.basenameLabel != c.groupLabel {
-		t.Errorf("basename: got label %d, want the group's, %d", c.naming.basenameLabel, c.groupLabel)
+	if c.rules.Naming.BasenameLabel != c.rules.GroupLabel {
+		t.Errorf("basename: got label %d, want the group's, %d", c.rules.Naming.BasenameLabel, c.rules.GroupLabel)
 	}
 }
 

@@ -14,6 +14,7 @@ import (
 	"github.com/miekg/dns"
 
 	"github.com/longnames/longnames/kubeapi"
+	"github.com/longnames/longnames/membership"
 )
 
 const (
@@ -41,17 +42,16 @@ func parse(c *caddy.Controller) (*config, error) {
 	p := &parser{
 		Controller: c,
 		config: &config{
-			groupLabel: -1,
-			port:       port{number: epmdPort},
-			ttl:        defaultTTL,
-			naming:     naming{mode: modeIP, basenameLabel: -1},
-			source:     kubeapi.Config{Lookup: kubeapi.Endpoints, UserAgent: userAgent()},
+			port:   port{number: epmdPort},
+			ttl:    defaultTTL,
+			source: kubeapi.Config{Lookup: kubeapi.Endpoints, UserAgent: userAgent()},
 
-			hold:           defaultHold,
+			rules:          membership.Rules{GroupLabel: -1, Naming: membership.Naming{Mode: membership.ModeIP, BasenameLabel: -1}, Hold: defaultHold},
 			startupTimeout: defaultStartupTimeout,
 		},
 		lines: make(map[string]int),
 	}
+	p.config.rules.Source = &p.config.source
 	if err := p.zones(c.RemainingArgs()); err != nil {
 		return nil, err
 	}
@@ -66,7 +66,7 @@ func parse(c *caddy.Controller) (*config, error) {
 		return nil, err
 	}
 	_, held := p.lines["hold"]
-	p.config.edited = len(p.config.source.Manifests) > 0 && !held
+	p.config.rules.Edited = len(p.config.source.Manifests) > 0 && !held
 	return p.config, p.finish()
 }
 
@@ -148,9 +148,9 @@ func (p *parser) contradictions() error {
 	if p.has("tls") && !strings.HasPrefix(p.config.source.Endpoint, "https:") {
 		return p.Errf("option tls (line %d): expected option endpoint with it, with an https URL", p.lines["tls"])
 	}
-	if p.has("service") && p.config.naming.mode != modeHostname {
+	if p.has("service") && p.config.rules.Naming.Mode != membership.ModeHostname {
 		return p.Errf("option service (line %d): expected mode hostname with it, since mode %s has no service in its names",
-			p.lines["service"], p.config.naming.mode)
+			p.lines["service"], p.config.rules.Naming.Mode)
 	}
 	if !p.has("selector") && p.groupBy == "" {
 		return p.Errf("expected option selector or option group_by, to say who the members are")
@@ -169,21 +169,21 @@ func (p *parser) has(option string) bool {
 // finish fills in what follows from several options.
 func (p *parser) finish() error {
 	c := p.config
-	if c.include == "" {
-		c.include = includeReady
+	if c.rules.Include == "" {
+		c.rules.Include = membership.IncludeReady
 		if c.source.Lookup == kubeapi.Pods {
-			c.include = includeAll
+			c.rules.Include = membership.IncludeAll
 		}
 	}
-	if c.naming.domain == "" && c.naming.mode != modeIP {
+	if c.rules.Naming.Domain == "" && c.rules.Naming.Mode != membership.ModeIP {
 		domain, ok := cleanDomain(os.Getenv("CLUSTER_DOMAIN"))
 		if !ok {
 			return p.Errf("environment CLUSTER_DOMAIN: expected a domain name, got %q", os.Getenv("CLUSTER_DOMAIN"))
 		}
-		c.naming.domain = domain
+		c.rules.Naming.Domain = domain
 	}
 	if p.groupBy != "" {
-		c.groupLabel = p.label(p.groupBy)
+		c.rules.GroupLabel = p.label(p.groupBy)
 		if c.source.Selector != "" {
 			c.source.Selector += ","
 		}
@@ -193,7 +193,7 @@ func (p *parser) finish() error {
 		}
 	}
 	if p.basenameLabel != "" {
-		c.naming.basenameLabel = p.label(p.basenameLabel)
+		c.rules.Naming.BasenameLabel = p.label(p.basenameLabel)
 	}
 	c.place()
 	return nil
@@ -224,7 +224,7 @@ func cleanDomain(text string) (string, bool) {
 		return "", false
 	}
 	for label := range strings.SplitSeq(domain, ".") {
-		if !isLabel(label) {
+		if !membership.IsLabel(label) {
 			return "", false
 		}
 	}

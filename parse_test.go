@@ -199,7 +199,7 @@ func TestClusterDomainFromEnvironment(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if got := c.naming.domain; got != tc.want {
+			if got := c.rules.Naming.Domain; got != tc.want {
 				t.Errorf("got %q, want %q", got, tc.want)
 			}
 		})
@@ -227,7 +227,7 @@ func FuzzCorefile(f *testing.F) {
 				}
 				return
 			}
-			if len(config.zones) == 0 || config.source.Selector == "" || config.naming.basename == "" && config.naming.basenameLabel < 0 {
+			if len(config.zones) == 0 || config.source.Selector == "" || config.rules.Naming.Basename == "" && config.rules.Naming.BasenameLabel < 0 {
 				t.Errorf("%q is taken, but says too little", text)
 			}
 		}

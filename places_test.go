@@ -88,12 +88,12 @@ func TestNamesAboveNodesExistIfTheNodesDo(t *testing.T) {
 func checkPlaces(t *testing.T, got *table) {
 	t.Helper()
 	want := newTable(got.config)
-	got.clusters.Range(func(_, v any) bool {
-		home := v.(*cluster)
-		nodes, _ := got.config.nameAll(home.roster.Load())
+	got.views.Range(func(_, v any) bool {
+		home := v.(*view)
+		nodes, _ := got.config.rules.Nodes(home.roster.Load().Roster)
 		for i := range nodes {
 			if n := &nodes[i]; want.indexed() {
-				want.index(home, []place{{n.address(), strings.ToLower(n.target())}}, +1)
+				want.index(home, []place{{n.Address(), strings.ToLower(n.Host())}}, +1)
 			}
 		}
 		return true
@@ -108,7 +108,7 @@ func counted(t *table) map[string]int {
 	counts := make(map[string]int)
 	occurrences := func(k, v any) bool {
 		for _, o := range v.([]occurrence) {
-			counts[fmt.Sprint(k, " in ", o.cluster.name)] = o.count
+			counts[fmt.Sprint(k, " in ", o.view.name)] = o.count
 		}
 		return true
 	}
@@ -138,7 +138,7 @@ func TestPlacesFollowEveryChange(t *testing.T) {
 			for i := range data {
 				data[i] = byte(r.IntN(256))
 			}
-			change.New = data.object(c, service)
+			change.New = anyObject(&data, c, service)
 			if old := have[service]; old != nil && r.IntN(2) == 0 { // one thing is not as it was
 				change.New.Template, change.New.Members = old.Template, append(slices.Clone(old.Members), change.New.Members...)
 				if n := len(change.New.Members); n > 0 {
@@ -159,60 +159,4 @@ func reversed(objects []*kubeapi.Object) []*kubeapi.Object {
 	objects = slices.Clone(objects)
 	slices.Reverse(objects)
 	return objects
-}
-
-func TestOnlyWhatDiffersIsIndexed(t *testing.T) {
-	a, b, c, d := endpoint("a", "10.0.0.1"), endpoint("b", "10.0.0.2"), endpoint("c", "10.0.0.3"), endpoint("d", "10.0.0.4")
-	conf := configOf(t, "longnames erl.internal 10.in-addr.arpa {\n group_by app\n}")
-	of := func(service string, members ...kubeapi.Member) *kubeapi.Object {
-		return named("web", labelled(conf, labels{"app": "web"}, slice(service, members...)))
-	}
-	web := func(members ...kubeapi.Member) *kubeapi.Object { return of("web", members...) }
-	moved, other := of("api", a), labelled(conf, labels{"app": "Web"}, web(a))
-	for _, tc := range []struct {
-		name          string
-		before, after *kubeapi.Object
-		out, in       string
-	}{
-		{"new", nil, web(a, b), "", "a b"},
-		{"gone", web(a, b), nil, "a b", ""},
-		{"the same", web(a, b), web(a, b), "", ""},
-		{"no longer ready", web(a, b), web(unready(a), terminating(b)), "", ""},
-		{"grown at the end", web(a, b), web(a, b, c), "", "c"},
-		{"grown at the begin", web(b, c), web(a, b, c), "", "a"},
-		{"grown in the middle", web(a, d), web(a, b, c, d), "", "b c"},
-		{"smaller", web(a, b, c, d), web(a, d), "b c", ""},
-		{"one replaced", web(a, b, c), web(a, d, c), "b", "d"},
-		{"two replaced", web(a, b, c, d), web(b, b, c, c), "a b c d", "b b c c"},
-		{"one twice", web(a, a), web(a), "a", ""},
-		{"one with a hostname now", web(a, b), web(a, hosted(b)), "b", "b"},
-		{"another pod at the address", web(a, b), web(endpoint("x", "10.0.0.1"), b), "a", "x"},
-		{"of another Service", web(a), moved, "a", "a"},
-		{"of another basename", web(a), other, "a", "a"},
-		{"another one", web(a), named("other", web(a)), "a", "a"},
-	} {
-		t.Run(tc.name, func(t *testing.T) {
-			differ := func(o, other *kubeapi.Object) string {
-				if o == nil {
-					return ""
-				}
-				others := []*kubeapi.Object{named("x", slice("x")), named("a", slice("a"))}
-				if other != nil {
-					others = append(others, other)
-				}
-				slices.SortFunc(others, compareObjects)
-				var ids []string
-				for _, m := range differing(o, others, conf.hasPlaceOf) {
-					ids = append(ids, m.ID)
-				}
-				return strings.Join(ids, " ")
-			}
-			if got := differ(tc.before, tc.after); got != tc.out {
-				t.Errorf("counted out: got %q, want %q", got, tc.out)
-			}
-			if got := differ(tc.after, tc.before); got != tc.in {
-				t.Errorf("counted in: got %q, want %q", got, tc.in)
-			}
-		})
-	}
 }

@@ -19,6 +19,9 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
 	"sigs.k8s.io/yaml"
+
+	"github.com/longnames/longnames/kubeapi"
+	"github.com/longnames/longnames/membership"
 )
 
 func read(t *testing.T, name string) string {
@@ -370,25 +373,26 @@ func TestDocsYAML(t *testing.T) {
 
 // What a node is called by its rel/env.sh.eex is what a member is called.
 func TestDocsNodesAreCalledAsMembersAre(t *testing.T) {
-	domains := map[mode]string{modeIP: "", modeDNS: "erl.internal", modeHostname: "erl.internal"}
-	tried := make(map[mode]bool)
+	domains := map[membership.Mode]string{membership.ModeIP: "", membership.ModeDNS: "erl.internal", membership.ModeHostname: "erl.internal"}
+	tried := make(map[membership.Mode]bool)
 	for where, lines := range snippets(t, "docs/clients.md", "sh") {
 		named := regexp.MustCompile(`^# rel/env\.sh\.eex, mode (\w+)`).FindStringSubmatch(lines)
 		if named == nil {
 			continue
 		}
-		mode := mode(named[1])
+		mode := membership.Mode(named[1])
 		domain, known := domains[mode]
 		if !known {
 			t.Errorf("%s: got mode %q", where, mode)
 		}
 		tried[mode] = true
-		n := &naming{mode: mode, basename: "shop", basenameLabel: -1, domain: domain}
+		rules := &membership.Rules{
+			Source: &kubeapi.Config{}, Naming: membership.Naming{Mode: mode, Basename: "shop", BasenameLabel: -1, Domain: domain},
+		}
 		for _, address := range []string{"10.0.0.1", "fd00::1", "fd00::", "2001:db8::1:0:0:1", "fd00:1:2:3:4:5:6:7"} {
-			m := hosted(endpoint("shop-0", address))
-			want, _, problem := n.longname(slice("shop"), &m)
-			if problem != noProblem {
-				t.Fatalf("%s: %s", address, problem)
+			nodes, left := rules.Nodes(&membership.Roster{Objects: []*kubeapi.Object{slice("shop", hosted(endpoint("shop-0", address)))}})
+			if len(nodes) != 1 {
+				t.Fatalf("%s: got %d nodes, and without a longname %v", address, len(nodes), left)
 			}
 			command := exec.Command("sh", "-euc", lines+`echo "$RELEASE_DISTRIBUTION $RELEASE_NODE ${ERL_AFLAGS:-}"`)
 			command.Env = []string{"PATH=" + os.Getenv("PATH"), "POD_IP=" + address, "POD_NAME=shop-0", "POD_NAMESPACE=prod"}
@@ -396,7 +400,7 @@ func TestDocsNodesAreCalledAsMembersAre(t *testing.T) {
 			if err != nil {
 				t.Fatalf("%s: %v: %s", where, err, out)
 			}
-			want = "name " + strings.TrimSuffix(want, ".")
+			want := "name " + nodes[0].Longname()
 			if strings.Contains(address, ":") {
 				want += " -proto_dist inet6_tcp"
 			}

@@ -7,6 +7,8 @@ import (
 	"sync/atomic"
 
 	"github.com/miekg/dns"
+
+	"github.com/longnames/longnames/membership"
 )
 
 // rrset is the answer to one kind of question. It is shared by all who ask, so it is
@@ -96,7 +98,7 @@ func (r *records) ofPorts() portSets {
 }
 
 // rrset makes the RRset of one type for some nodes; nil for a type that nodes have none of.
-func (c *config) rrset(qtype uint16, owner string, nodes []*node, at hosts) *rrset {
+func (c *config) rrset(qtype uint16, owner string, nodes []*membership.Node, at hosts) *rrset {
 	switch qtype {
 	case dns.TypeSRV:
 		return c.srv(owner, nodes, at, func(i int) []uint16 {
@@ -112,10 +114,10 @@ func (c *config) rrset(qtype uint16, owner string, nodes []*node, at hosts) *rrs
 }
 
 // portSets makes the SRV sets of all ports that nodes declare, and of epmd's.
-func (c *config) portSets(owner string, nodes []*node, at hosts) portSets {
+func (c *config) portSets(owner string, nodes []*membership.Node, at hosts) portSets {
 	declared := make(map[string]*declaration)
 	for _, n := range nodes {
-		for _, p := range n.ports {
+		for _, p := range n.Ports {
 			service := "_" + strings.ToLower(p.Name) + "._" + strings.ToLower(p.Protocol)
 			if declared[service] == nil {
 				declared[service] = &declaration{}
@@ -136,11 +138,11 @@ func (c *config) portSets(owner string, nodes []*node, at hosts) portSets {
 
 // declaration is which nodes declare a port, and with which numbers.
 type declaration struct {
-	nodes []*node
+	nodes []*membership.Node
 	ports [][]uint16
 }
 
-func (d *declaration) add(n *node, port uint16) {
+func (d *declaration) add(n *membership.Node, port uint16) {
 	if last := len(d.nodes) - 1; last >= 0 && d.nodes[last] == n {
 		d.ports[last] = append(d.ports[last], port)
 		return

@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"github.com/miekg/dns"
+
+	"github.com/longnames/longnames/membership"
 )
 
 // resolver answers questions from a table. It does no I/O, and looks at no clock but for serials.
@@ -144,9 +146,9 @@ func (r *resolver) forward(z *zone, q *question, relative string) (set *rrset, e
 }
 
 // locate finds the cluster that a name is in, and what of the name lies below it.
-func (r *resolver) locate(relative string) (c *cluster, below string) {
-	if r.config.groupLabel < 0 {
-		return r.table.cluster(""), relative
+func (r *resolver) locate(relative string) (c *view, below string) {
+	if r.config.rules.GroupLabel < 0 {
+		return r.table.view(""), relative
 	}
 	at, dots := len(relative), 0
 	for ; at > 0; at-- {
@@ -156,12 +158,12 @@ func (r *resolver) locate(relative string) (c *cluster, below string) {
 			}
 		}
 	}
-	return r.table.cluster(relative[at:]), strings.TrimSuffix(relative[:at], ".")
+	return r.table.view(relative[at:]), strings.TrimSuffix(relative[:at], ".")
 }
 
 // inCluster looks for what lies at a cluster's name or below it. An asker that is not
 // listed finds itself added.
-func (r *resolver) inCluster(c *cluster, z *zone, q *question, below string) (set *rrset, exists bool) {
+func (r *resolver) inCluster(c *view, z *zone, q *question, below string) (set *rrset, exists bool) {
 	return r.among(c.members(r.config), z, q, below)
 }
 
@@ -216,18 +218,18 @@ func findPort(sets map[string]*rrset, q *question, below string) (set *rrset, ex
 // host looks for a host part, of any cluster.
 func (r *resolver) host(q *question) (set *rrset, exists bool) {
 	if !r.table.indexed() {
-		d := r.table.cluster("").members(r.config).directory(r.config)
+		d := r.table.view("").members(r.config).directory(r.config)
 		return r.hostSet(q, d.byHost[q.name]), len(d.byHost[q.name]) > 0 || d.above[q.name]
 	}
 	in := r.table.hosts.in(q.name)
-	nodes := r.nodes(in, func(d *directory) []*node { return d.byHost[q.name] })
+	nodes := r.nodes(in, func(d *directory) []*membership.Node { return d.byHost[q.name] })
 	return r.hostSet(q, nodes), len(in) > 0 || r.table.hostNames.has(q.name)
 }
 
 // nodes gives the best of those that some clusters have.
-func (r *resolver) nodes(in []occurrence, of func(*directory) []*node) (nodes []*node) {
+func (r *resolver) nodes(in []occurrence, of func(*directory) []*membership.Node) (nodes []*membership.Node) {
 	for _, o := range in {
-		for _, n := range of(o.cluster.members(r.config).directory(r.config)) {
+		for _, n := range of(o.view.members(r.config).directory(r.config)) {
 			nodes = best(nodes, n)
 		}
 	}
@@ -235,7 +237,7 @@ func (r *resolver) nodes(in []occurrence, of func(*directory) []*node) (nodes []
 }
 
 // hostSet has the addresses of a host part, which has no other records.
-func (r *resolver) hostSet(q *question, nodes []*node) *rrset {
+func (r *resolver) hostSet(q *question, nodes []*membership.Node) *rrset {
 	if len(nodes) == 0 || q.qtype != dns.TypeA && q.qtype != dns.TypeAAAA {
 		return nil
 	}
@@ -249,10 +251,10 @@ func (r *resolver) reverse(q *question) (set *rrset, exists bool) {
 	if !ok {
 		return nil, false
 	}
-	var nodes []*node
+	var nodes []*membership.Node
 	switch {
 	case !r.table.indexed():
-		d := r.table.cluster("").members(r.config).directory(r.config)
+		d := r.table.view("").members(r.config).directory(r.config)
 		if !prefix.IsSingleIP() {
 			return nil, d.addresses.overlaps(prefix)
 		}
@@ -260,7 +262,7 @@ func (r *resolver) reverse(q *question) (set *rrset, exists bool) {
 	case !prefix.IsSingleIP():
 		return nil, r.table.prefixes.has(prefix)
 	default:
-		nodes = r.nodes(r.table.addresses.in(prefix.Addr()), func(d *directory) []*node { return d.byAddress[prefix.Addr()] })
+		nodes = r.nodes(r.table.addresses.in(prefix.Addr()), func(d *directory) []*membership.Node { return d.byAddress[prefix.Addr()] })
 	}
 	if len(nodes) == 0 || q.qtype != dns.TypePTR {
 		return nil, len(nodes) > 0

@@ -6,11 +6,13 @@ import (
 	"strings"
 
 	"github.com/miekg/dns"
+
+	"github.com/longnames/longnames/membership"
 )
 
 // srv makes SRV records (RFC 2782), one for each target and port; ports gives those of the
 // node of that index. Their glue is the answer to a question for the targets' addresses.
-func (c *config) srv(owner string, nodes []*node, at hosts, ports func(i int) []uint16) *rrset {
+func (c *config) srv(owner string, nodes []*membership.Node, at hosts, ports func(i int) []uint16) *rrset {
 	type end struct {
 		target string
 		port   uint16
@@ -22,15 +24,15 @@ func (c *config) srv(owner string, nodes []*node, at hosts, ports func(i int) []
 	for i, n := range nodes {
 		isNew := false
 		for _, port := range ports(i) {
-			e := end{n.target(), port}
+			e := end{n.Host(), port}
 			if !seen[e] {
 				seen[e], isNew = true, true
 				records = append(records, dns.SRV{Hdr: header(owner, dns.TypeSRV, c.ttl), Port: port, Target: e.target})
 				set.answer = append(set.answer, &records[len(records)-1])
 			}
 		}
-		if isNew && c.hasHost(n.target()) {
-			targets = append(targets, n.target())
+		if isNew && c.hasHost(n.Host()) {
+			targets = append(targets, n.Host())
 		}
 	}
 	if len(targets) > 0 {
@@ -45,7 +47,7 @@ func (c *config) srv(owner string, nodes []*node, at hosts, ports func(i int) []
 }
 
 // hosts gives the nodes that have a host part, which several may claim.
-type hosts func(target string) []*node
+type hosts func(target string) []*membership.Node
 
 // glue makes the addresses of host parts, some of which may come more than once.
 func (c *config) glue(targets []string, at hosts) []dns.RR {
@@ -57,7 +59,7 @@ func (c *config) glue(targets []string, at hosts) []dns.RR {
 	seen := make(map[place]bool, len(targets))
 	for _, target := range targets {
 		for _, n := range at(target) {
-			if p := (place{target, n.address()}); !seen[p] {
+			if p := (place{target, n.Address()}); !seen[p] {
 				seen[p] = true
 				glue = append(glue, addressRecord(p.target, p.address, c.ttl))
 			}
@@ -67,13 +69,13 @@ func (c *config) glue(targets []string, at hosts) []dns.RR {
 }
 
 // txt makes TXT records, each of one string: the longname.
-func (c *config) txt(owner string, nodes []*node) []dns.RR {
+func (c *config) txt(owner string, nodes []*membership.Node) []dns.RR {
 	rrs, records, strs := make([]dns.RR, 0, len(nodes)), make([]dns.TXT, len(nodes)), make([]string, len(nodes))
 	for i, n := range nodes {
-		if i > 0 && nodes[i-1].text == n.text {
+		if i > 0 && nodes[i-1].Longname() == n.Longname() {
 			continue // nodes are ordered by it
 		}
-		strs[i] = n.longname()
+		strs[i] = n.Longname()
 		records[i] = dns.TXT{Hdr: header(owner, dns.TypeTXT, c.ttl), Txt: strs[i : i+1 : i+1]}
 		rrs = append(rrs, &records[i])
 	}
@@ -81,11 +83,11 @@ func (c *config) txt(owner string, nodes []*node) []dns.RR {
 }
 
 // addresses makes the A or AAAA records of those nodes that have an address of that type.
-func (c *config) addresses(qtype uint16, owner string, nodes []*node) []dns.RR {
+func (c *config) addresses(qtype uint16, owner string, nodes []*membership.Node) []dns.RR {
 	found := make([]netip.Addr, 0, len(nodes))
 	seen := make(map[netip.Addr]bool, len(nodes))
 	for _, n := range nodes {
-		if a := n.address(); addressType(a) == qtype && !seen[a] {
+		if a := n.Address(); addressType(a) == qtype && !seen[a] {
 			seen[a] = true
 			found = append(found, a)
 		}
@@ -119,9 +121,9 @@ func addressRecords(owner string, addresses []netip.Addr, ttl uint32) []dns.RR {
 }
 
 // pointer makes the one PTR record of nodes that share an address.
-func (c *config) pointer(owner string, nodes []*node) dns.RR {
-	first := slices.MinFunc(nodes, func(a, b *node) int { return strings.Compare(a.target(), b.target()) })
-	return &dns.PTR{Hdr: header(owner, dns.TypePTR, c.ttl), Ptr: first.target()}
+func (c *config) pointer(owner string, nodes []*membership.Node) dns.RR {
+	first := slices.MinFunc(nodes, func(a, b *membership.Node) int { return strings.Compare(a.Host(), b.Host()) })
+	return &dns.PTR{Hdr: header(owner, dns.TypePTR, c.ttl), Ptr: first.Host()}
 }
 
 // addressRecord makes an A or an AAAA record.

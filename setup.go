@@ -68,7 +68,7 @@ func (l *Longnames) taken(c *config) (by *block, why string) {
 			switch {
 			case !o.fall.Through(z.name):
 				return other.block, "zone " + z.name + ": expected a zone of its own, or fallthrough in all blocks before the last"
-			case !z.reverse && (o.groupLabel < 0 || c.groupLabel < 0):
+			case !z.reverse && (o.rules.GroupLabel < 0 || c.rules.GroupLabel < 0):
 				// The first block has an answer at the apex, so that the other's is never asked.
 				return other.block, "zone " + z.name + ": expected a zone of its own, or group_by in both blocks"
 			}

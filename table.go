@@ -1,6 +1,7 @@
 package longnames
 
 import (
+	"context"
 	"net/netip"
 	"strings"
 	"sync"
@@ -8,17 +9,19 @@ import (
 	"time"
 
 	"github.com/longnames/longnames/kubeapi"
+	"github.com/longnames/longnames/membership"
 )
 
-// table knows the members of all clusters of a block. It is written by the watch and
-// read by questions, which never wait for it.
+// table has what questions see of all clusters of a block. It is written by the source, and read by
+// questions, which never wait for it.
 type table struct {
 	config *config
 
-	clusters sync.Map      // name → *cluster
+	views    sync.Map      // name → *view
 	spaces   names         // namespaces that have clusters, relative to the zone
-	restored atomic.Bool   // what was last known before the start is known
-	complete atomic.Bool   // that is all there was then
+	serials  []*serial     // of the zones in which this is seen
+	knows    atomic.Bool   // there is anything to answer from, even if it is out of date
+	complete atomic.Bool   // what was last known before the start is all there was then
 	synced   atomic.Bool   // all is known that there was at the start
 	done     chan struct{} // closed when synced becomes true
 
@@ -28,22 +31,14 @@ type table struct {
 	addresses index[netip.Addr]
 	prefixes  prefixes // that have addresses
 
-	// reselects is whether a reload asks for something else than before: what its first list lacks has
-	// been taken out by the operator.
-	reselects bool
+	mu        sync.Mutex // protects following; held by writers only
+	state     *membership.State
+	ungrouped *view // of objects that belong to no cluster
+	dirty     map[*view]struct{}
+	changed   chan struct{} // has an element if there is something to audit
+	woken     chan struct{} // has an element if a deadline may be sooner
 
-	mu      sync.Mutex // protects following; held by writers only
-	misfits *cluster   // has the objects that belong to no cluster
-	dirty   map[*cluster]struct{}
-	changed chan struct{}         // has an element if there is something to audit
-	pending map[*cluster]struct{} // that have suspects
-	woken   chan struct{}         // has an element if a deadline may be sooner
-	// suspects are those that are absent, and their addresses: either may turn up in another cluster.
-	suspects    index[identity]
-	unconfirmed []inheritance // until the first list
-
-	serials []*serial // of the zones in which this is seen
-	// changes is called when something has changed without the source.
+	// changes tells of what has changed without the source.
 	changes func()
 }
 
@@ -51,118 +46,121 @@ var _ kubeapi.Sink = (*table)(nil)
 
 func newTable(c *config) *table {
 	t := &table{
-		config:  c,
-		misfits: newCluster(""),
-		dirty:   make(map[*cluster]struct{}),
-		changed: make(chan struct{}, 1),
-		pending: make(map[*cluster]struct{}),
-		woken:   make(chan struct{}, 1),
-		done:    make(chan struct{}),
+		config:    c,
+		state:     membership.New(&c.rules),
+		ungrouped: newView(""),
+		dirty:     make(map[*view]struct{}),
+		changed:   make(chan struct{}, 1),
+		woken:     make(chan struct{}, 1),
+		done:      make(chan struct{}),
+		changes:   func() {},
 	}
-	t.changes = func() {}
-	if c.groupLabel < 0 {
-		t.clusters.Store("", newCluster("")) // a zone's apex always exists
+	if !t.indexed() {
+		t.views.Store("", newView("")) // a zone's apex always exists
 	}
 	return t
 }
 
-// cluster gives the cluster of that name, nil if there is none.
-func (t *table) cluster(name string) *cluster {
-	c, _ := t.clusters.Load(name)
-	found, _ := c.(*cluster)
+// view returns the view of the cluster of that name, nil if there is none.
+func (t *table) view(name string) *view {
+	v, _ := t.views.Load(name)
+	found, _ := v.(*view)
 	return found
 }
 
-// Restored implements kubeapi.Sink. To know of nobody is to know nothing.
+// Apply implements kubeapi.Sink.
+func (t *table) Apply(changes []kubeapi.Change) {
+	defer t.count()
+	t.edit(func() []membership.Edit { return t.state.Apply(changes, time.Now()) })
+}
+
+// Restored implements kubeapi.Sink. Serials go on from when the members were known.
 func (t *table) Restored() {
-	t.clusters.Range(func(_, v any) bool {
-		r := v.(*cluster).roster.Load()
-		somebody := len(r.suspects) > 0 || t.config.namesAny(r.objects)
-		t.restored.Store(somebody)
-		t.complete.Store(somebody)
-		return !somebody
-	})
-	t.touch()
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.complete.Store(t.state.Restored())
+	t.knows.Store(t.state.Known())
+	wake(t.changed)
 }
 
 // Synced implements kubeapi.Sink.
 func (t *table) Synced() {
-	if !t.restored.Load() { // else, what has changed since is known
+	if !t.known() { // else, what has changed since is known
 		defer t.count()
 	}
-	t.confirm()
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.publish(t.state.Synced(time.Now()))
 	t.synced.Store(true)
+	t.knows.Store(true)
 	close(t.done)
-	t.touch()
+	wake(t.changed)
 }
 
-// touch lets the audit look.
-func (t *table) touch() {
-	select {
-	case t.changed <- struct{}{}:
-	default:
-	}
+// inherit takes over the suspects of the table that a reload replaces.
+func (t *table) inherit(old *table) {
+	old.mu.Lock() // both, for a source tells one table after the other
+	defer old.mu.Unlock()
+	t.edit(func() []membership.Edit { return t.state.Inherit(old.state, time.Now()) })
+}
+
+// restore takes over the suspects of a snapshot.
+func (t *table) restore(suspects []kubeapi.Suspects) {
+	t.edit(func() []membership.Edit { return t.state.Restore(suspects, time.Now()) })
+}
+
+// suspects returns those of all clusters as a snapshot keeps them.
+func (t *table) suspects() []kubeapi.Suspects {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.state.Suspects()
 }
 
 // known reports whether there is anything to answer from, even if it is out of date.
-func (t *table) known() bool { return t.synced.Load() || t.restored.Load() }
+func (t *table) known() bool { return t.knows.Load() }
 
 // whole reports whether all that there is, or was at some time, is known.
 func (t *table) whole() bool { return t.synced.Load() || t.complete.Load() }
 
-// state is a cluster at one time.
-type state struct {
-	cluster *cluster
-	roster  *roster
-	due     time.Time // when the next suspect is given up; zero if none is
-}
-
-// takeDirty gives the clusters that have changed since it was last called.
-func (t *table) takeDirty() []state {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	states := make([]state, 0, len(t.dirty))
-	for c := range t.dirty {
-		states = append(states, state{c, c.roster.Load(), c.due})
-	}
-	t.dirty = make(map[*cluster]struct{}) // and not one that only grows
-	return states
-}
-
-// edit is what changes in the answers of one cluster.
-type edit struct {
-	removed, added []*kubeapi.Object
-	roster         *roster     // without the former and with the latter
-	changed        []time.Time // when that happened, as far as it is told
-}
-
-// Apply implements kubeapi.Sink. A change costs what it changes, and what those of its clusters
-// cost that have suspects.
-func (t *table) Apply(changes []kubeapi.Change) {
-	defer t.count()
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	now := time.Now()
-	about := sync.OnceValue(func() *news { return newsOf(changes) })
-	edits := make(map[*cluster]*edit)
-	t.collect(changes, edits)
-	if len(t.pending) > 0 {
-		for who := range about().suspects {
-			for _, o := range t.suspects.in(who) {
-				if edits[o.cluster] == nil {
-					edits[o.cluster] = &edit{} // it may not be its member's any more
-				}
-			}
+// run gives up suspects as their time comes.
+func (t *table) run(ctx context.Context) {
+	for {
+		var due <-chan time.Time
+		if at, ok := t.release(time.Now()); ok {
+			due = time.After(time.Until(at))
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-t.woken:
+		case <-due:
 		}
 	}
-	for home, e := range edits {
-		t.dirty[home] = struct{}{}
-		had := home.roster.Load()
-		e.roster = had.with(e.removed, e.added)
-		t.review(home, had, e, about, now)
+}
+
+// release gives up the suspects whose time is up, and returns when the next one's will be, if ever.
+func (t *table) release(now time.Time) (next time.Time, ok bool) {
+	changed := false
+	t.edit(func() []membership.Edit {
+		edits := t.state.Expire(now)
+		changed = len(edits) > 0
+		next, ok = t.state.Due()
+		return edits
+	})
+	if changed {
+		t.changes()
 	}
-	t.replace(edits)
-	t.propagated(edits)
+	return next, ok
+}
+
+// edit has questions see what changes. Its callers count: a source that is touched does so by Apply.
+func (t *table) edit(change func() []membership.Edit) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	edits := change()
+	t.publish(edits)
+	t.knows.Store(t.state.Known())
+	t.observe(edits)
 }
 
 // count lets the zones have new serials, unless nobody is told yet what they have. What has changed is
@@ -177,97 +175,91 @@ func (t *table) count() {
 	}
 }
 
-// collect adds up the changes of each cluster.
-func (t *table) collect(changes []kubeapi.Change, edits map[*cluster]*edit) {
-	of := func(o *kubeapi.Object) *edit {
-		home := t.home(o)
-		if home == nil {
-			return &edit{} // of an object that belongs nowhere
-		}
-		if edits[home] == nil {
-			edits[home] = &edit{}
-		}
-		return edits[home]
+// publish replaces rosters. What stays in its cluster can be found all the while: the new is indexed
+// before the old is taken out.
+func (t *table) publish(edits []membership.Edit) {
+	views := make([]*view, len(edits))
+	for i := range edits {
+		views[i] = t.viewFor(edits[i].Cluster)
 	}
-	for _, change := range changes {
-		if change.Old != nil {
-			e := of(change.Old)
-			e.removed = append(e.removed, change.Old)
-		}
-		if change.New != nil {
-			e := of(change.New)
-			e.added = append(e.added, change.New)
-			if change.At != nil && t.config.shows(&change) {
-				e.changed = append(e.changed, *change.At)
-			}
-		}
-	}
-}
-
-// replace lets clusters be answered from other rosters. What stays in its cluster can be
-// found all the while: the new is indexed before the old is taken out.
-func (t *table) replace(edits map[*cluster]*edit) {
 	moves := t.moves(edits)
-	for home, m := range moves {
-		t.index(home, m.come, +1)
+	for i, m := range moves {
+		t.index(views[i], m.come, +1)
 	}
-	for home, e := range edits {
-		t.watchFor(home, e.roster.suspects, +1)
-		t.watchFor(home, home.roster.Swap(e.roster).suspects, -1)
-	}
-	for home, m := range moves {
-		t.index(home, m.gone, -1)
-	}
-	for home, e := range edits {
-		if e.roster.isEmpty() {
-			t.remove(home)
+	for i, v := range views {
+		v.roster.Store(&roster{Roster: edits[i].After})
+		v.due = edits[i].Due
+		t.dirty[v] = struct{}{}
+		if !v.due.IsZero() {
+			wake(t.woken)
 		}
 	}
-	t.touch()
-}
-
-// watchFor counts absent suspects and their addresses in or out.
-func (t *table) watchFor(home *cluster, suspects []*suspect, delta int) {
-	for _, s := range suspects {
-		if s.absent {
-			t.suspects.add(s.who().anywhere(), home, delta)
-			t.suspects.add(identity{address: s.address()}, home, delta)
+	for i, m := range moves {
+		t.index(views[i], m.gone, -1)
+	}
+	for _, v := range views {
+		if v.roster.Load().IsEmpty() {
+			t.remove(v)
 		}
 	}
+	wake(t.changed)
 }
 
-// home gives the cluster that o belongs to, and makes it if there is none; nil for an
-// object without the group's label.
-func (t *table) home(o *kubeapi.Object) *cluster {
-	if t.config.groupLabel < 0 {
-		return t.cluster("")
+// viewFor returns the view of a cluster, and makes it if there is none.
+func (t *table) viewFor(c *membership.Cluster) *view {
+	if c == t.state.Ungrouped() {
+		return t.ungrouped
 	}
-	group := o.Labels[t.config.groupLabel]
-	if !group.Set {
-		return nil
+	if v := t.view(c.Name); v != nil {
+		return v
 	}
-	if !isLabel(group.Value) || !isLabel(o.Namespace) {
-		return t.misfits
-	}
-	name := strings.ToLower(group.Value + "." + o.Namespace)
-	if c := t.cluster(name); c != nil {
-		return c
-	}
-	c := newCluster(name)
-	t.clusters.Store(name, c)
-	t.spaces.add(strings.ToLower(o.Namespace), +1)
-	return c
+	v := newView(c.Name)
+	t.views.Store(v.name, v)
+	t.spaces.add(v.namespace(), +1)
+	return v
 }
 
 // remove forgets a cluster that has become empty. A zone's apex always exists.
-func (t *table) remove(c *cluster) {
-	if c.name == "" {
+func (t *table) remove(v *view) {
+	if v.name == "" || t.view(v.name) != v {
 		return
 	}
-	t.clusters.Delete(c.name)
-	_, namespace, _ := strings.Cut(c.name, ".")
-	t.spaces.add(namespace, -1)
+	t.views.Delete(v.name)
+	t.spaces.add(v.namespace(), -1)
+}
+
+// namespace returns that of a group.
+func (v *view) namespace() string {
+	_, namespace, _ := strings.Cut(v.name, ".")
+	return namespace
+}
+
+// state is a cluster at one time.
+type state struct {
+	view   *view
+	roster *roster
+	due    time.Time // when the next suspect is given up; zero if none is
+}
+
+// takeDirty returns the clusters that have changed since it was last called.
+func (t *table) takeDirty() []state {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	states := make([]state, 0, len(t.dirty))
+	for v := range t.dirty {
+		states = append(states, state{v, v.roster.Load(), v.due})
+	}
+	t.dirty = make(map[*view]struct{}) // and not one that only grows
+	return states
 }
 
 // indexed reports whether there can be many clusters.
-func (t *table) indexed() bool { return t.config.groupLabel >= 0 }
+func (t *table) indexed() bool { return t.config.rules.GroupLabel >= 0 }
+
+// wake leaves an element in a channel that has room for one.
+func wake(c chan<- struct{}) {
+	select {
+	case c <- struct{}{}:
+	default:
+	}
+}

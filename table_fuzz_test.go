@@ -8,26 +8,14 @@ import (
 	"github.com/longnames/longnames/kubeapi"
 )
 
-// bits are read as small numbers; at the end they are all zero.
-type bits []byte
-
-func (b *bits) next(n int) int {
-	if len(*b) == 0 {
-		return 0
-	}
-	v := int((*b)[0])
-	*b = (*b)[1:]
-	return v % n
-}
-
-// object is anything that can be seen under one of a few names.
-func (b *bits) object(c *config, service string) *kubeapi.Object {
+// anyObject is anything that can be seen under one of a few names.
+func anyObject(b *bits, c *config, service string) *kubeapi.Object {
 	members := make([]kubeapi.Member, 0, 4)
-	for i := range b.next(4) {
+	for i := range b.Next(4) {
 		m := endpoint(fmt.Sprintf("%s-%d", service, i), []string{
 			"10.0.0.1", "10.0.0.2", "10.0.1.1", "10.1.0.1", "fd00::1", "fd00::",
-		}[b.next(6)])
-		flags := b.next(64)
+		}[b.Next(6)])
+		flags := b.Next(64)
 		m.Ready, m.Serving, m.Terminating = flags&1 == 0, flags&2 == 0, flags&4 != 0
 		if flags&8 == 0 {
 			m.Hostname = m.ID
@@ -40,12 +28,12 @@ func (b *bits) object(c *config, service string) *kubeapi.Object {
 		}
 		members = append(members, m)
 	}
-	set := labels{"app": []string{"shop", "Shop", "chat", "no label", "x"}[b.next(5)]}
-	if b.next(8) == 7 {
+	set := labels{"app": []string{"shop", "Shop", "chat", "no label", "x"}[b.Next(5)]}
+	if b.Next(8) == 7 {
 		set = nil
 	}
 	o := labelled(c, set, slice(service, members...))
-	if b.next(8) == 7 {
+	if b.Next(8) == 7 {
 		o.Service = "s" // of another Service all of a sudden
 	}
 	return o
@@ -73,12 +61,12 @@ func FuzzTable(f *testing.F) {
 		have := make(map[string]*kubeapi.Object)
 		for len(b) > 0 {
 			var changes []kubeapi.Change
-			first := b.next(4)
-			for i := range 1 + b.next(3) {
+			first := b.Next(4)
+			for i := range 1 + b.Next(3) {
 				service := fmt.Sprint("s", (first+i)%4) // each object has one change at most
 				var next *kubeapi.Object
-				if b.next(4) > 0 {
-					next = b.object(c, service)
+				if b.Next(4) > 0 {
+					next = anyObject(&b, c, service)
 				}
 				if have[service] == nil && next == nil {
 					continue

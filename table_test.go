@@ -85,8 +85,8 @@ func TestGroupsThatAreNoLabel(t *testing.T) {
 	}
 	l := serving(table)
 	equal(t, "the good one", txtOf(t, l, "good.prod.erl.internal."), []string{"good@10.0.0.1"})
-	if got := len(table.misfits.roster.Load().objects); got != len(bad) {
-		t.Errorf("misfits: got %d, want %d", got, len(bad))
+	if got := len(table.ungrouped.roster.Load().Objects); got != len(bad) {
+		t.Errorf("ungrouped: got %d, want %d", got, len(bad))
 	}
 	if got := ask(t, l, "none.prod.erl.internal.", "TXT", client{}).Rcode; got != dns.RcodeNameError {
 		t.Errorf("an object without the label: got %s, want NXDOMAIN", dns.RcodeToString[got])
@@ -180,7 +180,7 @@ func TestAnyOrderOfChangesGivesTheSame(t *testing.T) {
 			}
 		}
 		stepwise.release(time.Now().Add(time.Hour))
-		if stepwise.departs() { // few are alive somewhere
+		if stepwise.state.Suspicious() { // few are alive somewhere
 			continue
 		}
 		compared++
@@ -219,7 +219,7 @@ func dump(t testing.TB, table *table) []string {
 
 func everyName(table *table) map[string]string {
 	all := make(map[string]string)
-	table.clusters.Range(func(k, _ any) bool { all[strings.TrimPrefix(k.(string)+".erl.internal.", ".")] = "SRV"; return true })
+	table.views.Range(func(k, _ any) bool { all[strings.TrimPrefix(k.(string)+".erl.internal.", ".")] = "SRV"; return true })
 	table.spaces.m.Range(func(k, _ any) bool { all[k.(string)+".erl.internal."] = "TXT"; return true })
 	table.hosts.m.Range(func(k, _ any) bool { all[k.(string)] = "A"; return true })
 	table.hostNames.m.Range(func(k, _ any) bool { all[k.(string)] = "A"; return true })
@@ -321,8 +321,8 @@ func TestNamespacesThatAreNoLabel(t *testing.T) {
 		o.Namespace = namespace
 		apply(table, o)
 	}
-	if got := len(table.misfits.roster.Load().objects); got != 4 {
-		t.Errorf("misfits: got %d, want 4", got)
+	if got := len(table.ungrouped.roster.Load().Objects); got != 4 {
+		t.Errorf("ungrouped: got %d, want 4", got)
 	}
 	if got := ask(t, serving(table), "web.a.b.erl.internal.", "TXT", client{}).Rcode; got != dns.RcodeNameError {
 		t.Errorf("got %s, want NXDOMAIN", dns.RcodeToString[got])

@@ -15,6 +15,7 @@ import (
 	"github.com/miekg/dns"
 
 	"github.com/longnames/longnames/kubeapi"
+	"github.com/longnames/longnames/membership"
 )
 
 // servedAt is where test.ResponseWriter says that questions come to.
@@ -109,17 +110,22 @@ func possibleNames(l *Longnames) map[string]bool {
 	var clusters []string
 	nodes := map[string]bool{"_epmd._tcp": true, "_epmd._udp": true, "_tcp": true, "ns.dns": true, "dns": true, "ns": true}
 	for _, b := range l.blocks {
-		b.table.clusters.Range(func(k, v any) bool {
+		rules := b.config.rules
+		rules.Naming.Basename, rules.Naming.BasenameLabel = "any", -1 // whatever its longname lacks before the @
+		b.table.views.Range(func(k, v any) bool {
 			clusters = append(clusters, k.(string))
-			for _, o := range v.(*cluster).roster.Load().objects {
+			for _, o := range v.(*view).roster.Load().Objects {
 				for _, p := range o.Ports {
 					nodes["_"+p.Name+"._"+p.Protocol] = true
 				}
 				for i := range o.Members {
 					m := &o.Members[i]
-					nodes[m.Hostname], nodes[m.ID], nodes[dashed(m.Address)] = true, true, true
-					if host, p := b.config.naming.appendHost(nil, o, m); p == noProblem {
-						add(string(host) + ".")
+					nodes[m.Hostname], nodes[m.ID], nodes[membership.Dashed(m.Address)] = true, true, true
+					alone := *o
+					alone.Members = []kubeapi.Member{*m}
+					named, _ := rules.Nodes(&membership.Roster{Objects: []*kubeapi.Object{&alone}})
+					for i := range named {
+						add(named[i].Host())
 					}
 					name, _ := dns.ReverseAddr(m.Address.String())
 					add(name)
@@ -297,9 +303,9 @@ func FuzzTransfer(f *testing.F) {
 			c := configOf(t, block)
 			table := tableOf(c)
 			for i := range 4 {
-				o := ported(b.object(c, fmt.Sprint("s", i)), httpPort)
+				o := ported(anyObject(&b, c, fmt.Sprint("s", i)), httpPort)
 				table.Apply([]kubeapi.Change{{New: o}})
-				if b.next(4) == 0 {
+				if b.Next(4) == 0 {
 					table.Apply(gone(o)) // and is held
 				}
 			}

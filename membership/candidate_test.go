@@ -1,4 +1,4 @@
-package longnames
+package membership
 
 import (
 	"fmt"
@@ -8,11 +8,6 @@ import (
 
 	"github.com/longnames/longnames/kubeapi"
 )
-
-func named(name string, o *kubeapi.Object) *kubeapi.Object {
-	o.Name = name
-	return o
-}
 
 func inNamespace(namespace string, o *kubeapi.Object) *kubeapi.Object {
 	o.Namespace = namespace
@@ -32,7 +27,7 @@ func TestJoin(t *testing.T) {
 	tests := []struct {
 		name    string
 		objects []*kubeapi.Object
-		include include
+		include Include
 		family  kubeapi.Family
 		want    []string // address, and + if it passes
 	}{
@@ -90,7 +85,7 @@ func TestJoin(t *testing.T) {
 		},
 		{
 			name:    "serving: ready, or terminating and still serving",
-			include: includeServing,
+			include: IncludeServing,
 			objects: []*kubeapi.Object{slice("web", endpoint("p1", "10.0.0.1"), unready(endpoint("p2", "10.0.0.2")), terminating(endpoint("p3", "10.0.0.3")),
 				unready(terminating(endpoint("p4", "10.0.0.4"))),
 				kubeapi.Member{ID: "5", Address: netip.MustParseAddr("10.0.0.5"), Serving: true})},
@@ -98,7 +93,7 @@ func TestJoin(t *testing.T) {
 		},
 		{
 			name:    "all: all",
-			include: includeAll,
+			include: IncludeAll,
 			objects: []*kubeapi.Object{slice("web", unready(endpoint("p2", "10.0.0.2")), terminating(endpoint("p3", "10.0.0.3")))},
 			want:    []string{"10.0.0.2+", "10.0.0.3+"},
 		},
@@ -117,7 +112,7 @@ func TestJoin(t *testing.T) {
 		t.Run(tc.name, func(t *testing.T) {
 			include := tc.include
 			if include == "" {
-				include = includeReady
+				include = IncludeReady
 			}
 			var got []string
 			for _, c := range join(tc.objects, include, knownByIPv4(tc.objects, tc.family, nil)) {
@@ -137,7 +132,7 @@ func TestJoinUnitesPorts(t *testing.T) {
 	dist := kubeapi.Port{Name: "dist", Protocol: "TCP", Number: 9100}
 	a := ported(slice("api", endpoint("p1", "10.0.0.1")), http)
 	b := ported(slice("web", endpoint("p1", "10.0.0.1")), dist, http)
-	got := join([]*kubeapi.Object{a, b}, includeReady, nil)
+	got := join([]*kubeapi.Object{a, b}, IncludeReady, nil)
 	if len(got) != 1 {
 		t.Fatalf("candidates: got %d, want 1", len(got))
 	}
@@ -158,40 +153,11 @@ func TestJoinDoesNotDependOnOrderOfMembers(t *testing.T) {
 	members := []kubeapi.Member{endpoint("p1", "10.0.0.1"), endpoint("p1", "fd00::1"), unready(endpoint("p2", "10.0.0.2"))}
 	count := func() int {
 		objects := []*kubeapi.Object{slice("web", members...)}
-		return len(join(objects, includeReady, knownByIPv4(objects, kubeapi.AnyFamily, nil)))
+		return len(join(objects, IncludeReady, knownByIPv4(objects, kubeapi.AnyFamily, nil)))
 	}
 	want := count()
 	slices.Reverse(members)
 	if got := count(); got != want {
 		t.Errorf("candidates: got %d, want %d", got, want)
-	}
-}
-
-// Several slices may tell of one node. Together they count, in whichever order they come.
-func TestSlicesOfOneNodeAreTakenTogether(t *testing.T) {
-	pod := endpoint("web-x1", "10.0.0.1")
-	withHostname, ends := pod, terminating(pod)
-	withHostname.Hostname = "web-0"
-	other := endpoint("web-x2", "10.0.0.2")
-	other.Hostname = "web-0"
-	for _, tc := range []struct {
-		name, first, second string
-		members             [2]kubeapi.Member
-		question            string
-		want                []string
-	}{
-		{"a hostname that only one knows", "api", "web", [2]kubeapi.Member{pod, withHostname}, "web-0.erl.internal.", []string{"10.0.0.1", "10.0.0.2"}},
-		{"an end that only one knows", "api", "web", [2]kubeapi.Member{ends, withHostname}, "web-0.erl.internal.", []string{"10.0.0.2"}},
-		{"an end that both know", "api", "web", [2]kubeapi.Member{ends, terminating(withHostname)}, "web-0.erl.internal.", []string{"10.0.0.2"}},
-	} {
-		for _, names := range [][2]string{{"a", "b"}, {"b", "a"}} {
-			t.Run(tc.name+" "+names[0], func(t *testing.T) {
-				c := configOf(t, "longnames erl.internal {\n selector app\n basename app\n include all\n}")
-				l := serving(tableOf(c, named(names[0], slice(tc.first, tc.members[0])), named(names[1], slice(tc.second, tc.members[1])), named("c", slice("web", other))))
-				got := data(ask(t, l, tc.question, "A", client{}).Answer)
-				slices.Sort(got)
-				equal(t, "addresses", got, tc.want)
-			})
-		}
 	}
 }

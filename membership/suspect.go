@@ -1,30 +1,37 @@
-package longnames
+package membership
 
 import "time"
 
-// suspect is a member that was listed and no longer would be, though nothing has announced its
+// Suspect is a member that was listed and no longer would be, though nothing has announced its
 // end. It stays listed until it is alive again, leaves or is given up, or until another has its
 // name.
-type suspect struct {
-	node             // of an object that tells of it alone
-	reason reason    // why it would not be listed
+type Suspect struct {
+	Node             // of an object that tells of it alone
+	Reason Reason    // why it would not be listed
 	since  time.Time // it is suspect; moved on by the time in which few were alive
 	from   time.Time // that is the reason
 }
 
-// reason is the one for which a member is suspect.
-type reason uint8
+// stand has the suspect, whose object tells of it alone, be listed as such.
+func (s *Suspect) stand() {
+	s.Member = &s.object.Members[0]
+	s.Listed, s.Suspect, s.absent = true, true, s.Reason != Failing
+}
+
+// Reason is why a member is suspect.
+type Reason uint8
 
 const (
-	failing reason = iota // it is there, but include does not let it in
-	missing               // it is gone, or lost its name
-	last                  // its end was announced, but nobody else is left
-	reasons               // how many there are
+	Failing Reason = iota // it is there, but Include does not let it in
+	Missing               // it is gone, or lost its name
+	Last                  // its end was announced, but nobody else is left
+	Reasons               // how many there are
 )
 
-var reasonNames = [reasons]string{"failing", "missing", "last"}
+var reasonNames = [Reasons]string{"failing", "missing", "last"}
 
-func (r reason) String() string { return reasonNames[r] }
+// String returns the reason as metrics and snapshots spell it.
+func (r Reason) String() string { return reasonNames[r] }
 
 const (
 	// patience is how many times longer than hold a suspect stays at most, and at least while few
@@ -45,14 +52,14 @@ type pulse struct {
 }
 
 // until returns when a suspect is given up as things are; zero if it is not.
-func (p *pulse) until(s *suspect, hold time.Duration) time.Time {
+func (p *pulse) until(s *Suspect, hold time.Duration) time.Time {
 	few, from := !p.few.IsZero(), s.from
 	switch {
-	case s.reason == last:
+	case s.Reason == Last:
 		return from.Add(hold)
-	case s.reason == failing && few:
+	case s.Reason == Failing && few:
 		return time.Time{} // it is as well as most
-	case s.reason == failing:
+	case s.Reason == Failing:
 		from = p.probes
 	case few:
 		return later(from, p.returns).Add(patience * hold)
@@ -64,7 +71,7 @@ func (p *pulse) until(s *suspect, hold time.Duration) time.Time {
 
 // count notes how many are alive beside the suspects, which number so many. Time in which few are
 // is not held against any of these.
-func (p *pulse) count(alive int, suspects []*suspect, now time.Time) {
+func (p *pulse) count(alive int, suspects []*Suspect, now time.Time) {
 	p.alive, p.most = alive, max(p.most, alive)
 	switch few := len(suspects) > 0 && 2*alive < p.most; {
 	case few && p.few.IsZero():
@@ -78,30 +85,31 @@ func (p *pulse) count(alive int, suspects []*suspect, now time.Time) {
 }
 
 // cease notes that a reason no longer holds.
-func (p *pulse) cease(r reason, now time.Time) {
+func (p *pulse) cease(r Reason, now time.Time) {
 	switch r {
-	case failing:
+	case Failing:
 		p.probes = now
-	case missing:
+	case Missing:
 		p.returns = now
 	}
 }
 
-// end is how a suspect ceases to be one.
-type end uint8
+// End is how a suspect ceases to be one.
+type End uint8
 
 const (
-	returned end = iota // it is alive again
-	left                // its end was announced, or another has its name
-	givenUp             // its time is up
-	dropped             // there are too many
+	Returned End = iota // it is alive again
+	Gone                // its end was announced, or another has its name
+	GivenUp             // its time is up
+	Dropped             // there are too many
 	manyEnds
 )
 
-func (e end) String() string { return [manyEnds]string{"returned", "left", "given_up", "dropped"}[e] }
+// String returns the end as metrics spell it.
+func (e End) String() string { return [manyEnds]string{"returned", "left", "given_up", "dropped"}[e] }
 
-// ends counts them.
-type ends [manyEnds]int
+// Ends count the suspects that ceased to be, by End.
+type Ends [manyEnds]int
 
 // limit is how many suspects the cluster may have.
 func (p *pulse) limit() int { return max(minSuspects, p.most) }

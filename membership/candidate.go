@@ -1,4 +1,4 @@
-package longnames
+package membership
 
 import (
 	"cmp"
@@ -7,6 +7,29 @@ import (
 
 	"github.com/longnames/longnames/kubeapi"
 )
+
+// Include says which candidates are listed.
+type Include string
+
+const (
+	IncludeReady   Include = "ready"
+	IncludeServing Include = "serving"
+	IncludeAll     Include = "all"
+)
+
+// passes reports whether a candidate in m's condition is listed.
+func (i Include) passes(m *kubeapi.Member) bool {
+	switch i {
+	case IncludeReady:
+		return m.Ready && !m.Terminating
+	case IncludeServing:
+		if m.Terminating {
+			return m.Serving
+		}
+		return m.Ready
+	}
+	return true
+}
 
 // candidate is one that could be a member, joined from all objects that tell of it.
 type candidate struct {
@@ -42,7 +65,7 @@ type identity struct {
 // join makes the candidates of one cluster, one for each identity, in the order in which
 // the objects tell of them, without the IPv6 addresses of those that are known by an IPv4 one. Ports
 // are united; a candidate passes if any object lets it.
-func join(objects []*kubeapi.Object, include include, four map[identity]bool) []candidate {
+func join(objects []*kubeapi.Object, include Include, four map[identity]bool) []candidate {
 	members := 0
 	for _, o := range objects {
 		members += len(o.Members)
@@ -98,7 +121,7 @@ func whoIs(o *kubeapi.Object, m *kubeapi.Member) identity {
 // knownByIPv4 finds those that have an IPv4 address, or had one until they went missing, if there is an
 // IPv6 one at all: an endpoint has both in two slices. A node has one name. It is nil if no address is
 // of a second family.
-func knownByIPv4(objects []*kubeapi.Object, family kubeapi.Family, suspects []*suspect) map[identity]bool {
+func knownByIPv4(objects []*kubeapi.Object, family kubeapi.Family, suspects []*Suspect) map[identity]bool {
 	if family != kubeapi.AnyFamily || !slices.ContainsFunc(objects, hasIPv6) {
 		return nil
 	}
@@ -114,7 +137,7 @@ func knownByIPv4(objects []*kubeapi.Object, family kubeapi.Family, suspects []*s
 		}
 	}
 	for _, s := range suspects {
-		if s.reason == missing {
+		if s.Reason == Missing {
 			add(s.who())
 		}
 	}

@@ -1,15 +1,12 @@
-package longnames
+package membership
 
 import (
 	"cmp"
-	"context"
 	"fmt"
 	"maps"
 	"math/rand/v2"
 	"slices"
-	"sync"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/longnames/longnames/kubeapi"
@@ -196,31 +193,12 @@ func fates(n int) []fate {
 	}
 }
 
-// reload replaces a table as a reload of the Corefile does.
-func reload(old *table, objects []*kubeapi.Object) *table {
-	t := tableOf(old.config, objects...)
-	t.inherit(old)
-	return t
-}
-
-// restart replaces a table as a start with a snapshot does.
-func restart(old *table, objects []*kubeapi.Object) *table {
-	t := newTable(old.config)
-	apply(t, objects...)
-	t.Restored()
-	t.restore(old.suspected())
-	t.Synced()
-	return t
-}
-
 // live lets a cluster of n nodes live through a fate, and returns for how many seconds living nodes
 // were missing and dead ones listed, in all. Each minute, CoreDNS is interrupted by one after the
 // other, if by any.
-func (f *fate) live(t *testing.T, n int, by []func(old *table, objects []*kubeapi.Object) *table) (missed, dead int) {
+func (f *fate) live(t *testing.T, n int, by []func(old *timeline, objects []*kubeapi.Object) *timeline) (missed, dead int) {
 	t.Helper()
-	fl := newFleet(t, "longnames erl.internal {\n selector app=web\n basename app\n}", layouts["one slice"])
-	stop := fl.follow(t)
-	defer func() { stop() }()
+	fl := newFleet(t, "selector app=web\nbasename app", layouts["one slice"])
 	marks := make(map[int]string)
 	for node := 1; node <= n; node++ {
 		marks[node] = ""
@@ -232,12 +210,11 @@ func (f *fate) live(t *testing.T, n int, by []func(old *table, objects []*kubeap
 	fl.Apply(fl.changesToMarks(marks))
 	events := slices.Clone(f.events)
 	slices.SortStableFunc(events, func(a, b happening) int { return cmp.Compare(a.at, b.at) })
-	var seen *roster
+	var seen *Roster
 	var listed map[int]bool // of its nodes
-	begin := time.Now()
+	begin := fl.now
 	for at := time.Duration(0); at < f.length; at += time.Second {
-		time.Sleep(time.Until(begin.Add(at)))
-		synctest.Wait()
+		fl.pass(begin.Add(at).Sub(fl.now))
 		for len(events) > 0 && events[0].at <= at {
 			now := events[0].at
 			for ; len(events) > 0 && events[0].at == now; events = events[1:] {
@@ -250,20 +227,14 @@ func (f *fate) live(t *testing.T, n int, by []func(old *table, objects []*kubeap
 			fl.Apply(fl.changesToMarks(marks))
 		}
 		if len(by) > 0 && at%time.Minute == 40*time.Second {
-			stop()
-			fl.table = by[int(at/time.Minute)%len(by)](fl.table, slices.Collect(maps.Values(fl.have)))
-			stop = fl.follow(t)
+			fl.timeline = by[int(at/time.Minute)%len(by)](fl.timeline, slices.Collect(maps.Values(fl.have)))
 		}
-		if r := fl.cluster("").roster.Load(); r != seen {
+		if r := fl.rosters[""]; r != seen {
 			seen, listed = r, make(map[int]bool)
-			suspects, alive := false, false
-			for _, n := range r.members(fl.config, "").listed() {
-				a := n.address().As4()
-				listed[int(a[2])*250+int(a[3])-1] = true
-				if suspects && !n.suspect {
-					t.Errorf("at %s: a suspect is not among the last", at)
-				}
-				suspects, alive = n.suspect, alive || !n.suspect
+			alive := false
+			for _, n := range fl.timeline.listed("") {
+				listed[podAt(n.Address())] = true
+				alive = alive || !n.Suspect
 			}
 			for node, mark := range marks {
 				if mark == "~" && listed[node] && alive {
@@ -283,30 +254,19 @@ func (f *fate) live(t *testing.T, n int, by []func(old *table, objects []*kubeap
 	return missed, dead
 }
 
-// follow gives up suspects in time, until it is stopped.
-func (f *fleet) follow(t *testing.T) (stop func()) {
-	t.Helper()
-	ctx, cancel := context.WithCancel(t.Context())
-	var wg sync.WaitGroup
-	wg.Go(func() { f.run(ctx) })
-	return func() { cancel(); wg.Wait() }
-}
-
 // TestFates has living nodes never be missing, and dead ones not be listed for longer than the rule
 // allows, whatever befalls a cluster.
 func TestFates(t *testing.T) {
 	for _, n := range []int{5, 50, 500} {
 		for _, f := range fates(n) {
-			for name, by := range map[string][]func(*table, []*kubeapi.Object) *table{"": nil, "reloads and restarts": {reload, restart}} {
+			for name, by := range map[string][]func(*timeline, []*kubeapi.Object) *timeline{"": nil, "reloads and restarts": {reload, restart}} {
 				t.Run(fmt.Sprint(n, "/", f.name, "/", name), func(t *testing.T) {
 					t.Parallel()
-					synctest.Test(t, func(t *testing.T) {
-						missed, dead := f.live(t, n, by)
-						t.Logf("living nodes missing for %d s, dead ones listed for %d s", missed, dead)
-						if missed > f.missed || dead > f.dead {
-							t.Errorf("want at most %d s and %d s", f.missed, f.dead)
-						}
-					})
+					missed, dead := f.live(t, n, by)
+					t.Logf("living nodes missing for %d s, dead ones listed for %d s", missed, dead)
+					if missed > f.missed || dead > f.dead {
+						t.Errorf("want at most %d s and %d s", f.missed, f.dead)
+					}
 				})
 			}
 		}

@@ -1,4 +1,4 @@
-package longnames
+package membership
 
 import (
 	"net/netip"
@@ -55,8 +55,8 @@ func (n *news) tell(o *kubeapi.Object, m *kubeapi.Member, note func(*podNews)) {
 }
 
 // tellsOf reports whether there may be news of a suspect: of its pod, or of its address.
-func (n *news) tellsOf(s *suspect) bool {
-	_, told := n.addresses[s.address()]
+func (n *news) tellsOf(s *Suspect) bool {
+	_, told := n.addresses[s.Address()]
 	return told || n.pods[s.who().anywhere()].isNew()
 }
 
@@ -65,7 +65,7 @@ func (n *news) isAny() bool { return len(n.addresses) > 0 }
 
 func (p podNews) isNew() bool { return p.ends || len(p.gains) > 0 }
 
-// suspects returns how the suspects of which there may be news are watched for.
+// suspects yields what suspects of which there may be news are looked up by.
 func (n *news) suspects(do func(identity) bool) {
 	for pod, p := range n.pods {
 		if p.isNew() && !do(pod) {

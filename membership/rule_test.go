@@ -1,4 +1,4 @@
-package longnames
+package membership
 
 import (
 	"fmt"
@@ -8,7 +8,6 @@ import (
 	"strconv"
 	"strings"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/longnames/longnames/kubeapi"
@@ -16,7 +15,7 @@ import (
 
 // fleet is a cluster of numbered pods, of which objects tell.
 type fleet struct {
-	*table
+	*timeline
 	layout   func(pod int) string // the name of the object that tells of a pod
 	have     map[string]*kubeapi.Object
 	pods     map[int]kubeapi.Member
@@ -30,12 +29,12 @@ var layouts = map[string]func(pod int) string{
 	"objects each": func(pod int) string { return fmt.Sprint("web-", pod) },
 }
 
-func newFleet(t testing.TB, block string, layout func(pod int) string) *fleet {
+func newFleet(t testing.TB, rules string, layout func(pod int) string) *fleet {
 	t.Helper()
-	c := configOf(t, block)
+	r := rulesOf(t, rules)
 	return &fleet{
-		table: tableOf(c), layout: layout, have: map[string]*kubeapi.Object{}, pods: map[int]kubeapi.Member{},
-		template: labelled(c, nil, slice("web")).Template,
+		timeline: timelineOf(t, r), layout: layout, have: map[string]*kubeapi.Object{}, pods: map[int]kubeapi.Member{},
+		template: labelled(r, nil, slice("web")).Template,
 	}
 }
 
@@ -51,6 +50,12 @@ func (f *fleet) become(pods string) {
 func (f *fleet) becomeAtOnce(pods string) { f.Apply(f.changesTo(pods)) }
 
 func addressOfPod(number int) string { return fmt.Sprintf("10.0.%d.%d", number/250, number%250+1) }
+
+// podAt returns the number of the pod that has an address.
+func podAt(a netip.Addr) int {
+	octets := a.As4()
+	return int(octets[2])*250 + int(octets[3]) - 1
+}
 
 func (f *fleet) changesTo(pods string) []kubeapi.Change {
 	marks := make(map[int]string)
@@ -82,7 +87,7 @@ func (f *fleet) changesToMarks(marks map[int]string) []kubeapi.Change {
 		}
 		name := f.layout(number)
 		if next[name] == nil {
-			next[name] = labelled(f.config, nil, named(name, slice("web")))
+			next[name] = labelled(f.rules, nil, named(name, slice("web")))
 			next[name].Template = f.template
 		}
 		next[name].Members = append(next[name].Members, m)
@@ -120,10 +125,9 @@ func nameIn(c kubeapi.Change) string {
 // listed returns the numbers of the pods that are listed; suspects follow after a bar.
 func (f *fleet) listed() string {
 	var alive, suspects []string
-	for _, n := range f.cluster("").members(f.config).listed() {
-		a := n.address().As4()
-		number := fmt.Sprint(int(a[2])*250 + int(a[3]) - 1)
-		if n.suspect {
+	for _, n := range f.timeline.listed("") {
+		number := fmt.Sprint(podAt(n.Address()))
+		if n.Suspect {
 			suspects = append(suspects, number)
 		} else {
 			alive = append(alive, number)
@@ -194,20 +198,16 @@ func TestWhoIsListed(t *testing.T) {
 	} {
 		for name, layout := range layouts {
 			t.Run(tc.name+"/"+name, func(t *testing.T) {
-				synctest.Test(t, func(t *testing.T) {
-					f := newFleet(t, "longnames erl.internal {\n selector app=web\n basename app\n "+tc.more+"\n}", layout)
-					go f.run(t.Context())
-					for i, s := range tc.steps {
-						time.Sleep(s.wait)
-						synctest.Wait()
-						if s.pods != "-" {
-							f.becomeAtOnce(s.pods)
-						}
-						if got := f.listed(); got != s.want {
-							t.Fatalf("step %d, %q: got %q, want %q", i+1, s.pods, got, s.want)
-						}
+				f := newFleet(t, "selector app=web\nbasename app\n"+tc.more, layout)
+				for i, s := range tc.steps {
+					f.pass(s.wait)
+					if s.pods != "-" {
+						f.becomeAtOnce(s.pods)
 					}
-				})
+					if got := f.listed(); got != s.want {
+						t.Fatalf("step %d, %q: got %q, want %q", i+1, s.pods, got, s.want)
+					}
+				}
 			})
 		}
 	}
@@ -226,7 +226,7 @@ func TestAChangeCostsWhatItChanges(t *testing.T) {
 		t.Run(tc.name, func(t *testing.T) {
 			var allocs []float64
 			for _, members := range []int{10, 1000} {
-				f := newFleet(t, "longnames erl.internal {\n selector app\n basename app\n lookup pods\n}", layouts["objects each"])
+				f := newFleet(t, "selector app\nbasename app\nlookup pods", layouts["objects each"])
 				marks := make(map[int]string)
 				for pod := range members {
 					marks[pod] = ""

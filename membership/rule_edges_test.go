@@ -1,4 +1,4 @@
-package longnames
+package membership
 
 import (
 	"fmt"
@@ -6,21 +6,20 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/longnames/longnames/kubeapi"
 )
 
-// scene is a table whose objects are put and dropped one by one.
+// scene is a timeline whose objects are put and dropped one by one.
 type scene struct {
-	*table
+	*timeline
 	have map[string]*kubeapi.Object
 }
 
-func newScene(t testing.TB, block string) *scene {
+func newScene(t testing.TB, rules string) *scene {
 	t.Helper()
-	return &scene{table: tableOf(configOf(t, block)), have: make(map[string]*kubeapi.Object)}
+	return &scene{timeline: timelineOf(t, rulesOf(t, rules)), have: make(map[string]*kubeapi.Object)}
 }
 
 // put changes objects in one step.
@@ -28,7 +27,7 @@ func (s *scene) put(objects ...*kubeapi.Object) {
 	var changes []kubeapi.Change
 	for _, o := range objects {
 		if o.Labels == nil {
-			labelled(s.config, nil, o)
+			labelled(s.rules, nil, o)
 		}
 		changes = append(changes, kubeapi.Change{Old: s.have[o.Name], New: o})
 		s.have[o.Name] = o
@@ -48,16 +47,15 @@ func (s *scene) drop(names ...string) {
 
 // members returns the longnames of a cluster that are listed; suspects follow after a bar.
 func (s *scene) members(cluster string) string {
-	c := s.cluster(cluster)
-	if c == nil {
+	if s.rosters[cluster] == nil {
 		return "none"
 	}
 	var alive, suspects []string
-	for _, n := range c.roster.Load().members(s.config, cluster).listed() {
-		if n.suspect {
-			suspects = append(suspects, n.longname())
+	for _, n := range s.listed(cluster) {
+		if n.Suspect {
+			suspects = append(suspects, n.Longname())
 		} else {
-			alive = append(alive, n.longname())
+			alive = append(alive, n.Longname())
 		}
 	}
 	slices.Sort(alive)
@@ -69,21 +67,21 @@ func (s *scene) members(cluster string) string {
 	return strings.Join(alive, " ")
 }
 
-// Objects of the scenes.
+// sliceNamed is an object of the scenes.
 func sliceNamed(name, service string, members ...kubeapi.Member) *kubeapi.Object {
 	return named(name, slice(service, members...))
 }
 
 func TestSuspectsAtTheEdges(t *testing.T) {
 	const (
-		ip       = "longnames erl.internal {\n selector app=q\n basename q\n}"
-		hostname = "longnames erl.internal {\n selector app=q\n basename q\n mode hostname\n}"
-		byPods   = "longnames erl.internal {\n selector app=q\n basename q\n lookup pods\n}"
-		byLabel  = "longnames erl.internal {\n selector app=q\n basename label name\n lookup pods\n}"
-		ofLabel  = "longnames erl.internal {\n selector app=q\n basename label name\n}"
-		readyPod = "longnames erl.internal {\n selector app=q\n basename label name\n lookup pods\n include ready\n}"
-		grouped  = "longnames erl.internal {\n group_by app\n basename q\n lookup pods\n}"
-		hosts    = "longnames erl.internal {\n group_by app\n mode hostname\n}"
+		ip       = "selector app=q\nbasename q"
+		hostname = "selector app=q\nbasename q\nmode hostname"
+		byPods   = "selector app=q\nbasename q\nlookup pods"
+		byLabel  = "selector app=q\nbasename label name\nlookup pods"
+		ofLabel  = "selector app=q\nbasename label name"
+		readyPod = "selector app=q\nbasename label name\nlookup pods\ninclude ready"
+		grouped  = "group_by app\nbasename q\nlookup pods"
+		hosts    = "group_by app\nmode hostname"
 	)
 	q := func(n int, address string) kubeapi.Member { return hosted(endpoint(fmt.Sprint("q-", n), address)) }
 	others := []kubeapi.Member{q(1, "10.0.0.11"), q(2, "10.0.0.12")}
@@ -93,8 +91,8 @@ func TestSuspectsAtTheEdges(t *testing.T) {
 	two := "q@10.0.0.11 q@10.0.0.12"
 	twoHosts := "q@q-1.q.prod.svc.cluster.local q@q-2.q.prod.svc.cluster.local"
 	// pod is an object that is a pod.
-	pod := func(c *config, name, address string, set labels) *kubeapi.Object {
-		return labelled(c, set, sliceNamed(name, "", endpoint(name, address)))
+	pod := func(r *Rules, name, address string, set labels) *kubeapi.Object {
+		return labelled(r, set, sliceNamed(name, "", endpoint(name, address)))
 	}
 	type step struct {
 		do   func(s *scene)
@@ -103,16 +101,16 @@ func TestSuspectsAtTheEdges(t *testing.T) {
 	put := func(objects ...*kubeapi.Object) func(*scene) { return func(s *scene) { s.put(objects...) } }
 	drop := func(names ...string) func(*scene) { return func(s *scene) { s.drop(names...) } }
 	labelledPod := func(name, address string, set labels) func(*scene) {
-		return func(s *scene) { s.put(pod(s.config, name, address, set)) }
+		return func(s *scene) { s.put(pod(s.rules, name, address, set)) }
 	}
 	crew := func(s *scene) { // so that a single loss does not make few of them
 		for i := range 3 {
-			s.put(pod(s.config, fmt.Sprint("w-", i), fmt.Sprintf("10.0.1.%d", i+1), labels{"app": "web", "name": "q"}))
+			s.put(pod(s.rules, fmt.Sprint("w-", i), fmt.Sprintf("10.0.1.%d", i+1), labels{"app": "web", "name": "q"}))
 		}
 	}
 	const three = "q@10.0.1.1 q@10.0.1.2 q@10.0.1.3"
 	for _, tc := range []struct {
-		name, block, cluster string
+		name, rules, cluster string
 		steps                []step
 	}{
 		{"a pod of a StatefulSet is replaced, with notice", ip, "", []step{
@@ -160,8 +158,8 @@ func TestSuspectsAtTheEdges(t *testing.T) {
 		{"all IPv4 addresses vanish, and few are alive", ip, "", []step{
 			{put(with(q(0, "10.0.0.1"), q(0, "fd00::1"), q(1, "fd00::2"), q(2, "fd00::3"))), "q@10.0.0.1 " + two},
 			{put(sliceNamed("s", "q", q(0, "fd00::1"), q(1, "fd00::2"), q(2, "fd00::3"))), "| q@10.0.0.1 " + two},
-			{func(s *scene) { s.expire(time.Now().Add(9 * defaultHold)) }, "| q@10.0.0.1 " + two},
-			{func(s *scene) { s.expire(time.Now().Add(11 * defaultHold)) }, "q@fd00::1 q@fd00::2 q@fd00::3"},
+			{func(s *scene) { s.pass(9 * defaultHold) }, "| q@10.0.0.1 " + two},
+			{func(s *scene) { s.pass(2 * defaultHold) }, "q@fd00::1 q@fd00::2 q@fd00::3"},
 		}},
 		{"its address becomes another pod's", ip, "", []step{
 			{put(with(q(0, "10.0.0.1"))), "q@10.0.0.1 " + two},
@@ -173,7 +171,7 @@ func TestSuspectsAtTheEdges(t *testing.T) {
 			{put(with(q(7, "10.0.0.1"))), twoHosts + " q@q-7.q.prod.svc.cluster.local"},
 		}},
 		{"its address becomes that of a pod of another cluster", grouped, "web.prod", []step{
-			{func(s *scene) { crew(s); s.put(pod(s.config, "w-9", "10.0.1.9", labels{"app": "web"})) }, three + " q@10.0.1.9"},
+			{func(s *scene) { crew(s); s.put(pod(s.rules, "w-9", "10.0.1.9", labels{"app": "web"})) }, three + " q@10.0.1.9"},
 			{drop("w-9"), three + " | q@10.0.1.9"},
 			{labelledPod("x-1", "10.0.1.9", labels{"app": "other"}), three},
 		}},
@@ -209,8 +207,8 @@ func TestSuspectsAtTheEdges(t *testing.T) {
 			{put(sliceNamed("t", "other", terminating(q(0, "10.0.0.1")))), two},
 		}},
 		{"of two slices, one that gives another basename comes first", ofLabel, "", []step{
-			{func(s *scene) { s.put(labelled(s.config, labels{"name": "b"}, sliceNamed("t", "t", q(0, "10.0.0.1")))) }, "b@10.0.0.1"},
-			{func(s *scene) { s.put(labelled(s.config, labels{"name": "a"}, sliceNamed("s", "s", q(0, "10.0.0.1")))) }, "a@10.0.0.1 | b@10.0.0.1"},
+			{func(s *scene) { s.put(labelled(s.rules, labels{"name": "b"}, sliceNamed("t", "t", q(0, "10.0.0.1")))) }, "b@10.0.0.1"},
+			{func(s *scene) { s.put(labelled(s.rules, labels{"name": "a"}, sliceNamed("s", "s", q(0, "10.0.0.1")))) }, "a@10.0.0.1 | b@10.0.0.1"},
 		}},
 		{"of two slices, the one in which a member fails gets another Service", hostname, "", []step{
 			{put(sliceNamed("s", "q", unready(q(0, "10.0.0.1"))), sliceNamed("t", "t", q(0, "10.0.0.1"))), "q@q-0.q.prod.svc.cluster.local"},
@@ -233,7 +231,7 @@ func TestSuspectsAtTheEdges(t *testing.T) {
 			{drop("t"), two + " | q@10.0.0.1"},
 		}},
 		{"a pod is evicted", byPods, "", []step{
-			{func(s *scene) { crew(s); s.put(pod(s.config, "w-9", "10.0.1.9", nil)) }, three + " q@10.0.1.9"},
+			{func(s *scene) { crew(s); s.put(pod(s.rules, "w-9", "10.0.1.9", nil)) }, three + " q@10.0.1.9"},
 			{func(s *scene) { // as the source tells of a pod that is Failed
 				last := sliceNamed("w-9", "", terminating(endpoint("w-9", "10.0.1.9")))
 				last.Template = s.have["w-9"].Template
@@ -243,15 +241,15 @@ func TestSuspectsAtTheEdges(t *testing.T) {
 		}},
 		{"the only pod that is ready is evicted, then one that fails loses its basename's label", readyPod, "", []step{
 			{func(s *scene) {
-				s.put(pod(s.config, "w-9", "10.0.1.9", labels{"name": "q"}))
+				s.put(pod(s.rules, "w-9", "10.0.1.9", labels{"name": "q"}))
 				for i := range 3 {
-					o := pod(s.config, fmt.Sprint("w-", i), fmt.Sprintf("10.0.1.%d", i+1), labels{"name": "q"})
+					o := pod(s.rules, fmt.Sprint("w-", i), fmt.Sprintf("10.0.1.%d", i+1), labels{"name": "q"})
 					o.Members[0] = unready(o.Members[0])
 					s.put(o)
 				}
 			}, "q@10.0.1.9"},
 			{func(s *scene) {
-				last := labelled(s.config, labels{"name": "q"}, sliceNamed("w-9", "", terminating(endpoint("w-9", "10.0.1.9"))))
+				last := labelled(s.rules, labels{"name": "q"}, sliceNamed("w-9", "", terminating(endpoint("w-9", "10.0.1.9"))))
 				delete(s.have, "w-9")
 				s.Apply([]kubeapi.Change{{Old: last}})
 			}, three},
@@ -259,39 +257,39 @@ func TestSuspectsAtTheEdges(t *testing.T) {
 		}},
 		{"the last pod is evicted, which was not ready", readyPod, "", []step{
 			{func(s *scene) {
-				s.put(labelled(s.config, labels{"name": "q"}, sliceNamed("w-9", "", unready(endpoint("w-9", "10.0.1.9")))))
+				s.put(labelled(s.rules, labels{"name": "q"}, sliceNamed("w-9", "", unready(endpoint("w-9", "10.0.1.9")))))
 			}, "q@10.0.1.9"},
 			{func(s *scene) {
-				last := labelled(s.config, labels{"name": "q"}, sliceNamed("w-9", "", terminating(endpoint("w-9", "10.0.1.9"))))
+				last := labelled(s.rules, labels{"name": "q"}, sliceNamed("w-9", "", terminating(endpoint("w-9", "10.0.1.9"))))
 				s.Apply([]kubeapi.Change{{Old: last}})
 			}, "| q@10.0.1.9"},
 		}},
 		{"a pod loses its basename's label", byLabel, "", []step{
-			{func(s *scene) { crew(s); s.put(pod(s.config, "w-9", "10.0.1.9", labels{"name": "q"})) }, three + " q@10.0.1.9"},
+			{func(s *scene) { crew(s); s.put(pod(s.rules, "w-9", "10.0.1.9", labels{"name": "q"})) }, three + " q@10.0.1.9"},
 			{labelledPod("w-9", "10.0.1.9", nil), three + " | q@10.0.1.9"},
 			{labelledPod("w-9", "10.0.1.9", labels{"name": "q"}), three + " q@10.0.1.9"},
 		}},
 		{"a pod gets another basename, and runs under the old one", byLabel, "", []step{
-			{func(s *scene) { crew(s); s.put(pod(s.config, "w-9", "10.0.1.9", labels{"name": "q"})) }, three + " q@10.0.1.9"},
+			{func(s *scene) { crew(s); s.put(pod(s.rules, "w-9", "10.0.1.9", labels{"name": "q"})) }, three + " q@10.0.1.9"},
 			{labelledPod("w-9", "10.0.1.9", labels{"name": "b"}), "b@10.0.1.9 " + three + " | q@10.0.1.9"},
 		}},
 		{"a pod loses its group's label", grouped, "web.prod", []step{
-			{func(s *scene) { crew(s); s.put(pod(s.config, "w-9", "10.0.1.9", labels{"app": "web"})) }, three + " q@10.0.1.9"},
+			{func(s *scene) { crew(s); s.put(pod(s.rules, "w-9", "10.0.1.9", labels{"app": "web"})) }, three + " q@10.0.1.9"},
 			{labelledPod("w-9", "10.0.1.9", nil), three + " | q@10.0.1.9"},
 		}},
 		{"a pod gets into another group", grouped, "web.prod", []step{
-			{func(s *scene) { crew(s); s.put(pod(s.config, "w-9", "10.0.1.9", labels{"app": "web"})) }, three + " q@10.0.1.9"},
+			{func(s *scene) { crew(s); s.put(pod(s.rules, "w-9", "10.0.1.9", labels{"app": "web"})) }, three + " q@10.0.1.9"},
 			{labelledPod("w-9", "10.0.1.9", labels{"app": "other"}), three + " | q@10.0.1.9"},
 		}},
 		{"a pod gets into another group, then another address", grouped, "web.prod", []step{
-			{func(s *scene) { crew(s); s.put(pod(s.config, "w-9", "10.0.1.9", labels{"app": "web"})) }, three + " q@10.0.1.9"},
+			{func(s *scene) { crew(s); s.put(pod(s.rules, "w-9", "10.0.1.9", labels{"app": "web"})) }, three + " q@10.0.1.9"},
 			{labelledPod("w-9", "10.0.1.9", labels{"app": "other"}), three + " | q@10.0.1.9"},
 			{labelledPod("w-9", "10.0.1.8", labels{"app": "other"}), three},
 		}},
 		{"a pod that ends gets into another group", grouped, "web.prod", []step{
-			{func(s *scene) { crew(s); s.put(pod(s.config, "w-9", "10.0.1.9", labels{"app": "web"})) }, three + " q@10.0.1.9"},
+			{func(s *scene) { crew(s); s.put(pod(s.rules, "w-9", "10.0.1.9", labels{"app": "web"})) }, three + " q@10.0.1.9"},
 			{func(s *scene) {
-				o := pod(s.config, "w-9", "10.0.1.9", labels{"app": "other"})
+				o := pod(s.rules, "w-9", "10.0.1.9", labels{"app": "other"})
 				o.Members[0] = terminating(o.Members[0])
 				s.put(o)
 			}, three},
@@ -302,12 +300,12 @@ func TestSuspectsAtTheEdges(t *testing.T) {
 			{crew, three},
 		}},
 		{"a longname is given back without its hostname", hosts, "web.prod", []step{
-			{func(s *scene) { s.put(labelled(s.config, labels{"app": "web"}, with(q(0, "10.0.0.1")))) }, "web@q-0.q.prod.svc.cluster.local " + strings.ReplaceAll(twoHosts, "q@", "web@")},
-			{func(s *scene) { s.put(labelled(s.config, labels{"app": "web"}, with(endpoint("q-0", "10.0.0.1")))) }, strings.ReplaceAll(twoHosts, "q@", "web@") + " | web@q-0.q.prod.svc.cluster.local"},
+			{func(s *scene) { s.put(labelled(s.rules, labels{"app": "web"}, with(q(0, "10.0.0.1")))) }, "web@q-0.q.prod.svc.cluster.local " + strings.ReplaceAll(twoHosts, "q@", "web@")},
+			{func(s *scene) { s.put(labelled(s.rules, labels{"app": "web"}, with(endpoint("q-0", "10.0.0.1")))) }, strings.ReplaceAll(twoHosts, "q@", "web@") + " | web@q-0.q.prod.svc.cluster.local"},
 		}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			s := newScene(t, tc.block)
+			s := newScene(t, tc.rules)
 			for i, step := range tc.steps {
 				step.do(s)
 				if got := s.members(tc.cluster); got != step.want {
@@ -320,33 +318,31 @@ func TestSuspectsAtTheEdges(t *testing.T) {
 
 func TestTooManySuspects(t *testing.T) {
 	for _, tc := range []struct{ alive, suspects, want int }{{1, 100, minSuspects}, {100, 200, 100}} {
-		synctest.Test(t, func(t *testing.T) {
-			s := newScene(t, "longnames erl.internal {\n selector app=q\n basename q\n hold 1h\n}")
-			member := func(i int) kubeapi.Member {
-				return endpoint(fmt.Sprint("q-", i), netip.AddrFrom4([4]byte{10, 1, byte(i / 250), byte(i%250 + 1)}).String())
-			}
-			var alive []kubeapi.Member
-			for i := range tc.alive {
-				alive = append(alive, member(i))
-			}
-			for i := range tc.suspects { // come and vanish one by one
-				time.Sleep(time.Second)
-				s.put(sliceNamed("s", "q", append(slices.Clone(alive), member(1000+i))...))
-				s.put(sliceNamed("s", "q", alive...))
-			}
-			r := s.cluster("").roster.Load()
-			if got := len(r.suspects); got < tc.want || got > tc.want+1 {
-				t.Errorf("%d alive: got %d suspects, want %d", tc.alive, got, tc.want)
-			}
-			if got, want := r.suspects[len(r.suspects)-1].longname(), "q@"+member(1000+tc.suspects-1).Address.String(); got != want {
-				t.Errorf("%d alive: got %s as the newest, want %s", tc.alive, got, want)
-			}
-		})
+		s := newScene(t, "selector app=q\nbasename q\nhold 1h")
+		member := func(i int) kubeapi.Member {
+			return endpoint(fmt.Sprint("q-", i), netip.AddrFrom4([4]byte{10, 1, byte(i / 250), byte(i%250 + 1)}).String())
+		}
+		var alive []kubeapi.Member
+		for i := range tc.alive {
+			alive = append(alive, member(i))
+		}
+		for i := range tc.suspects { // come and vanish one by one
+			s.pass(time.Second)
+			s.put(sliceNamed("s", "q", append(slices.Clone(alive), member(1000+i))...))
+			s.put(sliceNamed("s", "q", alive...))
+		}
+		suspects := s.suspectsIn("")
+		if got := len(suspects); got < tc.want || got > tc.want+1 {
+			t.Errorf("%d alive: got %d suspects, want %d", tc.alive, got, tc.want)
+		}
+		if got, want := suspects[len(suspects)-1].Longname(), "q@"+member(1000+tc.suspects-1).Address.String(); got != want {
+			t.Errorf("%d alive: got %s as the newest, want %s", tc.alive, got, want)
+		}
 	}
 }
 
 func TestTheLastOfAGreatClusterStay(t *testing.T) {
-	f := newFleet(t, "longnames erl.internal {\n selector app=web\n basename app\n}", layouts["one slice"])
+	f := newFleet(t, "selector app=web\nbasename app", layouts["one slice"])
 	marks := make(map[int]string)
 	for _, mark := range []string{"", "~"} {
 		for pod := range 2 * minSuspects {
@@ -355,7 +351,7 @@ func TestTheLastOfAGreatClusterStay(t *testing.T) {
 		f.Apply(f.changesToMarks(marks))
 	}
 	for range 2 { // the second time, the pods go
-		if got, want := len(f.cluster("").roster.Load().suspects), 2*minSuspects; got != want {
+		if got, want := len(f.suspectsIn("")), 2*minSuspects; got != want {
 			t.Errorf("got %d suspects, want %d", got, want)
 		}
 		f.Apply(f.changesToMarks(nil))
@@ -364,12 +360,12 @@ func TestTheLastOfAGreatClusterStay(t *testing.T) {
 
 // TestOnlyLongnamesCount has all fail but one whose longname would be too long: nobody is suspect.
 func TestOnlyLongnamesCount(t *testing.T) {
-	s := newScene(t, "longnames erl.internal {\n selector app=q\n basename q\n mode hostname\n cluster_domain "+strings.Repeat("x.", 90)+"local\n}")
+	s := newScene(t, "selector app=q\nbasename q\nmode hostname\ncluster_domain "+strings.Repeat("x.", 90)+"local")
 	long := hosted(endpoint(strings.Repeat("b", 60), "10.0.0.2"))
 	s.put(sliceNamed("s", "q", hosted(endpoint("a", "10.0.0.1")), long))
 	s.put(sliceNamed("s", "q", hosted(unready(endpoint("a", "10.0.0.1"))), long))
-	if got := s.cluster("").roster.Load().suspects; len(got) > 0 {
-		t.Errorf("got suspect %s, want none", got[0].longname())
+	if got := s.suspectsIn(""); len(got) > 0 {
+		t.Errorf("got suspect %s, want none", got[0].Longname())
 	}
 }
 
@@ -379,7 +375,7 @@ func TestManifestsAreBelieved(t *testing.T) {
 		{"unless hold is set", "hold 30s", "q@10.0.0.1 | q@10.0.0.2", "| q@10.0.0.1 q@10.0.0.2"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			s := newScene(t, "longnames erl.internal {\n manifests /nowhere\n selector app=q\n basename q\n "+tc.hold+"\n}")
+			s := newScene(t, "manifests /nowhere\nselector app=q\nbasename q\n"+tc.hold)
 			one, two := endpoint("q-1", "10.0.0.1"), endpoint("q-2", "10.0.0.2")
 			s.put(sliceNamed("s", "q", one, two))
 			s.put(sliceNamed("s", "q", one))
@@ -396,40 +392,44 @@ func TestManifestsAreBelieved(t *testing.T) {
 
 // TestSuspectsOfAClockThatWasAhead has a snapshot with times that are yet to come.
 func TestSuspectsOfAClockThatWasAhead(t *testing.T) {
-	f := newFleet(t, "longnames erl.internal {\n selector app=web\n basename app\n}", layouts["one slice"])
+	f := newFleet(t, "selector app=web\nbasename app", layouts["one slice"])
 	f.become("1 2 3")
 	f.become("1 2")
-	suspects := f.suspected()
-	ahead := time.Now().Add(time.Hour)
+	suspects := f.Suspects()
+	ahead := f.now.Add(time.Hour)
 	suspects[0].Members[0].Since, suspects[0].Members[0].From, suspects[0].Returns = ahead, ahead, ahead
-	next := newFleet(t, "longnames erl.internal {\n selector app=web\n basename app\n}", layouts["one slice"])
+	next := newFleet(t, "selector app=web\nbasename app", layouts["one slice"])
 	next.become("1 2")
 	next.restore(suspects)
 	for _, step := range []struct {
 		after time.Duration
 		want  string
-	}{{defaultHold - time.Second, "1 2 | 3"}, {defaultHold + time.Second, "1 2"}} {
-		next.expire(time.Now().Add(step.after))
+	}{{defaultHold - time.Second, "1 2 | 3"}, {2 * time.Second, "1 2"}} {
+		next.pass(step.after)
 		if got := next.listed(); got != step.want {
 			t.Errorf("after %s: got %q, want %q", step.after, got, step.want)
 		}
 	}
 }
 
-// TestReloadInheritsSuspects has 2 fail and 3 vanish before a reload. What the new block reads first is
+// TestReloadInheritsSuspects has 2 fail and 3 vanish before a reload. What the new rules read first is
 // known only after it has begun, unless both ask for the same.
 func TestReloadInheritsSuspects(t *testing.T) {
-	const old = "longnames erl.internal {\n selector app=web\n basename app\n}"
-	for _, tc := range []struct{ name, block, pods, want string }{
-		{"the same block", old, "1 2! 4 5", "1 4 5 | 2 3"},
-		{"one that is there fails still, one comes back", old, "1 2! 3 4 5", "1 3 4 5 | 2"},
-		{"one that is there has vanished, and one is there that had", old, "1 3! 4 5", "1 4 5 | 2 3"},
-		{"one that failed ends", old, "1 2~ 4 5", "1 4 5 | 3"},
-		{"another include", strings.Replace(old, "basename", "include serving\n basename", 1), "1 2! 4 5", "1 4 5 | 3"},
-		{"a selector that it matches", strings.Replace(old, "app=web", "team=a", 1), "1 2! 4 5", "1 4 5 | 2"},
-		{"a selector that it does not match", strings.Replace(old, "app=web", "team=a", 1), "1 4 5", "1 4 5"},
-		{"other namespaces", strings.Replace(old, "basename", "namespaces test\n basename", 1), "1 2! 4 5", "1 4 5"},
-		{"hold 0", strings.Replace(old, "basename", "hold 0\n basename", 1), "1 2! 4 5", "1 4 5"},
+	const old = "selector app=web\nbasename app"
+	for _, tc := range []struct {
+		name, rules string
+		reselects   bool
+		pods, want  string
+	}{
+		{"the same rules", old, false, "1 2! 4 5", "1 4 5 | 2 3"},
+		{"one that is there fails still, one comes back", old, false, "1 2! 3 4 5", "1 3 4 5 | 2"},
+		{"one that is there has vanished, and one is there that had", old, false, "1 3! 4 5", "1 4 5 | 2 3"},
+		{"one that failed ends", old, false, "1 2~ 4 5", "1 4 5 | 3"},
+		{"another include", strings.Replace(old, "basename", "include serving\nbasename", 1), false, "1 2! 4 5", "1 4 5 | 3"},
+		{"a selector that it matches", strings.Replace(old, "app=web", "team=a", 1), true, "1 2! 4 5", "1 4 5 | 2"},
+		{"a selector that it does not match", strings.Replace(old, "app=web", "team=a", 1), true, "1 4 5", "1 4 5"},
+		{"other namespaces", strings.Replace(old, "basename", "namespaces test\nbasename", 1), true, "1 2! 4 5", "1 4 5"},
+		{"hold 0", strings.Replace(old, "basename", "hold 0\nbasename", 1), false, "1 2! 4 5", "1 4 5"},
 	} {
 		for name, layout := range layouts {
 			t.Run(tc.name+"/"+name, func(t *testing.T) {
@@ -439,16 +439,16 @@ func TestReloadInheritsSuspects(t *testing.T) {
 				if got, want := f.listed(), "1 4 5 | 2 3"; got != want {
 					t.Fatalf("before: got %q, want %q", got, want)
 				}
-				next := newFleet(t, tc.block, layout)
-				next.table = newTable(next.config)
-				next.reselects = !f.config.selectsAs(next.config)
+				next := newFleet(t, tc.rules, layout)
+				next.timeline = newTimeline(t, next.rules)
 				next.pods = f.pods
-				if next.reselects {
-					next.inherit(f.table)
+				if tc.reselects {
+					next.Reselect()
+					next.inherit(f.timeline)
 					next.becomeAtOnce(tc.pods)
 				} else {
 					next.becomeAtOnce(tc.pods)
-					next.inherit(f.table)
+					next.inherit(f.timeline)
 				}
 				next.Synced()
 				if got := next.listed(); got != tc.want {
@@ -459,32 +459,10 @@ func TestReloadInheritsSuspects(t *testing.T) {
 	}
 }
 
-// TestAliveBeforeSuspect: whatever else has an address, the one that is alive has its names.
-func TestAliveBeforeSuspect(t *testing.T) {
-	s := newScene(t, "longnames erl.internal 10.in-addr.arpa {\n group_by app\n mode hostname\n cluster_domain erl.internal\n}")
-	of := func(app string, members ...kubeapi.Member) *kubeapi.Object {
-		return labelled(s.config, labels{"app": app}, slice(app, members...))
-	}
-	a := hosted(endpoint("a", "10.0.0.1"))
-	s.put(of("one", a), of("two", a))
-	s.put(of("one"))
-	if got, want := s.members("one.prod"), "| one@a.one.prod.svc.erl.internal"; got != want {
-		t.Fatalf("got %q, want %q", got, want)
-	}
-	l := serving(s.table)
-	for _, q := range []struct{ name, qtype, want string }{
-		{"1.0.0.10.in-addr.arpa.", "PTR", "a.two.prod.svc.erl.internal."},
-		{"a.one.prod.erl.internal.", "A", "10.0.0.1"},
-		{"a.one.prod.svc.erl.internal.", "A", "10.0.0.1"},
-	} {
-		equal(t, q.name, data(ask(t, l, q.name, q.qtype, client{}).Answer), []string{q.want})
-	}
-}
-
 // TestNamespacesReadOneByOne has a start read first a namespace where nobody is ready, who has never
 // been in an answer.
 func TestNamespacesReadOneByOne(t *testing.T) {
-	s := &scene{table: newTable(configOf(t, "longnames erl.internal {\n selector app=q\n basename q\n}")), have: map[string]*kubeapi.Object{}}
+	s := &scene{timeline: newTimeline(t, rulesOf(t, "selector app=q\nbasename q")), have: map[string]*kubeapi.Object{}}
 	s.put(sliceNamed("a", "a", unready(endpoint("a", "10.0.0.1"))))
 	s.put(sliceNamed("b", "b", endpoint("b", "10.0.0.2")))
 	s.Synced()
@@ -493,14 +471,14 @@ func TestNamespacesReadOneByOne(t *testing.T) {
 	}
 }
 
-// TestTheLastOutliveTables has the last ones be there still, about to end, when a reload or a restart
+// TestTheLastOutliveStates has the last ones be there still, about to end, when a reload or a restart
 // comes.
-func TestTheLastOutliveTables(t *testing.T) {
-	for name, next := range map[string]func(*table, []*kubeapi.Object) *table{"reload": reload, "restart": restart} {
-		s := newScene(t, "longnames erl.internal {\n selector app=q\n basename q\n}")
+func TestTheLastOutliveStates(t *testing.T) {
+	for name, next := range map[string]func(*timeline, []*kubeapi.Object) *timeline{"reload": reload, "restart": restart} {
+		s := newScene(t, "selector app=q\nbasename q")
 		s.put(sliceNamed("s", "q", endpoint("q-1", "10.0.0.1")))
 		s.put(sliceNamed("s", "q", terminating(endpoint("q-1", "10.0.0.1"))))
-		s.table = next(s.table, []*kubeapi.Object{s.have["s"]})
+		s.timeline = next(s.timeline, []*kubeapi.Object{s.have["s"]})
 		if got, want := s.members(""), "| q@10.0.0.1"; got != want {
 			t.Errorf("%s: got %q, want %q", name, got, want)
 		}
@@ -510,11 +488,11 @@ func TestTheLastOutliveTables(t *testing.T) {
 // TestSuspectsOutliveOthersOfTheirName has a restart while a suspect's address is that of another pod,
 // too, which ends.
 func TestSuspectsOutliveOthersOfTheirName(t *testing.T) {
-	s := newScene(t, "longnames erl.internal {\n selector app=q\n basename q\n}")
+	s := newScene(t, "selector app=q\nbasename q")
 	ends, alive := terminating(endpoint("q-1", "10.0.0.1")), endpoint("q-2", "10.0.0.2")
 	s.put(sliceNamed("s", "q", ends, endpoint("q-3", "10.0.0.1"), alive))
 	s.put(sliceNamed("s", "q", ends, alive))
-	s.table = restart(s.table, []*kubeapi.Object{s.have["s"]})
+	s.timeline = restart(s.timeline, []*kubeapi.Object{s.have["s"]})
 	if got, want := s.members(""), "q@10.0.0.2 | q@10.0.0.1"; got != want {
 		t.Errorf("got %q, want %q", got, want)
 	}

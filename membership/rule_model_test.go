@@ -1,4 +1,4 @@
-package longnames
+package membership
 
 import (
 	"cmp"
@@ -9,7 +9,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/longnames/longnames/kubeapi"
@@ -17,7 +16,7 @@ import (
 
 // model is the rule said plainly: at each step, everything is worked out anew from all objects.
 type model struct {
-	*config
+	*Rules
 	objects  map[string]*kubeapi.Object // by name
 	clusters map[string]*modelled       // that have suspects
 }
@@ -32,7 +31,7 @@ type modelled struct {
 
 type modelSuspect struct {
 	who         identity
-	reason      reason
+	reason      Reason
 	since, from time.Time
 	uncounted   time.Duration // in which few were alive
 }
@@ -62,11 +61,11 @@ func (m *model) standings(cluster string, objects map[string]*kubeapi.Object, fo
 				candidates[who] = &candidate{}
 			}
 			c := candidates[who]
-			text, _, problem := m.naming.longname(o, member)
-			if problem == noProblem {
+			text, _, problem := m.Naming.longname(o, member)
+			if problem == NoProblem {
 				c.name = cmp.Or(c.name, text)
 			}
-			c.passes = c.passes || m.include.passes(member)
+			c.passes = c.passes || m.Include.passes(member)
 			c.ends = c.ends || member.Terminating
 		}
 	}
@@ -97,7 +96,7 @@ func (m *model) byIPv4(cluster string, objects map[string]*kubeapi.Object, suspe
 		}
 	}
 	for _, s := range suspects {
-		if m.naming.mode != modeHostname && s.reason == missing && s.who.id != "" && s.who.address.Is4() {
+		if m.Naming.Mode != ModeHostname && s.reason == Missing && s.who.id != "" && s.who.address.Is4() {
 			four[s.who.anywhere()] = true
 		}
 	}
@@ -127,12 +126,12 @@ func inOrder(objects map[string]*kubeapi.Object) []*kubeapi.Object {
 // clusterOf returns the name of an object's cluster, - if it has none.
 func (m *model) clusterOf(o *kubeapi.Object) string {
 	switch {
-	case m.groupLabel < 0:
+	case m.GroupLabel < 0:
 		return ""
-	case !o.Labels[m.groupLabel].Set:
+	case !o.Labels[m.GroupLabel].Set:
 		return "-"
 	}
-	return o.Labels[m.groupLabel].Value + "." + o.Namespace
+	return o.Labels[m.GroupLabel].Value + "." + o.Namespace
 }
 
 // apply takes changes, each with the last state of an object.
@@ -182,7 +181,7 @@ func (m *model) judge(cluster string, before, after map[string]*kubeapi.Object, 
 		delete(c.suspects, name)
 	}
 	known := m.byIPv4(cluster, after, c.suspects)
-	if givenUp == nil && m.naming.mode != modeHostname { // whoever vanishes at its IPv4 address keeps its name
+	if givenUp == nil && m.Naming.Mode != ModeHostname { // whoever vanishes at its IPv4 address keeps its name
 		maps.Copy(known, m.byIPv4(cluster, before, nil))
 	}
 	is := m.standings(cluster, after, known)
@@ -239,9 +238,9 @@ func (m *model) judge(cluster string, before, after map[string]*kubeapi.Object, 
 	left := make(map[string]*modelSuspect)
 	gone := 0
 	for name, of := range bearers {
-		s, why := c.suspects[name], missing
+		s, why := c.suspects[name], Missing
 		if is[name].there {
-			why = failing
+			why = Failing
 		}
 		switch {
 		case slices.Contains(givenUp, name) && s == nil && len(is[name].alive) == 0:
@@ -250,9 +249,9 @@ func (m *model) judge(cluster string, before, after map[string]*kubeapi.Object, 
 				c.cease(s, now)
 			}
 			delete(c.suspects, name)
-		case s != nil && s.reason == last:
+		case s != nil && s.reason == Last:
 		case every(of, announced):
-			left[name] = &modelSuspect{who: of[0], reason: last, since: now, from: now}
+			left[name] = &modelSuspect{who: of[0], reason: Last, since: now, from: now}
 			gone++
 			delete(c.suspects, name)
 		case every(of, taken) || every(of, renamed):
@@ -264,7 +263,7 @@ func (m *model) judge(cluster string, before, after map[string]*kubeapi.Object, 
 				next.since, next.uncounted = s.since, s.uncounted
 				c.cease(s, now)
 			}
-			if why == failing {
+			if why == Failing {
 				c.probes = now
 			}
 			c.suspects[name] = next
@@ -278,10 +277,10 @@ func (m *model) judge(cluster string, before, after map[string]*kubeapi.Object, 
 	}
 	somebody := c.alive > 0
 	for _, s := range c.suspects {
-		somebody = somebody || s.reason != last
+		somebody = somebody || s.reason != Last
 	}
 	if somebody {
-		maps.DeleteFunc(c.suspects, func(_ string, s *modelSuspect) bool { return s.reason == last })
+		maps.DeleteFunc(c.suspects, func(_ string, s *modelSuspect) bool { return s.reason == Last })
 	} else {
 		maps.Copy(c.suspects, left)
 	}
@@ -299,9 +298,9 @@ func (m *model) judge(cluster string, before, after map[string]*kubeapi.Object, 
 
 func (c *modelled) cease(s *modelSuspect, now time.Time) {
 	switch s.reason {
-	case failing:
+	case Failing:
 		c.probes = now
-	case missing:
+	case Missing:
 		c.returns = now
 	}
 }
@@ -321,16 +320,16 @@ func (m *model) isPod(before, after map[string]*kubeapi.Object, who identity) bo
 func (m *model) until(c *modelled, s *modelSuspect) time.Time {
 	gone := later(s.from, c.returns)
 	switch {
-	case s.reason == last:
-		return s.from.Add(m.hold)
-	case c.few && s.reason == failing:
+	case s.reason == Last:
+		return s.from.Add(m.Hold)
+	case c.few && s.reason == Failing:
 		return time.Time{}
 	case c.few:
-		return gone.Add(10 * m.hold)
-	case s.reason == failing:
+		return gone.Add(10 * m.Hold)
+	case s.reason == Failing:
 		gone = c.probes
 	}
-	return earlier(later(gone, c.enough).Add(m.hold), s.since.Add(10*m.hold+s.uncounted))
+	return earlier(later(gone, c.enough).Add(m.Hold), s.since.Add(10*m.Hold+s.uncounted))
 }
 
 // pass lets a second go by, and reports whether somebody is given up.
@@ -353,7 +352,7 @@ func (m *model) pass(now time.Time) (changed bool) {
 	return changed
 }
 
-// say tells all of a cluster, as said of the table.
+// say tells all of a cluster, as said of the timeline.
 func (m *model) say(cluster string) string {
 	var lines []string
 	c := m.clusters[cluster]
@@ -382,56 +381,52 @@ func clock(at time.Time) string {
 	return at.UTC().Format(time.TimeOnly)
 }
 
-// said tells the same of a cluster of the table, and whether those come last that are to.
-func said(t *table, cluster string) string {
-	c := t.cluster(cluster)
+// said tells the same of a cluster of a timeline.
+func said(l *timeline, cluster string) string {
+	c := l.clusters[cluster]
 	if c == nil {
 		return ""
 	}
-	r, order := c.roster.Load(), 0
-	lines, known := []string{}, map[string]*suspect{}
-	for _, s := range r.suspects {
+	lines, known := []string{}, map[string]*Suspect{}
+	for _, s := range l.suspectsIn(cluster) {
 		known[s.text] = s
 	}
-	for _, n := range r.members(t.config, cluster).listed() {
+	for _, n := range l.listed(cluster) {
 		switch s := known[n.text]; {
-		case n.doubt() < order:
-			lines = append(lines, n.text+" is out of order")
-		case !n.suspect:
+		case !n.Suspect:
 			lines = append(lines, n.text+" alive")
 		case s == nil:
 			lines = append(lines, n.text+" is no suspect")
 		default:
-			lines = append(lines, fmt.Sprint(n.text, " ", s.reason, " until ", clock(c.pulse.until(s, t.config.hold))))
-			if n.absent == (s.reason == failing) {
+			lines = append(lines, fmt.Sprint(n.text, " ", s.Reason, " until ", clock(c.pulse.until(s, l.rules.Hold))))
+			if n.absent == (s.Reason == Failing) {
 				lines = append(lines, n.text+" is absent or not")
 			}
 		}
-		order = n.doubt()
 	}
 	slices.Sort(lines)
 	lines = slices.Compact(lines)
-	if len(r.suspects) > 0 {
+	if len(known) > 0 {
 		lines = append(lines, fmt.Sprint(c.pulse.alive, " of ", c.pulse.most, " alive, few ", !c.pulse.few.IsZero()))
 	}
 	return strings.Join(lines, "; ")
 }
 
-// modelBlocks are those that scripts are played with.
-var modelBlocks = []string{
-	"longnames erl.internal {\n selector app\n basename label name\n}",
-	"longnames erl.internal {\n selector app\n basename label name\n mode hostname\n include serving\n}",
-	"longnames erl.internal {\n selector app\n basename label name\n lookup pods\n include ready\n}",
-	"longnames erl.internal {\n selector app\n basename label name\n include all\n family ipv4\n}",
-	"longnames erl.internal 10.in-addr.arpa {\n group_by app\n basename label name\n}",
-	"longnames erl.internal {\n group_by app\n basename label name\n mode hostname\n include serving\n}",
-	"longnames erl.internal 10.in-addr.arpa {\n group_by app\n basename label name\n lookup pods\n include ready\n}",
-	"longnames erl.internal {\n group_by app\n mode hostname\n lookup pods\n}",
+// modelRules are those that scripts are played with.
+var modelRules = []string{
+	"selector app\nbasename label name",
+	"selector app\nbasename label name\nmode hostname\ninclude serving",
+	"selector app\nbasename label name\nlookup pods\ninclude ready",
+	"selector app\nbasename label name\ninclude all\nfamily ipv4",
+	"group_by app\nbasename label name",
+	"group_by app\nbasename label name\nmode hostname\ninclude serving",
+	"group_by app\nbasename label name\nlookup pods\ninclude ready",
+	"group_by app\nmode hostname\nlookup pods",
 }
 
-// theatre plays a script to a table and to the model.
+// theatre plays a script to a state and to the model.
 type theatre struct {
-	*table
+	*timeline
 	model *model
 	pods  []kubeapi.Member // as they are, whatever objects tell; each has an address of each family
 	sixes []netip.Addr
@@ -443,8 +438,8 @@ const (
 	castObjects = 4 // of each family
 )
 
-func newTheatre(c *config) *theatre {
-	th := &theatre{table: tableOf(c), model: &model{config: c, objects: map[string]*kubeapi.Object{}, clusters: map[string]*modelled{}}}
+func newTheatre(t testing.TB, r *Rules) *theatre {
+	th := &theatre{timeline: timelineOf(t, r), model: &model{Rules: r, objects: map[string]*kubeapi.Object{}, clusters: map[string]*modelled{}}}
 	for i := range castPods {
 		m := hosted(endpoint(fmt.Sprint("p", i), fmt.Sprintf("10.0.0.%d", i+1)))
 		th.pods = append(th.pods, m)
@@ -466,12 +461,12 @@ func (th *theatre) member(object string, pod int) kubeapi.Member {
 
 // scene changes some objects in one step, as bits have it.
 func (th *theatre) scene(b *bits) {
-	byPods := th.config.source.Lookup == kubeapi.Pods
+	byPods := th.rules.Source.Lookup == kubeapi.Pods
 	next, ended := maps.Clone(th.model.objects), map[string]bool{}
-	for range 1 + b.next(8)/5 {
-		what, pod, where := b.next(16), b.next(castPods), b.next(castObjects)
+	for range 1 + b.Next(8)/5 {
+		what, pod, where := b.Next(16), b.Next(castPods), b.Next(castObjects)
 		p, object := &th.pods[pod], fmt.Sprint("obj", where)
-		if th.config.source.Family == kubeapi.AnyFamily && !byPods && b.next(4) == 3 {
+		if th.rules.Source.Family == kubeapi.AnyFamily && !byPods && b.Next(4) == 3 {
 			object = fmt.Sprint("six", where)
 		}
 		if byPods {
@@ -508,7 +503,7 @@ func (th *theatre) scene(b *bits) {
 		case 6: // without notice, or of a pod its end
 			th.note("%s vanishes from %s", p.ID, object)
 			if byPods {
-				ended[object] = b.next(3) == 0
+				ended[object] = b.Next(3) == 0
 				if ended[object] {
 					th.note("  announced")
 				}
@@ -523,7 +518,7 @@ func (th *theatre) scene(b *bits) {
 			}
 		case 8, 9, 10:
 			p.Terminating = false
-			if b.next(3) == 0 {
+			if b.Next(3) == 0 {
 				p.Ready = !p.Ready
 			}
 			p.Serving = p.Ready
@@ -533,9 +528,9 @@ func (th *theatre) scene(b *bits) {
 			next[object] = with(next[object], p.ID, th.member(object, pod))
 			th.note("%s is in %s, ready=%t", p.ID, object, p.Ready)
 		case 11, 12: // a new sandbox, whose address may have been another's
-			number := 1 + b.next(castPods+3)
+			number := 1 + b.Next(castPods+3)
 			p.Address = netip.AddrFrom4([4]byte{10, 0, 0, byte(number)})
-			if b.next(3) == 0 {
+			if b.Next(3) == 0 {
 				th.sixes[pod] = netip.MustParseAddr(fmt.Sprintf("fd00::%d", number))
 			}
 			th.note("%s has %s and %s", p.ID, p.Address, th.sixes[pod])
@@ -551,7 +546,7 @@ func (th *theatre) scene(b *bits) {
 				p.Hostname = ""
 			}
 			th.note("%s has hostname %q", p.ID, p.Hostname)
-			if b.next(2) == 0 {
+			if b.Next(2) == 0 {
 				refresh(all...)
 			} else {
 				refresh(object)
@@ -563,7 +558,7 @@ func (th *theatre) scene(b *bits) {
 				next[object] = relabelled
 			}
 		case 15: // vanishes, with all that is in it
-			if b.next(3) == 0 {
+			if b.Next(3) == 0 {
 				th.note("%s is deleted", object)
 				delete(next, object)
 			}
@@ -588,10 +583,9 @@ func (th *theatre) scene(b *bits) {
 		changes = append(changes, change)
 	}
 	slices.SortFunc(changes, func(a, b kubeapi.Change) int { return strings.Compare(nameIn(a), nameIn(b)) })
-	now := time.Now()
 	th.note("--")
 	th.Apply(changes)
-	th.model.apply(changes, now)
+	th.model.apply(changes, th.now)
 }
 
 func together[V any](a, b map[string]V) map[string]V {
@@ -602,12 +596,12 @@ func together[V any](a, b map[string]V) map[string]V {
 
 // object is a new one, without members.
 func (th *theatre) object(b *bits, name string) *kubeapi.Object {
-	set := labels{"app": []string{"x", "x", "x", "y", "z"}[b.next(5)], "name": []string{"q", "q", "q", "b", ""}[b.next(5)]}
-	if b.next(12) == 11 {
+	set := labels{"app": []string{"x", "x", "x", "y", "z"}[b.Next(5)], "name": []string{"q", "q", "q", "b", ""}[b.Next(5)]}
+	if b.Next(12) == 11 {
 		delete(set, "app")
 	}
 	th.note("%s has labels %v", name, set)
-	return labelled(th.config, set, named(name, slice([]string{"s", "s", "t"}[b.next(3)])))
+	return labelled(th.rules, set, named(name, slice([]string{"s", "s", "t"}[b.Next(3)])))
 }
 
 // with returns an object with a pod's members replaced.
@@ -621,20 +615,20 @@ func with(o *kubeapi.Object, pod string, members ...kubeapi.Member) *kubeapi.Obj
 	return &next
 }
 
-// play returns in what table and model differ first.
+// play returns in what state and model differ first.
 func (th *theatre) play(script []byte) (difference string) {
 	b := bits(script)
 	for len(b) > 0 {
-		switch what := b.next(16); what {
+		switch what := b.Next(16); what {
 		default:
 			th.scene(&b)
 		case 0, 1, 2, 3, 4:
-			seconds := []int{1, 10, 20, 29, 30, 60, 150, 270, 300}[b.next(9)]
+			seconds := []int{1, 10, 20, 29, 30, 60, 150, 270, 300}[b.Next(9)]
 			th.note("%d s", seconds)
 			for range seconds {
-				time.Sleep(time.Second)
-				changed, _, _ := th.expire(time.Now())
-				if !th.model.pass(time.Now()) && !changed {
+				th.now = th.now.Add(time.Second)
+				changed := th.expire()
+				if !th.model.pass(th.now) && !changed {
 					continue
 				}
 				if d := th.differ(); d != "" {
@@ -643,19 +637,19 @@ func (th *theatre) play(script []byte) (difference string) {
 			}
 		case 5:
 			th.note("reload")
-			next := newTable(th.config)
+			next := th.after()
 			th.fill(next)
 			next.Synced()
-			next.inherit(th.table)
-			th.table = next
+			next.inherit(th.timeline)
+			th.timeline = next
 		case 6:
 			th.note("restart")
-			next := newTable(th.config)
+			next := th.after()
 			th.fill(next)
 			next.Restored()
-			next.restore(th.suspected())
+			next.restore(th.Suspects())
 			next.Synced()
-			th.table = next
+			th.timeline = next
 		}
 		if d := th.differ(); d != "" {
 			return d
@@ -664,52 +658,50 @@ func (th *theatre) play(script []byte) (difference string) {
 	return ""
 }
 
-// fill tells a table of all objects at once, as a source does.
-func (th *theatre) fill(t *table) {
+// fill tells a state of all objects at once, as a source does.
+func (th *theatre) fill(l *timeline) {
 	var changes []kubeapi.Change
 	for _, o := range inOrder(th.model.objects) {
 		changes = append(changes, kubeapi.Change{New: o})
 	}
-	t.Apply(changes)
+	l.Apply(changes)
 }
 
 func (th *theatre) differ() string {
 	for _, cluster := range []string{"", "x.prod", "y.prod", "z.prod"} {
-		if got, want := said(th.table, cluster), th.model.say(cluster); got != want {
+		if got, want := said(th.timeline, cluster), th.model.say(cluster); got != want {
 			return fmt.Sprintf("cluster %q:\ngot  %s\nwant %s", cluster, got, want)
 		}
 	}
 	return ""
 }
 
-// TestRuleAsModelled has the table list whom the model lists, whatever happens.
+// TestRuleAsModelled has the state list whom the model lists, whatever happens.
 func TestRuleAsModelled(t *testing.T) {
-	for block := range modelBlocks {
-		t.Run(fmt.Sprint(block), func(t *testing.T) {
+	for rules := range modelRules {
+		t.Run(fmt.Sprint(rules), func(t *testing.T) {
 			t.Parallel()
-			synctest.Test(t, func(t *testing.T) {
-				r := rand.New(rand.NewPCG(1, uint64(block)))
-				for range 150 {
-					script := make([]byte, 200)
-					for i := range script {
-						script[i] = byte(r.Uint32())
-					}
-					checkModel(t, block, script)
-					if t.Failed() {
-						return
-					}
+			r := rand.New(rand.NewPCG(1, uint64(rules)))
+			for range 150 {
+				script := make([]byte, 200)
+				for i := range script {
+					script[i] = byte(r.Uint32())
 				}
-			})
+				checkModel(t, rules, script)
+				if t.Failed() {
+					return
+				}
+			}
 		})
 	}
 }
 
 // checkModel plays a script and, where it ends in a difference, shows a short one that does so, too.
-func checkModel(t *testing.T, block int, script []byte) {
+func checkModel(t *testing.T, rules int, script []byte) {
 	t.Helper()
-	c := configOf(t, modelBlocks[block])
+	r := rulesOf(t, modelRules[rules])
 	play := func(script []byte) (*theatre, string) {
-		th := newTheatre(c)
+		th := newTheatre(t, r)
 		d := th.play(script)
 		return th, d
 	}
@@ -727,5 +719,5 @@ func checkModel(t *testing.T, block int, script []byte) {
 		}
 	}
 	th, d := play(script)
-	t.Errorf("block %s\n%s\n%s\n%q", modelBlocks[block], strings.Join(th.log, "\n"), d, script)
+	t.Errorf("rules %q\n%s\n%s\n%q", modelRules[rules], strings.Join(th.log, "\n"), d, script)
 }

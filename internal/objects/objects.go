@@ -1,0 +1,59 @@
+// Package objects makes objects as kubeapi reads them, for tests.
+package objects
+
+import (
+	"net/netip"
+
+	"github.com/longnames/longnames/kubeapi"
+)
+
+// Slice returns an EndpointSlice of a Service in namespace prod.
+func Slice(service string, members ...kubeapi.Member) *kubeapi.Object {
+	return &kubeapi.Object{
+		Template: &kubeapi.Template{Namespace: "prod", Service: service},
+		Name:     service + "-abcde", Version: 1, Members: members,
+	}
+}
+
+// Named gives an object another name.
+func Named(name string, o *kubeapi.Object) *kubeapi.Object {
+	o.Name = name
+	return o
+}
+
+// Labels are those of an object, by key.
+type Labels map[string]string
+
+// Labelled gives an object the labels of some keys.
+func Labelled(keys []string, set Labels, o *kubeapi.Object) *kubeapi.Object {
+	o.Labels = make([]kubeapi.Label, len(keys))
+	for i, key := range keys {
+		o.Labels[i].Value, o.Labels[i].Set = set[key]
+	}
+	return o
+}
+
+// Endpoint returns a ready endpoint that is a pod.
+func Endpoint(pod, address string) kubeapi.Member {
+	return kubeapi.Member{
+		ID: pod, IsPod: true, Address: netip.MustParseAddr(address), Ready: true, Serving: true,
+	}
+}
+
+// Hosted gives an endpoint a hostname, as a StatefulSet does.
+func Hosted(m kubeapi.Member) kubeapi.Member {
+	m.Hostname = m.ID
+	return m
+}
+
+// Unready returns an endpoint whose probe fails.
+func Unready(m kubeapi.Member) kubeapi.Member {
+	m.Ready, m.Serving = false, false
+	return m
+}
+
+// Terminating returns an endpoint that is going, but still serves.
+func Terminating(m kubeapi.Member) kubeapi.Member {
+	m.Ready, m.Terminating = false, true
+	return m
+}

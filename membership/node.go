@@ -1,0 +1,211 @@
+package membership
+
+import (
+	"net/netip"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/longnames/longnames/kubeapi"
+)
+
+// Node is a member, or a candidate that is not listed, with its name.
+type Node struct {
+	Member  *kubeapi.Member
+	Ports   []kubeapi.Port
+	object  *kubeapi.Object // that tells of the member
+	text    string          // the longname and a dot, so that all its parts are slices of it
+	at      uint8           // where the host part begins, which lies within maxLongname
+	Listed  bool
+	Suspect bool // it is listed, but not alive
+	absent  bool // it is a suspect of which no object tells any more
+	ends    bool // an object says that it terminates
+}
+
+// Longname returns the name that the node was started with.
+func (n *Node) Longname() string { return n.text[:len(n.text)-1] }
+
+// Host returns the part of the longname behind the @, with a final dot.
+func (n *Node) Host() string { return n.text[n.at:] }
+
+// Address returns the node's address.
+func (n *Node) Address() netip.Addr { return n.Member.Address }
+
+// Rank orders nodes that have the same name or address, as a pod of a StatefulSet and the one that
+// replaces it: the greater, the likelier it is alive.
+func (n *Node) Rank() int {
+	switch {
+	case n.absent:
+		return 0
+	case !n.Listed:
+		return 1
+	case n.Suspect:
+		return 2
+	case n.ends:
+		return 3
+	}
+	return 4
+}
+
+// Doubt orders listed nodes: those that are alive come first, those that are gone last.
+func (n *Node) Doubt() int {
+	switch {
+	case n.absent:
+		return 2
+	case n.Suspect:
+		return 1
+	}
+	return 0
+}
+
+// who returns the node's identity.
+func (n *Node) who() identity { return whoIs(n.object, n.Member) }
+
+// alone returns an object that tells of the node alone.
+func (n *Node) alone() *kubeapi.Object {
+	o := *n.object
+	o.Members = []kubeapi.Member{*n.Member}
+	return &o
+}
+
+// LeftOut is a candidate that has no longname.
+type LeftOut struct {
+	Object  *kubeapi.Object
+	What    string // what of the object
+	Problem Problem
+}
+
+// Rules say which members there are, and how they are named and grouped.
+type Rules struct {
+	Source     *kubeapi.Config // what is read
+	Include    Include
+	Naming     Naming
+	GroupLabel int           // index into Object.Labels; negative if all are one cluster
+	Hold       time.Duration // of suspects; 0 if there are none
+	// Edited is whether what vanishes has been taken out by a person.
+	Edited bool
+}
+
+// Nodes returns every candidate of a roster that has a longname, its suspects too, ordered by longname.
+// If none passes Include, all are listed that do not end: a cluster that boots, or whose probes all fail
+// at once, must still find itself.
+func (r *Rules) Nodes(of *Roster) (nodes []Node, left []LeftOut) {
+	nodes, left = r.name(of.Objects, r.knownByIPv4(of.Objects, of.Suspects))
+	if !passesAny(nodes) {
+		for i := range nodes {
+			nodes[i].Listed = !nodes[i].ends
+		}
+	}
+	return arrange(withSuspects(nodes, of.Suspects)), left
+}
+
+// candidates returns the nodes that objects tell of, in no order. Those are listed that pass Include.
+func (r *Rules) candidates(objects []*kubeapi.Object, suspects []*Suspect) []Node {
+	nodes, _ := r.name(objects, r.knownByIPv4(objects, suspects))
+	return nodes
+}
+
+// name does the same, but for the IPv6 addresses of those that are known by their IPv4 ones, and says
+// who has no longname.
+func (r *Rules) name(objects []*kubeapi.Object, four map[identity]bool) (nodes []Node, left []LeftOut) {
+	candidates := join(objects, r.Include, four)
+	nodes = make([]Node, 0, len(candidates))
+	for i := range candidates {
+		n, e, p := r.Naming.nameOf(&candidates[i])
+		if p != NoProblem {
+			left = append(left, LeftOut{e.object, describe(e), p})
+			continue
+		}
+		nodes = append(nodes, n)
+	}
+	return nodes, left
+}
+
+func (r *Rules) knownByIPv4(objects []*kubeapi.Object, suspects []*Suspect) map[identity]bool {
+	if r.Naming.Mode == ModeHostname {
+		suspects = nil // its name is the same by each address
+	}
+	return knownByIPv4(objects, r.Source.Family, suspects)
+}
+
+// passesAny reports whether Include lets any of some candidates in.
+func passesAny(nodes []Node) bool {
+	return slices.ContainsFunc(nodes, func(n Node) bool { return n.Listed })
+}
+
+// withSuspects lists suspects among the nodes of a cluster.
+func withSuspects(nodes []Node, suspects []*Suspect) []Node {
+	if len(suspects) == 0 {
+		return nodes
+	}
+	at := make(map[string][]int, len(nodes))
+	for i := range nodes {
+		at[nodes[i].text] = append(at[nodes[i].text], i)
+	}
+	for _, s := range suspects {
+		if s.absent {
+			nodes = append(nodes, s.Node)
+			continue
+		}
+		for _, i := range at[s.text] {
+			if n := &nodes[i]; !n.Listed && !n.ends {
+				n.Listed, n.Suspect = true, true
+			}
+		}
+	}
+	return nodes
+}
+
+// arrange orders nodes by longname.
+func arrange(nodes []Node) []Node {
+	slices.SortStableFunc(nodes, func(a, b Node) int { return strings.Compare(a.text, b.text) })
+	unitePorts(nodes)
+	return nodes
+}
+
+// unitePorts lets nodes of one longname, which are next to each other, declare the same
+// ports: hostNetwork pods that share an address are one node to the BEAM.
+func unitePorts(nodes []Node) {
+	for len(nodes) > 0 {
+		ports, same := nodes[0].Ports, 1
+		for ; same < len(nodes) && nodes[same].text == nodes[0].text; same++ {
+			ports = unite(ports, nodes[same].Ports)
+		}
+		for i := range same {
+			nodes[i].Ports = ports
+		}
+		nodes = nodes[same:]
+	}
+}
+
+// nameOf tries what each object tells of a candidate until it makes a longname: only the
+// slices of one service may know a pod's hostname. If none does, it gives the first
+// problem.
+func (n *Naming) nameOf(cand *candidate) (Node, entry, Problem) {
+	first := NoProblem
+	for _, e := range cand.entries {
+		text, at, p := n.longname(e.object, e.member)
+		if p == NoProblem {
+			return Node{
+				Member: cand.withHostname(e.member),
+				Ports:  cand.ports,
+				object: e.object,
+				text:   text,
+				at:     uint8(at), //nolint:gosec // no longname is longer than maxLongname
+				Listed: cand.passes,
+				ends:   cand.ends,
+			}, e, NoProblem
+		}
+		if first == NoProblem {
+			first = p
+		}
+	}
+	return Node{}, cand.entries[0], first
+}
+
+func describe(e entry) string {
+	if e.member.IsPod {
+		return "pod " + e.member.ID + " at " + e.member.Address.String()
+	}
+	return "address " + e.member.Address.String()
+}

@@ -1,0 +1,69 @@
+package membership
+
+import (
+	"testing"
+
+	"github.com/longnames/longnames/kubeapi"
+)
+
+func TestNodes(t *testing.T) {
+	hostname := "selector app=web\nbasename app\nmode hostname"
+	ip := "selector app=web\nbasename app"
+	all := "selector app=web\nbasename app\ninclude all"
+	tests := []struct {
+		name    string
+		rules   string
+		objects []*kubeapi.Object
+		want    []string // listed
+		left    []string // the problems of those that are left out
+	}{
+		{
+			name: "only ready ones are listed", rules: ip,
+			objects: []*kubeapi.Object{slice("web", endpoint("p1", "10.0.0.1"), unready(endpoint("p2", "10.0.0.2")))},
+			want:    []string{"app@10.0.0.1"},
+		},
+		{
+			name: "never nobody: if none is ready, all are listed that do not end", rules: ip,
+			objects: []*kubeapi.Object{slice("web", unready(endpoint("p1", "10.0.0.1")), unready(endpoint("p2", "10.0.0.2")), terminating(endpoint("p3", "10.0.0.3")))},
+			want:    []string{"app@10.0.0.1", "app@10.0.0.2"},
+		},
+		{
+			name: "never nobody: one that is ready but has no name does not count", rules: hostname,
+			objects: []*kubeapi.Object{slice("web", endpoint("p1", "10.0.0.1"), unready(hosted(endpoint("p2", "10.0.0.2"))))},
+			want:    []string{"app@p2.web.prod.svc.cluster.local"},
+			left:    []string{"hostname"},
+		},
+		{
+			name: "a hostname that only one of two services knows", rules: hostname,
+			objects: []*kubeapi.Object{slice("api", endpoint("web-0", "10.0.0.1")), slice("web", hosted(endpoint("web-0", "10.0.0.1")))},
+			want:    []string{"app@web-0.web.prod.svc.cluster.local"},
+		},
+		{
+			name: "one without a hostname is never in the way of others", rules: hostname,
+			objects: []*kubeapi.Object{slice("web", endpoint("p1", "10.0.0.1"), hosted(endpoint("web-0", "10.0.0.2")))},
+			want:    []string{"app@web-0.web.prod.svc.cluster.local"},
+			left:    []string{"hostname"},
+		},
+		{
+			name: "in the order of their longnames", rules: all,
+			objects: []*kubeapi.Object{slice("web", endpoint("p3", "10.0.0.3"), endpoint("p1", "10.0.0.1"), endpoint("p2", "10.0.0.2"))},
+			want:    []string{"app@10.0.0.1", "app@10.0.0.2", "app@10.0.0.3"},
+		},
+	}
+	for _, tc := range tests {
+		t.Run(tc.name, func(t *testing.T) {
+			nodes, left := rulesOf(t, tc.rules).Nodes(&Roster{Objects: tc.objects})
+			var got, problems []string
+			for i := range nodes {
+				if nodes[i].Listed {
+					got = append(got, nodes[i].Longname())
+				}
+			}
+			for _, l := range left {
+				problems = append(problems, string(l.Problem))
+			}
+			equal(t, "listed", got, tc.want)
+			equal(t, "left out", problems, tc.left)
+		})
+	}
+}

@@ -1,0 +1,260 @@
+package membership
+
+import (
+	"maps"
+	"net/netip"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/longnames/longnames/kubeapi"
+)
+
+// A review finds who of a cluster becomes suspect by an edit, and who of its suspects no longer is.
+
+// review sets the suspects of an edit's roster. While there are none, it costs what the edit changes;
+// else, what the cluster has.
+func (s *State) review(e *Edit, about func() *news, now time.Time) {
+	rules, c, had := s.rules, e.Cluster, e.Before
+	if rules.Hold == 0 || c == s.ungrouped {
+		return
+	}
+	wasEmpty := c.counts.four+c.counts.six == 0
+	before, sureBefore := c.counts.passes(had.Suspects)
+	c.counts.count(rules, e.added, +1)
+	c.counts.count(rules, had.states(e.removed), -1)
+	after, sureAfter := c.counts.passes(had.Suspects)
+	if len(had.Suspects) == 0 && (wasEmpty || !s.Known() || sureBefore && sureAfter && before == after && e.isQuiet(rules, about, after)) {
+		return
+	}
+	if c.ledger == nil {
+		c.ledger = newLedger(rules, had)
+	}
+	if c.pulse == nil {
+		c.pulse = &pulse{most: c.ledger.alive}
+	}
+	r := &review{
+		ledger: c.ledger, edit: e, news: about(), now: now, pulse: c.pulse,
+		onPurpose: rules.Edited || s.reselects && !s.synced,
+	}
+	nobody := !after
+	if !sureAfter {
+		nobody = !passesAny(rules.candidates(e.After.Objects, had.Suspects))
+	}
+	r.compare(rules, nobody)
+	r.judge()
+	e.After.Suspects = r.conclude(had.Suspects)
+	if r.begun {
+		e.Changed = nil
+	}
+	s.plan(c, e.After.Suspects)
+	if r.four != nil {
+		c.ledger = nil // which IPv6 addresses count depends on who is suspect
+	}
+}
+
+// isQuiet reports whether an edit makes nobody suspect of a cluster that has no suspects: whoever was
+// alive is so still, or its end was announced. Any candidate passes Include before and after, or none
+// does; then an end may be that of the last member.
+func (e *Edit) isQuiet(rules *Rules, about func() *news, anyPasses bool) bool {
+	before, after := e.part(rules)
+	was, is := rules.candidates(before, nil), rules.candidates(after, nil)
+	isAlive := func(n *Node) bool { return n.Listed || !anyPasses && !n.ends }
+	is = slices.DeleteFunc(is, func(n Node) bool { return !isAlive(&n) })
+	slices.SortFunc(is, func(a, b Node) int { return strings.Compare(a.text, b.text) })
+	for i := range was {
+		n := &was[i]
+		_, alive := slices.BinarySearchFunc(is, n.text, func(n Node, text string) int { return strings.Compare(n.text, text) })
+		if isAlive(n) && !alive && (!anyPasses || !about().announces(n, after)) {
+			return false
+		}
+	}
+	return true
+}
+
+// review is one of a cluster.
+type review struct {
+	*ledger
+	edit  *Edit
+	news  *news
+	now   time.Time
+	pulse *pulse
+	// onPurpose is whether what vanishes has been taken out by the operator.
+	onPurpose bool
+
+	before map[string][]*Node // the nodes that were listed, of those that may have changed, by longname
+	seen   map[string]bool    // longnames of all of these, as they were and as they are
+	four   map[identity]bool  // pods that are known by their IPv4 addresses; nil if there are no others
+	fresh  []*Suspect
+	left   []*Node // whose end has been announced
+	gone   int     // how many are members no longer
+	begun  bool    // somebody has become suspect
+}
+
+// compare brings the ledger up to date, and finds the nodes that an edit may have changed: if nobody
+// passes any longer, or does again, these are all.
+func (r *review) compare(rules *Rules, nobody bool) {
+	had := r.edit.Before
+	before, after := had.Objects, r.edit.After.Objects
+	if nobody == r.nobody {
+		before, after = r.edit.part(rules)
+	}
+	r.before, r.seen = make(map[string][]*Node), make(map[string]bool)
+	was := rules.candidates(before, had.Suspects)
+	for i := range was {
+		n := &was[i]
+		r.seen[n.text] = true
+		if r.add(n, -1) {
+			r.before[n.text] = append(r.before[n.text], n)
+		}
+	}
+	r.nobody = nobody
+	r.four = rules.knownByIPv4(after, had.Suspects)
+	if r.four != nil && rules.Naming.Mode != ModeHostname { // whoever vanishes at one of its addresses keeps its name
+		for i := range was {
+			if who := was[i].who(); who.id != "" && who.address.Is4() {
+				r.four[who.anywhere()] = true
+			}
+		}
+	}
+	is, _ := rules.name(after, r.four)
+	for i := range is {
+		r.add(&is[i], +1)
+		r.seen[is[i].text] = true
+	}
+}
+
+// judge goes through the members that may have changed, and the suspects of which there are news.
+func (r *review) judge() {
+	look := func(s *Suspect) {
+		if s != nil && r.before[s.text] == nil {
+			r.before[s.text] = []*Node{&s.Node}
+		}
+	}
+	for name := range r.seen {
+		look(r.suspects[name])
+	}
+	if r.news.isAny() {
+		for _, s := range r.suspects {
+			if r.news.tellsOf(s) {
+				look(s)
+			}
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(r.before)) {
+		bearers, s, why := r.before[name], r.suspects[name], Missing
+		if r.bearers[name].there > 0 {
+			why = Failing
+		}
+		switch {
+		case r.bearers[name].alive > 0:
+			r.returns(s)
+		case s != nil && s.Reason == Last:
+		case all(bearers, r.announced) || why == Missing && r.onPurpose:
+			r.left = append(r.left, bearers[0])
+			r.leaves(s)
+		case all(bearers, r.taken) || all(bearers, r.renamed):
+			r.leaves(s)
+		case s == nil || s.Reason != why:
+			r.suspect(s, bearers[0], why)
+		}
+	}
+}
+
+func all(nodes []*Node, is func(*Node) bool) bool {
+	return !slices.ContainsFunc(nodes, func(n *Node) bool { return !is(n) })
+}
+
+// announced reports whether Kubernetes has said that a node ends: its pod or its endpoint
+// terminates, or its pod has been given another address.
+func (r *review) announced(n *Node) bool {
+	return r.news.announces(n, r.edit.After.Objects)
+}
+
+// announces reports whether that is so by the news, and what is now told of the node's pod.
+func (n *news) announces(m *Node, objects []*kubeapi.Object) bool {
+	who := m.who()
+	pod := n.pods[who.anywhere()]
+	if m.ends || pod.ends {
+		return true
+	}
+	moved := slices.ContainsFunc(pod.gains, func(a netip.Addr) bool { return a != who.address && a.Is4() == who.address.Is4() })
+	return moved && m.Member.IsPod && !has(objects, who)
+}
+
+// taken reports whether the address of a node has become another pod's.
+func (r *review) taken(n *Node) bool {
+	own := r.news.pods[n.who().anywhere()].gains
+	return r.news.addresses[n.Address()] && !slices.Contains(own, n.Address()) && !r.edit.After.has(n.who())
+}
+
+// renamed reports whether a node, which has its IPv6 address still, is known by its IPv4 one now.
+func (r *review) renamed(n *Node) bool {
+	return n.Address().Is6() && r.four[n.who().anywhere()] && r.edit.After.has(n.who())
+}
+
+// returns notes that a member is alive, which was suspect unless s is nil.
+func (r *review) returns(s *Suspect) {
+	if s != nil {
+		r.pulse.cease(s.Reason, r.now)
+		r.edit.Ends[Returned]++
+		delete(r.suspects, s.text)
+	}
+}
+
+// leaves notes that a member, which was suspect unless s is nil, is none any more.
+func (r *review) leaves(s *Suspect) {
+	r.gone++
+	if s != nil {
+		r.edit.Ends[Gone]++
+		delete(r.suspects, s.text)
+	}
+}
+
+// suspect makes a member suspect, or if it was already, for another reason.
+func (r *review) suspect(s *Suspect, n *Node, why Reason) {
+	next := &Suspect{Node: *n, Reason: why, since: r.now, from: r.now}
+	next.object = n.alone()
+	next.stand()
+	if s != nil {
+		next.since = s.since
+		r.pulse.cease(s.Reason, r.now)
+	}
+	if why == Failing {
+		r.pulse.probes = r.now
+	}
+	r.begun = true
+	r.suspects[next.text] = next
+	r.fresh = append(r.fresh, next)
+}
+
+// conclude returns the suspects that there are from now on, the oldest first.
+func (r *review) conclude(had []*Suspect) []*Suspect {
+	p := r.pulse
+	p.most -= r.gone
+	lasts := 0
+	for _, s := range r.suspects {
+		if s.Reason == Last {
+			lasts++
+		}
+	}
+	switch {
+	case r.alive > 0 || lasts < len(r.suspects):
+		maps.DeleteFunc(r.suspects, func(_ string, s *Suspect) bool { return s.Reason == Last })
+	default:
+		for _, n := range r.left {
+			r.suspect(nil, n, Last)
+		}
+	}
+	list := slices.DeleteFunc(slices.Concat(had, r.fresh), func(s *Suspect) bool { return r.suspects[s.text] != s })
+	slices.SortStableFunc(list, func(a, b *Suspect) int { return a.since.Compare(b.since) })
+	if over := len(list) - p.limit(); over > 0 && list[0].Reason != Last {
+		r.edit.Ends[Dropped] += over
+		for _, s := range list[:over] {
+			delete(r.suspects, s.text)
+		}
+		list = list[over:]
+	}
+	p.count(r.alive, list, r.now)
+	return list
+}

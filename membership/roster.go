@@ -1,0 +1,67 @@
+package membership
+
+import (
+	"cmp"
+	"slices"
+	"strings"
+
+	"github.com/longnames/longnames/kubeapi"
+)
+
+// Roster is what a cluster is made of at one time. It never changes.
+type Roster struct {
+	Objects  []*kubeapi.Object // ordered by namespace and name
+	Suspects []*Suspect        // the oldest first
+}
+
+// IsEmpty reports whether nothing tells of the cluster.
+func (r *Roster) IsEmpty() bool { return len(r.Objects)+len(r.Suspects) == 0 }
+
+// with returns a roster without some objects and with others, which may be newer states of the former,
+// and puts both in order. It has no suspects yet. r itself stays as it is.
+func (r *Roster) with(removed, added []*kubeapi.Object) *Roster {
+	slices.SortFunc(removed, compareObjects)
+	slices.SortFunc(added, compareObjects)
+	objects, rest := make([]*kubeapi.Object, 0, max(0, len(r.Objects)-len(removed)+len(added))), r.Objects
+	upTo := func(o *kubeapi.Object) (found bool) {
+		at, found := slices.BinarySearchFunc(rest, o, compareObjects)
+		objects, rest = append(objects, rest[:at]...), rest[at:]
+		return found
+	}
+	for len(removed) > 0 || len(added) > 0 {
+		if len(added) == 0 || len(removed) > 0 && compareObjects(removed[0], added[0]) <= 0 {
+			if upTo(removed[0]) {
+				rest = rest[1:]
+			}
+			removed = removed[1:]
+			continue
+		}
+		upTo(added[0])
+		objects, added = append(objects, added[0]), added[1:]
+	}
+	return &Roster{Objects: append(objects, rest...)}
+}
+
+// states returns objects as the roster has them: one that is removed may be another state, the last.
+func (r *Roster) states(objects []*kubeapi.Object) []*kubeapi.Object {
+	known := make([]*kubeapi.Object, 0, len(objects))
+	for _, o := range objects {
+		if at, found := slices.BinarySearchFunc(r.Objects, o, compareObjects); found {
+			known = append(known, r.Objects[at])
+		}
+	}
+	return known
+}
+
+// has reports whether a pod has an address.
+func (r *Roster) has(who identity) bool { return has(r.Objects, who) }
+
+func has(objects []*kubeapi.Object, who identity) bool {
+	return slices.ContainsFunc(objects, func(o *kubeapi.Object) bool {
+		return slices.ContainsFunc(o.Members, func(m kubeapi.Member) bool { return m.Address == who.address && whoIs(o, &m) == who })
+	})
+}
+
+func compareObjects(a, b *kubeapi.Object) int {
+	return cmp.Or(strings.Compare(a.Namespace, b.Namespace), strings.Compare(a.Name, b.Name))
+}
