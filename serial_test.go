@@ -6,6 +6,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/longnames/longnames/kubeapi"
 )
 
 func TestSerials(t *testing.T) {
@@ -62,6 +64,53 @@ func TestSerialsAfterARestart(t *testing.T) {
 			if got := s.at(at(2000)); got != tc.want {
 				t.Errorf("got %d, want %d", got, tc.want)
 			}
+		})
+	}
+}
+
+// TestWhatGivesAZoneANewSerial counts the serials that a zone has after what happens to its table.
+func TestWhatGivesAZoneANewSerial(t *testing.T) {
+	web, more := slice("web", endpoint("a", "10.0.0.1"), endpoint("b", "10.0.0.2"), endpoint("c", "10.0.0.3")), slice("web", endpoint("a", "10.0.0.1"), endpoint("b", "10.0.0.2"))
+	change := func(changes ...kubeapi.Change) func(*table) { return func(t *table) { t.Apply(changes) } }
+	for _, tc := range []struct {
+		name   string
+		before func(*table) // a while before
+		do     func(*table)
+		want   int
+	}{
+		{"nothing", (*table).Synced, func(*table) {}, 0},
+		{"a change", (*table).Synced, change(kubeapi.Change{New: web}), 1},
+		{"a change before anything is known", func(*table) {}, change(kubeapi.Change{New: web}), 0},
+		{"the first list", change(kubeapi.Change{New: web}), (*table).Synced, 1},
+		{"the first list after a snapshot", func(t *table) { t.Apply([]kubeapi.Change{{New: web}}); t.Restored() }, (*table).Synced, 0},
+		{"a change between a snapshot and the first list", func(t *table) { t.Apply([]kubeapi.Change{{New: web}}); t.Restored() }, change(kubeapi.Change{Old: web, New: more}), 1},
+		{"a suspect that is given up", func(t *table) {
+			t.Synced()
+			t.Apply([]kubeapi.Change{{New: web}})
+			t.Apply([]kubeapi.Change{{Old: web, New: more}})
+		},
+			func(t *table) { t.release(time.Now().Add(defaultHold)) }, 1},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				table := newTable(configOf(t, ipBlock))
+				table.changes = func() { table.Apply(nil) } // as a source does
+				zone := &serial{}
+				table.serials = []*serial{zone}
+				tc.before(table)
+				time.Sleep(5 * time.Second)
+				last, got := zone.at(time.Now()), 0
+				tc.do(table)
+				for range 5 {
+					if at := zone.at(time.Now()); at != last {
+						last, got = at, got+1
+					}
+					time.Sleep(time.Second)
+				}
+				if got != tc.want {
+					t.Errorf("got %d new serials, want %d", got, tc.want)
+				}
+			})
 		})
 	}
 }
