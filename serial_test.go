@@ -100,6 +100,7 @@ func TestWhatGivesAZoneANewSerial(t *testing.T) {
 				tc.before(table)
 				time.Sleep(5 * time.Second)
 				last, got := zone.at(time.Now()), 0
+				time.Sleep(5 * time.Second)
 				tc.do(table)
 				for range 5 {
 					if at := zone.at(time.Now()); at != last {
