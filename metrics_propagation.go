@@ -16,10 +16,9 @@ var propagation = histogram("propagation_duration_seconds",
 	[]float64{.25, .5, 1, 1.5, 2, 3, 5, 10, 20, 30, 60, 120, 300, longestPropagation.Seconds()}, "zone")
 
 // observe counts how suspects ceased to be, and how long it took until questions get what has changed.
-func (t *table) observe(edits []membership.Edit) {
+func (t *table) observe(edits []*membership.Edit) {
 	zone, now := t.config.name(), time.Now()
-	for i := range edits {
-		e := &edits[i]
+	for _, e := range edits {
 		countEnds(zone, &e.Ends)
 		if !t.synced.Load() || e.Cluster == t.state.Ungrouped() {
 			continue

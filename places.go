@@ -18,14 +18,14 @@ type place struct {
 type move struct{ come, gone []place }
 
 // moves returns how the places of each edited cluster change; nil if no zone needs an index.
-func (t *table) moves(edits []membership.Edit) []move {
+func (t *table) moves(edits []*membership.Edit) []move {
 	c := t.config
 	if !t.indexed() || !c.reverse && c.hosts == outside {
 		return nil
 	}
 	moves := make([]move, len(edits))
-	for i := range edits {
-		if e := &edits[i]; e.Cluster != t.state.Ungrouped() {
+	for i, e := range edits {
+		if e.Cluster != t.state.Ungrouped() {
 			was, is := e.Nodes(&c.rules)
 			gone, come := placesOf(was), placesOf(is)
 			moves[i] = move{come: without(come, gone), gone: without(gone, come)}

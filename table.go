@@ -33,10 +33,10 @@ type table struct {
 
 	mu        sync.Mutex // protects following; held by writers only
 	state     *membership.State
-	ungrouped *view // of objects that belong to no cluster
-	dirty     map[*view]struct{}
-	changed   chan struct{} // has an element if there is something to audit
-	woken     chan struct{} // has an element if a deadline may be sooner
+	ungrouped *view               // of objects that belong to no cluster
+	dirty     map[*view]time.Time // those that have changed, and when their next suspects are given up, if any
+	changed   chan struct{}       // has an element if there is something to audit
+	woken     chan struct{}       // has an element if a deadline may be sooner
 
 	// changes tells of what has changed without the source.
 	changes func()
@@ -49,7 +49,7 @@ func newTable(c *config) *table {
 		config:    c,
 		state:     membership.New(&c.rules),
 		ungrouped: newView(""),
-		dirty:     make(map[*view]struct{}),
+		dirty:     make(map[*view]time.Time),
 		changed:   make(chan struct{}, 1),
 		woken:     make(chan struct{}, 1),
 		done:      make(chan struct{}),
@@ -71,7 +71,7 @@ func (t *table) view(name string) *view {
 // Apply implements kubeapi.Sink.
 func (t *table) Apply(changes []kubeapi.Change) {
 	defer t.count()
-	t.edit(func() []membership.Edit { return t.state.Apply(changes, time.Now()) })
+	t.edit(func() []*membership.Edit { return t.state.Apply(changes, time.Now()) })
 }
 
 // Restored implements kubeapi.Sink. Serials go on from when the members were known.
@@ -101,12 +101,12 @@ func (t *table) Synced() {
 func (t *table) inherit(old *table) {
 	old.mu.Lock() // both, for a source tells one table after the other
 	defer old.mu.Unlock()
-	t.edit(func() []membership.Edit { return t.state.Inherit(old.state, time.Now()) })
+	t.edit(func() []*membership.Edit { return t.state.Inherit(old.state, time.Now()) })
 }
 
 // restore takes over the suspects of a snapshot.
 func (t *table) restore(suspects []kubeapi.Suspects) {
-	t.edit(func() []membership.Edit { return t.state.Restore(suspects, time.Now()) })
+	t.edit(func() []*membership.Edit { return t.state.Restore(suspects, time.Now()) })
 }
 
 // suspects returns those of all clusters as a snapshot keeps them.
@@ -141,7 +141,7 @@ func (t *table) run(ctx context.Context) {
 // release gives up the suspects whose time is up, and returns when the next one's will be, if ever.
 func (t *table) release(now time.Time) (next time.Time, ok bool) {
 	changed := false
-	t.edit(func() []membership.Edit {
+	t.edit(func() []*membership.Edit {
 		edits := t.state.Expire(now)
 		changed = len(edits) > 0
 		next, ok = t.state.Due()
@@ -154,7 +154,7 @@ func (t *table) release(now time.Time) (next time.Time, ok bool) {
 }
 
 // edit has questions see what changes. Its callers count: a source that is touched does so by Apply.
-func (t *table) edit(change func() []membership.Edit) {
+func (t *table) edit(change func() []*membership.Edit) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	edits := change()
@@ -177,7 +177,7 @@ func (t *table) count() {
 
 // publish replaces rosters. What stays in its cluster can be found all the while: the new is indexed
 // before the old is taken out.
-func (t *table) publish(edits []membership.Edit) {
+func (t *table) publish(edits []*membership.Edit) {
 	views := make([]*view, len(edits))
 	for i := range edits {
 		views[i] = t.viewFor(edits[i].Cluster)
@@ -188,9 +188,8 @@ func (t *table) publish(edits []membership.Edit) {
 	}
 	for i, v := range views {
 		v.roster.Store(&roster{Roster: edits[i].After})
-		v.due = edits[i].Due
-		t.dirty[v] = struct{}{}
-		if !v.due.IsZero() {
+		t.dirty[v] = edits[i].Due
+		if !edits[i].Due.IsZero() {
 			wake(t.woken)
 		}
 	}
@@ -246,10 +245,10 @@ func (t *table) takeDirty() []state {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	states := make([]state, 0, len(t.dirty))
-	for v := range t.dirty {
-		states = append(states, state{v, v.roster.Load(), v.due})
+	for v, due := range t.dirty {
+		states = append(states, state{v, v.roster.Load(), due})
 	}
-	t.dirty = make(map[*view]struct{}) // and not one that only grows
+	t.dirty = make(map[*view]time.Time) // and not one that only grows
 	return states
 }
 

@@ -6,7 +6,6 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
-	"time"
 
 	"github.com/longnames/longnames/membership"
 )
@@ -16,7 +15,6 @@ import (
 type view struct {
 	name   string // relative to the zone, lower case; empty at the apex
 	roster atomic.Pointer[roster]
-	due    time.Time // when the next suspect is given up; for the table only
 }
 
 func newView(name string) *view {

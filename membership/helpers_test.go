@@ -207,10 +207,9 @@ func (l *timeline) checkDue(got time.Time, ok bool) {
 }
 
 // take notes what edits make of the clusters, each of which is as the edit before has left it.
-func (l *timeline) take(edits []Edit) {
+func (l *timeline) take(edits []*Edit) {
 	l.t.Helper()
-	for i := range edits {
-		e := &edits[i]
+	for _, e := range edits {
 		name := e.Cluster.Name
 		if e.Cluster == l.Ungrouped() {
 			name = "-"

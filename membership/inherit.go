@@ -20,12 +20,12 @@ func (s *State) Reselect() { s.reselects = true }
 // matches rules that ask for something else has been taken out by the operator; but where nobody would be
 // left by that, those that were listed stay for a while. Whether a suspect matches another selector, only
 // the first list says.
-func (s *State) Inherit(old *State, now time.Time) []Edit {
+func (s *State) Inherit(old *State, now time.Time) []*Edit {
 	rules, was := s.rules, old.rules
 	if rules.Hold == 0 || rules.group() != was.group() {
 		return nil
 	}
-	var edits []Edit
+	var edits []*Edit
 	reselects := rules.Source.Selector != was.Source.Selector
 	for name, their := range old.clusters {
 		var stay []*Suspect
@@ -56,11 +56,11 @@ func (s *State) Inherit(old *State, now time.Time) []Edit {
 }
 
 // Restore takes over the suspects of a snapshot.
-func (s *State) Restore(clusters []kubeapi.Suspects, now time.Time) []Edit {
+func (s *State) Restore(clusters []kubeapi.Suspects, now time.Time) []*Edit {
 	if s.rules.Hold == 0 {
 		return nil
 	}
-	var edits []Edit
+	var edits []*Edit
 	past := func(at time.Time) time.Time { return earlier(at, now) } // even if the clock was set back
 	for _, c := range clusters {
 		var suspects []*Suspect
@@ -76,8 +76,8 @@ func (s *State) Restore(clusters []kubeapi.Suspects, now time.Time) []Edit {
 }
 
 // confirm takes over those suspects of which the first list tells.
-func (s *State) confirm(now time.Time) []Edit {
-	var edits []Edit
+func (s *State) confirm(now time.Time) []*Edit {
+	var edits []*Edit
 	for _, i := range s.unconfirmed {
 		edits = append(edits, s.adopt(i, false, now)...)
 	}
@@ -87,7 +87,7 @@ func (s *State) confirm(now time.Time) []Edit {
 
 // adopt adds suspects of one cluster, each with an object that tells of it alone, unless they are
 // members anyway. Those that are not there are missing, or if they may not be, no longer suspect.
-func (s *State) adopt(from inheritance, missingToo bool, now time.Time) []Edit {
+func (s *State) adopt(from inheritance, missingToo bool, now time.Time) []*Edit {
 	p := from.pulse
 	suspects := slices.DeleteFunc(from.suspects, func(suspect *Suspect) bool { return !suspect.rename(s.rules) })
 	if len(suspects) == 0 {
@@ -136,7 +136,7 @@ func (s *State) adopt(from inheritance, missingToo bool, now time.Time) []Edit {
 	p.count(c.ledger.alive, e.After.Suspects, now)
 	s.restored = true
 	s.plan(c, e.After.Suspects)
-	return []Edit{s.settle(e)}
+	return []*Edit{s.settle(e)}
 }
 
 // rename gives a suspect the name that its object has by some rules, and reports whether it has one.

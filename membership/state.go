@@ -29,9 +29,8 @@ type Cluster struct {
 	Name   string // GROUP.NAMESPACE in lower case; empty if all are one cluster, or have no group
 	roster *Roster
 	counts headcounts
-	pulse  *pulse    // nil if the roster has no suspects
-	ledger *ledger   // likewise, or if nothing has changed since it has got them
-	due    time.Time // when the next suspect is given up; zero if none is
+	pulse  *pulse  // nil if the roster has no suspects
+	ledger *ledger // likewise, or if nothing has changed since it has got them
 }
 
 func newCluster(name string) *Cluster { return &Cluster{Name: name, roster: &Roster{}} }
@@ -73,7 +72,7 @@ func (s *State) Restored() bool {
 }
 
 // Synced notes that all has been applied that there was at the start.
-func (s *State) Synced(now time.Time) []Edit {
+func (s *State) Synced(now time.Time) []*Edit {
 	edits := s.confirm(now)
 	s.synced = true
 	return edits
@@ -81,7 +80,7 @@ func (s *State) Synced(now time.Time) []Edit {
 
 // Apply takes changes that belong together. It costs what they change, and what those of their clusters
 // have that have suspects.
-func (s *State) Apply(changes []kubeapi.Change, now time.Time) []Edit {
+func (s *State) Apply(changes []kubeapi.Change, now time.Time) []*Edit {
 	about := sync.OnceValue(func() *news { return newsOf(changes) })
 	edits := s.collect(changes)
 	if len(s.pending) > 0 {
@@ -93,7 +92,7 @@ func (s *State) Apply(changes []kubeapi.Change, now time.Time) []Edit {
 			}
 		}
 	}
-	made := make([]Edit, 0, len(edits))
+	made := make([]*Edit, 0, len(edits))
 	for c, e := range edits {
 		e.Cluster, e.Before = c, c.roster
 		e.After = c.roster.with(e.removed, e.added)
@@ -153,13 +152,16 @@ func (s *State) home(o *kubeapi.Object) *Cluster {
 }
 
 // settle has the cluster be as after an edit.
-func (s *State) settle(e *Edit) Edit {
+func (s *State) settle(e *Edit) *Edit {
 	c := e.Cluster
 	s.lookFor(c, e.After.Suspects)
 	s.forget(c, e.Before.Suspects)
-	c.roster, e.Due = e.After, c.due
+	c.roster = e.After
+	if c.pulse != nil {
+		e.Due = c.pulse.due
+	}
 	s.tidy(c)
-	return *e
+	return e
 }
 
 // tidy forgets a cluster that is empty, unless there is one alone.
@@ -199,16 +201,16 @@ func traces(suspects []*Suspect) []identity {
 
 // plan notes when the next suspect of a cluster is given up. Any edit may change it for all.
 func (s *State) plan(c *Cluster, suspects []*Suspect) {
-	c.due = time.Time{}
 	if len(suspects) == 0 {
 		c.pulse, c.ledger = nil, nil
 		delete(s.pending, c)
 		return
 	}
 	s.pending[c] = struct{}{}
+	c.pulse.due = time.Time{}
 	for _, suspect := range suspects {
-		if at := c.pulse.until(suspect, s.rules.Hold); !at.IsZero() && (c.due.IsZero() || at.Before(c.due)) {
-			c.due = at
+		if at := c.pulse.until(suspect, s.rules.Hold); !at.IsZero() && (c.pulse.due.IsZero() || at.Before(c.pulse.due)) {
+			c.pulse.due = at
 		}
 	}
 }
@@ -216,7 +218,7 @@ func (s *State) plan(c *Cluster, suspects []*Suspect) {
 // Due returns when the next suspect is given up, if ever.
 func (s *State) Due() (next time.Time, ok bool) {
 	for c := range s.pending {
-		if at := c.due; !at.IsZero() && (!ok || at.Before(next)) {
+		if at := c.pulse.due; !at.IsZero() && (!ok || at.Before(next)) {
 			next, ok = at, true
 		}
 	}
@@ -224,10 +226,10 @@ func (s *State) Due() (next time.Time, ok bool) {
 }
 
 // Expire gives up the suspects whose time is up.
-func (s *State) Expire(now time.Time) []Edit {
-	var edits []Edit
+func (s *State) Expire(now time.Time) []*Edit {
+	var edits []*Edit
 	for c := range s.pending {
-		if c.due.IsZero() || c.due.After(now) {
+		if c.pulse.due.IsZero() || c.pulse.due.After(now) {
 			continue
 		}
 		had := c.roster

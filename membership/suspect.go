@@ -41,7 +41,7 @@ const (
 	minSuspects = 64
 )
 
-// pulse has what the deadlines of a cluster's suspects follow from.
+// pulse has what the deadlines of a cluster's suspects follow from, and the next one.
 type pulse struct {
 	alive   int       // members that are listed and not suspect
 	most    int       // that were so at once since the first became suspect, less those that left
@@ -49,6 +49,7 @@ type pulse struct {
 	enough  time.Time // when few last ceased to be alive
 	probes  time.Time // when a member last began to fail, or ceased to
 	returns time.Time // when one that was missing last came back
+	due     time.Time // when the next suspect is given up; zero if none is
 }
 
 // until returns when a suspect is given up as things are; zero if it is not.
