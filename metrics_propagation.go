@@ -39,7 +39,7 @@ func countEnds(zone string, by *membership.Ends) {
 	}
 	withMetrics(zone, func() {
 		for e, n := range by {
-			suspectsEnded.WithLabelValues(zone, membership.End(e).String()).Add(float64(n)) //nolint:gosec // there are four
+			suspectsEnded.WithLabelValues(zone, membership.End(e).String()).Add(float64(n))
 		}
 	})
 }

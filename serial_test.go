@@ -141,16 +141,17 @@ func TestAChangeIsToldWithItsSerial(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		done := make(chan struct{})
 		go func() { defer close(done); n.run(ctx) }()
-		for _, at := range []int{100, 400, 5000, 5999, 6001} { // ms
-			time.Sleep(time.Until(begin.Add(time.Duration(at) * time.Millisecond)))
+		const ms = time.Millisecond
+		for _, at := range []time.Duration{100 * ms, 400 * ms, 5000 * ms, 5999 * ms, 6001 * ms} {
+			time.Sleep(time.Until(begin.Add(at)))
 			s.change(time.Now())
 			n.mark()
 		}
 		time.Sleep(10 * time.Second)
 		cancel()
 		<-done
-		if want := []int64{100, 1100, 5000, 6000, 7000}; !slices.EqualFunc(told, want, func(a time.Duration, b int64) bool { return a == time.Duration(b)*time.Millisecond }) {
-			t.Errorf("told at %v, want %v ms", told, want)
+		if want := []time.Duration{100 * ms, 1100 * ms, 5000 * ms, 6000 * ms, 7000 * ms}; !slices.Equal(told, want) {
+			t.Errorf("told at %v, want %v", told, want)
 		}
 		if want := []uint32{0, 1, 5, 6, 7}; !slices.Equal(found, want) {
 			t.Errorf("found serials %d, want %d", found, want)

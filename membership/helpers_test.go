@@ -124,6 +124,7 @@ type timeline struct {
 
 // newTimeline returns one whose state knows nobody.
 func newTimeline(t testing.TB, r *Rules) *timeline {
+	t.Helper()
 	return &timeline{
 		State: New(r), t: t, now: time.Date(2000, 1, 1, 0, 0, 0, 0, time.UTC),
 		rosters: make(map[string]*Roster), dues: make(map[string]time.Time),
@@ -132,6 +133,7 @@ func newTimeline(t testing.TB, r *Rules) *timeline {
 
 // timelineOf returns one whose state has seen objects and is synced.
 func timelineOf(t testing.TB, r *Rules, objects ...*kubeapi.Object) *timeline {
+	t.Helper()
 	l := newTimeline(t, r)
 	l.add(objects...)
 	l.Synced()
@@ -162,10 +164,10 @@ func (l *timeline) add(objects ...*kubeapi.Object) {
 func (l *timeline) Synced() { l.take(l.State.Synced(l.now)) }
 
 // inherit takes over the suspects of another one, as a reload does.
-func (l *timeline) inherit(old *timeline) { l.take(l.State.Inherit(old.State, l.now)) }
+func (l *timeline) inherit(old *timeline) { l.take(l.Inherit(old.State, l.now)) }
 
 // restore takes over suspects, as a start with a snapshot does.
-func (l *timeline) restore(suspects []kubeapi.Suspects) { l.take(l.State.Restore(suspects, l.now)) }
+func (l *timeline) restore(suspects []kubeapi.Suspects) { l.take(l.Restore(suspects, l.now)) }
 
 // expire gives up suspects now, and reports whether there are any to give up.
 func (l *timeline) expire() bool {

@@ -77,7 +77,7 @@ func (s *State) Restore(clusters []kubeapi.Suspects, now time.Time) []*Edit {
 
 // confirm takes over those suspects of which the first list tells.
 func (s *State) confirm(now time.Time) []*Edit {
-	var edits []*Edit
+	edits := make([]*Edit, 0, len(s.unconfirmed))
 	for _, i := range s.unconfirmed {
 		edits = append(edits, s.adopt(i, false, now)...)
 	}

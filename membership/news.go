@@ -47,7 +47,7 @@ func (n *news) tell(o *kubeapi.Object, m *kubeapi.Member, note func(*podNews)) {
 	note(&p)
 	if m.Terminating {
 		p.ends = true
-		if !n.addresses[m.Address] {
+		if _, told := n.addresses[m.Address]; !told {
 			n.addresses[m.Address] = false
 		}
 	}

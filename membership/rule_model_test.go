@@ -439,6 +439,7 @@ const (
 )
 
 func newTheatre(t testing.TB, r *Rules) *theatre {
+	t.Helper()
 	th := &theatre{timeline: timelineOf(t, r), model: &model{Rules: r, objects: map[string]*kubeapi.Object{}, clusters: map[string]*modelled{}}}
 	for i := range castPods {
 		m := hosted(endpoint(fmt.Sprint("p", i), fmt.Sprintf("10.0.0.%d", i+1)))
