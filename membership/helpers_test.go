@@ -120,7 +120,12 @@ type timeline struct {
 	now     time.Time
 	rosters map[string]*Roster   // of the clusters that are not empty, by name
 	dues    map[string]time.Time // when the next suspect of each is given up, if one is
+	ends    Ends                 // of suspects, in all
+	changed []time.Time          // what questions see, in all
 }
+
+// ungroupedName is what the cluster of objects without a group is called here.
+const ungroupedName = "-"
 
 // newTimeline returns one whose state knows nobody.
 func newTimeline(t testing.TB, r *Rules) *timeline {
@@ -214,12 +219,16 @@ func (l *timeline) take(edits []*Edit) {
 	for _, e := range edits {
 		name := e.Cluster.Name
 		if e.Cluster == l.Ungrouped() {
-			name = "-"
+			name = ungroupedName
 		}
 		if had := l.rosters[name]; had != e.Before && (had != nil || !e.Before.IsEmpty()) {
 			l.t.Errorf("cluster %q: got an edit of another roster than it has", name)
 		}
 		l.rosters[name], l.dues[name] = e.After, e.Due
+		l.changed = append(l.changed, e.Changed...)
+		for end, n := range e.Ends {
+			l.ends[end] += n
+		}
 		if e.After.IsEmpty() {
 			delete(l.rosters, name)
 		}
