@@ -8,6 +8,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/miekg/dns"
@@ -44,6 +45,56 @@ func TestChangesAreSeenAtTheNextQuestion(t *testing.T) {
 	for _, step := range steps {
 		table.Apply([]kubeapi.Change{step.change})
 		equal(t, step.name, txtOf(t, l, "erl.internal."), step.want)
+	}
+}
+
+// TestSuspectsAreGivenUpInTime has a table that gives up suspects, and one that replaces it, do so when
+// their time has come, whatever wakes it.
+func TestSuspectsAreGivenUpInTime(t *testing.T) {
+	c := configOf(t, groupedHosts)
+	object := func(members ...kubeapi.Member) *kubeapi.Object { return web(c, slice("web", members...))[0] }
+	a, b, gone := hosted(endpoint("a", "10.0.0.1")), hosted(endpoint("b", "10.0.0.2")), hosted(endpoint("gone", "10.0.0.3"))
+	all, left := object(a, b, gone), object(a, b)
+	for name, replace := range map[string]func(next, old *table){
+		"nothing":  nil,
+		"a reload": func(next, old *table) { apply(next, left); next.Synced(); next.inherit(old) },
+		"a restart": func(next, old *table) {
+			apply(next, left)
+			next.Restored()
+			next.restore(old.suspects())
+			next.Synced()
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				table := tableOf(c, all)
+				go table.run(t.Context())
+				synctest.Wait() // until it waits for something to wake it
+				begin := time.Now()
+				table.Apply([]kubeapi.Change{{Old: all, New: left}})
+				time.Sleep(defaultHold / 2)
+				if replace != nil {
+					next := newTable(c)
+					go next.run(t.Context())
+					synctest.Wait()
+					replace(next, table)
+					table = next
+				}
+				l := serving(table)
+				host := "gone.web.prod.svc.erl.internal."
+				time.Sleep(time.Until(begin.Add(defaultHold - 1)))
+				synctest.Wait()
+				equal(t, "just before", data(ask(t, l, host, "A", client{}).Answer), []string{"10.0.0.3"})
+				equal(t, "the name of its address", data(ask(t, l, "3.0.0.10.in-addr.arpa.", "PTR", client{}).Answer), []string{host})
+				time.Sleep(1)
+				synctest.Wait()
+				for name, qtype := range map[string]string{host: "A", "3.0.0.10.in-addr.arpa.": "PTR"} {
+					if got := ask(t, l, name, qtype, client{}).Rcode; got != dns.RcodeNameError {
+						t.Errorf("in time, %s: got %s, want NXDOMAIN", name, dns.RcodeToString[got])
+					}
+				}
+			})
+		})
 	}
 }
 
