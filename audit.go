@@ -23,25 +23,25 @@ const auditLog = 10
 type audit struct {
 	config *config
 	table  *table
-	known  map[*view]census
+	known  map[*view]clusterStats
 	counts map[prometheus.Gauge]int
 	begin  time.Time
-	// ignorant is whether the members of the block are not known.
-	ignorant bool
+	// unsynced is whether the members of the block are not known.
+	unsynced bool
 	// settled is whether all that there was at the start has been looked at, so that what is
 	// missing from then on has been lost.
 	settled bool
 }
 
-// census is what there is to tell of a cluster.
-type census struct {
+// clusterStats has what there is to count and to log of a cluster.
+type clusterStats struct {
 	members  int // that are listed
 	peak     peak
 	suspects []*membership.Suspect
 	findings findings
 }
 
-func (c *census) isEmpty() bool { return c.members == 0 && len(c.findings) == 0 }
+func (c *clusterStats) isEmpty() bool { return c.members == 0 && len(c.findings) == 0 }
 
 // finding is one member and what is wrong with it.
 type finding struct {
@@ -59,17 +59,17 @@ const (
 )
 
 func newAudit(c *config, t *table) *audit {
-	a := &audit{config: c, table: t, known: make(map[*view]census), counts: make(map[prometheus.Gauge]int), begin: time.Now()}
+	a := &audit{config: c, table: t, known: make(map[*view]clusterStats), counts: make(map[prometheus.Gauge]int), begin: time.Now()}
 	for _, p := range append(membership.Problems, undeclaredPort, tooMany) {
 		a.countFinding(p, 0) // so that it is there
 	}
-	a.countCluster(census{}, 0)
+	a.countCluster(clusterStats{}, 0)
 	clusterFalls.WithLabelValues(c.name()).Add(0) // or the first one would not be seen as an increase
 	for e := range len(membership.Ends{}) {
 		suspectsEnded.WithLabelValues(c.name(), membership.End(e).String()).Add(0)
 	}
-	a.ignorant = !t.known()
-	countIgnorant(c.name(), ones[a.ignorant])
+	a.unsynced = !t.known()
+	countUnsynced(c.name(), ones[a.unsynced])
 	return a
 }
 
@@ -96,7 +96,7 @@ func (a *audit) countFinding(p membership.Problem, delta int) {
 var ones = map[bool]int{true: 1}
 
 // countCluster counts one cluster in or out.
-func (a *audit) countCluster(c census, delta int) {
+func (a *audit) countCluster(c clusterStats, delta int) {
 	a.count(listedMembers, delta*c.members)
 	a.count(nonEmptyClusters, delta*min(1, c.members))
 	var of [membership.Reasons]int
@@ -117,14 +117,14 @@ func (a *audit) close() {
 		gauge.Sub(float64(n))
 	}
 	clear(a.counts)
-	a.learn()
+	a.markSynced()
 }
 
-// learn takes note that the members are known, or that it does not matter any more.
-func (a *audit) learn() {
-	if a.ignorant {
-		a.ignorant = false
-		countIgnorant(a.config.name(), -1)
+// markSynced notes that the members are known, or that it does not matter any more.
+func (a *audit) markSynced() {
+	if a.unsynced {
+		a.unsynced = false
+		countUnsynced(a.config.name(), -1)
 	}
 }
 
@@ -136,7 +136,7 @@ func (a *audit) run(ctx context.Context) {
 			return
 		case <-a.table.changed:
 		}
-		a.look()
+		a.scan()
 		select {
 		case <-ctx.Done():
 			return
@@ -145,8 +145,8 @@ func (a *audit) run(ctx context.Context) {
 	}
 }
 
-// look audits the clusters that have changed.
-func (a *audit) look() {
+// scan audits the clusters that have changed.
+func (a *audit) scan() {
 	settled := a.settled
 	a.settled = a.table.synced.Load() // before what is looked at is taken: it has all of the start
 	window := a.window()
@@ -154,7 +154,7 @@ func (a *audit) look() {
 	var fallen []loss
 	states := a.table.takeDirty()
 	if a.table.known() { // after that, which waits for a table that inherits
-		a.learn()
+		a.markSynced()
 	}
 	for _, s := range states {
 		before, now := a.known[s.view], a.find(s)
@@ -188,8 +188,8 @@ func (a *audit) look() {
 	a.tell(fallen)
 }
 
-// find looks at a cluster as it is.
-func (a *audit) find(s state) census {
+// find returns the stats of a cluster as it is.
+func (a *audit) find(s state) clusterStats {
 	found := make(findings)
 	note := func(o *kubeapi.Object, what string, p membership.Problem) {
 		found[finding{o.Namespace, o.Name, what, p}] = struct{}{}
@@ -208,7 +208,7 @@ func (a *audit) find(s state) census {
 		}
 	}
 	if s.view == a.table.ungrouped {
-		return census{findings: found}
+		return clusterStats{findings: found}
 	}
 	nodes, left := a.config.rules.Nodes(s.roster.Roster)
 	for _, l := range left {
@@ -225,7 +225,7 @@ func (a *audit) find(s state) census {
 	if len(found) == 0 {
 		found = nil // and not a map for each cluster
 	}
-	return census{members: listed(nodes), suspects: s.roster.Suspects, findings: found}
+	return clusterStats{members: listed(nodes), suspects: s.roster.Suspects, findings: found}
 }
 
 // listed counts the longnames of nodes that are listed; the nodes are ordered by them.

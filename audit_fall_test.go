@@ -58,7 +58,7 @@ func TestFallsAreCounted(t *testing.T) {
 				table := tableOf(c)
 				audit := newAudit(c, table)
 				t.Cleanup(audit.close)
-				audit.look() // at all that there was at the start
+				audit.scan() // at all that there was at the start
 				before := testutil.ToFloat64(clusterFalls.WithLabelValues(zone))
 				now := labelled(c, nil, slice("web"))
 				log := logged(t, func() {
@@ -68,7 +68,7 @@ func TestFallsAreCounted(t *testing.T) {
 						next := labelled(c, nil, sized("web", s.members))
 						table.Apply([]kubeapi.Change{{Old: now, New: next}})
 						now = next
-						audit.look()
+						audit.scan()
 					}
 				})
 				if got := testutil.ToFloat64(clusterFalls.WithLabelValues(zone)) - before; got != tc.want {
@@ -100,19 +100,19 @@ func TestNothingFallsAtTheStart(t *testing.T) {
 			apply(table, last)
 			table.Restored()
 			if tc.looks > 0 {
-				audit.look()
+				audit.scan()
 			}
 			table.Apply([]kubeapi.Change{{Old: last, New: now}})
 			if tc.looks > 1 {
-				audit.look()
+				audit.scan()
 			}
 			table.Synced()
-			audit.look()
+			audit.scan()
 			if got := falls() - before; got != 0 {
 				t.Errorf("at the start: got %v falls, want 0", got)
 			}
 			table.Apply([]kubeapi.Change{{Old: now, New: labelled(c, nil, sized("web", 1))}})
-			logged(t, audit.look)
+			logged(t, audit.scan)
 			if got := falls() - before; got != 1 {
 				t.Errorf("afterwards: got %v falls, want 1", got)
 			}
@@ -126,7 +126,7 @@ func TestFallsInTheLogAreBounded(t *testing.T) {
 	table := tableOf(c)
 	audit := newAudit(c, table)
 	t.Cleanup(audit.close)
-	audit.look()
+	audit.scan()
 	app := func(i, members int) *kubeapi.Object {
 		name := fmt.Sprintf("app%d", i)
 		return labelled(c, labels{"app": name}, sized(name, members))
@@ -137,9 +137,9 @@ func TestFallsInTheLogAreBounded(t *testing.T) {
 		apply(table, app(i, 3))
 		fewer = append(fewer, kubeapi.Change{Old: app(i, 3), New: app(i, 1)})
 	}
-	audit.look()
+	audit.scan()
 	table.Apply(fewer)
-	log := logged(t, audit.look)
+	log := logged(t, audit.scan)
 	if got := testutil.ToFloat64(clusterFalls.WithLabelValues(zone)) - before; got != clusters {
 		t.Errorf("got %v falls, want %d", got, clusters)
 	}

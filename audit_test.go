@@ -67,7 +67,7 @@ func TestAuditSaysOnceWhoIsLeftOut(t *testing.T) {
 			}
 			bad := tc.object(c)
 			apply(table, bad)
-			log := logged(t, a.look)
+			log := logged(t, a.scan)
 			if !strings.Contains(log, tc.want) || strings.Count(log, "\n") != 1 {
 				t.Errorf("log: got %q, want one line with %q", log, tc.want)
 			}
@@ -77,11 +77,11 @@ func TestAuditSaysOnceWhoIsLeftOut(t *testing.T) {
 			again := *bad
 			again.Version++
 			table.Apply([]kubeapi.Change{{Old: bad, New: &again}})
-			if log := logged(t, a.look); log != "" {
+			if log := logged(t, a.scan); log != "" {
 				t.Errorf("log at the second look: got %q, want none", log)
 			}
 			table.Apply([]kubeapi.Change{{Old: &again}})
-			a.look()
+			a.scan()
 			if got := count(); got != 0 {
 				t.Errorf("count afterwards: got %v, want 0", got)
 			}
@@ -98,7 +98,7 @@ func TestAuditCountsDefaultPorts(t *testing.T) {
 		ported(slice("api", endpoint("p2", "10.0.0.2")), kubeapi.Port{Name: "dist", Protocol: "TCP", Number: 9100}))
 	a := newAudit(c, table)
 	t.Cleanup(a.close)
-	log := logged(t, a.look)
+	log := logged(t, a.scan)
 	if want := `app@10.0.0.1 in port.internal. declares no port "dist"`; !strings.Contains(log, want) || strings.Count(log, "\n") != 1 {
 		t.Errorf("log: got %q, want one line with %q", log, want)
 	}
@@ -113,7 +113,7 @@ func TestAuditLogIsBounded(t *testing.T) {
 	for address := range strings.FieldsSeq(strings.Repeat("10.0.0.1 ", 500)) {
 		members = append(members, endpoint(string(rune('a'+len(members)%26))+strings.Repeat("x", len(members)/26), address))
 	}
-	log := logged(t, newAudit(c, tableOf(c, slice("web", members...))).look)
+	log := logged(t, newAudit(c, tableOf(c, slice("web", members...))).scan)
 	if got := strings.Count(log, "\n"); got != auditLog+1 {
 		t.Errorf("lines: got %d, want %d", got, auditLog+1)
 	}
@@ -135,7 +135,7 @@ func TestAuditsOfOneZoneCountTogether(t *testing.T) {
 	for _, step := range []struct {
 		do   func()
 		want float64
-	}{{first.look, 1}, {second.look, 2}, {first.close, 1}, {second.close, 0}} {
+	}{{first.scan, 1}, {second.scan, 2}, {first.close, 1}, {second.close, 0}} {
 		logged(t, step.do)
 		if got := count(membership.InvalidHostname); got != step.want {
 			t.Errorf("got %v, want %v", got, step.want)
@@ -152,7 +152,7 @@ func TestAuditSaysWhatNoMessageCanHold(t *testing.T) {
 		}
 		b := l.blocks[0]
 		audit := newAudit(b.config, b.table)
-		log := logged(t, audit.look)
+		log := logged(t, audit.scan)
 		if got := testutil.ToFloat64(truncatedClusters.WithLabelValues("erl.internal.")); got != float64(want) {
 			t.Errorf("%d members: got %v truncated clusters, want %d", members, got, want)
 		}
@@ -190,7 +190,7 @@ func TestAuditCountsMembersAndClusters(t *testing.T) {
 		{"all gone", func() { table.Apply(gone(a, unnamed)) }, 2, 1, 2, 0},
 		{"all given up", func() { table.release(time.Now().Add(time.Hour)) }, 0, 0, 0, 0},
 	} {
-		logged(t, func() { step.do(); audit.look() })
+		logged(t, func() { step.do(); audit.scan() })
 		for name, pair := range map[string][2]float64{
 			"members":  {testutil.ToFloat64(listedMembers.WithLabelValues(zone)), step.members},
 			"clusters": {testutil.ToFloat64(nonEmptyClusters.WithLabelValues(zone)), step.clusters},
@@ -206,7 +206,7 @@ func TestAuditCountsMembersAndClusters(t *testing.T) {
 		t.Errorf("known in the end: got %v, want nothing", audit.known)
 	}
 	apply(table, b)
-	audit.look()
+	audit.scan()
 	audit.close()
 	if got := testutil.ToFloat64(listedMembers.WithLabelValues(zone)); got != 0 {
 		t.Errorf("members of a block that has ended: got %v, want 0", got)

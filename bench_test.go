@@ -432,7 +432,7 @@ func BenchmarkMemory(b *testing.B) {
 				if kind.unaudited {
 					t.takeDirty() // as the audit does all the time
 				} else {
-					a.look()
+					a.scan()
 				}
 				l := serving(t)
 				for i := range clusters {

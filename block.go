@@ -25,7 +25,7 @@ type block struct {
 	resolver *resolver
 	asked    askedCounters
 	snapshot *kubeapi.Snapshot // nil if there is none
-	notices  *notices          // of its zones, nil if nobody is to be told
+	notifier *notifier         // of its zones, nil if nobody is to be told
 	limit    time.Duration     // of the wait for the source
 
 	ctx        context.Context    // from start to stop
@@ -57,11 +57,11 @@ func (b *block) start(old *block) {
 	}
 	b.wg.Go(func() { b.table.run(b.ctx) })
 	b.limit = b.config.startupTimeout
-	goesOn := old != nil && b.goOn(old)
+	reused := old != nil && b.reuseSource(old)
 	if file := b.config.source.Snapshot; file != "" {
 		b.snapshot = b.source.Snapshot(file, b.table.suspects)
 	}
-	if !goesOn {
+	if !reused {
 		suspects := b.restore(old)
 		if old != nil && !old.config.selectsAs(b.config) {
 			b.table.state.Reselect()
@@ -76,16 +76,16 @@ func (b *block) start(old *block) {
 		b.table.inherit(old.table)
 	}
 	b.wg.Go(func() { newAudit(b.config, b.table).run(b.ctx) }) // by now it is known what a reload goes on with
-	if b.notices != nil {
-		b.source.Join(b.notices)
+	if b.notifier != nil {
+		b.source.Join(b.notifier)
 	}
 	if b.snapshot != nil {
 		b.snapshot.Start()
 	}
 }
 
-// goOn follows the source of old, if that is the same: it needs not be read again.
-func (b *block) goOn(old *block) bool {
+// reuseSource follows the source of old, if that is the same: it need not be read again.
+func (b *block) reuseSource(old *block) bool {
 	if !b.source.Same(old.source) || !old.source.Join(b.table) {
 		return false
 	}
@@ -154,8 +154,8 @@ func (b *block) stop(flush bool) {
 	if b.snapshot != nil && !b.snapshot.Stop(ctx, flush) {
 		log.Warningf("%s The writing of the snapshot did not end within %s", b.config.name(), shutdownTimeout)
 	}
-	if b.notices != nil {
-		b.source.Leave(b.notices)
+	if b.notifier != nil {
+		b.source.Leave(b.notifier)
 	}
 	done := make(chan struct{})
 	left := b.source.Leave(b.table)

@@ -14,7 +14,7 @@ import (
 type export struct {
 	*Longnames
 	asked *zone
-	chain []authority // who may answer in it
+	chain []zoneOwner // who may answer in it
 }
 
 // all gives the RRsets of the zone, but for its SOA record, until yield is false.
@@ -23,7 +23,7 @@ func (x *export) all(yield func([]dns.RR) bool) bool {
 		return false
 	}
 	for i, a := range x.chain {
-		y := &layer{export: x, authority: a, before: x.chain[:i], addresses: x.serverAddresses(), told: make(map[string]bool)}
+		y := &blockZone{export: x, zoneOwner: a, before: x.chain[:i], addresses: x.serverAddresses(), emitted: make(map[string]bool)}
 		if !y.all(yield) {
 			return false
 		}
@@ -57,13 +57,13 @@ func (x *export) lower(name, than string) bool {
 	return false
 }
 
-// layer is what one block has in the zone.
-type layer struct {
+// blockZone is what one block has in the zone.
+type blockZone struct {
 	*export
-	authority
-	before    []authority // who is asked first
+	zoneOwner
+	before    []zoneOwner // who is asked first
 	addresses []netip.Addr
-	told      map[string]bool // names of which several clusters tell
+	emitted   map[string]bool // names that several clusters have
 }
 
 // clusterAt is a cluster at one time.
@@ -75,7 +75,7 @@ type clusterAt struct {
 // all gives what the block would answer, unless another one does. What its clusters are made
 // of is taken down first, which is quick: a change meanwhile leads to another serial, and so to
 // another transfer. Records are made cluster by cluster, and not kept.
-func (y *layer) all(yield func([]dns.RR) bool) bool {
+func (y *blockZone) all(yield func([]dns.RR) bool) bool {
 	c := y.block.config
 	if y.tells(y.zone.server) && !yield(addressRecords(y.zone.server, y.addresses, c.ttl)) {
 		return false
@@ -104,7 +104,7 @@ func (y *layer) all(yield func([]dns.RR) bool) bool {
 
 // tells tells whether a question for a name in the zone comes to this block, if it is in no
 // zone below.
-func (y *layer) tells(name string) bool {
+func (y *blockZone) tells(name string) bool {
 	if _, ok := dns.IsDomainName(name); !ok || !y.asked.holds(name) || y.lower(name, "") {
 		return false
 	}
@@ -118,7 +118,7 @@ func (y *layer) tells(name string) bool {
 }
 
 // cluster gives the sets of a cluster, of its ports, and of single nodes.
-func (y *layer) cluster(of clusterAt, m *members, yield func([]dns.RR) bool) bool {
+func (y *blockZone) cluster(of clusterAt, m *members, yield func([]dns.RR) bool) bool {
 	c, records := y.block.config, &m.records[y.zone.index]
 	if y.tells(records.owner) && !y.sets(records.owner, records.of, yield) {
 		return false
@@ -139,7 +139,7 @@ func (y *layer) cluster(of clusterAt, m *members, yield func([]dns.RR) bool) boo
 }
 
 // sets gives those of all types that a name can have.
-func (y *layer) sets(name string, of func(qtype uint16) *rrset, yield func([]dns.RR) bool) bool {
+func (y *blockZone) sets(name string, of func(qtype uint16) *rrset, yield func([]dns.RR) bool) bool {
 	for _, qtype := range []uint16{dns.TypeSRV, dns.TypeTXT, dns.TypeA, dns.TypeAAAA} {
 		if answer := of(qtype).answer; len(answer) > 0 && !y.isServer(name, qtype) && !yield(answer) {
 			return false
@@ -149,12 +149,12 @@ func (y *layer) sets(name string, of func(qtype uint16) *rrset, yield func([]dns
 }
 
 // isServer tells whether a name has addresses of that type because it is the name server's.
-func (y *layer) isServer(name string, qtype uint16) bool {
+func (y *blockZone) isServer(name string, qtype uint16) bool {
 	return name == y.zone.server && slices.ContainsFunc(y.addresses, func(a netip.Addr) bool { return addressType(a) == qtype })
 }
 
 // hosts gives the addresses of host parts, of which several clusters may have one.
-func (y *layer) hosts(of clusterAt, m *members, yield func([]dns.RR) bool) bool {
+func (y *blockZone) hosts(of clusterAt, m *members, yield func([]dns.RR) bool) bool {
 	c, r := y.block.config, y.block.resolver
 	if c.hosts == outside {
 		return true
@@ -164,10 +164,10 @@ func (y *layer) hosts(of clusterAt, m *members, yield func([]dns.RR) bool) bool 
 			continue
 		}
 		if in := r.table.hosts.in(host); len(in) > 1 {
-			if y.told[host] {
+			if y.emitted[host] {
 				continue
 			}
-			y.told[host] = true
+			y.emitted[host] = true
 			nodes = r.nodes(in, func(d *directory) []*membership.Node { return d.byHost[host] })
 		}
 		for _, qtype := range []uint16{dns.TypeA, dns.TypeAAAA} {
@@ -181,7 +181,7 @@ func (y *layer) hosts(of clusterAt, m *members, yield func([]dns.RR) bool) bool 
 
 // isInCluster tells whether a host part is a name in some cluster too, which comes first. Mostly
 // that is the node's own, whose members are at hand.
-func (y *layer) isInCluster(of clusterAt, m *members, host string) bool {
+func (y *blockZone) isInCluster(of clusterAt, m *members, host string) bool {
 	r, z := y.block.resolver, y.zone
 	if !z.holds(host) {
 		return false
@@ -199,7 +199,7 @@ func (y *layer) isInCluster(of clusterAt, m *members, host string) bool {
 }
 
 // pointers gives the PTR records of members' addresses.
-func (y *layer) pointers(m *members, yield func([]dns.RR) bool) bool {
+func (y *blockZone) pointers(m *members, yield func([]dns.RR) bool) bool {
 	c, r := y.block.config, y.block.resolver
 	for address, nodes := range m.directory(c).byAddress {
 		name, err := dns.ReverseAddr(address.String())
@@ -207,10 +207,10 @@ func (y *layer) pointers(m *members, yield func([]dns.RR) bool) bool {
 			continue
 		}
 		if in := r.table.addresses.in(address); len(in) > 1 {
-			if y.told[name] {
+			if y.emitted[name] {
 				continue
 			}
-			y.told[name] = true
+			y.emitted[name] = true
 			nodes = r.nodes(in, func(d *directory) []*membership.Node { return d.byAddress[address] })
 		}
 		if len(nodes) > 0 && !yield([]dns.RR{c.pointer(name, nodes)}) {

@@ -74,7 +74,7 @@ func apply(t *table, objects ...*kubeapi.Object) {
 // serving is the plugin with one block per table. Until something changes, each zone has serial 1.
 func serving(tables ...*table) *Longnames {
 	l := &Longnames{
-		zones: make(map[string][]authority),
+		zones: make(map[string][]zoneOwner),
 		Next: test.HandlerFunc(func(_ context.Context, w dns.ResponseWriter, r *dns.Msg) (int, error) {
 			m := new(dns.Msg).SetRcode(r, rcodeNext)
 			return rcodeNext, w.WriteMsg(m)

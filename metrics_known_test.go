@@ -14,9 +14,9 @@ func knownIn(zone string) float64 { return testutil.ToFloat64(membersKnown.WithL
 func TestMembersAreKnown(t *testing.T) {
 	const zone, block = "learned.internal.", "longnames learned.internal {\n selector app=web\n basename app\n}"
 	for _, tc := range []struct {
-		name  string
-		learn func(*table)
-		want  float64
+		name       string
+		markSynced func(*table)
+		want       float64
 	}{
 		{"nothing happens", func(*table) {}, 0},
 		{"some were last known", func(table *table) {
@@ -48,7 +48,7 @@ func TestMembersAreKnown(t *testing.T) {
 				}
 				go audit.run(ctx)
 				synctest.Wait()
-				tc.learn(table)
+				tc.markSynced(table)
 				// The audit may pause before it looks again.
 				time.Sleep(2 * auditInterval)
 				synctest.Wait()
@@ -73,7 +73,7 @@ func TestMembersOfAZoneAreKnownIfThoseOfAllItsBlocksAre(t *testing.T) {
 		{"one that does not know", func() { audits = append(audits, newAudit(c, first)) }, 0},
 		{"another", func() { audits = append(audits, newAudit(c, second)) }, 0},
 		{"one that knows", func() { audits = append(audits, newAudit(c, third)) }, 0},
-		{"the first learns", func() { first.Synced(); audits[0].look() }, 0},
+		{"the first learns", func() { first.Synced(); audits[0].scan() }, 0},
 		{"it ends", func() { audits[0].close() }, 0},
 		{"the second ends without having learned", func() { audits[1].close() }, 1},
 		{"the last one ends", func() { audits[2].close() }, 1},

@@ -12,7 +12,7 @@ var questionsAsked = counter("questions_total", "Questions, by type and by what 
 
 // resultNames are the values of the label.
 var resultNames = [results]string{
-	success: "success", noData: "nodata", nameError: "nxdomain", unavailable: "servfail", refused: "refused", passedOn: "fallthrough",
+	success: "success", noData: "nodata", nameError: "nxdomain", unavailable: "servfail", refused: "refused", fellThrough: "fallthrough",
 }
 
 // countedTypes are the types that the label has. Anybody can ask for any other.
@@ -41,14 +41,14 @@ func (k kind) String() string {
 	return dns.TypeToString[countedTypes[k]]
 }
 
-// tally is a question to be counted. Nil is one that is not.
-type tally struct {
+// questionCounter counts a question. Nil counts none.
+type questionCounter struct {
 	server string // that it came to
 	kind   kind
 }
 
 // add counts what b did with the question, unless b is nil.
-func (t *tally) add(b *block, r result) {
+func (t *questionCounter) add(b *block, r result) {
 	if t != nil && b != nil {
 		b.count(t.server, slotOf(t.kind, r))
 	}

@@ -210,7 +210,7 @@ func TestCountingAllocatesNothing(t *testing.T) {
 	const zone = "cheap.internal."
 	measured(t, zone)
 	b := &block{config: configOf(t, "longnames cheap.internal {\n selector app=web\n basename app\n}")}
-	count := func() { (&tally{"dns://:53", kindOf(dns.TypeSRV)}).add(b, success) }
+	count := func() { (&questionCounter{"dns://:53", kindOf(dns.TypeSRV)}).add(b, success) }
 	count()
 	if got := testing.AllocsPerRun(100, count); got > 0 {
 		t.Errorf("got %v allocations, want none", got)

@@ -97,7 +97,7 @@ func TestMetricsOfAZoneEndWithItsLastBlock(t *testing.T) {
 	zoneMonitor{"ending.internal."}.SnapshotWritten(nil)
 	zoneMonitor{"ending.internal."}.SnapshotWritten(errors.New("disk full"))
 	propagation.WithLabelValues("ending.internal.").Observe(1)
-	(&tally{"dns://:53", otherKind}).add(first, refused)
+	(&questionCounter{"dns://:53", otherKind}).add(first, refused)
 	all := make(map[string]bool)
 	for _, m := range ofZones {
 		all[nameAndLabels(t, m)[1]] = true

@@ -23,15 +23,15 @@ const (
 
 // notice tells the secondaries of a zone that it has changed (RFC 1996).
 type notice struct {
-	zone    string
-	serial  *serial
-	whole   func() bool // the zone can be transferred
-	send    func(zone string) error
-	changed chan struct{} // has an element if there is something to tell
+	zone       string
+	serial     *serial
+	isComplete func() bool // the zone can be transferred
+	send       func(zone string) error
+	changed    chan struct{} // has an element if there is something to tell
 }
 
-func newNotice(zone string, s *serial, whole func() bool, send func(zone string) error) *notice {
-	return &notice{zone: zone, serial: s, whole: whole, send: send, changed: make(chan struct{}, 1)}
+func newNotice(zone string, s *serial, isComplete func() bool, send func(zone string) error) *notice {
+	return &notice{zone: zone, serial: s, isComplete: isComplete, send: send, changed: make(chan struct{}, 1)}
 }
 
 // mark takes note of a change. It never waits.
@@ -60,7 +60,7 @@ func (n *notice) run(ctx context.Context) {
 		case <-again:
 			retries++
 		}
-		if !n.whole() {
+		if !n.isComplete() {
 			continue // it is marked again once it is
 		}
 		select {
@@ -97,22 +97,22 @@ func toLine(err error) string {
 	return ownPort.ReplaceAllString(strings.ReplaceAll(err.Error(), "\n", "; "), "->")
 }
 
-// notices are those of all zones that show what a source knows. They follow it after the table
+// notifier has the notices of all zones that show what a source knows. It follows that after the table
 // does, so that who is told finds it there.
-type notices struct{ of []*notice }
+type notifier struct{ of []*notice }
 
-var _ kubeapi.Sink = (*notices)(nil)
+var _ kubeapi.Sink = (*notifier)(nil)
 
 // Apply implements kubeapi.Sink.
-func (n *notices) Apply([]kubeapi.Change) { n.mark() }
+func (n *notifier) Apply([]kubeapi.Change) { n.mark() }
 
 // Restored implements kubeapi.Sink.
-func (n *notices) Restored() { n.mark() }
+func (n *notifier) Restored() { n.mark() }
 
 // Synced implements kubeapi.Sink.
-func (n *notices) Synced() { n.mark() }
+func (n *notifier) Synced() { n.mark() }
 
-func (n *notices) mark() {
+func (n *notifier) mark() {
 	for _, notice := range n.of {
 		notice.mark()
 	}
@@ -132,12 +132,12 @@ func (l *Longnames) open(listening <-chan struct{}) {
 func (l *Longnames) announce(ctx context.Context, listening <-chan struct{}, send func(zone string) error) {
 	for zone := range l.zones {
 		chain := l.chain(zone)
-		n := newNotice(zone, l.serials.of(zone), func() bool { return unread(chain) == nil }, send)
+		n := newNotice(zone, l.serials.of(zone), func() bool { return unsyncedBlock(chain) == nil }, send)
 		for b := range blocksOf(chain) {
-			if b.notices == nil {
-				b.notices = &notices{}
+			if b.notifier == nil {
+				b.notifier = &notifier{}
 			}
-			b.notices.of = append(b.notices.of, n)
+			b.notifier.of = append(b.notifier.of, n)
 		}
 		go func() {
 			select {

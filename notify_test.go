@@ -185,7 +185,7 @@ func (a *announced) wants(t *testing.T, what string, zones ...string) {
 // change tells block i and then its notices, as a source does.
 func (a *announced) change(i int, do func(kubeapi.Sink)) {
 	do(a.blocks[i].table)
-	do(a.blocks[i].notices)
+	do(a.blocks[i].notifier)
 }
 
 func TestZonesThatChangeAreTold(t *testing.T) {

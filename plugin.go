@@ -29,7 +29,7 @@ type Longnames struct {
 	Next plugin.Handler
 
 	blocks []*block
-	zones  map[string][]authority // by name, in the order of the Corefile
+	zones  map[string][]zoneOwner // by name, in the order of the Corefile
 	// serials are those of all plugins of the process.
 	serials *serials
 	all     *process
@@ -39,8 +39,8 @@ type Longnames struct {
 	end   func()          // ends transfers and notifications; nil before the start
 }
 
-// authority is a zone, and the block that answers for it.
-type authority struct {
+// zoneOwner is a zone, and the block that answers for it.
+type zoneOwner struct {
 	block *block
 	zone  *zone
 }
@@ -59,7 +59,7 @@ func (l *Longnames) add(b *block) {
 	l.blocks = append(l.blocks, b)
 	for i := range b.config.zones {
 		z := &b.config.zones[i]
-		l.zones[z.name] = append(l.zones[z.name], authority{b, z})
+		l.zones[z.name] = append(l.zones[z.name], zoneOwner{b, z})
 	}
 	for _, others := range l.zones {
 		for _, outer := range others {
@@ -84,7 +84,7 @@ func (l *Longnames) ServeDNS(ctx context.Context, w dns.ResponseWriter, r *dns.M
 		return plugin.NextOrFailure(l.Name(), l.Next, ctx, w, r)
 	}
 	server := metrics.WithServer(ctx)
-	by, reply, answered := l.resolve(w, &q, &tally{server, kindOf(q.qtype)})
+	by, reply, answered := l.resolve(w, &q, &questionCounter{server, kindOf(q.qtype)})
 	if !answered {
 		return plugin.NextOrFailure(l.Name(), l.Next, ctx, w, r)
 	}
@@ -147,18 +147,18 @@ func ancestors(name string) iter.Seq[string] {
 
 // resolve puts a question to the blocks whose zones it lies in, until one answers. If none
 // does, it gives the first of them, if there is any.
-func (l *Longnames) resolve(w dns.ResponseWriter, q *question, counts *tally) (by authority, _ reply, answered bool) {
-	var closest authority // the first that is asked, of the longest zone
+func (l *Longnames) resolve(w dns.ResponseWriter, q *question, counts *questionCounter) (by zoneOwner, _ reply, answered bool) {
+	var closest zoneOwner // the first that is asked, of the longest zone
 	var last *block       // lets the question fall through, to whatever comes next
 	open := false         // a block that has been asked may have the name, but cannot tell
 	// Within a zone, blocks are asked in the order of the Corefile.
 	for name := range ancestors(q.name) {
-		var unread authority // the first of the zone that cannot tell, and would let another answer
+		var unread zoneOwner // the first of the zone that cannot tell, and would let another answer
 		for _, a := range l.zones[name] {
 			if closest.block == nil {
 				closest = a
 			}
-			counts.add(last, passedOn)
+			counts.add(last, fellThrough)
 			last = nil
 			if q.name == a.zone.server {
 				q.server = serverAddress(w)
@@ -178,18 +178,18 @@ func (l *Longnames) resolve(w dns.ResponseWriter, q *question, counts *tally) (b
 				reply = unknown
 			}
 			reply = closest.deny(reply, q)
-			counts.add(unread.block, passedOn)
+			counts.add(unread.block, fellThrough)
 			counts.add(a.block, reply.result)
 			return a, reply, true
 		}
 		if unread.block != nil {
-			counts.add(last, passedOn)
+			counts.add(last, fellThrough)
 			counts.add(unread.block, unavailable)
 			return unread, unknown, true
 		}
 	}
 	if last == nil || l.Next != nil {
-		counts.add(last, passedOn)
+		counts.add(last, fellThrough)
 		return closest, reply{}, false
 	}
 	denial := reply{result: nameError}
@@ -203,7 +203,7 @@ func (l *Longnames) resolve(w dns.ResponseWriter, q *question, counts *tally) (b
 
 // deny adds the SOA record of the closest zone to a reply without records: resolvers cache it as
 // that zone's (RFC 2308, section 3). A name that nobody has exists all the same if a zone lies below.
-func (a authority) deny(r reply, q *question) reply {
+func (a zoneOwner) deny(r reply, q *question) reply {
 	if r.result == nameError && a.zone.below[q.name] {
 		r.result = noData
 	}

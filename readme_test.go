@@ -95,7 +95,7 @@ func TestReadmeCorefilesAreAccepted(t *testing.T) {
 	for name, text := range corefiles {
 		t.Run(name, func(t *testing.T) {
 			for _, c := range serverBlocks(t, text) {
-				l := &Longnames{zones: make(map[string][]authority)}
+				l := &Longnames{zones: make(map[string][]zoneOwner)}
 				for c.Next() {
 					config, err := parse(c)
 					if err != nil {

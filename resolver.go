@@ -34,7 +34,7 @@ const (
 	nameError                 // the name does not exist
 	unavailable               // nobody knows yet
 	refused                   // not answered here
-	passedOn                  // what came of a nameError, or of an unavailable, with fallthrough
+	fellThrough               // what came of a nameError, or of an unavailable, with fallthrough
 	results                   // how many there are
 )
 
@@ -91,7 +91,7 @@ func (r *resolver) answer(z *zone, q *question) reply {
 	case set == nil || len(set.answer) == 0:
 		return reply{result: noData}
 	}
-	return reply{result: success, answer: withOwner(set.answer, q.qname), glue: set.glue, hosts: &r.table.hosts, size: set.size}
+	return reply{result: success, answer: copyWithOwner(set.answer, q.qname), glue: set.glue, hosts: &r.table.hosts, size: set.size}
 }
 
 // find looks for the records of a name, and tells whether the name exists.

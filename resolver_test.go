@@ -176,11 +176,11 @@ func TestAnswers(t *testing.T) {
 			slices.Sort(got)
 			slices.Sort(tc.want)
 			equal(t, "answer", got, tc.want)
-			var authority []string
+			var zoneOwner []string
 			if tc.soa != "" {
-				authority = soaOf(tc.soa)
+				zoneOwner = soaOf(tc.soa)
 			}
-			equal(t, "authority", texts(m.Ns), authority)
+			equal(t, "authority", texts(m.Ns), zoneOwner)
 			ours := m.Rcode == dns.RcodeSuccess || m.Rcode == dns.RcodeNameError
 			if m.Authoritative != ours {
 				t.Errorf("authoritative: got %t, want %t", m.Authoritative, ours)

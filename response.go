@@ -19,14 +19,14 @@ func write(w dns.ResponseWriter, r *dns.Msg, reply *reply) (int, error) {
 	case unavailable:
 		m.Authoritative = false
 		m.Rcode = dns.RcodeServerFailure
-		explain(m, w, r, dns.ExtendedErrorCodeNotReady, "members are not known yet")
+		addEDE(m, w, r, dns.ExtendedErrorCodeNotReady, "members are not known yet")
 	case nameError:
 		m.Rcode = dns.RcodeNameError
 		m.Ns = []dns.RR{reply.soa}
 	case noData:
 		m.Ns = []dns.RR{reply.soa}
 	case success:
-		answer, truncated := mayFit(w, r, reply.answer)
+		answer, truncated := capToSize(w, r, reply.answer)
 		// Clipped, since other plugins append to it.
 		m.Answer, m.Truncated = slices.Clip(answer), truncated
 		if glueFits(w, r, reply) {
@@ -34,7 +34,7 @@ func write(w dns.ResponseWriter, r *dns.Msg, reply *reply) (int, error) {
 		}
 	}
 	if reply.stale {
-		explain(m, w, r, dns.ExtendedErrorCodeStaleAnswer, "members are those last known")
+		addEDE(m, w, r, dns.ExtendedErrorCodeStaleAnswer, "members are those last known")
 	}
 	if err := w.WriteMsg(m); err != nil {
 		return dns.RcodeSuccess, err
@@ -42,9 +42,9 @@ func write(w dns.ResponseWriter, r *dns.Msg, reply *reply) (int, error) {
 	return dns.RcodeSuccess, nil // it is written, whatever the message's own code
 }
 
-// explain adds an extended error (RFC 8914) for a client that speaks EDNS. Where there is
+// addEDE adds an extended error (RFC 8914) for a client that speaks EDNS. Where there is
 // no room for it, it is left out rather than records.
-func explain(m *dns.Msg, w dns.ResponseWriter, r *dns.Msg, code uint16, text string) {
+func addEDE(m *dns.Msg, w dns.ResponseWriter, r *dns.Msg, code uint16, text string) {
 	asked := r.IsEdns0()
 	if asked == nil {
 		return
@@ -64,11 +64,11 @@ func explain(m *dns.Msg, w dns.ResponseWriter, r *dns.Msg, code uint16, text str
 // length, and the address of an A record.
 const smallestRecord = 1 + 10 + 4
 
-// mayFit gives as many records of an answer as the client could take if they were the smallest,
+// capToSize returns as many records of an answer as the client could take if they were the smallest,
 // and tells whether these are not all. CoreDNS truncates the rest of what does not fit, but it
 // takes the length of every record before, and most nodes of a large cluster ask like that
 // first. An answer to be signed stays whole, for a signature is of all records.
-func mayFit(w dns.ResponseWriter, r *dns.Msg, answer []dns.RR) (some []dns.RR, truncated bool) {
+func capToSize(w dns.ResponseWriter, r *dns.Msg, answer []dns.RR) (some []dns.RR, truncated bool) {
 	if len(answer) <= dns.MinMsgSize/smallestRecord {
 		return answer, false
 	}

@@ -146,21 +146,21 @@ func header(owner string, rrtype uint16, ttl uint32) dns.RR_Header {
 	return dns.RR_Header{Name: owner, Rrtype: rrtype, Class: dns.ClassINET, Ttl: ttl}
 }
 
-// withOwner gives the records the owner's spelling of the question, since older OTP
+// copyWithOwner returns the records with the owner's spelling of the question, since older OTP
 // compares it with regard to case. The records themselves stay as they are.
-func withOwner(rrs []dns.RR, owner string) []dns.RR {
+func copyWithOwner(rrs []dns.RR, owner string) []dns.RR {
 	if len(rrs) == 0 || rrs[0].Header().Name == owner {
 		return rrs
 	}
 	switch rrs[0].(type) {
 	case *dns.SRV:
-		return respelt[dns.SRV](rrs, owner)
+		return copiesOf[dns.SRV](rrs, owner)
 	case *dns.TXT:
-		return respelt[dns.TXT](rrs, owner)
+		return copiesOf[dns.TXT](rrs, owner)
 	case *dns.A:
-		return respelt[dns.A](rrs, owner)
+		return copiesOf[dns.A](rrs, owner)
 	case *dns.AAAA:
-		return respelt[dns.AAAA](rrs, owner)
+		return copiesOf[dns.AAAA](rrs, owner)
 	}
 	own := make([]dns.RR, len(rrs))
 	for i, rr := range rrs {
@@ -170,8 +170,8 @@ func withOwner(rrs []dns.RR, owner string) []dns.RR {
 	return own
 }
 
-// respelt copies records of one type, all at once, with another owner.
-func respelt[T any, P interface {
+// copiesOf copies records of one type, all at once, with another owner.
+func copiesOf[T any, P interface {
 	*T
 	dns.RR
 }](rrs []dns.RR, owner string) []dns.RR {

@@ -34,7 +34,7 @@ func setup(c *caddy.Controller) error {
 
 // newLongnames makes the plugin from all longnames blocks of a server block.
 func newLongnames(c *caddy.Controller) (*Longnames, error) {
-	l := &Longnames{zones: make(map[string][]authority)}
+	l := &Longnames{zones: make(map[string][]zoneOwner)}
 	lines := make(map[*block]int)
 	for c.Next() {
 		if c.Val() != pluginName {

@@ -119,8 +119,8 @@ func (t *table) suspects() []kubeapi.Suspects {
 // known reports whether there is anything to answer from, even if it is out of date.
 func (t *table) known() bool { return t.knows.Load() }
 
-// whole reports whether all that there is, or was at some time, is known.
-func (t *table) whole() bool { return t.synced.Load() || t.complete.Load() }
+// isComplete reports whether all that there is, or was at some time, is known.
+func (t *table) isComplete() bool { return t.synced.Load() || t.complete.Load() }
 
 // run gives up suspects as their time comes.
 func (t *table) run(ctx context.Context) {

@@ -25,7 +25,7 @@ func (l *Longnames) Transfer(zone string, serial uint32) (<-chan []dns.RR, error
 		return nil, transfer.ErrNotAuthoritative
 	}
 	x := &export{Longnames: l, chain: l.chain(zone)}
-	if b := unread(x.chain); b != nil {
+	if b := unsyncedBlock(x.chain); b != nil {
 		return nil, fmt.Errorf("transfer of %s: the members of %s are not known yet", zone, b.config.name())
 	}
 	x.asked = x.chain[0].zone
@@ -66,11 +66,11 @@ func send(ch chan<- []dns.RR, ended <-chan struct{}, sets iter.Seq[[]dns.RR]) {
 }
 
 // chain is who may have an answer in a zone, in the order in which ServeDNS asks them.
-func (l *Longnames) chain(zone string) []authority {
-	var chain []authority
+func (l *Longnames) chain(zone string) []zoneOwner {
+	var chain []zoneOwner
 	for name := range ancestors(zone) {
 		chain = append(chain, l.zones[name]...)
-		if slices.ContainsFunc(chain, func(a authority) bool { return len(a.block.config.fall.Zones) == 0 }) {
+		if slices.ContainsFunc(chain, func(a zoneOwner) bool { return len(a.block.config.fall.Zones) == 0 }) {
 			break
 		}
 	}
@@ -78,7 +78,7 @@ func (l *Longnames) chain(zone string) []authority {
 }
 
 // blocksOf gives each block once.
-func blocksOf(chain []authority) map[*block]bool {
+func blocksOf(chain []zoneOwner) map[*block]bool {
 	blocks := make(map[*block]bool, len(chain))
 	for _, a := range chain {
 		blocks[a.block] = true
@@ -86,10 +86,10 @@ func blocksOf(chain []authority) map[*block]bool {
 	return blocks
 }
 
-// unread gives a block whose members are not known, nil if there is none.
-func unread(chain []authority) *block {
+// unsyncedBlock returns a block whose members are not all known; nil if there is none.
+func unsyncedBlock(chain []zoneOwner) *block {
 	for _, a := range chain {
-		if !a.block.table.whole() {
+		if !a.block.table.isComplete() {
 			return a.block
 		}
 	}

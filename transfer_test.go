@@ -539,7 +539,7 @@ func TestAChangeGivesEachZoneThatShowsItANewSerial(t *testing.T) {
 		{"a zone inside the other, with fallthrough", []string{text("internal", ""), text("b.internal", "fallthrough")}, []string{"b.internal. internal.", "b.internal."}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			l := &Longnames{zones: make(map[string][]authority)}
+			l := &Longnames{zones: make(map[string][]zoneOwner)}
 			for _, config := range tc.blocks {
 				c := configOf(t, config)
 				l.add(&block{config: c, table: newTable(c)})

@@ -79,7 +79,7 @@ func join(objects []*kubeapi.Object, include Include, four map[identity]bool) []
 		for i := range o.Members {
 			m := &o.Members[i]
 			who := whoIs(o, m)
-			if m.Address.Is6() && four[who.anywhere()] {
+			if m.Address.Is6() && four[who.withoutAddress()] {
 				continue
 			}
 			at, ok := known[who]
@@ -102,8 +102,8 @@ func join(objects []*kubeapi.Object, include Include, four map[identity]bool) []
 	return candidates
 }
 
-// anywhere is the same for all addresses of a node, if it is known to have several.
-func (who identity) anywhere() identity {
+// withoutAddress is the same for all addresses of a node, if it is known to have several.
+func (who identity) withoutAddress() identity {
 	if who.id != "" {
 		who.address = netip.Addr{}
 	}
@@ -128,7 +128,7 @@ func knownByIPv4(objects []*kubeapi.Object, family kubeapi.Family, suspects []*S
 	four := make(map[identity]bool)
 	add := func(who identity) {
 		if who.id != "" && who.address.Is4() {
-			four[who.anywhere()] = true
+			four[who.withoutAddress()] = true
 		}
 	}
 	for _, o := range objects {

@@ -103,7 +103,7 @@ func (s *State) adopt(from inheritance, missingToo bool, now time.Time) []*Edit 
 	for i := range nodes {
 		known[nodes[i].text] = known[nodes[i].text] || nodes[i].Listed
 		if nodes[i].ends {
-			ended[nodes[i].who().anywhere()] = true
+			ended[nodes[i].who().withoutAddress()] = true
 		} else {
 			there[nodes[i].text] = true
 		}
@@ -112,7 +112,7 @@ func (s *State) adopt(from inheritance, missingToo bool, now time.Time) []*Edit 
 		known[s.text] = true
 	}
 	suspects = slices.DeleteFunc(suspects, func(s *Suspect) bool {
-		is := known[s.text] || ended[s.who().anywhere()] && s.Reason != Last || !missingToo && !there[s.text]
+		is := known[s.text] || ended[s.who().withoutAddress()] && s.Reason != Last || !missingToo && !there[s.text]
 		known[s.text] = true
 		switch {
 		case s.Reason == Failing && !there[s.text]:

@@ -42,7 +42,7 @@ func newsOf(changes []kubeapi.Change) *news {
 
 // tell notes what an object tells of a member.
 func (n *news) tell(o *kubeapi.Object, m *kubeapi.Member, note func(*podNews)) {
-	pod := whoIs(o, m).anywhere()
+	pod := whoIs(o, m).withoutAddress()
 	p := n.pods[pod]
 	note(&p)
 	if m.Terminating {
@@ -57,7 +57,7 @@ func (n *news) tell(o *kubeapi.Object, m *kubeapi.Member, note func(*podNews)) {
 // tellsOf reports whether there may be news of a suspect: of its pod, or of its address.
 func (n *news) tellsOf(s *Suspect) bool {
 	_, told := n.addresses[s.Address()]
-	return told || n.pods[s.who().anywhere()].isNew()
+	return told || n.pods[s.who().withoutAddress()].isNew()
 }
 
 // isAny reports whether there may be news of any suspect.

@@ -113,7 +113,7 @@ func (r *review) compare(rules *Rules, nobody bool) {
 	if r.four != nil && rules.Naming.Mode != ModeHostname { // whoever vanishes at one of its addresses keeps its name
 		for i := range was {
 			if who := was[i].who(); who.id != "" && who.address.Is4() {
-				r.four[who.anywhere()] = true
+				r.four[who.withoutAddress()] = true
 			}
 		}
 	}
@@ -174,7 +174,7 @@ func (r *review) announced(n *Node) bool {
 // announces reports whether that is so by the news, and what is now told of the node's pod.
 func (n *news) announces(m *Node, objects []*kubeapi.Object) bool {
 	who := m.who()
-	pod := n.pods[who.anywhere()]
+	pod := n.pods[who.withoutAddress()]
 	if m.ends || pod.ends {
 		return true
 	}
@@ -184,13 +184,13 @@ func (n *news) announces(m *Node, objects []*kubeapi.Object) bool {
 
 // taken reports whether the address of a node has become another pod's.
 func (r *review) taken(n *Node) bool {
-	own := r.news.pods[n.who().anywhere()].gains
+	own := r.news.pods[n.who().withoutAddress()].gains
 	return r.news.addresses[n.Address()] && !slices.Contains(own, n.Address()) && !r.edit.After.has(n.who())
 }
 
 // renamed reports whether a node, which has its IPv6 address still, is known by its IPv4 one now.
 func (r *review) renamed(n *Node) bool {
-	return n.Address().Is6() && r.four[n.who().anywhere()] && r.edit.After.has(n.who())
+	return n.Address().Is6() && r.four[n.who().withoutAddress()] && r.edit.After.has(n.who())
 }
 
 // returns notes that a member is alive, which was suspect unless s is nil.

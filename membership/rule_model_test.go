@@ -54,7 +54,7 @@ func (m *model) standings(cluster string, objects map[string]*kubeapi.Object, fo
 		for i := range o.Members {
 			member := &o.Members[i]
 			who := whoIs(o, member)
-			if m.clusterOf(o) != cluster || member.Address.Is6() && four[who.anywhere()] {
+			if m.clusterOf(o) != cluster || member.Address.Is6() && four[who.withoutAddress()] {
 				continue
 			}
 			if candidates[who] == nil {
@@ -92,12 +92,12 @@ func (m *model) byIPv4(cluster string, objects map[string]*kubeapi.Object, suspe
 	four := make(map[identity]bool)
 	for who := range m.everybody(objects, cluster) {
 		if who.id != "" && who.address.Is4() {
-			four[who.anywhere()] = true
+			four[who.withoutAddress()] = true
 		}
 	}
 	for _, s := range suspects {
 		if m.Naming.Mode != ModeHostname && s.reason == Missing && s.who.id != "" && s.who.address.Is4() {
-			four[s.who.anywhere()] = true
+			four[s.who.withoutAddress()] = true
 		}
 	}
 	return four
@@ -190,7 +190,7 @@ func (m *model) judge(cluster string, before, after map[string]*kubeapi.Object, 
 	ends := func(who identity) bool {
 		for _, all := range []map[identity]bool{said, says} {
 			for other, ends := range all {
-				if ends && other.anywhere() == who.anywhere() {
+				if ends && other.withoutAddress() == who.withoutAddress() {
 					return true
 				}
 			}
@@ -208,18 +208,18 @@ func (m *model) judge(cluster string, before, after map[string]*kubeapi.Object, 
 	announced := func(who identity) bool {
 		_, has := have[who]
 		return ends(who) || !has && m.isPod(before, after, who) && gains(func(other identity) bool {
-			return other.anywhere() == who.anywhere() && other.address != who.address && other.address.Is4() == who.address.Is4()
+			return other.withoutAddress() == who.withoutAddress() && other.address != who.address && other.address.Is4() == who.address.Is4()
 		})
 	}
 	taken := func(who identity) bool {
 		_, has := have[who]
 		return !has && gains(func(other identity) bool {
-			return other.address == who.address && other.anywhere() != who.anywhere()
+			return other.address == who.address && other.withoutAddress() != who.withoutAddress()
 		})
 	}
 	renamed := func(who identity) bool {
 		_, has := have[who]
-		return has && who.address.Is6() && known[who.anywhere()]
+		return has && who.address.Is6() && known[who.withoutAddress()]
 	}
 	bearers := make(map[string][]identity)
 	for name, s := range was {
@@ -308,7 +308,7 @@ func (c *modelled) cease(s *modelSuspect, now time.Time) {
 func (m *model) isPod(before, after map[string]*kubeapi.Object, who identity) bool {
 	for _, o := range slices.Concat(inOrder(before), inOrder(after)) {
 		for i := range o.Members {
-			if whoIs(o, &o.Members[i]).anywhere() == who.anywhere() && o.Members[i].IsPod {
+			if whoIs(o, &o.Members[i]).withoutAddress() == who.withoutAddress() && o.Members[i].IsPod {
 				return true
 			}
 		}

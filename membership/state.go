@@ -193,7 +193,7 @@ func traces(suspects []*Suspect) []identity {
 	var all []identity
 	for _, s := range suspects {
 		if s.absent {
-			all = append(all, s.who().anywhere(), identity{address: s.Address()})
+			all = append(all, s.who().withoutAddress(), identity{address: s.Address()})
 		}
 	}
 	return all
