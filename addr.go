@@ -8,7 +8,7 @@ import (
 	"github.com/miekg/dns"
 )
 
-// addressOf gives the IP address of a client or of a socket.
+// addressOf returns the IP address of a client or of a socket.
 func addressOf(a net.Addr) netip.Addr {
 	if wrapped, ok := a.(interface{ Unwrap() net.Addr }); ok {
 		if inner := wrapped.Unwrap(); inner != nil {

@@ -20,7 +20,7 @@ func newPeak(window int32, members int) peak {
 	return peak{window: window, within: int32(members)} //nolint:gosec // no message has so many
 }
 
-// after gives the peak once a cluster lists other members than it has since the last change.
+// after returns the peak once a cluster lists other members than it has since the last change.
 func (p peak) after(window int32, had, has int) peak {
 	next := newPeak(window, max(had, has))
 	switch window - p.window {

@@ -39,7 +39,7 @@ func (c *config) first() *zone {
 	return &c.zones[at]
 }
 
-// sharesZone tells whether both answer for a zone that is not reverse.
+// sharesZone reports whether both answer for a zone that is not reverse.
 func (c *config) sharesZone(other *config) bool {
 	return slices.ContainsFunc(c.zones, func(z zone) bool {
 		return !z.reverse && slices.ContainsFunc(other.zones, func(o zone) bool { return o.name == z.name })
@@ -52,7 +52,7 @@ func (c *config) selectsAs(other *config) bool {
 	return s.Lookup == o.Lookup && s.Selector == o.Selector && slices.Equal(s.Namespaces, o.Namespaces) && s.Family == o.Family
 }
 
-// placement tells whether host parts lie in zones of the block.
+// placement is where host parts lie, in zones of the block or not.
 type placement uint8
 
 const (
@@ -79,7 +79,7 @@ func (c *config) place() {
 	}
 }
 
-// hasHost tells whether a host part, with a final dot, lies in one of the zones.
+// hasHost reports whether a host part, with a final dot, lies in one of the zones.
 func (c *config) hasHost(host string) bool {
 	if c.hosts != mixed {
 		return c.hosts == inside

@@ -71,7 +71,7 @@ func best(nodes []*membership.Node, n *membership.Node) []*membership.Node {
 	return append(nodes, n)
 }
 
-// hosts gives nodes by host part as the directory does.
+// hosts returns nodes by host part as the directory does.
 func (m *members) hosts(c *config) hosts {
 	return func(target string) []*membership.Node { return m.directory(c).byHost[strings.ToLower(target)] }
 }

@@ -17,7 +17,7 @@ type export struct {
 	chain []zoneOwner // who may answer in it
 }
 
-// all gives the RRsets of the zone, but for its SOA record, until yield is false.
+// all yields the RRsets of the zone, but for its SOA record, until yield is false.
 func (x *export) all(yield func([]dns.RR) bool) bool {
 	if !yield([]dns.RR{x.asked.ns(x.asked.name, x.ttl())}) || !x.delegations(yield) {
 		return false
@@ -47,7 +47,7 @@ func (x *export) delegations(yield func([]dns.RR) bool) bool {
 	return true
 }
 
-// lower tells whether a name lies in a zone below this one, other than a given one.
+// lower reports whether a name lies in a zone below this one, other than a given one.
 func (x *export) lower(name, than string) bool {
 	for other, of := range x.zones {
 		if other != x.asked.name && other != than && x.asked.holds(other) && of[0].zone.holds(name) {
@@ -72,7 +72,7 @@ type clusterAt struct {
 	roster *roster
 }
 
-// all gives what the block would answer, unless another one does. What its clusters are made
+// all yields what the block would answer, unless another one does. What its clusters are made
 // of is taken down first, which is quick: a change meanwhile leads to another serial, and so to
 // another transfer. Records are made cluster by cluster, and not kept.
 func (y *blockZone) all(yield func([]dns.RR) bool) bool {
@@ -102,7 +102,7 @@ func (y *blockZone) all(yield func([]dns.RR) bool) bool {
 	return true
 }
 
-// tells tells whether a question for a name in the zone comes to this block, if it is in no
+// tells reports whether a question for a name in the zone comes to this block, if it is in no
 // zone below.
 func (y *blockZone) tells(name string) bool {
 	if _, ok := dns.IsDomainName(name); !ok || !y.asked.holds(name) || y.lower(name, "") {
@@ -117,7 +117,7 @@ func (y *blockZone) tells(name string) bool {
 	return true
 }
 
-// cluster gives the sets of a cluster, of its ports, and of single nodes.
+// cluster yields the sets of a cluster, of its ports, and of single nodes.
 func (y *blockZone) cluster(of clusterAt, m *members, yield func([]dns.RR) bool) bool {
 	c, records := y.block.config, &m.records[y.zone.index]
 	if y.tells(records.owner) && !y.sets(records.owner, records.of, yield) {
@@ -138,7 +138,7 @@ func (y *blockZone) cluster(of clusterAt, m *members, yield func([]dns.RR) bool)
 	return true
 }
 
-// sets gives those of all types that a name can have.
+// sets yields those of all types that a name can have.
 func (y *blockZone) sets(name string, of func(qtype uint16) *rrset, yield func([]dns.RR) bool) bool {
 	for _, qtype := range []uint16{dns.TypeSRV, dns.TypeTXT, dns.TypeA, dns.TypeAAAA} {
 		if answer := of(qtype).answer; len(answer) > 0 && !y.isServer(name, qtype) && !yield(answer) {
@@ -148,12 +148,12 @@ func (y *blockZone) sets(name string, of func(qtype uint16) *rrset, yield func([
 	return true
 }
 
-// isServer tells whether a name has addresses of that type because it is the name server's.
+// isServer reports whether a name has addresses of that type because it is the name server's.
 func (y *blockZone) isServer(name string, qtype uint16) bool {
 	return name == y.zone.server && slices.ContainsFunc(y.addresses, func(a netip.Addr) bool { return addressType(a) == qtype })
 }
 
-// hosts gives the addresses of host parts, of which several clusters may have one.
+// hosts yields the addresses of host parts, of which several clusters may have one.
 func (y *blockZone) hosts(of clusterAt, m *members, yield func([]dns.RR) bool) bool {
 	c, r := y.block.config, y.block.resolver
 	if c.hosts == outside {
@@ -179,7 +179,7 @@ func (y *blockZone) hosts(of clusterAt, m *members, yield func([]dns.RR) bool) b
 	return true
 }
 
-// isInCluster tells whether a host part is a name in some cluster too, which comes first. Mostly
+// isInCluster reports whether a host part is a name in some cluster too, which comes first. Mostly
 // that is the node's own, whose members are at hand.
 func (y *blockZone) isInCluster(of clusterAt, m *members, host string) bool {
 	r, z := y.block.resolver, y.zone
@@ -198,7 +198,7 @@ func (y *blockZone) isInCluster(of clusterAt, m *members, host string) bool {
 	return exists
 }
 
-// pointers gives the PTR records of members' addresses.
+// pointers yields the PTR records of members' addresses.
 func (y *blockZone) pointers(m *members, yield func([]dns.RR) bool) bool {
 	c, r := y.block.config, y.block.resolver
 	for address, nodes := range m.directory(c).byAddress {
@@ -228,7 +228,7 @@ func dotted(cluster string) string {
 	return "." + cluster
 }
 
-// isOwner tells whether somebody can ask for names that begin like this: a question spells
+// isOwner reports whether somebody can ask for names that begin like this: a question spells
 // other characters in another way.
 func isOwner(text string) bool {
 	const letters = "abcdefghijklmnopqrstuvwxyz"

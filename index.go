@@ -24,7 +24,7 @@ func (x *index[K]) in(k K) []occurrence {
 	return found
 }
 
-// add counts k in or out, and tells whether it has come, or has gone with that.
+// add counts k in or out, and reports whether it has come, or has gone with that.
 func (x *index[K]) add(k K, v *view, delta int) (changed bool) {
 	known := x.in(k)
 	next := slices.Clone(known)

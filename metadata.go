@@ -38,7 +38,7 @@ func (l *Longnames) Metadata(ctx context.Context, state request.Request) context
 	return ctx
 }
 
-// hasZoneOf tells whether a name lies in any of the zones.
+// hasZoneOf reports whether a name lies in any of the zones.
 func (l *Longnames) hasZoneOf(name string) bool {
 	for zone := range ancestors(name) {
 		if len(l.zones[zone]) > 0 {
@@ -91,7 +91,7 @@ func (a *about) read() *about {
 	return a
 }
 
-// clusterOf gives the cluster that a question is about: its name is that cluster's, or lies
+// clusterOf returns the cluster that a question is about: its name is that cluster's, or lies
 // below it, or is of one of its nodes; of several that have the node, the first by name. Nil
 // if there is none.
 func (r *resolver) clusterOf(z *zone, q *question) *view {
@@ -104,7 +104,7 @@ func (r *resolver) clusterOf(z *zone, q *question) *view {
 	return firstIn(r.table.hosts.in(q.name))
 }
 
-// clusterAt gives the cluster of the node at the address that a PTR question is about.
+// clusterAt returns the cluster of the node at the address that a PTR question is about.
 func (r *resolver) clusterAt(q *question) *view {
 	prefix, ok := reversePrefix(q.name)
 	if !ok || !prefix.IsSingleIP() {
@@ -140,7 +140,7 @@ func (m *members) listedFor(client netip.Addr) int {
 	return count
 }
 
-// lists tells whether a membership.Node of that text is listed.
+// lists reports whether a node of that longname is listed.
 func (m *members) lists(text string) bool {
 	at, _ := slices.BinarySearchFunc(m.nodes, text, func(n membership.Node, text string) int { return strings.Compare(n.Longname(), text) })
 	for ; at < len(m.nodes) && m.nodes[at].Longname() == text; at++ {

@@ -78,7 +78,7 @@ var users = struct {
 	of map[string]int
 }{of: make(map[string]int)}
 
-// useMetrics keeps the metrics of a zone until the function that it gives is called. They are
+// useMetrics keeps the metrics of a zone until the function that it returns is called. They are
 // removed with the last block: a reload does not interrupt them, and what is not configured
 // any more does not alert for ever. First is true if nobody else uses them yet.
 func useMetrics(zone string) (first bool, end func()) {

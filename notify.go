@@ -92,7 +92,7 @@ func (n *notice) run(ctx context.Context) {
 // ownPort is in errors of each exchange, and another one each time.
 var ownPort = regexp.MustCompile(`:\d+->`)
 
-// toLine gives the same line for errors of which there is nothing new to say.
+// toLine returns the same line for errors of which there is nothing new to say.
 func toLine(err error) string {
 	return ownPort.ReplaceAllString(strings.ReplaceAll(err.Error(), "\n", "; "), "->")
 }

@@ -199,7 +199,7 @@ func (p *parser) finish() error {
 	return nil
 }
 
-// label asks for the value of a label with every object, and gives its index there.
+// label asks for the value of a label with every object, and returns its index there.
 func (p *parser) label(key string) int {
 	labels := &p.config.source.Labels
 	if at := slices.Index(*labels, key); at >= 0 {
@@ -209,7 +209,7 @@ func (p *parser) label(key string) int {
 	return len(*labels) - 1
 }
 
-// isZone tells whether text names a zone, or several as an address prefix can.
+// isZone reports whether text names a zone, or several as an address prefix can.
 func isZone(text string) bool {
 	return len(plugin.Host(text).NormalizeExact()) > 0
 }

@@ -30,9 +30,9 @@ type Longnames struct {
 
 	blocks []*block
 	zones  map[string][]zoneOwner // by name, in the order of the Corefile
-	// serials are those of all plugins of the process.
+	// serials are those of all plugins of the instance.
 	serials *serials
-	all     *process
+	all     *instance
 	server  *dnsserver.Config // of the server block
 
 	ended <-chan struct{} // closed at the end; nil before the start

@@ -21,12 +21,12 @@ type rrset struct {
 	size int
 }
 
-// with gives a set with more records. Neither of the two changes.
+// with returns a set with more records. Neither of the two changes.
 func (s *rrset) with(more *rrset) *rrset {
 	return &rrset{answer: union(s.answer, more.answer), glue: union(s.glue, more.glue), size: s.size + more.size}
 }
 
-// union gives records, and those of others that are not among them. Neither changes.
+// union returns records, and those of others that are not among them. Neither changes.
 func union(rrs, others []dns.RR) []dns.RR {
 	both := slices.Clone(rrs)
 	for _, rr := range others {
@@ -67,7 +67,7 @@ type records struct {
 // portSets are the SRV sets of named ports, as _name._protocol in lower case.
 type portSets map[string]*rrset
 
-// of gives the set for a type, nil for one that clusters have no records of.
+// of returns the set for a type, nil for one that clusters have no records of.
 func (r *records) of(qtype uint16) *rrset {
 	var l *lazy[rrset]
 	switch qtype {
@@ -88,7 +88,7 @@ func (r *records) of(qtype uint16) *rrset {
 	})
 }
 
-// ofPorts gives the SRV sets of all ports that somebody declares, and of epmd's.
+// ofPorts returns the SRV sets of all ports that somebody declares, and of epmd's.
 func (r *records) ofPorts() portSets {
 	return *r.ports.get(&r.mu, func() *portSets {
 		listed := r.members.listed()

@@ -68,7 +68,7 @@ func (r *resolver) lookup(z *zone, q *question) reply {
 	return answer
 }
 
-// isEmpty tells whether a name is that of a cluster without members, or of its ports.
+// isEmpty reports whether a name is that of a cluster without members, or of its ports.
 func (r *resolver) isEmpty(z *zone, q *question) bool {
 	if z.reverse {
 		return false
@@ -94,7 +94,7 @@ func (r *resolver) answer(z *zone, q *question) reply {
 	return reply{result: success, answer: copyWithOwner(set.answer, q.qname), glue: set.glue, hosts: &r.table.hosts, size: set.size}
 }
 
-// find looks for the records of a name, and tells whether the name exists.
+// find looks for the records of a name, and reports whether the name exists.
 func (r *resolver) find(z *zone, q *question) (set *rrset, exists bool) {
 	relative := z.relative(q.name)
 	if relative == "" {
@@ -226,7 +226,7 @@ func (r *resolver) host(q *question) (set *rrset, exists bool) {
 	return r.hostSet(q, nodes), len(in) > 0 || r.table.hostNames.has(q.name)
 }
 
-// nodes gives the best of those that some clusters have.
+// nodes returns the best of those that some clusters have.
 func (r *resolver) nodes(in []occurrence, of func(*directory) []*membership.Node) (nodes []*membership.Node) {
 	for _, o := range in {
 		for _, n := range of(o.view.members(r.config).directory(r.config)) {

@@ -65,7 +65,7 @@ func addEDE(m *dns.Msg, w dns.ResponseWriter, r *dns.Msg, code uint16, text stri
 const smallestRecord = 1 + 10 + 4
 
 // capToSize returns as many records of an answer as the client could take if they were the smallest,
-// and tells whether these are not all. CoreDNS truncates the rest of what does not fit, but it
+// and reports whether these are not all. CoreDNS truncates the rest of what does not fit, but it
 // takes the length of every record before, and most nodes of a large cluster ask like that
 // first. An answer to be signed stays whole, for a signature is of all records.
 func capToSize(w dns.ResponseWriter, r *dns.Msg, answer []dns.RR) (some []dns.RR, truncated bool) {
@@ -94,7 +94,7 @@ func (r *reply) own() []dns.RR {
 // ednsRoom is kept free for options that we or other plugins may add to the OPT record.
 const ednsRoom = 128
 
-// glueFits tells whether the client can take the message with its glue: left out it does
+// glueFits reports whether the client can take the message with its glue: left out it does
 // no harm, but a truncated message does. For signatures there is no telling.
 func glueFits(w dns.ResponseWriter, r *dns.Msg, reply *reply) bool {
 	if len(reply.glue) == 0 {

@@ -46,7 +46,7 @@ func (c *config) srv(owner string, nodes []*membership.Node, at hosts, ports fun
 	return set
 }
 
-// hosts gives the nodes that have a host part, which several may claim.
+// hosts returns the nodes that have a host part, which several may claim.
 type hosts func(target string) []*membership.Node
 
 // glue makes the addresses of host parts, some of which may come more than once.

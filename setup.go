@@ -14,7 +14,7 @@ func setup(c *caddy.Controller) error {
 		return plugin.Error(pluginName, err)
 	}
 	l.server = dnsserver.GetConfig(c)
-	l.all = processOf(c)
+	l.all = instanceOf(c)
 	l.serials = l.all.serials
 	l.link()
 	for _, b := range l.blocks {
@@ -58,7 +58,7 @@ func newLongnames(c *caddy.Controller) (*Longnames, error) {
 	return l, nil
 }
 
-// taken gives another block that keeps c from being asked in one of its zones, and what c
+// taken returns another block that keeps c from being asked in one of its zones, and what c
 // would need.
 func (l *Longnames) taken(c *config) (by *block, why string) {
 	for i := range c.zones {

@@ -124,7 +124,7 @@ func TestBlocksOfOneServerBlock(t *testing.T) {
 	}
 }
 
-// setupAll sets up server blocks of one process, and gives their plugins.
+// setupAll sets up server blocks of one instance, and returns their plugins.
 func setupAll(t *testing.T, texts ...string) []*Longnames {
 	t.Helper()
 	c := caddy.NewTestController("dns", "")
@@ -350,7 +350,7 @@ func copyFile(t *testing.T, from, to string) {
 
 func TestStartupTimeoutsDoNotAddUp(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		p := &process{}
+		p := &instance{}
 		for _, timeout := range []string{"3s", "5s", "1s", "5s"} {
 			b, err := newBlock(configOf(t, blockOf("namespaces prod", "endpoint http://127.0.0.1:1", "startup_timeout "+timeout)))
 			if err != nil {

@@ -77,7 +77,7 @@ func (l *Longnames) chain(zone string) []zoneOwner {
 	return chain
 }
 
-// blocksOf gives each block once.
+// blocksOf returns each block once.
 func blocksOf(chain []zoneOwner) map[*block]bool {
 	blocks := make(map[*block]bool, len(chain))
 	for _, a := range chain {

@@ -49,7 +49,7 @@ func (z *zone) contain(inner string) {
 	}
 }
 
-// holds tells whether a name, in lower case with a final dot, is the zone's or lies below it.
+// holds reports whether a name, in lower case with a final dot, is the zone's or lies below it.
 func (z *zone) holds(name string) bool {
 	at := len(name) - len(z.name)
 	return name == z.name || z.name == "." || at > 0 && name[at-1] == '.' && name[at:] == z.name

@@ -158,7 +158,7 @@ func withSuspects(nodes []Node, suspects []*Suspect) []Node {
 
 // arrange orders nodes by longname.
 func arrange(nodes []Node) []Node {
-	slices.SortStableFunc(nodes, func(a, b Node) int { return strings.Compare(a.text, b.text) })
+	slices.SortStableFunc(nodes, func(a, b Node) int { return strings.Compare(a.Longname(), b.Longname()) })
 	unitePorts(nodes)
 	return nodes
 }
