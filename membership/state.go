@@ -145,10 +145,12 @@ func (s *State) home(o *kubeapi.Object) *Cluster {
 		return s.ungrouped
 	}
 	name := strings.ToLower(group.Value + "." + o.Namespace)
-	if s.clusters[name] == nil {
-		s.clusters[name] = newCluster(name)
+	if c := s.clusters[name]; c != nil {
+		return c
 	}
-	return s.clusters[name]
+	c := newCluster(name)
+	s.clusters[name] = c
+	return c
 }
 
 // settle has the cluster be as after an edit.
