@@ -132,6 +132,8 @@ func (s *State) adopt(from inheritance, missingToo bool, now time.Time) []*Edit 
 	}
 	e := &Edit{Cluster: c, Before: had, After: &Roster{Objects: had.Objects, Suspects: slices.Concat(had.Suspects, suspects)}}
 	c.pulse, c.ledger = &p, newLedger(s.rules, e.After)
+	c.ledger.dropLast()
+	e.After.Suspects = slices.DeleteFunc(e.After.Suspects, func(s *Suspect) bool { return c.ledger.suspects[s.text] != s })
 	slices.SortStableFunc(e.After.Suspects, func(a, b *Suspect) int { return a.since.Compare(b.since) })
 	p.count(c.ledger.alive, e.After.Suspects, now)
 	s.restored = true

@@ -1,6 +1,10 @@
 package membership
 
-import "github.com/longnames/longnames/kubeapi"
+import (
+	"maps"
+
+	"github.com/longnames/longnames/kubeapi"
+)
 
 // ledger knows who bears which longname of a cluster that has suspects, so that an edit need not name
 // all of them. It is for the state only.
@@ -53,6 +57,24 @@ func (l *ledger) add(n *Node, delta int32) bool {
 		l.bearers[n.text] = b
 	}
 	return alive
+}
+
+// lasts counts the suspects that are there because nobody else is.
+func (l *ledger) lasts() int {
+	count := 0
+	for _, s := range l.suspects {
+		if s.Reason == Last {
+			count++
+		}
+	}
+	return count
+}
+
+// dropLast drops them once somebody else is.
+func (l *ledger) dropLast() {
+	if l.alive > 0 || l.lasts() < len(l.suspects) {
+		maps.DeleteFunc(l.suspects, func(_ string, s *Suspect) bool { return s.Reason == Last })
+	}
 }
 
 // headcounts count the members of a cluster, as objects tell of them.

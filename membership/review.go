@@ -27,23 +27,62 @@ func (s *State) review(e *Edit, about func() *news, now time.Time) {
 	if len(had.Suspects) == 0 && (wasEmpty || !s.Known() || sureBefore && sureAfter && before == after && e.isQuiet(rules, about, after)) {
 		return
 	}
-	if c.ledger == nil {
-		c.ledger = newLedger(rules, had)
-	}
-	if c.pulse == nil {
-		c.pulse = &pulse{most: c.ledger.alive}
-	}
-	r := &review{
-		ledger: c.ledger, edit: e, news: about(), now: now, pulse: c.pulse,
-		onPurpose: rules.Edited || s.reselects && !s.synced,
-	}
+	r := s.newReview(e, about(), now)
 	nobody := !after
 	if !sureAfter {
 		nobody = !passesAny(rules.candidates(e.After.Objects, had.Suspects))
 	}
-	r.compare(rules, nobody)
+	was, is := had.Objects, e.After.Objects
+	if nobody == r.nobody {
+		was, is = e.part(rules)
+	}
+	r.compare(rules, was, is, had.Suspects, nobody)
 	r.judge()
-	e.After.Suspects = r.conclude(had.Suspects)
+	s.conclude(r, had.Suspects)
+}
+
+// expire gives up those of a cluster's suspects whose time is up. Which IPv6 addresses count depends on
+// who is suspect, and so it may be that others are not alive any longer.
+func (s *State) expire(c *Cluster, now time.Time) *Edit {
+	rules, had := s.rules, c.roster
+	e := &Edit{Cluster: c, Before: had, After: &Roster{Objects: had.Objects}}
+	r := s.newReview(e, &news{}, now)
+	stay := make([]*Suspect, 0, len(had.Suspects))
+	for _, suspect := range had.Suspects {
+		if at := r.pulse.until(suspect, rules.Hold); at.IsZero() || at.After(now) {
+			stay = append(stay, suspect)
+			continue
+		}
+		delete(r.suspects, suspect.text)
+		e.Ends[GivenUp]++
+	}
+	if rules.knownByIPv4(had.Objects, had.Suspects) != nil {
+		r.compare(rules, had.Objects, had.Objects, stay, !passesAny(rules.candidates(had.Objects, stay)))
+		r.judge()
+	}
+	s.conclude(r, stay)
+	return e
+}
+
+// newReview begins one of an edit.
+func (s *State) newReview(e *Edit, about *news, now time.Time) *review {
+	c := e.Cluster
+	if c.ledger == nil {
+		c.ledger = newLedger(s.rules, e.Before)
+	}
+	if c.pulse == nil {
+		c.pulse = &pulse{most: c.ledger.alive}
+	}
+	return &review{
+		ledger: c.ledger, edit: e, news: about, now: now, pulse: c.pulse,
+		onPurpose: s.rules.Edited || s.reselects && !s.synced,
+	}
+}
+
+// conclude ends a review of a cluster that had some suspects, or still has these.
+func (s *State) conclude(r *review, had []*Suspect) {
+	c, e := r.edit.Cluster, r.edit
+	e.After.Suspects = r.conclude(had)
 	if r.begun {
 		e.Changed = nil
 	}
@@ -91,16 +130,12 @@ type review struct {
 	begun  bool    // somebody has become suspect
 }
 
-// compare brings the ledger up to date, and finds the nodes that an edit may have changed: if nobody
-// passes any longer, or does again, these are all.
-func (r *review) compare(rules *Rules, nobody bool) {
-	had := r.edit.Before
-	before, after := had.Objects, r.edit.After.Objects
-	if nobody == r.nobody {
-		before, after = r.edit.part(rules)
-	}
+// compare brings the ledger up to date, and finds the nodes that may have changed, of objects as they were
+// and as they are: if nobody passes any longer, or does again, these are all. Some suspects stay.
+func (r *review) compare(rules *Rules, before, after []*kubeapi.Object, stay []*Suspect, nobody bool) {
+	had := r.edit.Before.Suspects
 	r.before, r.seen = make(map[string][]*Node), make(map[string]bool)
-	was := rules.candidates(before, had.Suspects)
+	was := rules.candidates(before, had)
 	for i := range was {
 		n := &was[i]
 		r.seen[n.text] = true
@@ -109,8 +144,8 @@ func (r *review) compare(rules *Rules, nobody bool) {
 		}
 	}
 	r.nobody = nobody
-	r.four = rules.knownByIPv4(after, had.Suspects)
-	if r.four != nil && rules.Naming.Mode != ModeHostname { // whoever vanishes at one of its addresses keeps its name
+	r.four = rules.knownByIPv4(after, stay)
+	if r.four != nil && len(stay) == len(had) && rules.Naming.Mode != ModeHostname { // whoever vanishes at one of its addresses keeps its name
 		for i := range was {
 			if who := was[i].who(); who.id != "" && who.address.Is4() {
 				r.four[who.withoutAddress()] = true
@@ -232,16 +267,8 @@ func (r *review) suspect(s *Suspect, n *Node, why Reason) {
 func (r *review) conclude(had []*Suspect) []*Suspect {
 	p := r.pulse
 	p.most -= r.gone
-	lasts := 0
-	for _, s := range r.suspects {
-		if s.Reason == Last {
-			lasts++
-		}
-	}
-	switch {
-	case r.alive > 0 || lasts < len(r.suspects):
-		maps.DeleteFunc(r.suspects, func(_ string, s *Suspect) bool { return s.Reason == Last })
-	default:
+	r.dropLast()
+	if r.alive == 0 && len(r.suspects) == r.lasts() {
 		for _, n := range r.left {
 			r.suspect(nil, n, Last)
 		}

@@ -497,3 +497,46 @@ func TestSuspectsOutliveOthersOfTheirName(t *testing.T) {
 		t.Errorf("got %q, want %q", got, want)
 	}
 }
+
+// TestTheLastGiveWayToOthersOfAReload has a reload read somebody before the state that it replaces.
+func TestTheLastGiveWayToOthersOfAReload(t *testing.T) {
+	f := newFleet(t, "selector app=web\nbasename app", layouts["one slice"])
+	for _, pods := range []string{"1", "1~", ""} {
+		f.become(pods)
+	}
+	if got, want := f.listed(), "| 1"; got != want {
+		t.Fatalf("before: got %q, want %q", got, want)
+	}
+	next := newFleet(t, "selector app=web\nbasename app", layouts["one slice"])
+	next.timeline = f.after()
+	next.become("2")
+	next.inherit(f.timeline)
+	if got, want := next.listed(), "2"; got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
+// TestOneGivenUpHasOthersFail has nobody pass but by an IPv6 address, which does not count until the IPv4
+// one of its pod is given up. Then the others are not alive any longer.
+func TestOneGivenUpHasOthersFail(t *testing.T) {
+	s := newScene(t, "selector app=q\nbasename q")
+	four, six, other := endpoint("q-0", "10.0.0.1"), endpoint("q-0", "fd00::1"), endpoint("q-1", "10.0.0.2")
+	for _, step := range []struct {
+		members []kubeapi.Member
+		wait    time.Duration
+		want    string
+	}{
+		{[]kubeapi.Member{four, six, other}, 0, "q@10.0.0.1 q@10.0.0.2"},
+		{[]kubeapi.Member{six, unready(other)}, 0, "q@10.0.0.2 | q@10.0.0.1"},
+		{[]kubeapi.Member{six, unready(other)}, 10 * defaultHold, "q@fd00::1 | q@10.0.0.2"},
+		{[]kubeapi.Member{six, unready(other)}, defaultHold, "q@fd00::1"},
+	} {
+		s.pass(step.wait)
+		if step.wait == 0 {
+			s.put(sliceNamed("s", "q", step.members...))
+		}
+		if got := s.members(""); got != step.want {
+			t.Fatalf("after %s: got %q, want %q", step.wait, got, step.want)
+		}
+	}
+}

@@ -234,19 +234,7 @@ func (s *State) Expire(now time.Time) []*Edit {
 		if c.pulse.due.IsZero() || c.pulse.due.After(now) {
 			continue
 		}
-		had := c.roster
-		stay := slices.DeleteFunc(slices.Clone(had.Suspects), func(suspect *Suspect) bool {
-			at := c.pulse.until(suspect, s.rules.Hold)
-			return !at.IsZero() && !at.After(now)
-		})
-		e := &Edit{Cluster: c, Before: had, After: &Roster{Objects: had.Objects, Suspects: stay}}
-		e.Ends[GivenUp] = len(had.Suspects) - len(stay)
-		if len(stay) > 0 {
-			c.ledger = newLedger(s.rules, e.After) // an IPv6 address may count now
-			c.pulse.count(c.ledger.alive, stay, now)
-		}
-		s.plan(c, stay)
-		edits = append(edits, s.settle(e))
+		edits = append(edits, s.settle(s.expire(c, now)))
 	}
 	return edits
 }
