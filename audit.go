@@ -228,17 +228,6 @@ func (a *audit) find(s state) clusterStats {
 	return clusterStats{members: listed(nodes), suspects: s.roster.Suspects, findings: found}
 }
 
-// listed counts the longnames of nodes that are listed; the nodes are ordered by them.
-func listed(nodes []membership.Node) int {
-	count, last := 0, ""
-	for i := range nodes {
-		if n := &nodes[i]; n.Listed && n.Longname() != last {
-			count, last = count+1, n.Longname()
-		}
-	}
-	return count
-}
-
 // srvSize is about the size of a message with the SRV records of the listed nodes, whose
 // targets cannot be compressed.
 func srvSize(nodes []membership.Node) int {

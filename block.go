@@ -171,3 +171,19 @@ func (b *block) stop(flush bool) {
 		log.Warningf("%s The watch did not end within %s", b.config.name(), shutdownTimeout)
 	}
 }
+
+// questionCounter counts a question. Nil counts none.
+type questionCounter struct {
+	server string // that it came to
+	kind   kind
+}
+
+// add counts what b did with the question, unless b is nil.
+func (t *questionCounter) add(b *block, r result) {
+	if t != nil && b != nil {
+		b.count(t.server, slotOf(t.kind, r))
+	}
+}
+
+// count adds one to a counter of the block.
+func (b *block) count(server string, s slot) { b.asked.count(server, b.config.name(), s) }

@@ -13,15 +13,12 @@ import (
 
 // config is one longnames block of a Corefile.
 type config struct {
-	zones  []zone
+	encoder
 	source kubeapi.Config
 	rules  membership.Rules // of the source
-	port   port
-	ttl    uint32 // seconds
 	fall   fall.F
 
-	hosts   placement // of host parts
-	reverse bool      // there is a zone for PTR records
+	reverse bool // there is a zone for PTR records
 
 	startupTimeout time.Duration
 }
@@ -52,15 +49,6 @@ func (c *config) selectsAs(other *config) bool {
 	return s.Lookup == o.Lookup && s.Selector == o.Selector && slices.Equal(s.Namespaces, o.Namespaces) && s.Family == o.Family
 }
 
-// placement is where host parts lie, in zones of the block or not.
-type placement uint8
-
-const (
-	outside placement = iota
-	inside
-	mixed // it depends on the namespace, say
-)
-
 // place finds out where host parts lie, and whether addresses have names.
 func (c *config) place() {
 	c.reverse = slices.ContainsFunc(c.zones, func(z zone) bool { return z.reverse })
@@ -77,12 +65,4 @@ func (c *config) place() {
 			c.hosts = mixed
 		}
 	}
-}
-
-// hasHost reports whether a host part, with a final dot, lies in one of the zones.
-func (c *config) hasHost(host string) bool {
-	if c.hosts != mixed {
-		return c.hosts == inside
-	}
-	return slices.ContainsFunc(c.zones, func(z zone) bool { return dns.IsSubDomain(z.name, host) })
 }

@@ -1,10 +1,13 @@
 package longnames
 
 import (
+	"github.com/coredns/coredns/coremain"
 	clog "github.com/coredns/coredns/plugin/pkg/log"
 
 	"github.com/longnames/longnames/kubeapi"
 )
+
+const pluginName = "longnames"
 
 var log = clog.NewWithPlugin(pluginName)
 
@@ -26,3 +29,11 @@ func (l zoneLog) Warningf(format string, v ...any) { log.Warningf("%s "+format, 
 
 // Errorf implements kubeapi.Logger.
 func (l zoneLog) Errorf(format string, v ...any) { log.Errorf("%s "+format, l.with(v)...) }
+
+// Version is the version of the plugin. A build sets it.
+var Version = "devel"
+
+// userAgent is how the API server knows us, in its audit log for example.
+func userAgent() string {
+	return pluginName + "/" + Version + " CoreDNS/" + coremain.CoreVersion
+}

@@ -1,11 +1,19 @@
 package longnames
 
 import (
+	"maps"
+	"strconv"
 	"sync"
+	"sync/atomic"
+	"time"
 
 	"github.com/coredns/coredns/plugin"
+	"github.com/miekg/dns"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promauto"
+
+	"github.com/longnames/longnames/kubeapi"
+	"github.com/longnames/longnames/membership"
 )
 
 var (
@@ -106,4 +114,231 @@ func withMetrics(zone string, do func()) {
 	if users.of[zone] > 0 {
 		do()
 	}
+}
+
+// membersKnown is no sum as the other gauges are: a zone is known if all of its blocks are.
+var membersKnown = gauge("members_known", "1 if the members are known, be it from before the start, and 0 if those of a block are not.")
+
+// unsynced counts the blocks of each zone that do not know their members.
+var unsynced = struct {
+	sync.Mutex
+	of map[string]int
+}{of: make(map[string]int)}
+
+// countUnsynced counts blocks of a zone in or out.
+func countUnsynced(zone string, delta int) {
+	unsynced.Lock()
+	defer unsynced.Unlock()
+	if unsynced.of[zone] += delta; unsynced.of[zone] > 0 {
+		membersKnown.WithLabelValues(zone).Set(0)
+		return
+	}
+	delete(unsynced.of, zone)
+	membersKnown.WithLabelValues(zone).Set(1)
+}
+
+// longestPropagation bounds what counts as one. Some objects tell a time long before their
+// change: what changes while Kubernetes' controller is away gets the Service's creation.
+const longestPropagation = 10 * time.Minute
+
+// propagation has few buckets below a second, for Kubernetes' times are cut to whole ones.
+var propagation = histogram("propagation_duration_seconds",
+	"From the change of an object to when the first answer able to show it could be given, in seconds.",
+	[]float64{.25, .5, 1, 1.5, 2, 3, 5, 10, 20, 30, 60, 120, 300, longestPropagation.Seconds()}, "zone")
+
+// countPropagation counts how long ago changes happened. Two clocks may differ.
+func countPropagation(zone string, changes []time.Time, now time.Time) {
+	for _, at := range changes {
+		if took := now.Sub(at); took <= longestPropagation {
+			propagation.WithLabelValues(zone).Observe(max(0, took).Seconds())
+		}
+	}
+}
+
+// countEnds counts how suspects ceased to be.
+func countEnds(zone string, by *membership.Ends) {
+	if *by == (membership.Ends{}) {
+		return
+	}
+	withMetrics(zone, func() {
+		for e, n := range by {
+			suspectsEnded.WithLabelValues(zone, membership.End(e).String()).Add(float64(n))
+		}
+	})
+}
+
+var (
+	lastContact = gauge("api_last_contact_timestamp_seconds", "When the API server was last heard, in seconds since 1970.")
+
+	watchRestarts = counter("watch_restarts_total", "Watches of the API server that ended or could not be opened.", "zone", "reason")
+
+	snapshotWrites = counter("snapshot_writes_total", "Snapshots that were written.", "zone")
+
+	snapshotFailures = counter("snapshot_failures_total", "Snapshots that could not be written.", "zone")
+
+	apiRequests = counter("api_requests_total", "Requests to the API server, by the HTTP status of the answer.", "zone", "verb", "code")
+)
+
+// noAnswer is the code of a request that got no answer, or one whose status is no HTTP status.
+const noAnswer = "error"
+
+// zoneMonitor counts what the source of a block tells. It has no metric before there is
+// something to tell: a source that is no API server is never heard.
+type zoneMonitor struct{ zone string }
+
+var _ kubeapi.Monitor = zoneMonitor{}
+
+// Heard implements kubeapi.Monitor.
+func (m zoneMonitor) Heard() { lastContact.WithLabelValues(m.zone).SetToCurrentTime() }
+
+// WatchEnded implements kubeapi.Monitor.
+func (m zoneMonitor) WatchEnded(reason string) { watchRestarts.WithLabelValues(m.zone, reason).Inc() }
+
+// Requested implements kubeapi.Monitor.
+func (m zoneMonitor) Requested(verb string, code int) {
+	text := noAnswer
+	if code >= 100 && code <= 999 {
+		text = strconv.Itoa(code)
+	}
+	apiRequests.WithLabelValues(m.zone, verb, text).Inc()
+}
+
+// SnapshotWritten implements kubeapi.Monitor. A disk that hangs may have it be called late.
+func (m zoneMonitor) SnapshotWritten(err error) {
+	withMetrics(m.zone, func() {
+		if err != nil {
+			snapshotFailures.WithLabelValues(m.zone).Inc()
+			return
+		}
+		snapshotWrites.WithLabelValues(m.zone).Inc()
+	})
+}
+
+// watchReasons are the values of the label.
+var watchReasons = []string{
+	kubeapi.WatchClosed, kubeapi.WatchExpired, kubeapi.WatchSilent, kubeapi.WatchBackwards, kubeapi.WatchUnreachable,
+	kubeapi.WatchForbidden, kubeapi.WatchUnauthorized, kubeapi.WatchThrottled, kubeapi.WatchServerError, kubeapi.WatchInvalid,
+}
+
+// countFromZero has counters be there before there is something to count: else the first would
+// not be seen as an increase.
+func (c *config) countFromZero() {
+	zone := c.name()
+	if len(c.source.Manifests) == 0 {
+		for _, reason := range watchReasons {
+			watchRestarts.WithLabelValues(zone, reason).Add(0)
+		}
+	}
+	if c.source.Snapshot != "" {
+		snapshotWrites.WithLabelValues(zone).Add(0)
+		snapshotFailures.WithLabelValues(zone).Add(0)
+	}
+}
+
+var questionsAsked = counter("questions_total", "Questions, by type and by what the block did with them.", "server", "zone", "type", "result")
+
+// resultNames are the values of the label.
+var resultNames = [results]string{
+	success: "success", noData: "nodata", nameError: "nxdomain", unavailable: "servfail", refused: "refused", fellThrough: "fallthrough",
+}
+
+// countedTypes are the types that the label has. Anybody can ask for any other.
+var countedTypes = [...]uint16{
+	dns.TypeSRV, dns.TypeTXT, dns.TypeA, dns.TypeAAAA, dns.TypePTR, dns.TypeSOA, dns.TypeNS, dns.TypeANY,
+}
+
+// kind is an index into countedTypes, or otherKind.
+type kind int
+
+const otherKind = kind(len(countedTypes))
+
+func kindOf(qtype uint16) kind {
+	for i, counted := range countedTypes {
+		if qtype == counted {
+			return kind(i)
+		}
+	}
+	return otherKind
+}
+
+func (k kind) String() string {
+	if k == otherKind {
+		return "other"
+	}
+	return dns.TypeToString[countedTypes[k]]
+}
+
+// slot is the place of a counter among those of one server: of questions by type and result, or
+// staleSlot.
+type slot int
+
+const (
+	staleSlot = slot(otherKind+1) * slot(results)
+	slots     = staleSlot + 1
+)
+
+func slotOf(k kind, r result) slot { return slot(k)*slot(results) + slot(r) }
+
+// counter is the one that belongs there.
+func (s slot) counter(server, zone string) prometheus.Counter {
+	if s == staleSlot {
+		return staleAnswers.WithLabelValues(server, zone)
+	}
+	k, r := kind(s/slot(results)), result(s%slot(results)) //nolint:gosec // less than results
+	return questionsAsked.WithLabelValues(server, zone, k.String(), resultNames[r])
+}
+
+// askedCounters are the counters of the questions to one block, as far as they have been
+// needed: an answer takes no lock for them, and no memory.
+type askedCounters struct {
+	servers atomic.Pointer[map[string]*serverCounters] // none of these is ever written to
+}
+
+// serverCounters are those of the questions to one server.
+type serverCounters [slots]atomic.Pointer[prometheus.Counter]
+
+// count adds one to a counter of a zone.
+func (a *askedCounters) count(server, zone string, s slot) {
+	if c := a.find(server, s); c != nil {
+		c.Inc()
+		return
+	}
+	withMetrics(zone, func() {
+		c := s.counter(server, zone)
+		c.Inc()
+		a.keep(server, s, c)
+	})
+}
+
+func (a *askedCounters) of(server string) *serverCounters {
+	if servers := a.servers.Load(); servers != nil {
+		return (*servers)[server]
+	}
+	return nil
+}
+
+func (a *askedCounters) find(server string, s slot) prometheus.Counter {
+	counters := a.of(server)
+	if counters == nil {
+		return nil
+	}
+	if c := counters[s].Load(); c != nil {
+		return *c
+	}
+	return nil
+}
+
+// keep is for one goroutine at a time.
+func (a *askedCounters) keep(server string, s slot, c prometheus.Counter) {
+	counters := a.of(server)
+	if counters == nil {
+		counters = &serverCounters{}
+		servers := make(map[string]*serverCounters)
+		if others := a.servers.Load(); others != nil {
+			maps.Copy(servers, *others)
+		}
+		servers[server] = counters
+		a.servers.Store(&servers)
+	}
+	counters[s].Store(&c)
 }

@@ -42,9 +42,8 @@ func parse(c *caddy.Controller) (*config, error) {
 	p := &parser{
 		Controller: c,
 		config: &config{
-			port:   port{number: epmdPort},
-			ttl:    defaultTTL,
-			source: kubeapi.Config{Lookup: kubeapi.Endpoints, UserAgent: userAgent()},
+			encoder: encoder{port: port{number: epmdPort}, ttl: defaultTTL},
+			source:  kubeapi.Config{Lookup: kubeapi.Endpoints, UserAgent: userAgent()},
 
 			rules:          membership.Rules{GroupLabel: -1, Naming: membership.Naming{Mode: membership.ModeIP, BasenameLabel: -1}, Hold: defaultHold},
 			startupTimeout: defaultStartupTimeout,

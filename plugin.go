@@ -22,8 +22,6 @@ import (
 	"github.com/miekg/dns"
 )
 
-const pluginName = "longnames"
-
 // Longnames is the plugin.Handler of all longnames blocks of a server block.
 type Longnames struct {
 	Next plugin.Handler

@@ -25,34 +25,6 @@ type question struct {
 	server netip.Addr // where it came to; valid if name is a zone's name server
 }
 
-// result is the kind of an answer.
-type result uint8
-
-const (
-	success     result = iota // there are records
-	noData                    // the name exists, but has no record of the type
-	nameError                 // the name does not exist
-	unavailable               // nobody knows yet
-	refused                   // not answered here
-	fellThrough               // what came of a nameError, or of an unavailable, with fallthrough
-	results                   // how many there are
-)
-
-// reply is the answer to a question.
-type reply struct {
-	result result
-	answer []dns.RR       // shared: neither it nor its records may be written to
-	glue   []dns.RR       // likewise; addresses that may be left out
-	hosts  *index[string] // tells of glue that other clusters have more of
-	size   int            // bytes of the message with glue
-	stale  bool           // from what was last known, which may be out of date
-	empty  bool           // the name is that of a cluster without members
-	soa    dns.RR         // of the closest zone, if there is no answer
-}
-
-// unknown is the reply as long as nobody can tell.
-var unknown = reply{result: unavailable}
-
 // lookup answers a question about a name in a zone of the block.
 func (r *resolver) lookup(z *zone, q *question) reply {
 	stale := !r.table.synced.Load()

@@ -255,6 +255,18 @@ func (t *table) takeDirty() []state {
 // indexed reports whether there can be many clusters.
 func (t *table) indexed() bool { return t.config.rules.GroupLabel >= 0 }
 
+// observe counts how suspects ceased to be, and how long it took until questions get what has changed.
+func (t *table) observe(edits []*membership.Edit) {
+	zone, now := t.config.name(), time.Now()
+	for _, e := range edits {
+		countEnds(zone, &e.Ends)
+		if !t.synced.Load() || e.Cluster == t.state.Ungrouped() {
+			continue
+		}
+		countPropagation(zone, e.Changed, now)
+	}
+}
+
 // wake leaves an element in a channel that has room for one.
 func wake(c chan<- struct{}) {
 	select {

@@ -3,6 +3,7 @@ package longnames
 import (
 	"fmt"
 	"iter"
+	"net/netip"
 	"slices"
 	"strings"
 	"time"
@@ -113,4 +114,27 @@ func (l *Longnames) link() {
 			b.table.serials = append(b.table.serials, s)
 		}
 	}
+}
+
+// serverAddresses are where a server block can be asked, for those who learn of its name server
+// without asking there: what *bind* names or else, as the *kubernetes* plugin has it, all
+// addresses of the host but those that mean something else elsewhere.
+func (l *Longnames) serverAddresses() []netip.Addr {
+	if l.server == nil {
+		return nil
+	}
+	var addresses []netip.Addr
+	for _, host := range l.server.ListenHosts {
+		a, err := netip.ParseAddr(host)
+		switch {
+		case err != nil: // none is named
+			addresses = append(addresses, hostAddresses(true)...)
+		case a.IsUnspecified():
+			addresses = append(addresses, hostAddresses(a.Is6())...)
+		default:
+			addresses = append(addresses, a.Unmap().WithZone(""))
+		}
+	}
+	slices.SortFunc(addresses, netip.Addr.Compare)
+	return slices.Compact(addresses)
 }

@@ -91,3 +91,7 @@ func (z *zone) soa(owner string, ttl, serial uint32) dns.RR {
 func (z *zone) ns(owner string, ttl uint32) dns.RR {
 	return &dns.NS{Hdr: header(owner, dns.TypeNS, ttl), Ns: z.server}
 }
+
+func header(owner string, rrtype uint16, ttl uint32) dns.RR_Header {
+	return dns.RR_Header{Name: owner, Rrtype: rrtype, Class: dns.ClassINET, Ttl: ttl}
+}

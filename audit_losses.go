@@ -2,10 +2,68 @@ package longnames
 
 import (
 	"fmt"
-	"github.com/longnames/longnames/membership"
 	"strings"
 	"time"
+
+	"github.com/longnames/longnames/membership"
 )
+
+// fallWindow is how far an audit looks back at least for the most that a cluster has listed, and
+// half of how far it does at most.
+const fallWindow = 10 * time.Minute
+
+// peak is the most that a cluster has listed lately. There may be very many clusters, and few of
+// them change: it is brought up to date only then.
+type peak struct {
+	window int32 // in which that was last done, see audit.window
+	before int32 // the most in the window before that one
+	within int32 // the most in that one
+	fallen bool  // fewer than half of the most are listed, of more than one
+}
+
+// newPeak is for a cluster that has listed nothing else before.
+func newPeak(window int32, members int) peak {
+	return peak{window: window, within: int32(members)} //nolint:gosec // no message has so many
+}
+
+// after returns the peak once a cluster lists other members than it has since the last change.
+func (p peak) after(window int32, had, has int) peak {
+	next := newPeak(window, max(had, has))
+	switch window - p.window {
+	case 0:
+		next.before, next.within = p.before, max(p.within, next.within)
+	case 1:
+		next.before = p.within
+	}
+	next.fallen = 2*has < next.most() && next.most() > 1
+	return next
+}
+
+func (p peak) most() int { return int(max(p.before, p.within)) }
+
+// window counts those of fallWindow since the audit began.
+func (a *audit) window() int32 { return int32(time.Since(a.begin) / fallWindow) } //nolint:gosec // it takes 40 000 years
+
+// loss is of a cluster that lists fewer than half of the members that it has listed lately: a rolling
+// update does not get there. Suspects are still listed.
+type loss struct {
+	cluster  *view
+	from, to int
+}
+
+// tell counts and logs those who have fallen.
+func (a *audit) tell(fallen []loss) {
+	clusterFalls.WithLabelValues(a.config.name()).Add(float64(len(fallen)))
+	log := zoneLog{a.config.name()}
+	for i, f := range fallen {
+		if i == auditLog {
+			log.Warningf("And %d more clusters", len(fallen)-i)
+			return
+		}
+		log.Warningf("Cluster %s lists %d members, fewer than half of those (%d) that it has listed lately",
+			a.config.first().absolute(f.cluster.name), f.to, f.from)
+	}
+}
 
 // namesLogged is how many suspects of a cluster a line of the log names.
 const namesLogged = 10
