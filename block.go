@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"github.com/longnames/longnames/kubeapi"
+	"github.com/longnames/longnames/kubeapi/manifest"
+	"github.com/longnames/longnames/kubeapi/snapshot"
 )
 
 const (
@@ -24,9 +26,9 @@ type block struct {
 	table    *table
 	resolver *resolver
 	asked    askedCounters
-	snapshot *kubeapi.Snapshot // nil if there is none
-	notifier *notifier         // of its zones, nil if nobody is to be told
-	limit    time.Duration     // of the wait for the source
+	snapshot *snapshot.Snapshot // nil if there is none
+	notifier *notifier          // of its zones, nil if nobody is to be told
+	limit    time.Duration      // of the wait for the source
 
 	ctx        context.Context    // from start to stop
 	cancel     context.CancelFunc // nil before the start
@@ -35,7 +37,7 @@ type block struct {
 }
 
 func newBlock(c *config) (*block, error) {
-	source, err := kubeapi.New(c.source)
+	source, err := newSource(c.source)
 	if err != nil {
 		return nil, err
 	}
@@ -43,6 +45,13 @@ func newBlock(c *config) (*block, error) {
 	b := &block{config: c, source: source, table: t, resolver: &resolver{config: c, table: t}}
 	t.changes = func() { b.source.Touch() }
 	return b, nil
+}
+
+func newSource(c kubeapi.Config) (*kubeapi.Source, error) {
+	if len(c.Manifests) > 0 {
+		return manifest.New(c)
+	}
+	return kubeapi.New(c)
 }
 
 // start begins to read the source, or goes on from where the block of a reloaded Corefile
@@ -58,8 +67,8 @@ func (b *block) start(old *block) {
 	b.wg.Go(func() { b.table.run(b.ctx) })
 	b.limit = b.config.startupTimeout
 	reused := old != nil && b.reuseSource(old)
-	if file := b.config.source.Snapshot; file != "" {
-		b.snapshot = b.source.Snapshot(file, b.table.suspects)
+	if b.config.source.Snapshot != "" {
+		b.snapshot = snapshot.New(&b.config.source, b.source, b.table.suspects)
 	}
 	if !reused {
 		suspects := b.restore(old)

@@ -7,9 +7,8 @@ import (
 	discoveryv1 "k8s.io/api/discovery/v1"
 )
 
-// changedAt tells when an object that comes by a watch became what it is: old is what was kept
-// of it before, nil if nothing was, and now is what is kept from now on. It is nil if the
-// object does not tell. Kubernetes cuts these times to whole seconds.
+// changedAt returns the time at which an object of a watch changed from old, nil if it is new, to now. It
+// is nil if the object does not say. Kubernetes cuts these times to whole seconds.
 func changedAt(obj any, old, now *Object) *time.Time {
 	var at time.Time
 	switch obj := obj.(type) {
@@ -24,8 +23,8 @@ func changedAt(obj any, old, now *Object) *time.Time {
 	return &at
 }
 
-// triggeredAt is when the pod or the Service changed that made Kubernetes write the slice; of
-// several, the first. It is not another state's: with each state that is written, the
+// triggeredAt returns the time of the change of a pod or a Service that made Kubernetes write the slice;
+// of several, the first. It is never an earlier state's: with each state that is written, the
 // annotation is set anew or removed.
 // https://kubernetes.io/docs/reference/labels-annotations-taints/#endpoints-kubernetes-io-last-change-trigger-time
 func triggeredAt(e *discoveryv1.EndpointSlice) time.Time {
@@ -36,9 +35,9 @@ func triggeredAt(e *discoveryv1.EndpointSlice) time.Time {
 	return at
 }
 
-// podChangedAt finds what has changed, for each has a time of its own. A pod that was not
-// known may have been like that for long, and only now have got the labels that are asked for.
-// Nothing tells when labels change, or when an address is given back.
+// podChangedAt depends on the fields that changed, for each has a time of its own. A pod that was not
+// known may have been like that for long, and only now have got the labels of the selector.
+// Changes of labels have no time, nor has the loss of an address.
 func podChangedAt(p *corev1.Pod, old, now *Object) time.Time {
 	if old == nil || len(now.Members) == 0 {
 		return time.Time{}
@@ -60,7 +59,7 @@ func podChangedAt(p *corev1.Pod, old, now *Object) time.Time {
 	return at
 }
 
-// lastTransition is when the newest of the pod's conditions became what it is: its status
+// lastTransition returns the latest transition time of the pod's conditions: its status
 // cannot be older than that.
 func lastTransition(status *corev1.PodStatus) time.Time {
 	var last time.Time
@@ -72,8 +71,8 @@ func lastTransition(status *corev1.PodStatus) time.Time {
 	return last
 }
 
-// deletedAt is when somebody asked for the deletion of a pod that terminates: its
-// deletionTimestamp is when its time will be up.
+// deletedAt returns the time at which a pod that terminates was deleted: its deletionTimestamp is the
+// end of its grace period.
 func deletedAt(p *corev1.Pod) time.Time {
 	at := p.DeletionTimestamp.Time
 	if grace := p.DeletionGracePeriodSeconds; grace != nil {

@@ -7,6 +7,8 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/longnames/longnames/kubeapi/internal/kubetest"
 )
 
 // noon is when things happen; second is a time that is so many seconds later.
@@ -22,10 +24,14 @@ func wantTime(t *testing.T, got *time.Time, want time.Time) {
 	}
 }
 
-// conditioned gives a pod a condition that has changed at a second.
+// conditioned adds a condition to a pod that has changed at a second.
 func conditioned(p *corev1.Pod, condition corev1.PodConditionType, is bool, at int) *corev1.Pod {
+	status := corev1.ConditionFalse
+	if is {
+		status = corev1.ConditionTrue
+	}
 	p.Status.Conditions = append(p.Status.Conditions, corev1.PodCondition{
-		Type: condition, Status: conditionStatus(is), LastTransitionTime: metav1.NewTime(second(at)),
+		Type: condition, Status: status, LastTransitionTime: metav1.NewTime(second(at)),
 	})
 	return p
 }
@@ -39,10 +45,10 @@ func ending(p *corev1.Pod, at int, grace int64) *corev1.Pod {
 
 func TestAPodTellsWhenItChanged(t *testing.T) {
 	bare := func() *corev1.Pod {
-		return conditioned(newPod("prod/a", ""), corev1.PodScheduled, true, 1)
+		return conditioned(kubetest.NewPod("prod/a", ""), corev1.PodScheduled, true, 1)
 	}
 	started := func(ip string) *corev1.Pod {
-		return conditioned(conditioned(newPod("prod/a", ip), corev1.PodScheduled, true, 1), corev1.PodReadyToStartContainers, true, 3)
+		return conditioned(conditioned(kubetest.NewPod("prod/a", ip), corev1.PodScheduled, true, 1), corev1.PodReadyToStartContainers, true, 3)
 	}
 	ready := func(is bool, at int) *corev1.Pod {
 		return conditioned(started("10.0.0.1"), corev1.PodReady, is, at)
@@ -62,7 +68,7 @@ func TestAPodTellsWhenItChanged(t *testing.T) {
 		{"one that has been selected only now", nil, ready(true, 5), time.Time{}},
 		{"it gets an address", bare(), started("10.0.0.1"), second(3)},
 		{"it gets an address and is ready at once", bare(), ready(true, 5), second(5)},
-		{"it gets an address, but has no condition", newPod("prod/a", ""), newPod("prod/a", "10.0.0.1"), time.Time{}},
+		{"it gets an address, but has no condition", kubetest.NewPod("prod/a", ""), kubetest.NewPod("prod/a", "10.0.0.1"), time.Time{}},
 		{"another address", started("10.0.0.2"), started("10.0.0.1"), second(3)},
 		{"ready", ready(false, 3), ready(true, 5), second(5)},
 		{"not ready any more", ready(true, 5), ready(false, 9), second(9)},
@@ -75,7 +81,7 @@ func TestAPodTellsWhenItChanged(t *testing.T) {
 		{"it has ended", ready(true, 5), ended, time.Time{}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			s := shrinker{labels: []string{"app"}}
+			s := Shrinker{labels: []string{"app"}}
 			var old *Object
 			if tc.was != nil {
 				old = s.pod(tc.was)
@@ -97,23 +103,23 @@ func TestASliceTellsWhenItChanged(t *testing.T) {
 		slice *discoveryv1.EndpointSlice
 		want  time.Time
 	}{
-		{"as Kubernetes writes it", triggered(newSlice("prod/a"), "2026-11-21T12:00:07Z"), second(7)},
-		{"another zone", triggered(newSlice("prod/a"), "2026-11-21T13:00:07+01:00"), second(7)},
-		{"with a fraction", triggered(newSlice("prod/a"), "2026-11-21T12:00:07.5Z"), second(7).Add(time.Second / 2)},
-		{"no annotation", newSlice("prod/a"), time.Time{}},
-		{"an empty one", triggered(newSlice("prod/a"), ""), time.Time{}},
-		{"one that is no time", triggered(newSlice("prod/a"), "yesterday"), time.Time{}},
+		{"as Kubernetes writes it", triggered(kubetest.NewSlice("prod/a"), "2026-11-21T12:00:07Z"), second(7)},
+		{"another zone", triggered(kubetest.NewSlice("prod/a"), "2026-11-21T13:00:07+01:00"), second(7)},
+		{"with a fraction", triggered(kubetest.NewSlice("prod/a"), "2026-11-21T12:00:07.5Z"), second(7).Add(time.Second / 2)},
+		{"no annotation", kubetest.NewSlice("prod/a"), time.Time{}},
+		{"an empty one", triggered(kubetest.NewSlice("prod/a"), ""), time.Time{}},
+		{"one that is no time", triggered(kubetest.NewSlice("prod/a"), "yesterday"), time.Time{}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			wantTime(t, changedAt(tc.slice, nil, shrinker{}.slice(tc.slice)), tc.want)
+			wantTime(t, changedAt(tc.slice, nil, Shrinker{}.slice(tc.slice)), tc.want)
 		})
 	}
 }
 
-// What is listed has not changed now, and of a deletion no time is known.
+// A list says nothing of changes, and a deletion has no time.
 func TestOnlyWhatAWatchBringsHasATime(t *testing.T) {
 	at := func(version, ip string) *discoveryv1.EndpointSlice {
-		e := triggered(newSlice("prod/a", ip), "2026-11-21T12:00:07Z")
+		e := triggered(kubetest.NewSlice("prod/a", ip), "2026-11-21T12:00:07Z")
 		e.ResourceVersion = version
 		return e
 	}
@@ -136,7 +142,7 @@ func TestOnlyWhatAWatchBringsHasATime(t *testing.T) {
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			sink := newSink(t)
-			s := storeFor(shrinker{}, sink)
+			s := storeFor(Shrinker{}, sink)
 			if err := s.Replace([]any{at("4", "10.0.0.1")}, "4"); err != nil {
 				t.Fatal(err)
 			}

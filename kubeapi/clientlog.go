@@ -9,13 +9,13 @@ import (
 	"k8s.io/klog/v2"
 )
 
-// clientLog passes on what client-go logs. Failed requests are contact's to report,
-// so that an outage is one line; what else client-go calls an error is a warning, once.
+// clientLog logs client-go's messages. Failed requests are outageLog's to log, so that an outage is one
+// line. Other errors of client-go are a warning, once each.
 type clientLog struct {
 	log Logger
 
-	mu   sync.Mutex // protects following
-	said map[string]bool
+	mu     sync.Mutex // protects following
+	logged map[string]bool
 }
 
 var _ logr.LogSink = (*clientLog)(nil)
@@ -39,11 +39,11 @@ func (c *clientLog) Error(err error, msg string, pairs ...any) {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.said == nil {
-		c.said = make(map[string]bool)
+	if c.logged == nil {
+		c.logged = make(map[string]bool)
 	}
-	if text := msg + values(pairs); !c.said[msg] {
-		c.said[msg] = true
+	if text := msg + values(pairs); !c.logged[msg] {
+		c.logged[msg] = true
 		c.log.Warningf("%s (further ones are not logged)", text)
 	}
 }

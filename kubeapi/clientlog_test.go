@@ -6,6 +6,8 @@ import (
 	"testing"
 
 	"k8s.io/klog/v2"
+
+	"github.com/longnames/longnames/kubeapi/internal/kubetest"
 )
 
 func TestClientLog(t *testing.T) {
@@ -30,10 +32,10 @@ func TestClientLog(t *testing.T) {
 		}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			log := &recordingLog{}
+			log := &kubetest.Log{}
 			tc.log(klog.New(&clientLog{log: log}))
-			if !slices.Equal(log.lines, tc.want) {
-				t.Errorf("\nwant %q\n got %q", tc.want, log.lines)
+			if !slices.Equal(log.Lines(), tc.want) {
+				t.Errorf("\nwant %q\n got %q", tc.want, log.Lines())
 			}
 		})
 	}

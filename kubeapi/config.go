@@ -37,6 +37,14 @@ func (f Family) has(a netip.Addr) bool {
 // AllNamespaces stands in Config.Namespaces for all of them.
 const AllNamespaces = "*"
 
+// Logger takes messages for the operator, printf style.
+type Logger interface {
+	Debugf(format string, v ...any)
+	Infof(format string, v ...any)
+	Warningf(format string, v ...any)
+	Errorf(format string, v ...any)
+}
+
 // Config says what to read, and from where.
 type Config struct {
 	Lookup Lookup
@@ -69,8 +77,8 @@ type Config struct {
 	// Manifests are glob patterns of files to read instead of an API server.
 	Manifests []string
 
-	// Snapshot is a file that what is known of an API server is written to, to begin
-	// with at a start while that cannot be reached. None is kept if it is empty.
+	// Snapshot is a file that keeps the last known objects of an API server, for a start
+	// while that cannot be reached. There is none if it is empty.
 	Snapshot string
 
 	Log Logger
@@ -78,7 +86,7 @@ type Config struct {
 	Monitor Monitor
 }
 
-// ValidateNamespaces tells what is wrong with Namespaces.
+// ValidateNamespaces returns an error if Namespaces are not valid.
 func (c *Config) ValidateNamespaces() error {
 	if len(c.Namespaces) == 1 && c.Namespaces[0] == AllNamespaces {
 		return nil
@@ -97,7 +105,7 @@ func (c *Config) ValidateNamespaces() error {
 	return nil
 }
 
-// CheckSelector tells whether text is a label selector, and if not, why.
+// CheckSelector returns an error if text is no label selector.
 func CheckSelector(text string) error {
 	if _, err := labels.Parse(text); err != nil {
 		return fmt.Errorf("%q is no label selector: %w", text, err)
@@ -105,7 +113,7 @@ func CheckSelector(text string) error {
 	return nil
 }
 
-// CheckLabelKey tells whether text is the key of a label, and if not, why.
+// CheckLabelKey returns an error if text is not the key of a label.
 func CheckLabelKey(text string) error {
 	if errs := validation.IsQualifiedName(text); len(errs) > 0 {
 		return fmt.Errorf("%q is no label key: %s", text, errs[0])
@@ -113,8 +121,8 @@ func CheckLabelKey(text string) error {
 	return nil
 }
 
-// CheckPortName tells whether text can be the name of a port of a container or an
-// endpoint, and if not, why.
+// CheckPortName returns an error if text cannot be the name of a port of a container or an
+// endpoint.
 func CheckPortName(text string) error {
 	if errs := validation.IsDNS1123Label(text); len(errs) > 0 {
 		return fmt.Errorf("%q is no port name: %s", text, errs[0])
@@ -122,7 +130,7 @@ func CheckPortName(text string) error {
 	return nil
 }
 
-// CheckEndpoint tells whether text is the URL of an API server.
+// CheckEndpoint returns an error if text is not the URL of an API server.
 func CheckEndpoint(text string) error {
 	u, err := url.Parse(text)
 	if err != nil || u.Host == "" || !strings.HasPrefix(text, "http://") && !strings.HasPrefix(text, "https://") {

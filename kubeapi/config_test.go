@@ -3,6 +3,8 @@ package kubeapi
 import (
 	"strings"
 	"testing"
+
+	"github.com/longnames/longnames/kubeapi/internal/kubetest"
 )
 
 func TestValidateNamespaces(t *testing.T) {
@@ -23,7 +25,7 @@ func TestValidateNamespaces(t *testing.T) {
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			c := &Config{Namespaces: tc.namespaces}
-			wantError(t, c.ValidateNamespaces(), tc.want)
+			kubetest.WantError(t, c.ValidateNamespaces(), tc.want)
 		})
 	}
 }
@@ -50,17 +52,6 @@ func TestChecks(t *testing.T) {
 		{"port with a dot", CheckPortName, "epmd.tcp", `"epmd.tcp" is no port name`},
 		{"port, empty", CheckPortName, "", `"" is no port name`},
 	} {
-		t.Run(tc.name, func(t *testing.T) { wantError(t, tc.check(tc.text), tc.want) })
-	}
-}
-
-// wantError wants an error that holds the text, or none if that is empty.
-func wantError(t *testing.T, err error, want string) {
-	t.Helper()
-	switch {
-	case want == "" && err != nil:
-		t.Errorf("want no error, got %v", err)
-	case want != "" && (err == nil || !strings.Contains(err.Error(), want)):
-		t.Errorf("want an error with %q, got %v", want, err)
+		t.Run(tc.name, func(t *testing.T) { kubetest.WantError(t, tc.check(tc.text), tc.want) })
 	}
 }

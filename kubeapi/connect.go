@@ -18,16 +18,16 @@ import (
 // https://kubernetes.io/docs/tasks/run-application/access-api-from-pod/
 const ServiceAccountDir = "/var/run/secrets/kubernetes.io/serviceaccount"
 
-// errNoNamespace asks for what nothing else says.
+// errNoNamespace is the error if neither the configuration nor the cluster names a namespace.
 var errNoNamespace = errors.New("nothing tells a default namespace: name it with namespaces, or all with namespaces *")
 
-// connection is how to reach an API server, and the namespaces to watch there.
+// connection has the address and credentials of an API server, and the namespaces to watch there.
 type connection struct {
 	config     *rest.Config
 	namespaces []string
 }
 
-// connect reads what the configuration names. It does not speak to the API server.
+// connect reads the files that the configuration names. It does not speak to the API server.
 func (c *Config) connect() (*connection, error) {
 	conn, err := c.locate()
 	if err != nil {
@@ -39,7 +39,7 @@ func (c *Config) connect() (*connection, error) {
 	if len(conn.namespaces) == 0 {
 		return nil, errNoNamespace
 	}
-	// All of this has to be said before a client is made, which copies it.
+	// All of this has to be set before a client is made, which copies it.
 	conn.config.UserAgent = c.UserAgent
 	conn.config.ContentType = "application/vnd.kubernetes.protobuf"
 	conn.config.AcceptContentTypes = "application/vnd.kubernetes.protobuf,application/json"
@@ -56,7 +56,7 @@ func (c *Config) locate() (*connection, error) {
 }
 
 func (c *Config) fromKubeconfig() (*connection, error) {
-	// The loader that is usual would take a pod's service account for an empty file.
+	// The usual loader would use a pod's service account for an empty file.
 	rules := &clientcmd.ClientConfigLoadingRules{ExplicitPath: c.Kubeconfig}
 	file, err := rules.Load()
 	if err != nil {
@@ -77,8 +77,8 @@ func (c *Config) fromKubeconfig() (*connection, error) {
 	return &connection{config: config, namespaces: []string{namespace}}, nil
 }
 
-// fromServiceAccount is for a server that the environment or Endpoint names, with the
-// credentials of a client certificate or of a service account.
+// fromServiceAccount connects to the server of the environment or of Endpoint, with a client certificate or
+// the token of a service account.
 func (c *Config) fromServiceAccount() (*connection, error) {
 	host, err := c.host()
 	if err != nil {
@@ -120,7 +120,7 @@ func (c *Config) fromServiceAccount() (*connection, error) {
 	return conn, nil
 }
 
-// host is the URL of the API server.
+// host returns the URL of the API server.
 func (c *Config) host() (string, error) {
 	if c.Endpoint != "" {
 		if err := CheckEndpoint(c.Endpoint); err != nil {
@@ -136,13 +136,13 @@ func (c *Config) host() (string, error) {
 	return "https://" + net.JoinHostPort(host, port), nil
 }
 
-// exists tells whether there is a file at all, be it readable or not.
+// exists reports whether there is a file, readable or not.
 func exists(name string) bool {
 	_, err := os.Stat(name)
 	return !errors.Is(err, fs.ErrNotExist)
 }
 
-// readable tells which of the files cannot be read, and why.
+// readable returns an error if one of the files cannot be read.
 func readable(files ...string) error {
 	for _, name := range files {
 		f, err := os.Open(name)

@@ -11,6 +11,8 @@ import (
 	"testing"
 
 	"k8s.io/client-go/rest"
+
+	"github.com/longnames/longnames/kubeapi/internal/kubetest"
 )
 
 // tree writes files and returns their directory.
@@ -72,7 +74,7 @@ func TestConnectWithKubeconfig(t *testing.T) {
 		t.Run(tc.name, func(t *testing.T) {
 			c := &Config{Kubeconfig: filepath.Join(dir, tc.file), Context: tc.context, Namespaces: tc.namespaces}
 			conn, err := c.connect()
-			wantError(t, err, tc.err)
+			kubetest.WantError(t, err, tc.err)
 			if err != nil {
 				if !strings.Contains(err.Error(), "kubeconfig ") {
 					t.Errorf("want the option named, got %v", err)
@@ -144,7 +146,7 @@ func TestConnectWithoutKubeconfig(t *testing.T) {
 		t.Run(tc.name, func(t *testing.T) {
 			cluster(t, tc.env[0], tc.env[1])
 			conn, err := tc.config.connect()
-			wantError(t, err, tc.err)
+			kubetest.WantError(t, err, tc.err)
 			if tc.errClass != nil && !errors.Is(err, tc.errClass) {
 				t.Errorf("want %v, got %v", tc.errClass, err)
 			}
@@ -190,7 +192,7 @@ func authorization(t *testing.T, config *rest.Config) (header string) {
 }
 
 func TestConnectSetsTheWholeConfig(t *testing.T) {
-	log := &recordingLog{}
+	log := &kubetest.Log{}
 	c := &Config{Endpoint: "http://10.0.0.1:8080", Namespaces: []string{"*"}, UserAgent: "longnames/1", Log: log}
 	conn, err := c.connect()
 	if err != nil {
@@ -207,9 +209,9 @@ func TestConnectSetsTheWholeConfig(t *testing.T) {
 		t.Errorf("want no rate limit, got %v and %v", got.QPS, got.RateLimiter)
 	}
 	got.WarningHandler.HandleWarningHeader(299, "-", "v1 is deprecated")
-	log.want(t) // nothing for the operator
-	if want := []string{"DEBUG API server warns: v1 is deprecated"}; !slices.Equal(log.lines, want) {
-		t.Errorf("want %q, got %q", want, log.lines)
+	log.Want(t) // nothing for the operator
+	if want := []string{"DEBUG API server warns: v1 is deprecated"}; !slices.Equal(log.Lines(), want) {
+		t.Errorf("want %q, got %q", want, log.Lines())
 	}
 }
 
@@ -220,5 +222,5 @@ func TestNewFailsWithBadCertificates(t *testing.T) {
 		Endpoint: "https://10.0.0.1:6443", Namespaces: []string{"*"},
 		CertFile: filepath.Join(dir, "crt"), KeyFile: filepath.Join(dir, "key"), CAFile: filepath.Join(dir, "ca"),
 	})
-	wantError(t, err, "client: ")
+	kubetest.WantError(t, err, "client: ")
 }

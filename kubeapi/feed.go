@@ -5,7 +5,7 @@ import (
 	"sync"
 )
 
-// feed tells the sinks that follow a source what its stores hold.
+// feed tells sinks what the stores of a source hold.
 type feed struct {
 	mu     sync.Mutex // held while sinks are told, so that each hears of every change in order
 	stores []*store
@@ -15,15 +15,15 @@ type feed struct {
 	missing  int // stores that have not been filled yet
 }
 
-// newStore adds a store for what a namespace holds, or all of them.
-func (f *feed) newStore(s shrinker, namespace string) *store {
+// newStore adds a store for the objects of a namespace, or of all of them.
+func (f *feed) newStore(s Shrinker, namespace string) *store {
 	st := &store{shrinker: s, feed: f, namespace: namespace, objects: make(catalog)}
 	f.stores = append(f.stores, st)
 	f.missing++
 	return st
 }
 
-// join lets a sink follow, after it has been told what there is.
+// join adds a sink, after it has been told of all objects.
 func (f *feed) join(sink Sink) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -45,7 +45,7 @@ func (f *feed) join(sink Sink) {
 	f.sinks = append(f.sinks, sink)
 }
 
-// leave ends what join began; sink is told nothing more. It gives how many are left.
+// leave removes a sink, which is told nothing more. It returns how many are left.
 func (f *feed) leave(sink Sink) int {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -53,7 +53,7 @@ func (f *feed) leave(sink Sink) int {
 	return len(f.sinks)
 }
 
-// restore fills the stores, before anything has been read, with what was known earlier.
+// restore fills the stores, before anything has been read, with objects that were known earlier.
 func (f *feed) restore(objects []*Object) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -67,7 +67,7 @@ func (f *feed) restore(objects []*Object) {
 	f.restored = true
 }
 
-// all gives what the stores hold, and whether that is all there is, or was.
+// all returns what the stores hold. Known reports whether that is all there is, or was.
 func (f *feed) all() (objects []*Object, known bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()

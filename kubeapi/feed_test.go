@@ -3,19 +3,21 @@ package kubeapi
 import (
 	"slices"
 	"testing"
+
+	"github.com/longnames/longnames/kubeapi/internal/kubetest"
 )
 
 // fed is a feed with a store for each namespace.
 func fed(namespaces ...string) (*feed, map[string]*store) {
 	f, stores := &feed{}, make(map[string]*store)
 	for _, namespace := range namespaces {
-		stores[namespace] = f.newStore(shrinker{}, namespace)
+		stores[namespace] = f.newStore(Shrinker{}, namespace)
 	}
 	return f, stores
 }
 
 func TestJoiningSinkIsToldWhatThereIs(t *testing.T) {
-	pod := func(name, address string) any { return at("5", newPod(name, address)) }
+	pod := func(name, address string) any { return at("5", kubetest.NewPod(name, address)) }
 	for _, tc := range []struct {
 		name             string
 		prepare          func(f *feed, stores map[string]*store)
@@ -39,7 +41,7 @@ func TestJoiningSinkIsToldWhatThereIs(t *testing.T) {
 			prepare: func(_ *feed, stores map[string]*store) {
 				_ = stores["a"].Replace([]any{pod("a/p", "10.0.0.1")}, "7")
 				_ = stores["b"].Replace(nil, "7")
-				_ = stores["a"].Delete(at("9", newPod("a/p", "")))
+				_ = stores["a"].Delete(at("9", kubetest.NewPod("a/p", "")))
 			},
 		},
 		{
@@ -72,23 +74,23 @@ func TestJoiningSinkIsToldWhatThereIs(t *testing.T) {
 }
 
 func shrinkPod(name, address string) *Object {
-	return shrinker{}.pod(at("5", newPod(name, address)))
+	return Shrinker{}.pod(at("5", kubetest.NewPod(name, address)))
 }
 
 func TestAllSinksAreToldOfChanges(t *testing.T) {
 	f, stores := fed("a")
 	first, second := newSink(t), newSink(t)
 	f.join(first)
-	_ = stores["a"].Replace([]any{newPod("a/p", "10.0.0.1")}, "1")
+	_ = stores["a"].Replace([]any{kubetest.NewPod("a/p", "10.0.0.1")}, "1")
 	f.join(second)
-	_ = stores["a"].Update(newPod("a/p", "10.0.0.2"))
+	_ = stores["a"].Update(kubetest.NewPod("a/p", "10.0.0.2"))
 	first.want(t, "a/p 10.0.0.2")
 	second.want(t, "a/p 10.0.0.2")
 
 	if left := f.leave(first); left != 1 {
 		t.Errorf("want 1 sink left, got %d", left)
 	}
-	_ = stores["a"].Update(newPod("a/p", "10.0.0.3"))
+	_ = stores["a"].Update(kubetest.NewPod("a/p", "10.0.0.3"))
 	first.want(t, "a/p 10.0.0.2")
 	second.want(t, "a/p 10.0.0.3")
 	if left := f.leave(second); left != 0 {
@@ -103,7 +105,7 @@ func TestRestoredObjectsHoldUntilTheirNamespaceIsRead(t *testing.T) {
 	sink := newSink(t)
 	f.join(sink)
 
-	_ = stores["a"].Replace([]any{at("5", newPod("a/stays", "10.0.0.2")), at("9", newPod("a/new", "10.0.0.4"))}, "10")
+	_ = stores["a"].Replace([]any{at("5", kubetest.NewPod("a/stays", "10.0.0.2")), at("9", kubetest.NewPod("a/new", "10.0.0.4"))}, "10")
 	sink.want(t, "a/new 10.0.0.4", "a/stays 10.0.0.2", "b/p 10.0.0.3")
 	sink.wantSynced(t, 0)
 	calls := sink.calls()

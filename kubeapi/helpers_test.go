@@ -8,85 +8,11 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
-	corev1 "k8s.io/api/core/v1"
-	discoveryv1 "k8s.io/api/discovery/v1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"github.com/longnames/longnames/kubeapi/internal/kubetest"
 )
 
-// patience is for what happens soon, on a machine that is slow.
-const patience = 30 * time.Second
-
-// eventually polls until ok; got tells how far it came.
-func eventually(t *testing.T, poll func() (ok bool, got string)) {
-	t.Helper()
-	deadline := time.Now().Add(patience)
-	for {
-		ok, got := poll()
-		if ok {
-			return
-		}
-		if time.Now().After(deadline) {
-			t.Fatalf("after %v: %s", patience, got)
-		}
-		time.Sleep(2 * time.Millisecond)
-	}
-}
-
-// recordingLog keeps what is logged, as "LEVEL text".
-type recordingLog struct {
-	mu    sync.Mutex
-	lines []string
-}
-
-func (l *recordingLog) add(level, format string, v ...any) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.lines = append(l.lines, level+" "+fmt.Sprintf(format, v...))
-}
-
-func (l *recordingLog) Debugf(format string, v ...any)   { l.add("DEBUG", format, v...) }
-func (l *recordingLog) Infof(format string, v ...any)    { l.add("INFO", format, v...) }
-func (l *recordingLog) Warningf(format string, v ...any) { l.add("WARNING", format, v...) }
-func (l *recordingLog) Errorf(format string, v ...any)   { l.add("ERROR", format, v...) }
-
-// said gives the lines for the operator: all but debugging.
-func (l *recordingLog) said() []string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return slices.DeleteFunc(slices.Clone(l.lines), func(line string) bool { return strings.HasPrefix(line, "DEBUG ") })
-}
-
-// matches tells whether the lines are as many as wants, and each holds all words of its
-// want, which are separated by |.
-func matches(lines, wants []string) bool {
-	return slices.EqualFunc(lines, wants, func(line, want string) bool {
-		for word := range strings.SplitSeq(want, "|") {
-			if !strings.Contains(line, word) {
-				return false
-			}
-		}
-		return true
-	})
-}
-
-func (l *recordingLog) want(t *testing.T, wants ...string) {
-	t.Helper()
-	if got := l.said(); !matches(got, wants) {
-		t.Errorf("log:\nwant %q\n got %q", wants, got)
-	}
-}
-
-func (l *recordingLog) eventually(t *testing.T, wants ...string) {
-	t.Helper()
-	eventually(t, func() (bool, string) {
-		got := l.said()
-		return matches(got, wants), fmt.Sprintf("log:\nwant %q\n got %q", wants, got)
-	})
-}
-
-// recordingMonitor keeps what a source tells of itself.
+// recordingMonitor keeps all calls.
 type recordingMonitor struct {
 	mu       sync.Mutex
 	heard    int
@@ -106,7 +32,7 @@ func (m *recordingMonitor) Requested(verb string, code int) {
 	m.requests = append(m.requests, fmt.Sprintf("%s %d", verb, code))
 }
 
-// requested gives the requests so far.
+// requested returns the requests so far.
 func (m *recordingMonitor) requested() []string {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -127,7 +53,7 @@ func (m *recordingMonitor) timesHeard() int {
 	return m.heard
 }
 
-// reasons gives those of the watches that have ended so far.
+// reasons returns those of the watches that have ended so far.
 func (m *recordingMonitor) reasons() []string {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -141,10 +67,13 @@ func (m *recordingMonitor) want(t *testing.T, want ...string) {
 	}
 }
 
+// key is the name of an object.
+type key struct{ namespace, name string }
+
 // batch is one call of Apply.
 type batch struct{ changes []Change }
 
-// recordingSink keeps what a source tells, and whether that made sense.
+// recordingSink keeps all calls, and changes that do not follow from those before.
 type recordingSink struct {
 	mu       sync.Mutex
 	batches  []batch
@@ -209,14 +138,14 @@ func (s *recordingSink) reset() {
 	s.batches, s.fewest = nil, len(s.objects)
 }
 
-// calls gives the calls of Apply since reset.
+// calls returns the calls of Apply since reset.
 func (s *recordingSink) calls() []batch {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return slices.Clone(s.batches)
 }
 
-// members gives what is known now, as "namespace/name address,address".
+// members returns the current ones, as "namespace/name address,address".
 func (s *recordingSink) members() []string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -242,7 +171,7 @@ func (s *recordingSink) want(t *testing.T, want ...string) {
 // eventually waits for the first sync and for just these members.
 func (s *recordingSink) eventually(t *testing.T, want ...string) {
 	t.Helper()
-	eventually(t, func() (bool, string) {
+	kubetest.Eventually(t, func() (bool, string) {
 		got := s.members()
 		s.mu.Lock()
 		defer s.mu.Unlock()
@@ -288,35 +217,6 @@ func describe(changes []Change) []string {
 	return slices.Sorted(maps.Keys(texts))
 }
 
-// meta reads "namespace/name" and labels as key=value.
-func meta(name string, labels ...string) metav1.ObjectMeta {
-	namespace, name, _ := strings.Cut(name, "/")
-	m := metav1.ObjectMeta{Namespace: namespace, Name: name}
-	for _, label := range labels {
-		k, v, _ := strings.Cut(label, "=")
-		metav1.SetMetaDataLabel(&m, k, v)
-	}
-	return m
-}
-
-// newPod is a running pod.
-func newPod(name, address string, labels ...string) *corev1.Pod {
-	p := &corev1.Pod{ObjectMeta: meta(name, labels...), Status: corev1.PodStatus{Phase: corev1.PodRunning, PodIP: address}}
-	if address != "" {
-		p.Status.PodIPs = []corev1.PodIP{{IP: address}}
-	}
-	return p
-}
-
-// newSlice has an endpoint for each address.
-func newSlice(name string, addresses ...string) *discoveryv1.EndpointSlice {
-	e := &discoveryv1.EndpointSlice{ObjectMeta: meta(name, "app=shop"), AddressType: discoveryv1.AddressTypeIPv4}
-	for _, address := range addresses {
-		e.Endpoints = append(e.Endpoints, discoveryv1.Endpoint{Addresses: []string{address}})
-	}
-	return e
-}
-
 func addr(text string) netip.Addr { return netip.MustParseAddr(text) }
 
 // start runs a source until stop is called, or the test ends.
@@ -330,8 +230,8 @@ func start(t *testing.T, source *Source, sink Sink) (stop func()) {
 	return stop
 }
 
-// storeFor is a store that tells a sink.
-func storeFor(s shrinker, sink Sink) *store {
+// storeFor returns a store with a sink.
+func storeFor(s Shrinker, sink Sink) *store {
 	f := &feed{}
 	st := f.newStore(s, "")
 	f.join(sink)

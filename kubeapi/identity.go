@@ -10,18 +10,18 @@ import (
 	"strings"
 )
 
-// identity tells what a source reads, and how.
+// identity is equal for sources that read the same in the same way.
 type identity struct {
-	origin      origin
+	origin      Origin
 	labels      string // their keys in order, since Objects have only values
 	cached      bool
 	credentials [sha256.Size]byte
 	log         Logger
 }
 
-func (c *Config) identity(server string, namespaces []string) identity {
+func newIdentity(c *Config, server string, namespaces []string) identity {
 	return identity{
-		origin: c.origin(server, namespaces),
+		origin: newOrigin(c, server, namespaces),
 		labels: strings.Join(c.Labels, " "),
 		cached: c.Cached,
 		log:    c.Log,
@@ -36,12 +36,12 @@ func (id identity) same(other identity) bool {
 // identity reads files of which a running source would not notice a change. Certificates and
 // tokens are not among them.
 func (conn *connection) identity(c *Config) (identity, error) {
-	id := c.identity(conn.config.Host, conn.namespaces)
+	id := newIdentity(c, conn.config.Host, conn.namespaces)
 	authority, err := conn.authority()
 	if err != nil {
 		return identity{}, err
 	}
-	// All clusters have their API server at much the same address, but none another's CA.
+	// All clusters have their API server at much the same address, but each has its own CA.
 	if prints := fingerprints(authority); len(prints) > 0 {
 		id.origin[authorityPart] = words(prints)
 	}
@@ -61,7 +61,7 @@ func (conn *connection) identity(c *Config) (identity, error) {
 	return id, nil
 }
 
-// fingerprints are of each certificate, so that a bundle can be told that has got one more.
+// fingerprints returns one for each certificate, so that a bundle with one more is recognized.
 func fingerprints(authority []byte) (prints []string) {
 	for {
 		block, rest := pem.Decode(authority)
@@ -73,7 +73,7 @@ func fingerprints(authority []byte) (prints []string) {
 	}
 }
 
-// authority gives the certificates that the API server's is checked against, if any.
+// authority returns the certificates that the API server's is checked against, if any.
 func (conn *connection) authority() ([]byte, error) {
 	if len(conn.config.CAData) > 0 || conn.config.CAFile == "" {
 		return conn.config.CAData, nil

@@ -2,8 +2,12 @@ package kubeapi
 
 import "slices"
 
-// RestoreFrom tells, before the first sink joins, what another source knows, which is about
-// to end. It is false if that is nothing, or lacks what is needed here.
+// Restore fills the source, before the first sink joins, with objects that were known earlier, as
+// far as it reads such. They stay until it has read its own.
+func (s *Source) Restore(objects []*Object) { s.feed.restore(objects) }
+
+// RestoreFrom fills the source, before the first sink joins, with the objects of another one that is
+// about to end. It returns false if that has none yet, or lacks what is needed here.
 func (s *Source) RestoreFrom(old *Source) bool {
 	objects, known := old.Objects()
 	objects, ok := s.config.ReadAs(old.config, objects)
@@ -14,8 +18,8 @@ func (s *Source) RestoreFrom(old *Source) bool {
 	return true
 }
 
-// ReadAs gives objects that were read for another configuration as they would have been for
-// this one, whatever their namespaces. It is false if they lack what this one asks for.
+// ReadAs returns objects that were read for another configuration as they would have been for
+// this one, whatever their namespaces. It returns false if they lack what this one asks for.
 func (c *Config) ReadAs(other *Config, objects []*Object) ([]*Object, bool) {
 	labels, ok := positions(other.Labels, c.Labels)
 	if !ok || other.Family != c.Family && other.Family != AnyFamily {
@@ -31,7 +35,7 @@ func (c *Config) ReadAs(other *Config, objects []*Object) ([]*Object, bool) {
 	return read, true
 }
 
-// positions tells where the wanted keys stand among those that there are.
+// positions returns the indexes of the wanted keys.
 func positions(keys, wanted []string) (at []int, ok bool) {
 	for _, key := range wanted {
 		i := slices.Index(keys, key)
@@ -43,7 +47,7 @@ func positions(keys, wanted []string) (at []int, ok bool) {
 	return at, true
 }
 
-// reduced gives an object with only some labels, and the members of one family.
+// reduced returns an object with some labels only, and the members of one family.
 func (o *Object) reduced(labels []int, family Family, shared *templates) *Object {
 	template := *o.Template
 	template.Labels = nil

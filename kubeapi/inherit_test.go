@@ -2,7 +2,10 @@ package kubeapi
 
 import (
 	"slices"
+	"strings"
 	"testing"
+
+	"github.com/longnames/longnames/kubeapi/internal/kubetest"
 )
 
 func TestRestoreFromAnotherSource(t *testing.T) {
@@ -32,7 +35,7 @@ func TestRestoreFromAnotherSource(t *testing.T) {
 		t.Run(tc.name, func(t *testing.T) {
 			c := Config{
 				Lookup: Endpoints, Namespaces: []string{AllNamespaces}, Labels: []string{"app", "team"},
-				Endpoint: "http://127.0.0.1:1", Log: &recordingLog{},
+				Endpoint: "http://127.0.0.1:1", Log: &kubetest.Log{},
 			}
 			old, err := New(c)
 			if err != nil {
@@ -48,7 +51,7 @@ func TestRestoreFromAnotherSource(t *testing.T) {
 				t.Errorf("want %t, got %t", want, got)
 			}
 			objects, _ := source.Objects()
-			slices.SortFunc(objects, compareNames)
+			slices.SortFunc(objects, func(a, b *Object) int { return strings.Compare(a.Namespace+"/"+a.Name, b.Namespace+"/"+b.Name) })
 			var got []string
 			for _, o := range objects {
 				for _, m := range o.Members {
@@ -67,7 +70,7 @@ func TestRestoreFromAnotherSource(t *testing.T) {
 		})
 	}
 	t.Run("nothing known", func(t *testing.T) {
-		c := Config{Lookup: Pods, Namespaces: []string{"prod"}, Endpoint: "http://127.0.0.1:1", Log: &recordingLog{}}
+		c := Config{Lookup: Pods, Namespaces: []string{"prod"}, Endpoint: "http://127.0.0.1:1", Log: &kubetest.Log{}}
 		old, err := New(c)
 		if err != nil {
 			t.Fatal(err)

@@ -2,7 +2,6 @@ package kubeapi
 
 import (
 	"context"
-	"errors"
 	"sync/atomic"
 	"time"
 
@@ -16,15 +15,16 @@ import (
 	"k8s.io/client-go/tools/cache"
 )
 
-// listWatch reads one namespace for a reflector, and reports to contact how that went.
+// listWatch lists and watches one namespace for a reflector, and decides what the reflector does
+// after an error.
 type listWatch struct {
 	client    rest.Interface
-	resource  resource
+	resource  string
 	namespace string
 	selector  string
 	cached    bool
-	shrinker  shrinker
-	contact   *contact
+	shrinker  Shrinker
+	outages   *outageLog
 	monitor   Monitor
 	times     times
 
@@ -35,32 +35,25 @@ type listWatch struct {
 // times are how long to be patient.
 type times struct{ silence, settle time.Duration }
 
-func (w *watcher) listWatch(client rest.Interface, s *store) *listWatch {
-	return &listWatch{
-		client: client, resource: w.resource, namespace: s.namespace,
-		selector: w.config.Selector, cached: w.config.Cached, shrinker: s.shrinker,
-		contact: w.contact, monitor: w.config.monitor(), times: w.times,
-	}
-}
-
 func (l *listWatch) listerWatcher() *cache.ListWatch {
 	return &cache.ListWatch{ListWithContextFunc: l.list, WatchFuncWithContext: l.watch}
 }
 
-// tell tells the monitor what has come of a request.
-func (l *listWatch) tell(verb string) func(code int) {
-	return func(code int) {
+// track returns a tracker for one request.
+func (l *listWatch) track(ctx context.Context, verb string) *requestTracker {
+	onStatus := func(code int) {
 		if code != 0 {
 			l.monitor.Heard()
 		}
 		l.monitor.Requested(verb, code)
 	}
+	return newRequestTracker(ctx, l.times.silence, onStatus)
 }
 
-// request does not try again by itself: the reflector does, and we know of it.
+// request returns one that is not retried by itself: the reflector does that, and we know of it.
 func (l *listWatch) request(o metav1.ListOptions) *rest.Request {
 	o.LabelSelector = l.selector
-	return l.client.Get().MaxRetries(0).Namespace(l.namespace).Resource(l.resource.name).VersionedParams(&o, metav1.ParameterCodec)
+	return l.client.Get().MaxRetries(0).Namespace(l.namespace).Resource(l.resource).VersionedParams(&o, metav1.ParameterCodec)
 }
 
 func (l *listWatch) list(ctx context.Context, o metav1.ListOptions) (runtime.Object, error) {
@@ -68,15 +61,15 @@ func (l *listWatch) list(ctx context.Context, o metav1.ListOptions) (runtime.Obj
 	if o.ResourceVersion == "0" && !l.cached || l.fresh.Load() {
 		o.ResourceVersion = ""
 	}
-	x := newExchange(ctx, l.times.silence, l.tell("list"))
-	defer x.end()
-	list, err := l.request(o).Do(x.ctx).Get()
+	t := l.track(ctx, "list")
+	defer t.end()
+	list, err := l.request(o).Do(t.ctx).Get()
 	if err == nil {
 		list, err = l.shrunk(list)
 	}
-	err = x.explain(err)
-	if ctx.Err() == nil { // else it was us who ended the request
-		l.contact.observe(request{"list", l.namespace}, err)
+	err = t.explain(err)
+	if ctx.Err() == nil { // else the source stops
+		l.outages.observe(request{"list", l.namespace}, err)
 	}
 	if err != nil {
 		return nil, err
@@ -88,7 +81,7 @@ func (l *listWatch) list(ctx context.Context, o metav1.ListOptions) (runtime.Obj
 	return list, nil
 }
 
-// shrunk is a list of what is kept of the objects, for pages are collected.
+// shrunk returns a list of shrunk objects, for the reflector collects pages.
 func (l *listWatch) shrunk(list runtime.Object) (*metainternal.List, error) {
 	about, err := apimeta.ListAccessor(list)
 	if err != nil {
@@ -99,7 +92,7 @@ func (l *listWatch) shrunk(list runtime.Object) (*metainternal.List, error) {
 		Continue:        about.GetContinue(),
 	}}
 	err = apimeta.EachListItem(list, func(obj runtime.Object) error {
-		o, err := l.shrinker.shrink(obj)
+		o, err := l.shrinker.Shrink(obj)
 		small.Items = append(small.Items, &shrunk{o, announcesEnd(obj)})
 		return err
 	})
@@ -114,60 +107,61 @@ func (l *listWatch) watch(ctx context.Context, o metav1.ListOptions) (watch.Inte
 		o.ResourceVersion = "0"
 	}
 	o.Watch = true
-	x := newExchange(ctx, l.times.silence, l.tell("watch"))
-	source, err := l.request(o).Watch(x.ctx)
-	if err == nil && !x.answered {
+	t := l.track(ctx, "watch")
+	source, err := l.request(o).Watch(t.ctx)
+	if err == nil && !t.answered {
 		// A client takes time-outs and the like for the end of a watch that was open.
 		source.Stop()
-		err = unreachable{x.lost}
+		err = unreachable{t.lost}
 	}
 	if err == nil {
 		l.read.Store(true)
-		return newStream(ctx, l, x, o, source), nil
+		return newStream(ctx, l, t, o, source), nil
 	}
-	err = x.explain(err)
-	x.end()
+	err = t.explain(err)
+	t.end()
 	switch {
-	case ctx.Err() != nil: // it was us who ended the request
+	case ctx.Err() != nil: // the source stops
 		return nil, err
 	case o.SendInitialEvents != nil && apierrors.IsInvalid(err):
 		return nil, err // an API server without WatchList: the reflector lists instead
 	}
-	return nil, l.ended(&o, o.SendInitialEvents != nil, err)
+	return nil, l.watchEnded(&o, o.SendInitialEvents != nil, err)
 }
 
-// astray gives the error after which a reflector does not go on from where a watch was, but
-// reads everything again. While nobody answered, etcd may have been restored, and have come
-// to the same versions with other objects: of these, the watch would never tell.
-func (l *listWatch) astray(err error) error {
+// relistAfter returns an error after which a reflector does not go on from the version of its watch,
+// but reads everything again. While nothing answered, etcd may have been restored, and have come
+// to the same versions with other objects. Of these, the watch would never tell.
+func (l *listWatch) relistAfter(err error) error {
 	l.fresh.Store(true)
 	return apierrors.NewResourceExpired(err.Error())
 }
 
-// watching is the request that a watch is.
+// watching returns the request that a watch is.
 func (l *listWatch) watching() request { return request{"watch", l.namespace} }
 
-// ended takes down why a watch ended, be it short of the list that it should have begun with
-// or not, and gives the error that makes the reflector do what is right then.
-func (l *listWatch) ended(o *metav1.ListOptions, short bool, err error) error {
-	l.monitor.WatchEnded(endReason(err))
+// watchEnded reports the end of a watch, and returns the error after which the reflector does the right
+// thing. Short is whether the watch should have begun with a list, and some of that is missing.
+func (l *listWatch) watchEnded(o *metav1.ListOptions, short bool, err error) error {
+	reason := endReason(err)
+	l.monitor.WatchEnded(reason)
 	switch {
-	case errors.Is(err, errSilent), errors.Is(err, errBackwards):
+	case reason == WatchSilent, reason == WatchBackwards:
 		l.fresh.Store(true)
-		l.contact.observe(l.watching(), err)
+		l.outages.observe(l.watching(), err)
 		if short {
 			// It may be streams that are broken, and lists that are not: a reflector falls back to
 			// one, after a while.
 			return apierrors.NewInternalError(err)
 		}
 		return apierrors.NewResourceExpired(err.Error())
-	case !short && isUnreachable(err):
-		l.contact.observe(l.watching(), err)
-		return l.astray(err)
+	case !short && reason == WatchUnreachable:
+		l.outages.observe(l.watching(), err)
+		return l.relistAfter(err)
 	case isVersionUnavailable(err) && version(o.ResourceVersion) == 0:
 		// No version was asked for. A reflector would ask for none again, at once and for ever.
 		err = apierrors.NewInternalError(err)
 	}
-	l.contact.observe(l.watching(), err)
+	l.outages.observe(l.watching(), err)
 	return err
 }

@@ -13,6 +13,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 
+	"github.com/longnames/longnames/kubeapi/internal/kubetest"
 	"github.com/longnames/longnames/test/fakeapi"
 )
 
@@ -35,18 +36,18 @@ func TestConnectionsThatAreClosedAreAnOutage(t *testing.T) {
 			c.Close()
 		}
 	}()
-	log := &recordingLog{}
+	log := &kubetest.Log{}
 	source, err := New(Config{Lookup: Pods, Namespaces: []string{"a"}, Endpoint: "http://" + l.Addr().String(), Log: log})
 	if err != nil {
 		t.Fatal(err)
 	}
 	stop := start(t, source, newSink(t))
-	eventually(t, func() (bool, string) {
+	kubetest.Eventually(t, func() (bool, string) {
 		n := accepted.Load()
 		return n >= 3, fmt.Sprint(n, " connections")
 	})
 	stop()
-	log.want(t, lostLine)
+	log.Want(t, lostLine)
 }
 
 // An API server whose etcd is away opens a watch, only to send an error.
@@ -65,35 +66,35 @@ func TestAWatchThatOnlyBringsAnErrorIsNoContact(t *testing.T) {
 		fmt.Fprint(w, failure)
 	}))
 	t.Cleanup(api.Close)
-	log := &recordingLog{}
+	log := &kubetest.Log{}
 	source, err := New(Config{Lookup: Pods, Namespaces: []string{"a"}, Endpoint: api.URL, Log: log})
 	if err != nil {
 		t.Fatal(err)
 	}
 	stop := start(t, source, newSink(t))
-	eventually(t, func() (bool, string) {
+	kubetest.Eventually(t, func() (bool, string) {
 		n := asked.Load()
 		return n >= 6, fmt.Sprint(n, " requests")
 	})
 	stop()
-	log.want(t, "ERROR API server answers 500 Internal Server Error")
+	log.Want(t, "ERROR API server answers 500 Internal Server Error")
 }
 
 func TestPagesOfAListAreShrunk(t *testing.T) {
 	t.Parallel()
 	api := fakeapi.New(t)
 	for i := range 3 {
-		api.Put(newPod(fmt.Sprint("prod/p", i), fmt.Sprint("10.0.0.", i+1)))
+		api.Put(kubetest.NewPod(fmt.Sprint("prod/p", i), fmt.Sprint("10.0.0.", i+1)))
 	}
-	w, _, err := newWatcher(&Config{Lookup: Pods, Namespaces: []string{"prod"}, Endpoint: api.URL, Log: &recordingLog{}}, &feed{})
+	w, _, err := newWatcher(&Config{Lookup: Pods, Namespaces: []string{"prod"}, Endpoint: api.URL, Log: &kubetest.Log{}}, &feed{})
 	if err != nil {
 		t.Fatal(err)
 	}
+	w.endConnectionsWith(t.Context())
 	client, err := w.client()
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(w.dialer.close)
 	var got []string
 	o := metav1.ListOptions{Limit: 2}
 	for pages := 1; ; pages++ {

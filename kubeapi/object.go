@@ -1,7 +1,8 @@
-// Package kubeapi turns the Pods or EndpointSlices of a Kubernetes cluster, or of
-// manifest files, into Objects and keeps telling a Sink how they change.
+// Package kubeapi watches the Pods or EndpointSlices of a Kubernetes cluster, keeps
+// little of each as an Object, and reports changes of Objects to Sinks.
 //
-// It knows nothing of DNS or Erlang, and it is the only importer of client-go.
+// It knows nothing of DNS or Erlang, and it is the only importer of client-go. Package
+// manifest reads Objects from files instead, and package snapshot keeps them on disk.
 package kubeapi
 
 import (
@@ -10,10 +11,10 @@ import (
 	"time"
 )
 
-// Object is what is kept of one Pod or one EndpointSlice. It is immutable once it
+// Object is the part of one Pod or EndpointSlice that is kept. It is immutable once it
 // has been handed to a Sink.
 type Object struct {
-	*Template // what it has in common with others
+	*Template // shared with similar objects
 
 	Name string
 	// Version is the resourceVersion as a number; 0 if it is none.
@@ -26,7 +27,7 @@ type Object struct {
 // Member is one address of an endpoint, or a pod.
 type Member struct {
 	// ID tells members of one namespace apart: a pod's name, or the UID of an endpoint's
-	// other target; empty where nothing says who stands behind an address.
+	// other target; empty if the endpoint names no target.
 	ID       string
 	Hostname string
 	Address  netip.Addr
@@ -37,7 +38,7 @@ type Member struct {
 	Ready, Serving, Terminating bool
 }
 
-// Pod gives the pod's name, empty for an endpoint that is no pod.
+// Pod returns the pod's name, empty for an endpoint that is no pod.
 func (m *Member) Pod() string {
 	if m.IsPod {
 		return m.ID
@@ -45,38 +46,46 @@ func (m *Member) Pod() string {
 	return ""
 }
 
+// Same reports whether o and p differ in their version at most.
+func (o *Object) Same(p *Object) bool {
+	return o.sameTemplate(p.Template) && o.Name == p.Name &&
+		slices.Equal(o.Members, p.Members)
+}
+
 // Change replaces Old by New. Old is nil for a new object, New for a removed one. The members of
-// one that is removed are Terminating if its last state has said so.
+// a removed object are Terminating if its last state said so.
 type Change struct {
 	Old, New *Object
-	// At is when it happened, as the object tells, to the second. It is nil if that does not
-	// tell, and for what has not come by a watch: that may be changes of all objects at once,
-	// so it is not to be large.
+	// At is the time of the change, to the second. It is nil if the object does not tell, and for
+	// everything that a watch did not bring: those may be changes of all objects at once,
+	// so Change must not be large.
 	At *time.Time
 }
 
-// Sink takes what a source sees. It is told one thing at a time.
+// Sink takes what a source sees. Its methods are called one at a time.
 type Sink interface {
 	// Apply takes changes that belong together, at most one for each object. There are none if
 	// Source.Touch was called.
 	Apply(changes []Change)
-	// Restored says, at most once and before Synced, that what has been applied so far is
-	// what was last known, from before this source began: it may be out of date.
+	// Restored says, at most once and before Synced, that the changes so far are the state of
+	// an earlier source, and may be out of date.
 	Restored()
 	// Synced says, once, that every object that there was has been applied.
 	Synced()
 }
 
-// Logger takes messages for the operator, printf style.
-type Logger interface {
-	Debugf(format string, v ...any)
-	Infof(format string, v ...any)
-	Warningf(format string, v ...any)
-	Errorf(format string, v ...any)
+// Suspects are the members of one cluster that a sink still lists though the source no longer has
+// them, or not as before, and the times by which the sink gives them up.
+type Suspects struct {
+	Most                         int // of the cluster's members that were well at once
+	Few, Enough, Probes, Returns time.Time
+	Members                      []Suspect
 }
 
-// same tells whether o and p differ in their version at most.
-func (o *Object) same(p *Object) bool {
-	return o.Template.same(p.Template) && o.Name == p.Name &&
-		slices.Equal(o.Members, p.Members)
+// Suspect is one of them.
+type Suspect struct {
+	Object *Object // with this member alone
+	Reason string
+	Since  time.Time // it is suspect
+	From   time.Time // the reason holds
 }

@@ -14,7 +14,7 @@ func TestSameLooksAtEverythingButTheVersion(t *testing.T) {
 			Members: []Member{{ID: "a", IsPod: true, Hostname: "a", Address: addr("10.0.0.1"), Ready: true, Serving: true}},
 		}
 	}
-	if !full().same(full()) {
+	if !full().Same(full()) {
 		t.Fatal("want an object the same as its equal")
 	}
 	for _, field := range reflect.VisibleFields(reflect.TypeFor[Object]()) {
@@ -24,7 +24,7 @@ func TestSameLooksAtEverythingButTheVersion(t *testing.T) {
 		t.Run(field.Name, func(t *testing.T) {
 			o := full()
 			reflect.ValueOf(o).Elem().FieldByIndex(field.Index).SetZero()
-			if got, want := o.same(full()), field.Name == "Version"; got != want {
+			if got, want := o.Same(full()), field.Name == "Version"; got != want {
 				t.Errorf("want %v, got %v", want, got)
 			}
 		})
@@ -36,7 +36,7 @@ func TestSameLooksAtEverythingButTheVersion(t *testing.T) {
 		t.Run("Member."+field.Name, func(t *testing.T) {
 			o := full()
 			reflect.ValueOf(&o.Members[0]).Elem().FieldByIndex(field.Index).SetZero()
-			if o.same(full()) {
+			if o.Same(full()) {
 				t.Error("want a difference")
 			}
 		})

@@ -11,7 +11,7 @@ import (
 // be another pod's by now.
 var terminalPhases = []corev1.PodPhase{corev1.PodSucceeded, corev1.PodFailed}
 
-func (s shrinker) pod(p *corev1.Pod) *Object {
+func (s Shrinker) pod(p *corev1.Pod) *Object {
 	o := s.meta(&p.ObjectMeta, p.Spec.Subdomain)
 	if slices.Contains(terminalPhases, p.Status.Phase) {
 		return o
@@ -34,9 +34,9 @@ func (s shrinker) pod(p *corev1.Pod) *Object {
 	return o
 }
 
-// podAddress picks the pod's first address of the wanted family. What is no address
-// is noted in o.
-func (s shrinker) podAddress(o *Object, status *corev1.PodStatus) (netip.Addr, bool) {
+// podAddress returns the pod's first address of the wanted family. It adds texts that are no
+// address to o.Invalid.
+func (s Shrinker) podAddress(o *Object, status *corev1.PodStatus) (netip.Addr, bool) {
 	texts := make([]string, 0, 2)
 	for _, ip := range status.PodIPs {
 		texts = append(texts, ip.IP)
@@ -66,8 +66,8 @@ func podReady(status *corev1.PodStatus) bool {
 	return false
 }
 
-// containerPorts are those of sidecars too, which to Kubernetes are init containers that
-// stay. The ports of others are nobody's by the time that the pod runs.
+// containerPorts returns the named ports of containers and of sidecars, which are init
+// containers that keep running. Other init containers have ended by the time that the pod runs.
 func containerPorts(spec *corev1.PodSpec) []Port {
 	var ports []Port
 	for i := range spec.Containers {

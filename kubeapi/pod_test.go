@@ -8,10 +8,12 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/longnames/longnames/kubeapi/internal/kubetest"
 )
 
 func TestPodIsAMember(t *testing.T) {
-	p := newPod("prod/shop-0", "10.0.0.1")
+	p := kubetest.NewPod("prod/shop-0", "10.0.0.1")
 	p.ResourceVersion = "4711"
 	p.Spec.Hostname, p.Spec.Subdomain = "shop-0", "shop-nodes"
 	p.Status.Conditions = []corev1.PodCondition{
@@ -19,7 +21,7 @@ func TestPodIsAMember(t *testing.T) {
 		{Type: corev1.PodReady, Status: corev1.ConditionTrue},
 	}
 	p.Spec.Containers = []corev1.Container{{Ports: []corev1.ContainerPort{{Name: "epmd", ContainerPort: 4369}}}}
-	got := shrinker{}.pod(p)
+	got := Shrinker{}.pod(p)
 	want := &Object{
 		Template: &Template{Namespace: "prod", Service: "shop-nodes", Ports: []Port{{"epmd", "TCP", 4369}}},
 		Name:     "shop-0", Version: 4711,
@@ -44,9 +46,9 @@ func TestPodPhases(t *testing.T) {
 		{corev1.PodFailed, 0},
 	} {
 		t.Run(string(tc.phase), func(t *testing.T) {
-			p := newPod("prod/job", "10.0.0.1")
+			p := kubetest.NewPod("prod/job", "10.0.0.1")
 			p.Status.Phase = tc.phase
-			if got := len(shrinker{}.pod(p).Members); got != tc.want {
+			if got := len(Shrinker{}.pod(p).Members); got != tc.want {
 				t.Errorf("members: want %d, got %d", tc.want, got)
 			}
 		})
@@ -70,10 +72,10 @@ func TestPodConditions(t *testing.T) {
 		{"terminating", nil, &now, Member{Terminating: true}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			p := newPod("prod/shop-0", "10.0.0.1")
+			p := kubetest.NewPod("prod/shop-0", "10.0.0.1")
 			p.Status.Conditions, p.DeletionTimestamp = tc.conditions, tc.deleted
 			tc.want.ID, tc.want.IsPod, tc.want.Address = "shop-0", true, addr("10.0.0.1")
-			if got := (shrinker{}).pod(p).Members; !slices.Equal(got, []Member{tc.want}) {
+			if got := (Shrinker{}).pod(p).Members; !slices.Equal(got, []Member{tc.want}) {
 				t.Errorf("\nwant %+v\n got %+v", tc.want, got)
 			}
 		})
@@ -105,12 +107,12 @@ func TestPodAddress(t *testing.T) {
 		{name: "none is valid", podIPs: []string{"x", "y"}, invalid: []string{"x", "y"}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			p := newPod("prod/shop-0", "")
+			p := kubetest.NewPod("prod/shop-0", "")
 			p.Status.PodIP = tc.podIP
 			for _, text := range tc.podIPs {
 				p.Status.PodIPs = append(p.Status.PodIPs, corev1.PodIP{IP: text})
 			}
-			o := shrinker{family: tc.family}.pod(p)
+			o := Shrinker{family: tc.family}.pod(p)
 			got := ""
 			if len(o.Members) > 0 {
 				got = o.Members[0].Address.String()
@@ -128,7 +130,7 @@ func TestPodAddress(t *testing.T) {
 func TestContainerPorts(t *testing.T) {
 	always := corev1.ContainerRestartPolicyAlways
 	container := func(ports ...corev1.ContainerPort) corev1.Container { return corev1.Container{Ports: ports} }
-	p := newPod("prod/shop-0", "10.0.0.1")
+	p := kubetest.NewPod("prod/shop-0", "10.0.0.1")
 	p.Spec.Containers = []corev1.Container{
 		container(
 			corev1.ContainerPort{Name: "epmd", ContainerPort: 4369},
@@ -146,7 +148,7 @@ func TestContainerPorts(t *testing.T) {
 	sidecar.RestartPolicy = &always
 	p.Spec.InitContainers = []corev1.Container{container(corev1.ContainerPort{Name: "migrate", ContainerPort: 9999}), sidecar}
 	want := []Port{{"epmd", "TCP", 4369}, {"dns", "UDP", 53}, {"highest", "TCP", 65535}, {"proxy", "TCP", 15001}}
-	if got := (shrinker{}).pod(p).Ports; !slices.Equal(got, want) {
+	if got := (Shrinker{}).pod(p).Ports; !slices.Equal(got, want) {
 		t.Errorf("\nwant %v\n got %v", want, got)
 	}
 }

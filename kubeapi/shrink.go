@@ -3,25 +3,30 @@ package kubeapi
 import (
 	"fmt"
 	"net/netip"
+	"slices"
 	"strconv"
 
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 )
 
-// shrinker reduces Kubernetes objects to Objects.
-type shrinker struct {
+// Shrinker reduces Pods and EndpointSlices to Objects. It is for one goroutine at a time.
+type Shrinker struct {
 	labels []string
 	family Family
 	shared *templates // nil if objects are not kept
 }
 
-func (c *Config) shrinker() shrinker {
-	return shrinker{labels: c.Labels, family: c.Family, shared: newTemplates()}
+// NewShrinker returns one for Config.Labels and Config.Family.
+func NewShrinker(c *Config) Shrinker {
+	return Shrinker{labels: c.Labels, family: c.Family, shared: newTemplates()}
 }
 
-func (s shrinker) shrink(obj any) (*Object, error) {
+// Shrink takes a *corev1.Pod or a *discoveryv1.EndpointSlice, or what it was shrunk to before.
+func (s Shrinker) Shrink(obj any) (*Object, error) {
 	switch obj := obj.(type) {
 	case *Object:
 		return obj, nil
@@ -35,14 +40,14 @@ func (s shrinker) shrink(obj any) (*Object, error) {
 	return nil, fmt.Errorf("expected a Pod or an EndpointSlice, got %T", obj)
 }
 
-func (s shrinker) share(o *Object) *Object {
+func (s Shrinker) share(o *Object) *Object {
 	if s.shared != nil {
 		o.Template = s.shared.shared(o.Template)
 	}
 	return o
 }
 
-func (s shrinker) meta(m *metav1.ObjectMeta, service string) *Object {
+func (s Shrinker) meta(m *metav1.ObjectMeta, service string) *Object {
 	o := &Object{
 		Template: &Template{Namespace: m.Namespace, Service: service},
 		Name:     m.Name, Version: version(m.ResourceVersion),
@@ -56,7 +61,7 @@ func (s shrinker) meta(m *metav1.ObjectMeta, service string) *Object {
 	return o
 }
 
-// version reads a resourceVersion, which Kubernetes promises to be a number that
+// version parses a resourceVersion, which Kubernetes promises to be a number that
 // grows (KEP-5504). Anything else counts as unknown.
 func version(text string) uint64 {
 	v, err := strconv.ParseUint(text, 10, 64)
@@ -66,7 +71,7 @@ func version(text string) uint64 {
 	return v
 }
 
-// address reads an address that one node can have.
+// address parses an address that one node can have.
 func address(text string) (netip.Addr, bool) {
 	a, err := netip.ParseAddr(text)
 	if err != nil || a.Zone() != "" || a.Is4In6() || a.IsUnspecified() || a.IsMulticast() {
@@ -77,4 +82,37 @@ func address(text string) (netip.Addr, bool) {
 
 func portNumber(n int32) (uint16, bool) {
 	return uint16(n), n > 0 && n <= 65535 //nolint:gosec // not used unless it is in range
+}
+
+// shrunk is an Object on its way through the reflector, which asks for its name.
+type shrunk struct {
+	object *Object
+	ends   bool // see announcesEnd
+}
+
+var (
+	_ metav1.ObjectMetaAccessor = (*shrunk)(nil)
+	_ runtime.Object            = (*shrunk)(nil)
+)
+
+// GetObjectMeta implements metav1.ObjectMetaAccessor.
+func (s *shrunk) GetObjectMeta() metav1.Object {
+	return &metav1.ObjectMeta{Namespace: s.object.Namespace, Name: s.object.Name}
+}
+
+// GetObjectKind implements runtime.Object.
+func (*shrunk) GetObjectKind() schema.ObjectKind { return schema.EmptyObjectKind }
+
+// DeepCopyObject implements runtime.Object. Objects do not change.
+func (s *shrunk) DeepCopyObject() runtime.Object { return &shrunk{s.object, s.ends} }
+
+// announcesEnd reports whether a state of an object says that the pod ends, or has ended.
+func announcesEnd(obj any) bool {
+	switch obj := obj.(type) {
+	case *shrunk:
+		return obj.ends
+	case *corev1.Pod:
+		return obj.DeletionTimestamp != nil || slices.Contains(terminalPhases, obj.Status.Phase)
+	}
+	return false
 }

@@ -6,6 +6,8 @@ import (
 	"testing"
 
 	corev1 "k8s.io/api/core/v1"
+
+	"github.com/longnames/longnames/kubeapi/internal/kubetest"
 )
 
 func TestAddress(t *testing.T) {
@@ -67,7 +69,7 @@ func TestVersion(t *testing.T) {
 }
 
 func TestLabelsInTheOrderAskedFor(t *testing.T) {
-	p := newPod("prod/shop-0", "10.0.0.1", "app=shop", "empty=", "other=x")
+	p := kubetest.NewPod("prod/shop-0", "10.0.0.1", "app=shop", "empty=", "other=x")
 	for _, tc := range []struct {
 		name string
 		keys []string
@@ -78,7 +80,7 @@ func TestLabelsInTheOrderAskedFor(t *testing.T) {
 		{"one twice", []string{"app", "app"}, []Label{{"shop", true}, {"shop", true}}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			if got := (shrinker{labels: tc.keys}).pod(p).Labels; !slices.Equal(got, tc.want) {
+			if got := (Shrinker{labels: tc.keys}).pod(p).Labels; !slices.Equal(got, tc.want) {
 				t.Errorf("want %+v, got %+v", tc.want, got)
 			}
 		})
@@ -92,8 +94,8 @@ func TestShrinkTakesPodsAndSlicesOnly(t *testing.T) {
 		obj  any
 		ok   bool
 	}{
-		{"pod", newPod("prod/a", "10.0.0.1"), true},
-		{"slice", newSlice("prod/a"), true},
+		{"pod", kubetest.NewPod("prod/a", "10.0.0.1"), true},
+		{"slice", kubetest.NewSlice("prod/a"), true},
 		{"shrunk already", object, true},
 		{"in the reflector's hands", &shrunk{object: object}, true},
 		{"service", &corev1.Service{}, false},
@@ -101,7 +103,7 @@ func TestShrinkTakesPodsAndSlicesOnly(t *testing.T) {
 		{"nil", nil, false},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			o, err := shrinker{}.shrink(tc.obj)
+			o, err := Shrinker{}.Shrink(tc.obj)
 			if (err == nil) != tc.ok || (o != nil) != tc.ok || (o != nil && o.Name != "a") {
 				t.Errorf("want ok %v, got %+v, %v", tc.ok, o, err)
 			}

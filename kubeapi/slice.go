@@ -4,7 +4,7 @@ import (
 	discoveryv1 "k8s.io/api/discovery/v1"
 )
 
-func (s shrinker) slice(e *discoveryv1.EndpointSlice) *Object {
+func (s Shrinker) slice(e *discoveryv1.EndpointSlice) *Object {
 	o := s.meta(&e.ObjectMeta, e.Labels[discoveryv1.LabelServiceName])
 	if e.AddressType == discoveryv1.AddressTypeFQDN {
 		return o
@@ -32,7 +32,7 @@ func (s shrinker) slice(e *discoveryv1.EndpointSlice) *Object {
 	return o
 }
 
-func (s shrinker) endpoint(o *Object, e *discoveryv1.Endpoint) {
+func (s Shrinker) endpoint(o *Object, e *discoveryv1.Endpoint) {
 	m := Member{
 		Ready:       isTrue(e.Conditions.Ready, true),
 		Serving:     isTrue(e.Conditions.Serving, true),
@@ -61,7 +61,7 @@ func (s shrinker) endpoint(o *Object, e *discoveryv1.Endpoint) {
 	}
 }
 
-// isTrue reads a condition of an endpoint, for which the API defines what unset means.
+// isTrue returns a condition of an endpoint, for which the API defines the meaning of unset.
 func isTrue(condition *bool, unset bool) bool {
 	if condition == nil {
 		return unset

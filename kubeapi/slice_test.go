@@ -8,10 +8,12 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
+
+	"github.com/longnames/longnames/kubeapi/internal/kubetest"
 )
 
 func TestSliceHasMembers(t *testing.T) {
-	e := newSlice("prod/shop-x7k2p")
+	e := kubetest.NewSlice("prod/shop-x7k2p")
 	e.ResourceVersion = "4711"
 	e.Labels[discoveryv1.LabelServiceName] = "shop"
 	e.Ports = []discoveryv1.EndpointPort{{Name: new("epmd"), Port: new(int32(4369))}}
@@ -21,7 +23,7 @@ func TestSliceHasMembers(t *testing.T) {
 		Conditions: discoveryv1.EndpointConditions{Ready: new(true), Serving: new(true), Terminating: new(false)},
 		TargetRef:  &corev1.ObjectReference{Kind: "Pod", Name: "shop-0", UID: "u-0"},
 	}}
-	got := shrinker{}.slice(e)
+	got := Shrinker{}.slice(e)
 	want := &Object{
 		Template: &Template{Namespace: "prod", Service: "shop", Ports: []Port{{"epmd", "TCP", 4369}}},
 		Name:     "shop-x7k2p", Version: 4711,
@@ -47,10 +49,10 @@ func TestEndpointConditions(t *testing.T) {
 		{"ready though terminating, of publishNotReadyAddresses", new(true), new(true), new(true), Member{Ready: true, Serving: true, Terminating: true}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			e := newSlice("prod/shop", "10.0.0.1")
+			e := kubetest.NewSlice("prod/shop", "10.0.0.1")
 			e.Endpoints[0].Conditions = discoveryv1.EndpointConditions{Ready: tc.ready, Serving: tc.serving, Terminating: tc.terminating}
 			tc.want.Address = addr("10.0.0.1")
-			if got := (shrinker{}).slice(e).Members; !slices.Equal(got, []Member{tc.want}) {
+			if got := (Shrinker{}).slice(e).Members; !slices.Equal(got, []Member{tc.want}) {
 				t.Errorf("\nwant %+v\n got %+v", tc.want, got)
 			}
 		})
@@ -71,10 +73,10 @@ func TestEndpointTargets(t *testing.T) {
 		{"no kind", &corev1.ObjectReference{Name: "shop-0", UID: "u-0"}, Member{ID: "u-0"}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			e := newSlice("prod/shop", "10.0.0.1")
+			e := kubetest.NewSlice("prod/shop", "10.0.0.1")
 			e.Endpoints[0].TargetRef = tc.target
 			tc.want.Address, tc.want.Ready, tc.want.Serving = addr("10.0.0.1"), true, true
-			if got := (shrinker{}).slice(e).Members; !slices.Equal(got, []Member{tc.want}) {
+			if got := (Shrinker{}).slice(e).Members; !slices.Equal(got, []Member{tc.want}) {
 				t.Errorf("\nwant %+v\n got %+v", tc.want, got)
 			}
 		})
@@ -101,12 +103,12 @@ func TestEndpointAddresses(t *testing.T) {
 		{name: "what is none harms no other", of: [][]string{{"10.0.0.1", "x", "10.0.0.2"}, {long}, {"10.0.0.3"}}, want: []string{"10.0.0.1", "10.0.0.2", "10.0.0.3"}, invalid: []string{"x", long}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			e := newSlice("prod/shop")
+			e := kubetest.NewSlice("prod/shop")
 			e.AddressType = tc.kind
 			for _, addresses := range tc.of {
 				e.Endpoints = append(e.Endpoints, discoveryv1.Endpoint{Addresses: addresses, TargetRef: &corev1.ObjectReference{UID: "u"}})
 			}
-			o := shrinker{family: tc.family}.slice(e)
+			o := Shrinker{family: tc.family}.slice(e)
 			var got []string
 			for _, m := range o.Members {
 				got = append(got, m.Address.String())
@@ -125,7 +127,7 @@ func TestEndpointAddresses(t *testing.T) {
 }
 
 func TestEndpointPorts(t *testing.T) {
-	e := newSlice("prod/shop", "10.0.0.1")
+	e := kubetest.NewSlice("prod/shop", "10.0.0.1")
 	e.Ports = []discoveryv1.EndpointPort{
 		{Name: new("epmd"), Port: new(int32(4369))},
 		{Name: new("dns"), Port: new(int32(53)), Protocol: new(corev1.ProtocolUDP)},
@@ -139,7 +141,7 @@ func TestEndpointPorts(t *testing.T) {
 		{Name: new("highest"), Port: new(int32(65535))},
 	}
 	want := []Port{{"epmd", "TCP", 4369}, {"dns", "UDP", 53}, {"plain", "TCP", 1}, {"highest", "TCP", 65535}}
-	if got := (shrinker{}).slice(e).Ports; !slices.Equal(got, want) {
+	if got := (Shrinker{}).slice(e).Ports; !slices.Equal(got, want) {
 		t.Errorf("\nwant %v\n got %v", want, got)
 	}
 }

@@ -5,7 +5,7 @@ import (
 	"sync"
 )
 
-// Source is where objects come from: an API server, or files. It begins to read when the
+// Source has the objects of an API server, or of files. It begins to read when the
 // first sink joins it, and ends for good when the last one has left.
 type Source struct {
 	config   *Config
@@ -24,42 +24,64 @@ type reader interface {
 	run(ctx context.Context)
 }
 
-// New makes the source that the configuration asks for. It reads local files, and
-// fails where they cannot be used, but does not yet speak to an API server.
+// New returns a source that watches an API server. It reads local files, and
+// fails where they cannot be used, but does not yet speak to the API server.
 func New(c Config) (*Source, error) {
 	f := &feed{}
-	s := &Source{config: &c, feed: f, done: make(chan struct{})}
-	var err error
-	if len(c.Manifests) > 0 {
-		s.reader, s.identity, err = newManifests(&c, f)
-	} else {
-		s.reader, s.identity, err = newWatcher(&c, f)
-	}
+	w, id, err := newWatcher(&c, f)
 	if err != nil {
 		return nil, err
 	}
-	return s, nil
+	return newSource(&c, id, w, f), nil
 }
 
-// Same tells whether o reads the same, from the same place, with the same credentials.
-func (s *Source) Same(o *Source) bool { return s.identity.same(o.identity) }
+// NewSource returns a source of objects that read gets from elsewhere, such as from files. Read calls
+// replace with all objects, first when it begins and again whenever they have changed, until ctx ends.
+// Of objects with the same name, the last one counts. The place tells such sources apart.
+func NewSource(c Config, place string, read func(ctx context.Context, replace func([]*Object))) *Source {
+	f := &feed{}
+	r := readerFunc{read, f.newStore(NewShrinker(&c), "")}
+	return newSource(&c, newIdentity(&c, place, c.Namespaces), r, f)
+}
 
-// Restore tells, before the first sink joins, what was known earlier. It holds, as far as
-// it is about what is read here, until the source knows better.
-func (s *Source) Restore(objects []*Object) { s.feed.restore(objects) }
+func newSource(c *Config, id identity, r reader, f *feed) *Source {
+	return &Source{config: c, identity: id, reader: r, feed: f, done: make(chan struct{})}
+}
+
+// readerFunc is the reader of NewSource.
+type readerFunc struct {
+	read  func(ctx context.Context, replace func([]*Object))
+	store *store
+}
+
+func (r readerFunc) run(ctx context.Context) {
+	r.read(ctx, func(objects []*Object) {
+		all := make(catalog)
+		for _, o := range objects {
+			all.put(entry{o, o.Version})
+		}
+		r.store.fill(all, nil)
+	})
+}
+
+// Origin describes what the source reads.
+func (s *Source) Origin() Origin { return s.identity.origin }
+
+// Same reports whether o reads the same, from the same place, with the same credentials.
+func (s *Source) Same(o *Source) bool { return s.identity.same(o.identity) }
 
 // Objects returns all objects as of now, in no order. Known reports whether these are all that
 // there were at some time.
 func (s *Source) Objects() (objects []*Object, known bool) { return s.feed.all() }
 
-// Touch lets all sinks have a look, though nothing has changed here: what one of them makes of it has.
+// Touch calls Apply of all sinks without a change: something has changed in what one of them makes of it.
 func (s *Source) Touch() {
 	s.feed.mu.Lock()
 	defer s.feed.mu.Unlock()
 	s.feed.apply(nil)
 }
 
-// Join tells sink what there is, and from then on how it changes. It is false if the
+// Join tells sink of all objects, and from then on how they change. It returns false if the
 // source has ended.
 func (s *Source) Join(sink Sink) bool {
 	s.mu.Lock()
@@ -79,7 +101,7 @@ func (s *Source) Join(sink Sink) bool {
 	return true
 }
 
-// Leave lets a sink that has joined go: it is told nothing more. The channel is closed when
+// Leave ends what Join began: sink is told nothing more. The channel is closed when
 // nothing runs any more on its behalf.
 func (s *Source) Leave(sink Sink) <-chan struct{} {
 	s.mu.Lock()

@@ -3,59 +3,25 @@ package kubeapi
 import (
 	"slices"
 
-	corev1 "k8s.io/api/core/v1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/runtime"
-	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/client-go/tools/cache"
 )
 
 // store takes what a reflector reads, shrinks it at once and tells the feed what has
 // changed. It is the only index by name. A reflector calls it from one goroutine.
 type store struct {
-	shrinker  shrinker
+	shrinker  Shrinker
 	feed      *feed
 	namespace string  // of all objects; empty for all namespaces
 	objects   catalog // written to under the feed's lock
 	isFilled  bool
 }
 
-// entry is an object that sinks have been told of, and the version at which it was last
-// seen to be like that.
-type entry struct {
-	*Object
-	seen uint64
-}
-
-var (
-	_ cache.TransformingStore   = (*store)(nil)
-	_ metav1.ObjectMetaAccessor = (*shrunk)(nil)
-	_ runtime.Object            = (*shrunk)(nil)
-)
-
-type key struct{ namespace, name string }
-
-// shrunk is an Object in the hands of the reflector, which asks for its name.
-type shrunk struct {
-	object *Object
-	ends   bool // see announcesEnd
-}
-
-// GetObjectMeta implements metav1.ObjectMetaAccessor.
-func (s *shrunk) GetObjectMeta() metav1.Object {
-	return &metav1.ObjectMeta{Namespace: s.object.Namespace, Name: s.object.Name}
-}
-
-// GetObjectKind implements runtime.Object.
-func (*shrunk) GetObjectKind() schema.ObjectKind { return schema.EmptyObjectKind }
-
-// DeepCopyObject implements runtime.Object. Objects do not change.
-func (s *shrunk) DeepCopyObject() runtime.Object { return &shrunk{s.object, s.ends} }
+var _ cache.TransformingStore = (*store)(nil)
 
 // Transformer lets the reflector shrink objects while a list streams in.
 func (s *store) Transformer() cache.TransformFunc {
 	return func(obj any) (any, error) {
-		o, err := s.shrinker.shrink(obj)
+		o, err := s.shrinker.Shrink(obj)
 		if err != nil {
 			return nil, err
 		}
@@ -70,7 +36,7 @@ func (s *store) Add(obj any) error { return s.set(obj) }
 func (s *store) Update(obj any) error { return s.set(obj) }
 
 func (s *store) set(obj any) error {
-	o, err := s.shrinker.shrink(obj)
+	o, err := s.shrinker.Shrink(obj)
 	if err != nil {
 		return err
 	}
@@ -83,7 +49,7 @@ func (s *store) set(obj any) error {
 	old, known := s.objects.get(o)
 	switch {
 	case known && old.newerThan(o):
-	case known && old.same(o):
+	case known && old.Same(o):
 		s.objects.put(entry{old.Object, o.Version})
 	default:
 		s.objects.put(entry{o, o.Version})
@@ -94,7 +60,7 @@ func (s *store) set(obj any) error {
 
 // Delete takes an object's last state, whose version is that of its deletion.
 func (s *store) Delete(obj any) error {
-	o, err := s.shrinker.shrink(obj)
+	o, err := s.shrinker.Shrink(obj)
 	if err != nil {
 		return err
 	}
@@ -111,18 +77,7 @@ func (s *store) remove(o *Object, announced bool) {
 	}
 }
 
-// announcesEnd reports whether a state of an object says that the pod ends, or has ended.
-func announcesEnd(obj any) bool {
-	switch obj := obj.(type) {
-	case *shrunk:
-		return obj.ends
-	case *corev1.Pod:
-		return obj.DeletionTimestamp != nil || slices.Contains(terminalPhases, obj.Status.Phase)
-	}
-	return false
-}
-
-// removal is the change that removes an object, whose members have said that they end, or have not.
+// removal returns the change that removes an object. Announced is whether its members said that they end.
 func removal(old *Object, announced bool) Change {
 	if announced {
 		ended := *old
@@ -135,14 +90,11 @@ func removal(old *Object, announced bool) Change {
 	return Change{Old: old}
 }
 
-// newerThan reports whether o comes by an event out of order.
-func (e entry) newerThan(o *Object) bool { return o.Version != 0 && o.Version < e.seen }
-
-// Replace takes the complete set. What is in it as before is no change.
+// Replace takes the complete set. Objects that are in it as before are no change.
 func (s *store) Replace(list []any, _ string) error {
 	objects, ended := make(catalog), make(catalog)
 	for _, obj := range list {
-		o, err := s.shrinker.shrink(obj)
+		o, err := s.shrinker.Shrink(obj)
 		if err != nil {
 			return err
 		}
@@ -156,7 +108,7 @@ func (s *store) Replace(list []any, _ string) error {
 	return nil
 }
 
-// fill makes objects what the store holds, besides which there are some that have ended.
+// fill replaces all that the store holds. Ended are objects that no longer have members.
 func (s *store) fill(objects, ended catalog) {
 	s.feed.mu.Lock()
 	defer s.feed.mu.Unlock()
@@ -171,9 +123,9 @@ func (s *store) fill(objects, ended catalog) {
 	}
 }
 
-// diff returns the changes from before to after. In after, objects that did not change are replaced by
-// those of before, but not their versions: these may even go back, as after an etcd was restored, and
-// what follows would look out of order.
+// diff returns the changes from before to after. In after, it replaces objects that did not change by
+// those of before, but keeps the versions that were seen: these may even go back, as after an etcd was
+// restored, and later events would look out of order.
 func diff(before, after, ended catalog) (changes []Change) {
 	for old := range before.all {
 		if _, stays := after.get(old.Object); !stays {
@@ -183,7 +135,7 @@ func diff(before, after, ended catalog) (changes []Change) {
 	}
 	for now := range after.all {
 		old, known := before.get(now.Object)
-		if known && old.same(now.Object) {
+		if known && old.Same(now.Object) {
 			after.put(entry{old.Object, now.seen})
 			continue
 		}
@@ -192,5 +144,51 @@ func diff(before, after, ended catalog) (changes []Change) {
 	return changes
 }
 
-// Resync has nothing to do: a sink never misses a change.
+// Resync does nothing: a sink never misses a change.
 func (s *store) Resync() error { return nil }
+
+// entry is an object that sinks have been told of, and the version at which it was last
+// seen to be like that.
+type entry struct {
+	*Object
+	seen uint64
+}
+
+// newerThan reports whether o comes by an event out of order.
+func (e entry) newerThan(o *Object) bool { return o.Version != 0 && o.Version < e.seen }
+
+// catalog has entries by namespace and name: namespaces are few, so that a name alone is
+// what an entry costs.
+type catalog map[string]map[string]entry
+
+func (c catalog) get(o *Object) (entry, bool) {
+	e, ok := c[o.Namespace][o.Name]
+	return e, ok
+}
+
+func (c catalog) put(e entry) {
+	in := c[e.Namespace]
+	if in == nil {
+		in = make(map[string]entry)
+		c[e.Namespace] = in
+	}
+	in[e.Name] = e
+}
+
+func (c catalog) remove(o *Object) {
+	in := c[o.Namespace]
+	if delete(in, o.Name); len(in) == 0 {
+		delete(c, o.Namespace)
+	}
+}
+
+// all yields every entry, in no order.
+func (c catalog) all(yield func(entry) bool) {
+	for _, in := range c {
+		for _, e := range in {
+			if !yield(e) {
+				return
+			}
+		}
+	}
+}

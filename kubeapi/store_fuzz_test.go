@@ -7,6 +7,8 @@ import (
 	"testing"
 
 	corev1 "k8s.io/api/core/v1"
+
+	"github.com/longnames/longnames/kubeapi/internal/kubetest"
 )
 
 // world is a simple model of an API server's pods: what a store has to come to.
@@ -16,7 +18,7 @@ type world struct {
 }
 
 func (w *world) pod(name, address string) *corev1.Pod {
-	return at(strconv.FormatUint(w.version, 10), newPod(name, address))
+	return at(strconv.FormatUint(w.version, 10), kubetest.NewPod(name, address))
 }
 
 func (w *world) list() (items []any, version string) {
@@ -55,7 +57,7 @@ func (w *world) step(s *store, op, arg byte) error {
 		if known != nil {
 			return s.Update(known)
 		}
-	case 4: // an event that is older than what is known
+	case 4: // an event that is older than the known object
 		if known != nil && w.version > 1 {
 			old := known.DeepCopy()
 			v, _ := strconv.ParseUint(old.ResourceVersion, 10, 64)
@@ -103,7 +105,7 @@ func FuzzEvents(f *testing.F) {
 		ops = ops[:min(len(ops), 200)]
 		w := &world{pods: make(map[string]*corev1.Pod)}
 		sink := newSink(t)
-		s := storeFor(shrinker{}, sink)
+		s := storeFor(Shrinker{}, sink)
 		_ = s.Replace(w.list())
 		for ; len(ops) >= 2; ops = ops[2:] {
 			if err := w.step(s, ops[0], ops[1]); err != nil {

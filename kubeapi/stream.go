@@ -16,42 +16,31 @@ import (
 // server that fails often opens it all the same.
 const settleTime = 5 * time.Second
 
-// shortestWatch keeps one whose watches are ended again and again from being flooded.
+// shortestWatch keeps a server that ends its watches again and again from being flooded.
 const shortestWatch = time.Second
 
-var (
-	errClosed    = errors.New("the watch was closed at once")
-	errHalf      = errors.New("an event is shorter than it says")
-	errBackwards = errors.New("versions went back")
-)
-
-// distrust is why a watch was given up that looked well.
-type distrust struct{ error }
-
-func (d distrust) Unwrap() error { return d.error }
-
 // stream is a watch as the reflector sees it. It ends when it is not to be believed any
-// more, and reports how it ended.
+// more, and reports why.
 type stream struct {
 	*listWatch
 
-	ctx      context.Context // ends when nobody wants the stream any more
-	cancel   context.CancelFunc
-	exchange *exchange
-	options  metav1.ListOptions // that it was asked with
-	source   watch.Interface
-	events   chan watch.Event
+	ctx     context.Context // ends with the source, and at Stop
+	cancel  context.CancelFunc
+	tracker *requestTracker
+	options metav1.ListOptions // that it was asked with
+	source  watch.Interface
+	events  chan watch.Event
 
 	opened  time.Time
-	initial bool   // objects that there are already may come, in no order
+	initial bool   // objects of before the watch may still come, in no order
 	newest  uint64 // version seen
-	useful  bool   // something came of it, or would have
-	steady  bool   // it has been heard for longer than a silence takes
+	useful  bool   // an event came, or the watch has been open for a while
+	steady  bool   // events have come for longer than a silence takes
 }
 
-func newStream(ctx context.Context, l *listWatch, x *exchange, o metav1.ListOptions, source watch.Interface) *stream {
+func newStream(ctx context.Context, l *listWatch, t *requestTracker, o metav1.ListOptions, source watch.Interface) *stream {
 	s := &stream{
-		listWatch: l, exchange: x, options: o, source: source, events: make(chan watch.Event), opened: time.Now(),
+		listWatch: l, tracker: t, options: o, source: source, events: make(chan watch.Event), opened: time.Now(),
 		newest: version(o.ResourceVersion),
 	}
 	s.ctx, s.cancel = context.WithCancel(ctx)
@@ -66,42 +55,42 @@ func (s *stream) ResultChan() <-chan watch.Event { return s.events }
 // Stop implements watch.Interface.
 func (s *stream) Stop() {
 	s.cancel()
-	s.exchange.end()
+	s.tracker.end()
 	s.source.Stop()
 }
 
-// isList tells whether the stream begins with a complete list.
+// isList reports whether the stream begins with a complete list.
 func (s *stream) isList() bool { return s.options.SendInitialEvents != nil }
 
-// isShort tells whether some of that list is missing yet.
+// isShort reports whether some of that list is still missing.
 func (s *stream) isShort() bool { return s.isList() && s.initial }
 
 func (s *stream) run() {
 	defer close(s.events)
 	defer s.Stop()
-	err := s.pass()
-	if ended := s.exchange.err(); errors.Is(ended, errSilent) {
-		err = distrust{ended}
+	err := s.forward()
+	if ended := s.tracker.err(); errors.Is(ended, errSilent) {
+		err = untrustedWatch{ended}
 	} else if ended != nil {
-		return // nobody wants it any more
+		return // the source stops, or the reflector stops the stream
 	}
 	var lost unreachable
 	switch {
 	case s.useful && errors.Is(err, errClosed):
-		s.monitor.WatchEnded(endReason(err))
-		s.rest()
+		s.monitor.WatchEnded(WatchClosed)
+		s.pause()
 		return // the reflector goes on from there, at once
 	case s.useful && errors.As(err, &lost):
-		s.monitor.WatchEnded(endReason(err))
-		s.rest()
-		s.send(watch.Event{Type: watch.Error, Object: status(s.astray(err))})
+		s.monitor.WatchEnded(WatchUnreachable)
+		s.pause()
+		s.send(watch.Event{Type: watch.Error, Object: status(s.relistAfter(err))})
 		return
 	}
-	s.send(watch.Event{Type: watch.Error, Object: status(s.ended(&s.options, s.isShort(), err))})
+	s.send(watch.Event{Type: watch.Error, Object: status(s.watchEnded(&s.options, s.isShort(), err))})
 }
 
-// rest waits if the stream has lasted no longer than that takes.
-func (s *stream) rest() {
+// pause waits until the stream has lasted for shortestWatch.
+func (s *stream) pause() {
 	if time.Since(s.opened) >= shortestWatch {
 		return
 	}
@@ -113,18 +102,18 @@ func (s *stream) rest() {
 	}
 }
 
-// pass passes events on, up to the one that is an error or not to be believed.
-func (s *stream) pass() error {
+// forward passes events on, up to one that is an error or not to be believed.
+func (s *stream) forward() error {
 	settled := time.NewTimer(s.times.settle)
 	defer settled.Stop()
 	for {
 		select {
-		case <-s.exchange.ctx.Done():
-			return s.exchange.err()
+		case <-s.tracker.ctx.Done():
+			return s.tracker.err()
 		case <-settled.C:
 			if !s.isShort() {
 				s.useful = true
-				s.contact.observe(s.watching(), nil)
+				s.outages.observe(s.watching(), nil)
 			}
 		case event, open := <-s.source.ResultChan():
 			if !open {
@@ -158,22 +147,21 @@ func (s *stream) send(event watch.Event) bool {
 	}
 }
 
-// hear takes down that there was an event.
+// hear takes an event for a sign of life.
 func (s *stream) hear() {
 	s.monitor.Heard()
 	if !s.steady && time.Since(s.opened) >= s.times.silence {
 		s.steady = true
-		s.contact.trust(s.watching())
+		s.outages.trust(s.watching())
 	}
 }
 
-// check keeps track of the versions, which grow once the objects have come that there
-// were. If they do not, the API server is not the one that it was: its etcd has been
-// restored from a backup.
+// check keeps track of the versions, which grow once all objects of before the watch have come.
+// If they do not, the API server is not the one that it was: its etcd has been restored from a backup.
 func (s *stream) check(event watch.Event) error {
 	about, err := apimeta.Accessor(event.Object)
 	if err != nil {
-		return nil //nolint:nilerr // the reflector says so
+		return nil //nolint:nilerr // the reflector logs it
 	}
 	if s.isList() {
 		if event.Type == watch.Bookmark && about.GetAnnotations()[metav1.InitialEventsAnnotationKey] == "true" {
@@ -188,30 +176,30 @@ func (s *stream) check(event watch.Event) error {
 	}
 	v := version(about.GetResourceVersion())
 	if v != 0 && v < s.newest {
-		return distrust{fmt.Errorf("%w from %d to %d", errBackwards, s.newest, v)}
+		return untrustedWatch{fmt.Errorf("%w from %d to %d", errBackwards, s.newest, v)}
 	}
 	s.newest = max(s.newest, v)
 	return nil
 }
 
-// closed tells how the source came to its end.
+// closed returns how the source came to its end.
 func (s *stream) closed() error {
 	switch {
-	case s.exchange.lost != nil:
-		return unreachable{s.exchange.lost}
-	case !s.exchange.complete:
+	case s.tracker.lost != nil:
+		return unreachable{s.tracker.lost}
+	case !s.tracker.complete:
 		return undecodable{errHalf} // to the decoder, that is the end
 	}
 	return errClosed
 }
 
-// failure is the error that an event tells of.
+// failure returns the error that an event is.
 func (s *stream) failure(event watch.Event) error {
 	err := apierrors.FromObject(event.Object)
 	if junk, ok := apierrors.StatusCause(err, "ClientWatchDecoding"); ok {
-		// Not the API server says this, but the decoder, which has stopped.
-		if s.exchange.lost != nil {
-			return unreachable{s.exchange.lost}
+		// This is not from the API server, but from the decoder, which has stopped.
+		if s.tracker.lost != nil {
+			return unreachable{s.tracker.lost}
 		}
 		return undecodable{errors.New(junk.Message)}
 	}
@@ -223,7 +211,7 @@ func (s *stream) failure(event watch.Event) error {
 	return err
 }
 
-// status is the object of the event that tells the reflector of err.
+// status returns the object of an event that tells the reflector of err.
 func status(err error) *metav1.Status {
 	var known *apierrors.StatusError
 	if !errors.As(err, &known) {

@@ -13,6 +13,8 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/watch"
+
+	"github.com/longnames/longnames/kubeapi/internal/kubetest"
 )
 
 // testStream is a stream over a source that the test plays.
@@ -20,7 +22,7 @@ type testStream struct {
 	*stream
 
 	source  *watch.FakeWatcher
-	log     *recordingLog
+	log     *kubetest.Log
 	monitor *recordingMonitor
 	cancel  context.CancelFunc
 }
@@ -29,26 +31,26 @@ type testStream struct {
 func newTestStream(t *testing.T, from string) *testStream {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
-	s := &testStream{source: watch.NewFakeWithChanSize(100, false), log: &recordingLog{}, monitor: &recordingMonitor{}, cancel: cancel}
+	s := &testStream{source: watch.NewFakeWithChanSize(100, false), log: &kubetest.Log{}, monitor: &recordingMonitor{}, cancel: cancel}
 	l := &listWatch{
-		namespace: "prod", contact: newContact(s.log, "pods"), monitor: s.monitor,
+		namespace: "prod", outages: newOutageLog(s.log, "pods"), monitor: s.monitor,
 		times: times{silence: silenceLimit, settle: settleTime},
 	}
-	x := newExchange(ctx, l.times.silence, l.tell("watch"))
-	x.complete = true // unless a test says otherwise, the source ends when the answer does
+	tracker := l.track(ctx, "watch")
+	tracker.complete = true // unless a test says otherwise, the source ends when the answer does
 	o := metav1.ListOptions{ResourceVersion: from}
 	if from == "" {
 		list := true
 		o.SendInitialEvents = &list
 	}
-	s.stream = newStream(ctx, l, x, o, s.source)
+	s.stream = newStream(ctx, l, tracker, o, s.source)
 	t.Cleanup(s.Stop)
 	return s
 }
 
 // pod is a pod with a version.
 func pod(version string) *corev1.Pod {
-	p := newPod("prod/a", "10.0.0.1")
+	p := kubetest.NewPod("prod/a", "10.0.0.1")
 	p.ResourceVersion = version
 	return p
 }
@@ -75,7 +77,7 @@ func failed(err *apierrors.StatusError) watch.Event {
 	return watch.Event{Type: watch.Error, Object: &err.ErrStatus}
 }
 
-// drain gives what comes until the stream ends, as "TYPE version" or "ERROR code".
+// drain returns the events until the stream ends, as "TYPE version" or "ERROR code".
 func (s *testStream) drain() (got []string) {
 	for event := range s.ResultChan() {
 		switch obj := event.Object.(type) {
@@ -133,7 +135,7 @@ func TestStreamPassesOnWhatCanBeBelieved(t *testing.T) {
 					t.Errorf("want %q, got %q", tc.want, got)
 				}
 				s.monitor.want(t, tc.reason)
-				s.log.want(t, tc.log...)
+				s.log.Want(t, tc.log...)
 				if got := s.fresh.Load(); got != tc.fresh {
 					t.Errorf("next list is a fresh one: want %v, got %v", tc.fresh, got)
 				}
@@ -147,7 +149,7 @@ func (s *testStream) play(pauses ...time.Duration) {
 	for i, pause := range pauses {
 		time.Sleep(pause)
 		s.source.Action(watch.Bookmark, pod(fmt.Sprint(10+i)))
-		s.exchange.timer.Reset(silenceLimit) // as reading from a connection does
+		s.tracker.timer.Reset(silenceLimit) // as reading from a connection does
 	}
 }
 
@@ -180,7 +182,7 @@ func TestStreamEndsInSilence(t *testing.T) {
 				if !s.fresh.Load() {
 					t.Error("want a fresh list next")
 				}
-				if got := s.log.said(); len(got) == 0 || !matches(got[len(got)-1:], []string{"WARNING|cannot be relied on: nothing has come for 2m30s"}) {
+				if got := s.log.Logged(); len(got) == 0 || !kubetest.Match(got[len(got)-1:], []string{"WARNING|cannot be relied on: nothing has come for 2m30s"}) {
 					t.Errorf("want one line about it at the end, got %q", got)
 				}
 			})
@@ -206,7 +208,7 @@ func TestStreamThatIsStoppedIsNotCounted(t *testing.T) {
 					t.Errorf("want nothing any more, got %q", got)
 				}
 				s.monitor.want(t)
-				s.log.want(t)
+				s.log.Want(t)
 				if !s.source.IsStopped() {
 					t.Error("want the source stopped")
 				}
@@ -215,7 +217,7 @@ func TestStreamThatIsStoppedIsNotCounted(t *testing.T) {
 	}
 }
 
-// What nobody takes does not keep a stream from being stopped.
+// An event that is not read does not keep a stream from being stopped.
 func TestStreamNeedsNoReader(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newTestStream(t, "5")
@@ -257,7 +259,7 @@ func TestStreamThatSettlesEndsAnOutage(t *testing.T) {
 		t.Run(tc.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				s := newTestStream(t, tc.from)
-				s.contact.observe(s.watching(), broken)
+				s.outages.observe(s.watching(), broken)
 				for _, event := range tc.events {
 					s.source.Action(event.Type, event.Object)
 				}
@@ -267,7 +269,7 @@ func TestStreamThatSettlesEndsAnOutage(t *testing.T) {
 				if tc.over {
 					want = append(want, regainedLine)
 				}
-				s.log.want(t, want...)
+				s.log.Want(t, want...)
 			})
 		})
 	}
@@ -297,14 +299,14 @@ func TestStreamThatBreaksOff(t *testing.T) {
 					s.source.Action(event.Type, event.Object)
 				}
 				time.AfterFunc(tc.open, func() {
-					s.exchange.lost = errors.New("reset by peer")
+					s.tracker.lost = errors.New("reset by peer")
 					s.source.Stop()
 				})
 				if got := s.drain(); !slices.Equal(got, tc.want) {
 					t.Errorf("want %q, got %q", tc.want, got)
 				}
 				s.monitor.want(t, WatchUnreachable)
-				if got := s.log.said(); (len(got) > 0) != tc.logged {
+				if got := s.log.Logged(); (len(got) > 0) != tc.logged {
 					t.Errorf("want a line only if nothing came of it, got %q", got)
 				}
 			})
@@ -326,10 +328,10 @@ func TestStreamIsReliedOnAgain(t *testing.T) {
 		t.Run(tc.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				s := newTestStream(t, "5")
-				s.contact.observe(s.watching(), distrust{errSilent})
+				s.outages.observe(s.watching(), untrustedWatch{errSilent})
 				go s.play(tc.pauses...)
 				s.drain()
-				got := slices.ContainsFunc(s.log.said(), func(line string) bool { return matches([]string{line}, []string{"INFO|can be relied on again"}) })
+				got := slices.ContainsFunc(s.log.Logged(), func(line string) bool { return kubetest.Match([]string{line}, []string{"INFO|can be relied on again"}) })
 				if got != tc.over {
 					t.Errorf("relied on again: want %v, got %v", tc.over, got)
 				}

@@ -7,8 +7,8 @@ import (
 	"weak"
 )
 
-// Template is what the pods of one pod template have in common. Many objects share one, so
-// it is never written to once an object has been handed out.
+// Template is the part of an Object that the pods of one pod template have in common. Many objects share
+// one, so it is never written to once an object has been handed out.
 type Template struct {
 	Namespace string
 	// Labels are the values of Config.Labels, in that order.
@@ -17,7 +17,7 @@ type Template struct {
 	Service string
 	// Ports are the named ports, in their order in the object.
 	Ports []Port
-	// Invalid are the texts that stand where an address should, but are none. Hardly any
+	// Invalid are the addresses that cannot be parsed, or that no node can have. Hardly any
 	// object has such, so here they cost the others least.
 	Invalid []string
 }
@@ -36,7 +36,7 @@ type Port struct {
 	Number   uint16
 }
 
-func (t *Template) same(o *Template) bool {
+func (t *Template) sameTemplate(o *Template) bool {
 	return t == o || t.Namespace == o.Namespace && t.Service == o.Service &&
 		slices.Equal(t.Labels, o.Labels) && slices.Equal(t.Ports, o.Ports) && slices.Equal(t.Invalid, o.Invalid)
 }
@@ -62,7 +62,7 @@ func (t *Template) hash(seed maphash.Seed) uint64 {
 	return h.Sum64()
 }
 
-// templates finds the one that others already share, for as long as any object has it. It
+// templates are those that objects share, each for as long as an object has it. It
 // is for one goroutine at a time.
 type templates struct {
 	seed  maphash.Seed
@@ -76,10 +76,10 @@ func newTemplates() *templates {
 	return &templates{seed: maphash.MakeSeed(), known: make(map[uint64]weak.Pointer[Template]), limit: fewTemplates}
 }
 
-// shared gives t itself if no other is the same.
+// shared returns a template that is the same as t, t itself if there is no other.
 func (ts *templates) shared(t *Template) *Template {
 	k := t.hash(ts.seed)
-	if known := ts.known[k].Value(); known != nil && known.same(t) {
+	if known := ts.known[k].Value(); known != nil && known.sameTemplate(t) {
 		return known
 	}
 	if len(ts.known) >= ts.limit {

@@ -32,7 +32,7 @@ func TestTemplatesAreSharedByWhatIsTheSame(t *testing.T) {
 		other := newTemplate()
 		edit(other)
 		want := *other
-		if got := shared.shared(other); got != other || !reflect.DeepEqual(*got, want) || got.same(first) {
+		if got := shared.shared(other); got != other || !reflect.DeepEqual(*got, want) || got.sameTemplate(first) {
 			t.Errorf("%s: got %+v, want one of its own, %+v", name, *got, want)
 		}
 	}

@@ -10,6 +10,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/watch"
 
+	"github.com/longnames/longnames/kubeapi/internal/kubetest"
 	"github.com/longnames/longnames/test/fakeapi"
 )
 
@@ -22,8 +23,11 @@ func TestWatchEndsWithTheServersObjects(t *testing.T) {
 		"expire":  func(api *fakeapi.Server) { api.Compact(); api.Cut() },
 		"restart": func(api *fakeapi.Server) { api.Stop(); api.Start() },
 		"junk":    func(api *fakeapi.Server) { api.SendRaw([]byte("\x00\x00\x00\x04junk")) },
-		"stray":   func(api *fakeapi.Server) { api.Send(watch.Added, newSlice("a/stray", "10.9.9.9")); api.EndWatches() },
-		"error":   func(api *fakeapi.Server) { api.Send(watch.Error, &metav1.Status{Status: "Failure", Code: 500}) },
+		"stray": func(api *fakeapi.Server) {
+			api.Send(watch.Added, kubetest.NewSlice("a/stray", "10.9.9.9"))
+			api.EndWatches()
+		},
+		"error": func(api *fakeapi.Server) { api.Send(watch.Error, &metav1.Status{Status: "Failure", Code: 500}) },
 		"forbid": func(api *fakeapi.Server) {
 			api.Inject(fakeapi.Fault{Status: 403, Reason: metav1.StatusReasonForbidden, Times: 2})
 			api.Cut()
@@ -47,12 +51,12 @@ func TestWatchEndsWithTheServersObjects(t *testing.T) {
 			write := func() {
 				name := fmt.Sprintf("%c/p%d", 'a'+rune(r.IntN(2)), r.IntN(10))
 				if r.IntN(3) == 0 {
-					api.Delete(newPod(name, ""))
+					api.Delete(kubetest.NewPod(name, ""))
 					delete(truth, name)
 					return
 				}
 				truth[name] = fmt.Sprintf("10.0.%d.%d", r.IntN(4), r.IntN(4)+1)
-				api.Put(newPod(name, truth[name]))
+				api.Put(kubetest.NewPod(name, truth[name]))
 			}
 			for range 10 {
 				write()
@@ -92,11 +96,11 @@ func TestWatchEndsWithTheServersObjects(t *testing.T) {
 func TestOddObjectsAmongOthers(t *testing.T) {
 	t.Parallel()
 	api := fakeapi.New(t)
-	odd := newSlice("prod/odd", "", "x", "10.0.0.300", "fe80::1%eth0", "10.0.0.9")
+	odd := kubetest.NewSlice("prod/odd", "", "x", "10.0.0.300", "fe80::1%eth0", "10.0.0.9")
 	odd.AddressType = "Pigeon"
 	odd.Endpoints = append(odd.Endpoints, discoveryv1.Endpoint{})
 	odd.Ports = []discoveryv1.EndpointPort{{}}
-	api.Put(newSlice("prod/a", "10.0.0.1"), odd, newSlice("prod/z", "10.0.0.2"))
+	api.Put(kubetest.NewSlice("prod/a", "10.0.0.1"), odd, kubetest.NewSlice("prod/z", "10.0.0.2"))
 	w := watchAPI(t, api, func(c *Config) { c.Lookup = Endpoints })
 	w.synced(t, api, 1, "prod/a 10.0.0.1", "prod/odd 10.0.0.9", "prod/z 10.0.0.2")
 	want := []string{"", "x", "10.0.0.300", "fe80::1%eth0"}
@@ -112,17 +116,17 @@ func TestBookmarksAreUsed(t *testing.T) {
 	api := fakeapi.New(t)
 	w := watchAPI(t, api, nil)
 	api.WaitForWatches(1)
-	api.Put(newPod("prod/a", "10.0.0.1"))
+	api.Put(kubetest.NewPod("prod/a", "10.0.0.1"))
 	w.synced(t, api, 1, "prod/a 10.0.0.1")
 	api.Compact()
 	version := api.ResourceVersion()
 	api.Bookmark()
 	api.EndWatches()
 	api.WaitForOpened(2)
-	api.Put(newPod("prod/b", "10.0.0.2"))
+	api.Put(kubetest.NewPod("prod/b", "10.0.0.2"))
 	w.eventually(t, "prod/a 10.0.0.1", "prod/b 10.0.0.2")
 	if got := api.Requests()[1:]; len(got) != 1 || got[0].Query.Get("resourceVersion") != version || got[0].Query.Has("sendInitialEvents") {
 		t.Errorf("want the watch to go on from %s, got %v", version, got)
 	}
-	w.log.want(t)
+	w.log.Want(t)
 }

@@ -13,6 +13,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/watch"
 
+	"github.com/longnames/longnames/kubeapi/internal/kubetest"
 	"github.com/longnames/longnames/test/fakeapi"
 )
 
@@ -42,7 +43,7 @@ func TestSilentWatchIsRenewedByAFreshList(t *testing.T) {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()
 			api := fakeapi.New(t, tc.opts...)
-			api.Put(newPod("prod/a", "10.0.0.1"), newPod("prod/b", "10.0.0.2"))
+			api.Put(kubetest.NewPod("prod/a", "10.0.0.1"), kubetest.NewPod("prod/b", "10.0.0.2"))
 			w := watchWith(t, api.URL, tc.change, hurry)
 			w.eventually(t, "prod/a 10.0.0.1", "prod/b 10.0.0.2")
 			w.reset()
@@ -60,7 +61,7 @@ func TestSilentWatchIsRenewedByAFreshList(t *testing.T) {
 			if w.fewest < 2 || len(w.calls()) > 0 {
 				t.Errorf("want no change, got %+v", w.calls())
 			}
-			w.log.want(t, silentLine)
+			w.log.Want(t, silentLine)
 			if got := slices.Compact(w.monitor.reasons()); !slices.Equal(got, []string{WatchSilent}) {
 				t.Errorf("want only silent watches, got %q", got)
 			}
@@ -81,7 +82,7 @@ func TestVersionsThatWentBackAreNoticed(t *testing.T) {
 	}{
 		{"by a bookmark", nil, func(api *fakeapi.Server) { api.Bookmark() }, []string{"watch -"}, wentLine, WatchBackwards},
 		{"by an event", nil, func(api *fakeapi.Server) {
-			old := newPod("prod/a", "10.0.0.1")
+			old := kubetest.NewPod("prod/a", "10.0.0.1")
 			old.ResourceVersion = "1"
 			api.Send(watch.Modified, old)
 		}, []string{"watch -"}, wentLine, WatchBackwards},
@@ -91,14 +92,14 @@ func TestVersionsThatWentBackAreNoticed(t *testing.T) {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()
 			api := fakeapi.New(t, tc.opts...)
-			api.Put(newPod("prod/a", "10.0.0.1"), newPod("prod/b", "10.0.0.2"))
+			api.Put(kubetest.NewPod("prod/a", "10.0.0.1"), kubetest.NewPod("prod/b", "10.0.0.2"))
 			w := watchWith(t, api.URL, nil, func(w *watcher) {
 				if tc.reason == WatchSilent {
 					w.times.silence = 3 * aMoment // the first watch shall not fall silent
 				}
 			})
 			api.WaitForWatches(1)
-			api.Put(newPod("prod/a", "10.0.0.1"))
+			api.Put(kubetest.NewPod("prod/a", "10.0.0.1"))
 			w.eventually(t, "prod/a 10.0.0.1", "prod/b 10.0.0.2")
 			seen := len(api.Requests())
 			w.reset()
@@ -107,12 +108,12 @@ func TestVersionsThatWentBackAreNoticed(t *testing.T) {
 			if got := asked(api.WaitForRequests(seen + len(tc.want)))[seen:]; !slices.Equal(got[:len(tc.want)], tc.want) {
 				t.Errorf("want %q, got %q", tc.want, got)
 			}
-			api.Put(newPod("prod/b", "10.0.0.9"))
+			api.Put(kubetest.NewPod("prod/b", "10.0.0.9"))
 			w.eventually(t, "prod/a 10.0.0.1", "prod/b 10.0.0.9")
 			if w.fewest < 2 {
 				t.Errorf("want 2 objects at least at any time, got %d", w.fewest)
 			}
-			w.log.want(t, strings.Replace(tc.log, "1s", "3s", 1))
+			w.log.Want(t, strings.Replace(tc.log, "1s", "3s", 1))
 			if got := w.monitor.reasons(); !slices.Contains(got, tc.reason) {
 				t.Errorf("want %q among the reasons, got %q", tc.reason, got)
 			}
@@ -120,27 +121,24 @@ func TestVersionsThatWentBackAreNoticed(t *testing.T) {
 	}
 }
 
-// A connection whose other end is gone takes what is sent, and brings nothing.
+// A connection whose other end is gone takes requests, and brings nothing. HTTP/1.1 gives it up with
+// the request. Over HTTP/2, the next request would use it again, if it did not fail a ping.
 func TestHalfOpenConnectionIsGivenUp(t *testing.T) {
-	t.Parallel()
+	t.Setenv("HTTP2_READ_IDLE_TIMEOUT_SECONDS", "1")
+	t.Setenv("HTTP2_PING_TIMEOUT_SECONDS", "1")
 	for _, tc := range []struct {
 		name  string
 		opts  []fakeapi.Option
 		hurry func(*watcher)
 	}{
 		{"HTTP/1.1", nil, hurry},
-		{"HTTP/2, which would use it again", []fakeapi.Option{fakeapi.WithTLS()}, func(w *watcher) {
-			hurry(w)
-			w.dialer.limit = 3 * aMoment
-		}},
-		{"HTTP/1.1, by the connection alone", nil, func(w *watcher) { w.dialer.limit = aMoment }},
-		{"HTTP/2, by the connection alone", []fakeapi.Option{fakeapi.WithTLS()}, func(w *watcher) { w.dialer.limit = aMoment }},
+		{"HTTP/2", []fakeapi.Option{fakeapi.WithTLS()}, hurry},
+		{"HTTP/2, by pings alone", []fakeapi.Option{fakeapi.WithTLS()}, nil},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			t.Parallel()
 			api := fakeapi.New(t, tc.opts...)
 			p := newProxy(t, api)
-			api.Put(newPod("prod/a", "10.0.0.1"))
+			api.Put(kubetest.NewPod("prod/a", "10.0.0.1"))
 			dir := t.TempDir()
 			w := watchWith(t, p.URL, func(c *Config) {
 				if strings.HasPrefix(p.URL, "https:") {
@@ -151,7 +149,7 @@ func TestHalfOpenConnectionIsGivenUp(t *testing.T) {
 			w.reset()
 			before := p.connections()
 			p.lose()
-			api.Put(newPod("prod/b", "10.0.0.2"))
+			api.Put(kubetest.NewPod("prod/b", "10.0.0.2"))
 			w.eventually(t, "prod/a 10.0.0.1", "prod/b 10.0.0.2")
 			if got := p.connections(); got <= before {
 				t.Errorf("want a new connection, got %d as before", got)
@@ -168,16 +166,16 @@ func TestNoAnswerAtAll(t *testing.T) {
 	api := fakeapi.New(t)
 	p := newProxy(t, api)
 	p.dead.Store(true)
-	api.Put(newPod("prod/a", "10.0.0.1"))
+	api.Put(kubetest.NewPod("prod/a", "10.0.0.1"))
 	w := watchWith(t, p.URL, nil, func(w *watcher) { w.times.silence, w.times.settle = 3*time.Second, aMoment })
-	w.log.eventually(t, lostLine+"|nothing has come for 3s")
+	w.log.Eventually(t, lostLine+"|nothing has come for 3s")
 	w.wantSynced(t, 0)
 	if got := w.monitor.timesHeard(); got > 0 {
 		t.Errorf("want no sign of life, got %d", got)
 	}
 	p.dead.Store(false)
 	w.eventually(t, "prod/a 10.0.0.1")
-	w.log.eventually(t, lostLine, regainedLine)
+	w.log.Eventually(t, lostLine, regainedLine)
 	if got := w.monitor.reasons(); len(got) == 0 || got[0] != WatchSilent {
 		t.Errorf("want watches that were silent, got %q", got)
 	}
@@ -296,7 +294,7 @@ func TestWatchThatIsEndedAgainAndAgain(t *testing.T) {
 	w := watchWith(t, api.serve(t), nil, nil)
 	w.eventually(t, "prod/a 10.0.0.1")
 	const watches = 3
-	eventually(t, func() (bool, string) {
+	kubetest.Eventually(t, func() (bool, string) {
 		got := len(w.monitor.reasons())
 		return got >= watches, fmt.Sprintf("want %d watches, got %d", watches, got)
 	})
@@ -325,7 +323,7 @@ func TestListThatStallsIsAskedForAgain(t *testing.T) {
 	if got := api.requests(); len(got) < len(want) || !slices.Equal(got[:len(want)], want) {
 		t.Errorf("want %q, got %q", want, got)
 	}
-	w.log.want(t, lostLine+"|cannot list pods|nothing has come for 1s", regainedLine)
+	w.log.Want(t, lostLine+"|cannot list pods|nothing has come for 1s", regainedLine)
 }
 
 // A watch that opens well and then ends in an error, again and again, is one line.
@@ -359,7 +357,7 @@ func TestErrorsThatRepeatAreToldOnce(t *testing.T) {
 					},
 				}
 				w := watchWith(t, api.serve(t), nil, nil)
-				eventually(t, func() (bool, string) {
+				kubetest.Eventually(t, func() (bool, string) {
 					got := w.monitor.reasons()
 					return len(got) >= 4, fmt.Sprintf("want 4 watches that ended, got %q", got)
 				})
@@ -367,30 +365,30 @@ func TestErrorsThatRepeatAreToldOnce(t *testing.T) {
 				if got := slices.Compact(w.monitor.reasons()); !slices.Equal(got, []string{tc.reason}) {
 					t.Errorf("want only %q, got %q", tc.reason, got)
 				}
-				w.log.want(t, tc.log)
+				w.log.Want(t, tc.log)
 				w.want(t, "prod/a 10.0.0.1")
 			})
 		}
 	}
 }
 
-// A reflector that is told 410 asks for no version, and again at once if it is told 410 then.
+// After a 410, a reflector asks for no version, and after another one again, at once.
 func TestServerThatKnowsNoVersionIsNotFlooded(t *testing.T) {
 	t.Parallel()
 	api := fakeapi.New(t)
-	api.Put(newPod("prod/a", "10.0.0.1"))
+	api.Put(kubetest.NewPod("prod/a", "10.0.0.1"))
 	w := watchAPI(t, api, nil)
 	w.synced(t, api, 1, "prod/a 10.0.0.1")
 	api.Fail(410, metav1.StatusReasonExpired, "")
 	start := time.Now()
 	api.Cut()
-	w.log.eventually(t, "ERROR API server answers 500")
+	w.log.Eventually(t, "ERROR API server answers 500")
 	requests := len(api.WaitForRequests(8))
 	if limit := 10 + 10*int(time.Since(start)/time.Second); requests > limit {
 		t.Errorf("want %d requests at most, got %d", limit, requests)
 	}
 	api.Recover()
-	api.Put(newPod("prod/b", "10.0.0.2"))
+	api.Put(kubetest.NewPod("prod/b", "10.0.0.2"))
 	w.eventually(t, "prod/a 10.0.0.1", "prod/b 10.0.0.2")
-	w.log.eventually(t, "ERROR API server answers 500", regainedLine)
+	w.log.Eventually(t, "ERROR API server answers 500", regainedLine)
 }

@@ -1,6 +1,7 @@
 package kubeapi
 
 import (
+	"context"
 	"net"
 	"slices"
 	"syscall"
@@ -10,6 +11,7 @@ import (
 
 	"go.uber.org/goleak"
 
+	"github.com/longnames/longnames/kubeapi/internal/kubetest"
 	"github.com/longnames/longnames/test/fakeapi"
 )
 
@@ -23,8 +25,8 @@ func stopsSoon(t *testing.T, w *watched) {
 	}()
 	select {
 	case <-done:
-	case <-time.After(patience / 3):
-		t.Fatalf("still running %v after it was stopped", patience/3)
+	case <-time.After(kubetest.Patience / 3):
+		t.Fatalf("still running %v after it was stopped", kubetest.Patience/3)
 	}
 }
 
@@ -33,23 +35,23 @@ func TestStop(t *testing.T) {
 	t.Run("while it watches", func(t *testing.T) {
 		t.Parallel()
 		api := fakeapi.New(t)
-		api.Put(newPod("a/p", "10.0.0.1"))
+		api.Put(kubetest.NewPod("a/p", "10.0.0.1"))
 		w := watchAPI(t, api, func(c *Config) { c.Namespaces = []string{"a", "b", "c"} })
 		w.synced(t, api, 3, "a/p 10.0.0.1")
 		stopsSoon(t, w)
 		api.WaitForWatches(0)
-		api.Delete(newPod("a/p", ""))
+		api.Delete(kubetest.NewPod("a/p", ""))
 		w.want(t, "a/p 10.0.0.1")
-		w.log.want(t) // being stopped is no outage
+		w.log.Want(t) // being stopped is no outage
 	})
 	t.Run("while it waits for the next try", func(t *testing.T) {
 		t.Parallel()
 		api := fakeapi.New(t)
 		api.Stop()
 		w := watchAPI(t, api, nil)
-		w.log.eventually(t, lostLine)
+		w.log.Eventually(t, lostLine)
 		stopsSoon(t, w)
-		w.log.want(t, lostLine)
+		w.log.Want(t, lostLine)
 	})
 	t.Run("while the API server says nothing", func(t *testing.T) {
 		t.Parallel()
@@ -65,7 +67,7 @@ func TestStop(t *testing.T) {
 		}
 		defer conn.Close()
 		stopsSoon(t, w)
-		w.log.want(t)
+		w.log.Want(t)
 	})
 	t.Run("while the API server hangs", func(t *testing.T) {
 		t.Parallel()
@@ -75,13 +77,13 @@ func TestStop(t *testing.T) {
 		api.Hang()
 		defer api.Resume()
 		stopsSoon(t, w)
-		w.log.want(t)
+		w.log.Want(t)
 	})
 	t.Run("before it has begun", func(t *testing.T) {
 		t.Parallel()
 		w := watchAPI(t, fakeapi.New(t), nil)
 		stopsSoon(t, w)
-		w.log.want(t)
+		w.log.Want(t)
 	})
 }
 
@@ -119,7 +121,7 @@ func TestStopLeavesNothingBehind(t *testing.T) { // not parallel: it looks at al
 func TestNewSpeaksToNobody(t *testing.T) {
 	api := fakeapi.New(t)
 	before := goleak.IgnoreCurrent()
-	if _, err := New(Config{Lookup: Pods, Namespaces: []string{"*"}, Endpoint: api.URL, Log: &recordingLog{}}); err != nil {
+	if _, err := New(Config{Lookup: Pods, Namespaces: []string{"*"}, Endpoint: api.URL, Log: &kubetest.Log{}}); err != nil {
 		t.Fatal(err)
 	}
 	if err := goleak.Find(before); err != nil {
@@ -133,7 +135,7 @@ func TestNewSpeaksToNobody(t *testing.T) {
 func TestTokenRotates(t *testing.T) {
 	t.Parallel()
 	api := fakeapi.New(t, fakeapi.WithTLS(), fakeapi.WithToken("one"))
-	api.Put(newPod("prod/a", "10.0.0.1"))
+	api.Put(kubetest.NewPod("prod/a", "10.0.0.1"))
 	dir := t.TempDir()
 	api.WriteServiceAccount(dir, "one", "prod")
 	w := watchAPI(t, api, func(c *Config) { c.Namespaces, c.ServiceAccount = nil, dir })
@@ -143,7 +145,7 @@ func TestTokenRotates(t *testing.T) {
 	api.WriteServiceAccount(dir, "two", "prod")
 	api.SetToken("two")
 	api.Cut()
-	api.Put(newPod("prod/a", "10.0.0.2"))
+	api.Put(kubetest.NewPod("prod/a", "10.0.0.2"))
 	w.eventually(t, "prod/a 10.0.0.2")
 	var got []string
 	for _, r := range api.Requests() {
@@ -152,7 +154,7 @@ func TestTokenRotates(t *testing.T) {
 	if got = slices.Compact(got); !slices.Equal(got, []string{"Bearer one", "Bearer two"}) {
 		t.Errorf("want one token and then the other, got %q", got)
 	}
-	w.log.eventually(t, "ERROR API server answers 401 Unauthorized", regainedLine)
+	w.log.Eventually(t, "ERROR API server answers 401 Unauthorized", regainedLine)
 }
 
 func TestCredentials(t *testing.T) {
@@ -177,13 +179,13 @@ func TestCredentials(t *testing.T) {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()
 			api := fakeapi.New(t, tc.opts...)
-			api.Put(newPod("prod/a", "10.0.0.1"))
+			api.Put(kubetest.NewPod("prod/a", "10.0.0.1"))
 			w := watchAPI(t, api, tc.config(api, t.TempDir()))
 			w.synced(t, api, 1, "prod/a 10.0.0.1")
 			if got := api.Requests()[0].User; got != tc.user {
 				t.Errorf("user: want %q, got %q", tc.user, got)
 			}
-			w.log.want(t)
+			w.log.Want(t)
 		})
 	}
 }
@@ -191,14 +193,14 @@ func TestCredentials(t *testing.T) {
 // Here the network is one that always refuses, so that hours of that take no time.
 func TestLongOutage(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		log, tries := &recordingLog{}, 0
+		log, tries := &kubetest.Log{}, 0
 		source, err := New(Config{Lookup: Pods, Namespaces: []string{"a"}, Endpoint: "http://127.0.0.1:1", Log: log})
 		if err != nil {
 			t.Fatal(err)
 		}
-		source.reader.(*watcher).dialer.Control = func(string, string, syscall.RawConn) error {
+		source.reader.(*watcher).dial = func(context.Context, string, string) (net.Conn, error) {
 			tries++
-			return syscall.ECONNREFUSED
+			return nil, syscall.ECONNREFUSED
 		}
 		stop := start(t, source, newSink(t))
 		time.Sleep(time.Hour)
@@ -206,13 +208,13 @@ func TestLongOutage(t *testing.T) {
 		if tries < 240 || tries > 400 { // every 10 to 15 s, and some more at first
 			t.Errorf("want 240 to 400 tries, got %d", tries)
 		}
-		log.want(t, lostLine)
+		log.Want(t, lostLine)
 
 		began := time.Now()
 		stop()
 		if got := time.Since(began); got != 0 {
 			t.Errorf("want no waiting, got %v", got)
 		}
-		log.want(t, lostLine)
+		log.Want(t, lostLine)
 	})
 }

@@ -11,13 +11,14 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/watch"
 
+	"github.com/longnames/longnames/kubeapi/internal/kubetest"
 	"github.com/longnames/longnames/test/fakeapi"
 )
 
 // watched is a source that reads pods of all namespaces from an API server.
 type watched struct {
 	*recordingSink
-	log     *recordingLog
+	log     *kubetest.Log
 	monitor *recordingMonitor
 	stop    func()
 }
@@ -30,7 +31,7 @@ func watchAPI(t *testing.T, api *fakeapi.Server, change func(*Config)) *watched 
 // watchWith can also change the source itself: for tests that cannot be as patient as it.
 func watchWith(t *testing.T, endpoint string, change func(*Config), hurry func(*watcher)) *watched {
 	t.Helper()
-	log, monitor := &recordingLog{}, &recordingMonitor{}
+	log, monitor := &kubetest.Log{}, &recordingMonitor{}
 	c := Config{
 		Lookup: Pods, Namespaces: []string{AllNamespaces}, Endpoint: endpoint, UserAgent: "longnames/test",
 		Log: log, Monitor: monitor,
@@ -63,8 +64,8 @@ func TestWatchFollows(t *testing.T) {
 		lookup Lookup
 		object func(name, address string) runtime.Object
 	}{
-		{Pods, func(name, address string) runtime.Object { return newPod(name, address, "app=shop") }},
-		{Endpoints, func(name, address string) runtime.Object { return newSlice(name, address) }},
+		{Pods, func(name, address string) runtime.Object { return kubetest.NewPod(name, address, "app=shop") }},
+		{Endpoints, func(name, address string) runtime.Object { return kubetest.NewSlice(name, address) }},
 	} {
 		for _, server := range []struct {
 			name string
@@ -91,7 +92,7 @@ func TestWatchFollows(t *testing.T) {
 				if got := w.calls(); len(got) != 3 {
 					t.Errorf("want three calls, got %+v", got)
 				}
-				w.log.want(t) // an API server without WatchList has no fault
+				w.log.Want(t) // an API server without WatchList has no fault
 			})
 		}
 	}
@@ -104,23 +105,23 @@ func TestWatchSelects(t *testing.T) {
 		p.Status.Phase = phase
 		return p
 	}
-	api.Put(newPod("prod/a", "10.0.0.1", "app=shop"), newPod("prod/b", "10.0.0.2", "app=chat"),
-		phase(newPod("prod/done", "10.0.0.3", "app=shop"), corev1.PodSucceeded))
+	api.Put(kubetest.NewPod("prod/a", "10.0.0.1", "app=shop"), kubetest.NewPod("prod/b", "10.0.0.2", "app=chat"),
+		phase(kubetest.NewPod("prod/done", "10.0.0.3", "app=shop"), corev1.PodSucceeded))
 	w := watchAPI(t, api, func(c *Config) { c.Selector = "app in (shop)" })
 	w.synced(t, api, 1, "prod/a 10.0.0.1")
 
-	api.Put(newPod("prod/b", "10.0.0.2", "app=shop")) // enters the selection
+	api.Put(kubetest.NewPod("prod/b", "10.0.0.2", "app=shop")) // enters the selection
 	w.eventually(t, "prod/a 10.0.0.1", "prod/b 10.0.0.2")
-	api.Put(phase(newPod("prod/a", "10.0.0.1", "app=shop"), corev1.PodFailed)) // leaves it
+	api.Put(phase(kubetest.NewPod("prod/a", "10.0.0.1", "app=shop"), corev1.PodFailed)) // leaves it
 	w.eventually(t, "prod/b 10.0.0.2")
-	api.Put(newPod("prod/b", "10.0.0.2", "app=chat"))
+	api.Put(kubetest.NewPod("prod/b", "10.0.0.2", "app=chat"))
 	w.eventually(t)
 }
 
 func TestWatchCarriesLabels(t *testing.T) {
 	t.Parallel()
 	api := fakeapi.New(t)
-	api.Put(newPod("prod/a", "10.0.0.1", "app=shop"))
+	api.Put(kubetest.NewPod("prod/a", "10.0.0.1", "app=shop"))
 	w := watchAPI(t, api, func(c *Config) { c.Labels, c.Family = []string{"tier", "app"}, IPv4 })
 	w.synced(t, api, 1, "prod/a 10.0.0.1")
 	want := []Label{{}, {"shop", true}}
@@ -145,7 +146,7 @@ func TestOneWatchForEachNamespace(t *testing.T) {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()
 			api := fakeapi.New(t)
-			api.Put(newPod("a/p", "10.0.0.1"), newPod("b/p", "10.0.0.2"), newPod("c/p", "10.0.0.3"))
+			api.Put(kubetest.NewPod("a/p", "10.0.0.1"), kubetest.NewPod("b/p", "10.0.0.2"), kubetest.NewPod("c/p", "10.0.0.3"))
 			w := watchAPI(t, api, func(c *Config) { c.Namespaces = tc.namespaces })
 			w.synced(t, api, len(tc.paths), tc.want...)
 			w.wantSynced(t, 1)
@@ -161,14 +162,14 @@ func TestOneWatchForEachNamespace(t *testing.T) {
 	}
 }
 
-// Until every namespace has been read, nobody may think that all members are known.
+// A source is not synced until every namespace has been read.
 func TestSyncedWaitsForAllNamespaces(t *testing.T) {
 	t.Parallel()
 	api := fakeapi.New(t)
-	api.Put(newPod("a/p", "10.0.0.1"), newPod("b/p", "10.0.0.2"))
+	api.Put(kubetest.NewPod("a/p", "10.0.0.1"), kubetest.NewPod("b/p", "10.0.0.2"))
 	api.Fail(403, metav1.StatusReasonForbidden, "", fakeapi.Namespace("b"))
 	w := watchAPI(t, api, func(c *Config) { c.Namespaces = []string{"a", "b"} })
-	eventually(t, func() (bool, string) { return len(w.members()) == 1, "want one member" })
+	kubetest.Eventually(t, func() (bool, string) { return len(w.members()) == 1, "want one member" })
 	w.wantSynced(t, 0)
 	api.Recover()
 	w.eventually(t, "a/p 10.0.0.1", "b/p 10.0.0.2")
@@ -216,7 +217,7 @@ func TestWhatTheRequestsSay(t *testing.T) {
 	}
 }
 
-// asked gives verb and resourceVersion of each request; an absent one is "-".
+// asked returns verb and resourceVersion of each request; an absent one is "-".
 func asked(requests []fakeapi.Request) []string {
 	var texts []string
 	for _, r := range requests {
@@ -255,7 +256,7 @@ func TestVersionsAskedFor(t *testing.T) {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()
 			api := fakeapi.New(t, tc.opts...)
-			api.Put(newPod("prod/a", "10.0.0.1"))
+			api.Put(kubetest.NewPod("prod/a", "10.0.0.1"))
 			w := watchAPI(t, api, func(c *Config) { c.Cached = tc.cached })
 			w.synced(t, api, 1, "prod/a 10.0.0.1")
 			seen := 0
@@ -274,7 +275,7 @@ func TestVersionsAskedFor(t *testing.T) {
 				}, tc.rewound},
 			} {
 				phase.do()
-				eventually(t, func() (bool, string) {
+				kubetest.Eventually(t, func() (bool, string) {
 					// How often the same is asked depends on how long the watch before was open.
 					got := slices.Compact(asked(api.Requests()[seen:]))
 					return slices.Equal(got, phase.want), fmt.Sprintf("%s: want %q, got %q", phase.name, phase.want, got)
@@ -283,7 +284,7 @@ func TestVersionsAskedFor(t *testing.T) {
 				seen = len(api.Requests())
 				// Without any event, the watch would be given up for a read when it is cut.
 				address := fmt.Sprintf("10.0.1.%d", i)
-				api.Put(newPod("prod/a", address))
+				api.Put(kubetest.NewPod("prod/a", address))
 				w.eventually(t, "prod/a "+address)
 			}
 		})
@@ -305,9 +306,9 @@ func TestNothingIsReadFromTheCacheUnasked(t *testing.T) {
 			t.Parallel()
 			api := fakeapi.New(t)
 			for range 5 {
-				api.Put(newPod("prod/a", "10.0.0.1"))
+				api.Put(kubetest.NewPod("prod/a", "10.0.0.1"))
 			}
-			w, _, err := newWatcher(&Config{Lookup: Pods, Namespaces: []string{"prod"}, Endpoint: api.URL, Cached: tc.cached, Log: &recordingLog{}}, &feed{})
+			w, _, err := newWatcher(&Config{Lookup: Pods, Namespaces: []string{"prod"}, Endpoint: api.URL, Cached: tc.cached, Log: &kubetest.Log{}}, &feed{})
 			if err != nil {
 				t.Fatal(err)
 			}

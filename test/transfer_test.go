@@ -321,7 +321,7 @@ func TestSuspectsOverARestartAndAReload(t *testing.T) {
 			api.Delete(slice())
 			eventually(t, "the snapshot tells of it", func() bool {
 				written, err := os.ReadFile(file)
-				return err == nil && strings.Contains(string(written), `"reason": "missing"`)
+				return err == nil && strings.Contains(string(written), `"reason":"missing"`)
 			})
 			s.wants("erl.internal.", "TXT", "app@10.0.0.1")
 			before := s.serial()
