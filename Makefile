@@ -33,13 +33,16 @@ test: ## go vet and all tests, with the race detector (RACE= without, TESTFLAGS=
 	$(TESTENV) $(GO) test $(RACE) $(TESTFLAGS) $(PKGS)
 	$(SHIP) $(GO) test $(TESTFLAGS) ./cmd/...
 
-lint: $(GOLANGCI_LINT) ## gofmt and golangci-lint, also of the end-to-end tests
+lint: $(GOLANGCI_LINT) ## gofmt, golangci-lint, also of the end-to-end tests, and cycles of files
 	@files=$$(find . -name '*.go' -not -path '*/.*' -exec gofmt -s -l {} +) && \
 		test -z "$$files" || { echo 'Not formatted, try gofmt -s -w:'; echo "$$files"; exit 1; }
 	$(SHIP) $(GOLANGCI_LINT) run
 	cd test/e2e && GOWORK=off $(SHIP) $(CURDIR)/$(GOLANGCI_LINT) run -c $(CURDIR)/.golangci.yml
 	cd test/e2e/peers && GOWORK=off $(SHIP) $(CURDIR)/$(GOLANGCI_LINT) run -c $(CURDIR)/.golangci.yml
 	cd deploy/sbom && GOWORK=off $(SHIP) $(CURDIR)/$(GOLANGCI_LINT) run -c $(CURDIR)/.golangci.yml
+	cd lint && GOWORK=off $(SHIP) $(CURDIR)/$(GOLANGCI_LINT) run -c $(CURDIR)/.golangci.yml
+	cd lint && GOWORK=off $(SHIP) $(GO) test . && GOWORK=off $(SHIP) $(GO) build -o ../bin/lint .
+	$(SHIP) bin/lint ./kubeapi/...
 
 # Compiled, not downloaded: the Go checksum database vouches for it, and it needs nothing but the module proxy.
 $(GOLANGCI_LINT):
