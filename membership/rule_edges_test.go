@@ -459,6 +459,41 @@ func TestReloadInheritsSuspects(t *testing.T) {
 	}
 }
 
+// TestReloadBelievesWhatTheFirstListLacks has a reload take over members, of which those that its first
+// list lacks have been taken out by the operator if it asks for something else.
+func TestReloadBelievesWhatTheFirstListLacks(t *testing.T) {
+	for _, tc := range []struct {
+		name             string
+		reselects        bool
+		first, none, now string
+	}{
+		{"it asks for the same", false, "1 2 | 3", "| 1 2 3", "1 | 2 3"},
+		{"it asks for something else", true, "1 2", "| 1 2", "1 | 2"},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			for _, later := range []struct{ synced, pods, want string }{{"1 2", "1", tc.now}, {"", "", tc.none}} {
+				f := newFleet(t, "selector app=web\nbasename app", layouts["objects each"])
+				f.timeline = newTimeline(t, f.rules)
+				if tc.reselects {
+					f.Reselect()
+				}
+				f.becomeAtOnce("1 2 3")
+				f.Restored()
+				f.becomeAtOnce("1 2")
+				if got := f.listed(); got != tc.first {
+					t.Errorf("the first list: got %q, want %q", got, tc.first)
+				}
+				f.becomeAtOnce(later.synced)
+				f.Synced()
+				f.becomeAtOnce(later.pods)
+				if got := f.listed(); got != later.want {
+					t.Errorf("then %q: got %q, want %q", later.pods, got, later.want)
+				}
+			}
+		})
+	}
+}
+
 // TestNamespacesReadOneByOne has a start read first a namespace where nobody is ready, who has never
 // been in an answer.
 func TestNamespacesReadOneByOne(t *testing.T) {

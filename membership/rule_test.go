@@ -172,6 +172,13 @@ func TestWhoIsListed(t *testing.T) {
 			{0, "1 2 3", "1 2 3"}, {0, "1 2! 3!", "1 | 2 3"}, {100 * hold, "-", "1 | 2 3"},
 			{0, "1 2 3!", "1 2 | 3"}, {soon, "-", "1 2 | 3"}, {1, "-", "1 2"},
 		}},
+		{"after few were alive, failing ones have hold", "", []step{
+			{0, "1 2 3", "1 2 3"}, {0, "1 2! 3!", "1 | 2 3"}, {100 * hold, "1 2! 3! 4", "1 4 | 2 3"}, {soon, "-", "1 4 | 2 3"}, {1, "-", "1 4"},
+		}},
+		{"few are of as many as were alive since the first became suspect", "", []step{
+			{0, "1 2 3", "1 2 3"}, {0, "1 2 3!", "1 2 | 3"}, {0, "1 2 3! 4 5 6", "1 2 4 5 6 | 3"}, {0, "1 2 3! 4! 5! 6!", "1 2 | 3 4 5 6"},
+			{100 * hold, "-", "1 2 | 3 4 5 6"}, {0, "1 2 3! 4~ 5! 6!", "1 2 | 3 5 6"}, {hold, "-", "1 2"}, // less 4, which left
+		}},
 		{"while few are alive, missing ones stay ten times hold", "", []step{
 			{0, "1 2 3", "1 2 3"}, {0, "1", "1 | 2 3"}, {10*hold - 1, "-", "1 | 2 3"}, {1, "-", "1"},
 		}},
@@ -210,6 +217,51 @@ func TestWhoIsListed(t *testing.T) {
 				}
 			})
 		}
+	}
+}
+
+// TestTenTimesHoldInAll has 1 fail for good and, so that it always has time left, 2 fail and recover in
+// turn, and 3 vanish and come back.
+func TestTenTimesHoldInAll(t *testing.T) {
+	type step struct {
+		pods  string
+		lasts time.Duration
+	}
+	const few = " 2! 3! 4! 5! 6! 7 8 9"
+	for _, tc := range []struct {
+		name    string
+		steps   []step
+		one     string        // what is said of 1 from then on
+		counted time.Duration // of the steps
+	}{
+		{"since it failed", nil, "1!", 0},
+		{"since it failed, though it vanishes later", []step{{"1! 2 3 4 5 6 7 8 9", defaultHold - 10*time.Second}}, "", defaultHold - 10*time.Second},
+		{"less the time in which few are alive", []step{{"1! 2 3 4 5 6 7 8 9", 0}, {"1!" + few, time.Hour}}, "1!", 0},
+		{"less that in which few were alive already", []step{{"1" + few, time.Hour}, {"1!" + few, time.Hour}}, "1!", 0},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			f := newFleet(t, "selector app=web\nbasename app", layouts["one slice"])
+			f.become("1 2 3 4 5 6 7 8 9")
+			for _, s := range tc.steps {
+				f.becomeAtOnce(s.pods)
+				f.pass(s.lasts)
+			}
+			check := func(want bool) {
+				t.Helper()
+				if got := slices.ContainsFunc(f.timeline.listed(""), func(n Node) bool { return podAt(n.Address()) == 1 }); got != want {
+					t.Fatalf("listed: got %t, want %t", got, want)
+				}
+			}
+			turns, turn := []string{" 2! 4 5 6 7 8 9", " 2 3 4 5 6 7 8 9"}, 10*time.Second
+			for i := range int((10*defaultHold - tc.counted) / turn) {
+				check(true)
+				f.becomeAtOnce(tc.one + turns[i%2])
+				f.pass(turn - 1)
+				check(true)
+				f.pass(1)
+			}
+			check(false)
+		})
 	}
 }
 

@@ -133,7 +133,8 @@ func fates(n int) []fate {
 	for node := 1; node <= most; node++ {
 		again = append(again, happening{10 * sec, node, "x"}, happening{12 * sec, n + node, "!"}, happening{40*sec + time.Duration(node)*sec/4, n + node, ""})
 	}
-	for i := range min(1000, 100_000/n) {
+	guests := min(1000, 100_000/n)
+	for i := range guests {
 		at := 10*sec + time.Duration(i)*200*time.Millisecond
 		churn = append(churn, happening{at, 2*n + i + 1, ""}, happening{at + 2*sec, 2*n + i + 1, "x"})
 	}
@@ -152,6 +153,10 @@ func fates(n int) []fate {
 	}
 	minute := 120 - hold // of those that lose their label for two, each
 	long := patience * hold
+	limit, stay := max(minSuspects, n+10), hold // of the guests that vanish, of whom ten are alive at once
+	if 2*n < n+10 {
+		stay = long // the last ones, for few are alive when they are gone
+	}
 	return []fate{
 		{"outage of 5 min: fail in 30 s, recover in 10 s", outage(n, 30*sec, 10*sec, 300*sec), 480 * sec, always, 0, 0},
 		{"outage of 5 min: fail in 30 s, recover in 2 min", outage(n, 30*sec, 120*sec, 300*sec), 600 * sec, always, 0, 0},
@@ -167,7 +172,7 @@ func fates(n int) []fate {
 		{"one dies, and vanishes; two flap for an hour", flap(180, "x"), 3660 * sec, third, 0, hold},
 		{"scaled to nothing", scaled, 120 * sec, func(node int, at time.Duration) bool { return node <= n && at < 10*sec }, 0, n * hold},
 		{"half lose their label over a minute, each for 2 min", loss(half, 60*sec, 120*sec, 60*sec), 600 * sec, always, half * minute, 0},
-		{"60 % lose their label over a minute, each for 2 min", loss(most, 60*sec, 120*sec, 60*sec), 600 * sec, always, (most/3 + n/100 + 1) * minute, 0},
+		{"60 % lose their label over a minute, each for 2 min", loss(most, 60*sec, 120*sec, 60*sec), 600 * sec, always, (half + 1 - (most+1)/2 + n/125) * minute, 0},
 		{"60 % lose their label in 4 s, and return one by one", loss(most, 4*sec, 120*sec, 60*sec), 600 * sec, always, 0, 0},
 		{"all vanish for 4 min, and return over 2 min", loss(n, 0, 240*sec, 120*sec), 720 * sec, always, 0, 0},
 		{"20 % die at once, and vanish", death(fifth, "x"), 600 * sec, until(fifth, 10*sec), 0, fifth * hold},
@@ -184,10 +189,10 @@ func fates(n int) []fate {
 		{"all but one fail for 20 min, recovery over 3 min", outage(n-1, 30*sec, 180*sec, 1200*sec), 1560 * sec, always, 0, 0},
 		{"40 % fail for 2 min, 40 % vanish for 3 min", both, 600 * sec, always, n * 2 / 5 * hold, 0},
 		{"one dies, and fails; half flap together for an hour", waves, 3660 * sec, until(1, 10*sec), 0, 2 * hold},
-		{"five a second come, and vanish after 2 s", churn, 600 * sec, always, 0, (max(minSuspects, n) + 10) * (200 + long)},
+		{"five a second come, and vanish after 2 s", churn, 600 * sec, always, 0, min(guests*(2+stay), (limit+10)*guests/5+limit*stay)},
 		{"only a leader is ready, another one takes over", lead, 2000 * sec, func(node int, at time.Duration) bool {
 			return node == 1 && at < 700*sec || node == 2 && at >= 710*sec
-		}, 0, n * 2000},
+		}, 0, (n-2)*2000 + 1300 + 710}, // all, all the time
 		{"one dies, and vanishes; then 90 % fail for 6 min", mild, 900 * sec, until(1, 10*sec), 0, long},
 		{"all fail but live, one dies and vanishes", broken, 1200 * sec, until(1, 60*sec), 0, hold},
 	}
