@@ -189,6 +189,14 @@ func TestSuspectsAtTheEdges(t *testing.T) {
 			{put(with(q(0, "10.0.0.1"), terminating(q(5, "10.0.0.1")))), "q@10.0.0.1 " + two},
 			{put(with(terminating(q(0, "10.0.0.1")))), two},
 		}},
+		{"of pods that share an address, one ends and one vanishes", ip, "", []step{
+			{put(with(q(0, "10.0.0.1"), q(5, "10.0.0.1"))), "q@10.0.0.1 " + two},
+			{put(with(terminating(q(0, "10.0.0.1")))), two + " | q@10.0.0.1"},
+		}},
+		{"of pods that share an address, one gets another and one vanishes", ip, "", []step{
+			{put(with(q(0, "10.0.0.1"), q(5, "10.0.0.1"))), "q@10.0.0.1 " + two},
+			{put(with(q(0, "10.0.0.2"))), two + " q@10.0.0.2 | q@10.0.0.1"},
+		}},
 		{"an endpoint moves between slices, first out of one", ip, "", []step{
 			{put(with(q(0, "10.0.0.1")), sliceNamed("t", "q")), "q@10.0.0.1 " + two},
 			{put(with()), two + " | q@10.0.0.1"},
@@ -370,14 +378,18 @@ func TestOnlyLongnamesCount(t *testing.T) {
 }
 
 func TestManifestsAreBelieved(t *testing.T) {
-	for _, tc := range []struct{ name, hold, removed, emptied string }{
-		{"by default", "", "q@10.0.0.1", "| q@10.0.0.1"},
-		{"unless hold is set", "hold 30s", "q@10.0.0.1 | q@10.0.0.2", "| q@10.0.0.1 q@10.0.0.2"},
+	for _, tc := range []struct{ name, hold, failing, removed, emptied string }{
+		{"by default", "", "q@10.0.0.1 | q@10.0.0.2", "q@10.0.0.1", "| q@10.0.0.1"},
+		{"unless hold is set", "hold 30s", "q@10.0.0.1 | q@10.0.0.2", "q@10.0.0.1 | q@10.0.0.2", "| q@10.0.0.1 q@10.0.0.2"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			s := newScene(t, "manifests /nowhere\nselector app=q\nbasename q\n"+tc.hold)
 			one, two := endpoint("q-1", "10.0.0.1"), endpoint("q-2", "10.0.0.2")
 			s.put(sliceNamed("s", "q", one, two))
+			s.put(sliceNamed("s", "q", one, unready(two)))
+			if got := s.members(""); got != tc.failing {
+				t.Errorf("one that fails: got %q, want %q", got, tc.failing)
+			}
 			s.put(sliceNamed("s", "q", one))
 			if got := s.members(""); got != tc.removed {
 				t.Errorf("one taken out: got %q, want %q", got, tc.removed)
