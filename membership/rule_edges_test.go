@@ -84,6 +84,8 @@ func TestSuspectsAtTheEdges(t *testing.T) {
 		hosts    = "group_by app\nmode hostname"
 	)
 	q := func(n int, address string) kubeapi.Member { return hosted(endpoint(fmt.Sprint("q-", n), address)) }
+	twin := q(5, "10.0.0.2")
+	twin.Hostname = "q-0"
 	others := []kubeapi.Member{q(1, "10.0.0.11"), q(2, "10.0.0.12")}
 	with := func(members ...kubeapi.Member) *kubeapi.Object {
 		return sliceNamed("s", "q", slices.Concat(others, members)...)
@@ -161,6 +163,17 @@ func TestSuspectsAtTheEdges(t *testing.T) {
 			{func(s *scene) { s.pass(9 * defaultHold) }, "| q@10.0.0.1 " + two},
 			{func(s *scene) { s.pass(2 * defaultHold) }, "q@fd00::1 q@fd00::2 q@fd00::3"},
 		}},
+		{"an IPv6 address counts when its pod's IPv4 one is given up, and few are alive no longer", ip, "", []step{
+			{put(with(q(0, "10.0.0.1"), q(0, "fd00::1"))), "q@10.0.0.1 " + two},
+			{put(with(q(0, "fd00::1"))), two + " | q@10.0.0.1"},
+			{func(s *scene) {
+				s.pass(20 * time.Second)
+				s.put(sliceNamed("s", "q", q(2, "10.0.0.12"), q(0, "fd00::1")))
+			}, "q@10.0.0.12 | q@10.0.0.1 q@10.0.0.11"},
+			{func(s *scene) { s.pass(patience*defaultHold - 20*time.Second) }, "q@10.0.0.12 q@fd00::1 | q@10.0.0.11"},
+			{func(s *scene) { s.pass(defaultHold - 1) }, "q@10.0.0.12 q@fd00::1 | q@10.0.0.11"},
+			{func(s *scene) { s.pass(1) }, "q@10.0.0.12 q@fd00::1"},
+		}},
 		{"its address becomes another pod's", ip, "", []step{
 			{put(with(q(0, "10.0.0.1"))), "q@10.0.0.1 " + two},
 			{put(with()), two + " | q@10.0.0.1"},
@@ -196,6 +209,10 @@ func TestSuspectsAtTheEdges(t *testing.T) {
 		{"of pods that share an address, one gets another and one vanishes", ip, "", []step{
 			{put(with(q(0, "10.0.0.1"), q(5, "10.0.0.1"))), "q@10.0.0.1 " + two},
 			{put(with(q(0, "10.0.0.2"))), two + " q@10.0.0.2 | q@10.0.0.1"},
+		}},
+		{"of pods that share a hostname, one vanishes and one loses its address to another pod", hostname, "", []step{
+			{put(with(q(0, "10.0.0.1"), twin)), "q@q-0.q.prod.svc.cluster.local " + twoHosts},
+			{put(with(q(7, "10.0.0.1"))), twoHosts + " q@q-7.q.prod.svc.cluster.local | q@q-0.q.prod.svc.cluster.local"},
 		}},
 		{"an endpoint moves between slices, first out of one", ip, "", []step{
 			{put(with(q(0, "10.0.0.1")), sliceNamed("t", "q")), "q@10.0.0.1 " + two},
@@ -319,6 +336,36 @@ func TestSuspectsAtTheEdges(t *testing.T) {
 				if got := s.members(tc.cluster); got != step.want {
 					t.Fatalf("step %d: got %q, want %q", i+1, got, step.want)
 				}
+			}
+		})
+	}
+}
+
+// TestStateForgets has all of a cluster go, and wants nothing left of it.
+func TestStateForgets(t *testing.T) {
+	for _, tc := range []struct {
+		name, rules string
+		before      func(s *scene)
+	}{
+		{"without suspects", "hold 0", func(*scene) {}},
+		{"with suspects", "", func(*scene) {}},
+		{"the last of which ended", "", func(s *scene) {
+			o := sliceNamed("x", "web", terminating(endpoint("a", "10.0.0.1")))
+			s.put(labelled(s.rules, labels{"app": "a"}, o))
+		}},
+		{"which a reload takes over", "", func(s *scene) {
+			o := s.have["x"]
+			s.timeline = reload(s.timeline, []*kubeapi.Object{o})
+		}},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			s := newScene(t, "group_by app\n"+tc.rules)
+			s.put(labelled(s.rules, labels{"app": "a"}, sliceNamed("x", "web", endpoint("a", "10.0.0.1"))))
+			tc.before(s)
+			s.drop("x")
+			s.pass(patience * defaultHold)
+			if n := len(s.clusters) + len(s.pending) + len(s.absent) + len(s.rosters); n > 0 {
+				t.Errorf("got clusters %v, of which %d have suspects, %d traces of these and rosters %v, want none", s.clusters, len(s.pending), len(s.absent), s.rosters)
 			}
 		})
 	}
