@@ -565,6 +565,25 @@ func TestNamespacesReadOneByOne(t *testing.T) {
 	}
 }
 
+// TestSuspectsAreSomebody has a snapshot of which nothing is left but suspects: there is something to
+// answer from.
+func TestSuspectsAreSomebody(t *testing.T) {
+	old := newFleet(t, "selector app=web\nbasename app", layouts["one slice"])
+	old.become("1 2")
+	old.become("")
+	next := old.after()
+	if next.Restored() || next.Known() {
+		t.Error("known before anything has been restored")
+	}
+	next.restore(old.Suspects())
+	if !next.Known() {
+		t.Error("not known with suspects")
+	}
+	if got, want := len(next.suspectsIn("")), 2; got != want {
+		t.Errorf("got %d suspects, want %d", got, want)
+	}
+}
+
 // TestTheLastOutliveStates has the last ones be there still, about to end, when a reload or a restart
 // comes.
 func TestTheLastOutliveStates(t *testing.T) {
