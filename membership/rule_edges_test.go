@@ -84,6 +84,11 @@ func TestSuspectsAtTheEdges(t *testing.T) {
 		hosts    = "group_by app\nmode hostname"
 	)
 	q := func(n int, address string) kubeapi.Member { return hosted(endpoint(fmt.Sprint("q-", n), address)) }
+	byHand := func(address string) kubeapi.Member {
+		m := q(6, address)
+		m.ID, m.IsPod = "", false
+		return m
+	}
 	twin := q(5, "10.0.0.2")
 	twin.Hostname = "q-0"
 	others := []kubeapi.Member{q(1, "10.0.0.11"), q(2, "10.0.0.12")}
@@ -173,6 +178,10 @@ func TestSuspectsAtTheEdges(t *testing.T) {
 			{func(s *scene) { s.pass(patience*defaultHold - 20*time.Second) }, "q@10.0.0.12 q@fd00::1 | q@10.0.0.11"},
 			{func(s *scene) { s.pass(defaultHold - 1) }, "q@10.0.0.12 q@fd00::1 | q@10.0.0.11"},
 			{func(s *scene) { s.pass(1) }, "q@10.0.0.12 q@fd00::1"},
+		}},
+		{"an endpoint that is made by hand gets another address: it need not be the same node", ip, "", []step{
+			{put(with(byHand("10.0.0.1"))), "q@10.0.0.1 " + two},
+			{put(with(byHand("10.0.0.2"))), two + " q@10.0.0.2 | q@10.0.0.1"},
 		}},
 		{"its address becomes another pod's", ip, "", []step{
 			{put(with(q(0, "10.0.0.1"))), "q@10.0.0.1 " + two},
@@ -513,8 +522,56 @@ func TestReloadInheritsSuspects(t *testing.T) {
 				if got := next.listed(); got != tc.want {
 					t.Errorf("got %q, want %q", got, tc.want)
 				}
+				for _, s := range next.suspectsIn("") {
+					fails := slices.Contains(strings.Fields(tc.pods), fmt.Sprint(podAt(s.Address()), "!"))
+					if fails != (s.Reason == Failing) {
+						t.Errorf("%s is %s", s.Longname(), s.Reason)
+					}
+				}
 			})
 		}
+	}
+}
+
+// TestReloadFindsAnotherReason has 2 fail and 3 vanish, 20 s before a reload that finds the reverse: their
+// own time begins anew.
+func TestReloadFindsAnotherReason(t *testing.T) {
+	f := newFleet(t, "selector app=web\nbasename app", layouts["one slice"])
+	f.become("1 2 3 4 5")
+	f.becomeAtOnce("1 2! 4 5")
+	f.pass(20 * time.Second)
+	next := newFleet(t, "selector app=web\nbasename app", layouts["one slice"])
+	next.now = f.now
+	next.becomeAtOnce("1 3! 4 5")
+	next.inherit(f.timeline)
+	for _, step := range []struct {
+		wait time.Duration
+		want string
+	}{{0, "1 4 5 | 2 3"}, {defaultHold - 1, "1 4 5 | 2 3"}, {1, "1 4 5"}} {
+		next.pass(step.wait)
+		if got := next.listed(); got != step.want {
+			t.Errorf("after %s: got %q, want %q", step.wait, got, step.want)
+		}
+	}
+}
+
+// TestReloadHasSuspectsOfItsOwn has a new state get more suspects before it takes over another one: few of
+// as many as it had are alive.
+func TestReloadHasSuspectsOfItsOwn(t *testing.T) {
+	f := newFleet(t, "selector app=web\nbasename app", layouts["one slice"])
+	f.become("1 2 3")
+	f.become("1 2")
+	next := newFleet(t, "selector app=web\nbasename app", layouts["one slice"])
+	next.become("1 2 4 5 6 7 8")
+	next.becomeAtOnce("1 2")
+	next.inherit(f.timeline)
+	next.pass(patience*defaultHold - 1)
+	if got, want := next.listed(), "1 2 | 3 4 5 6 7 8"; got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+	next.pass(1)
+	if got, want := next.listed(), "1 2"; got != want {
+		t.Errorf("got %q, want %q", got, want)
 	}
 }
 
