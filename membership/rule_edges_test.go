@@ -500,35 +500,44 @@ func TestReloadInheritsSuspects(t *testing.T) {
 		{"hold 0", strings.Replace(old, "basename", "hold 0\nbasename", 1), false, "1 2! 4 5", "1 4 5"},
 	} {
 		for name, layout := range layouts {
-			t.Run(tc.name+"/"+name, func(t *testing.T) {
-				f := newFleet(t, old, layout)
-				f.become("1 2 3 4 5")
-				f.becomeAtOnce("1 2! 4 5")
-				if got, want := f.listed(), "1 4 5 | 2 3"; got != want {
-					t.Fatalf("before: got %q, want %q", got, want)
-				}
-				next := newFleet(t, tc.rules, layout)
-				next.timeline = newTimeline(t, next.rules)
-				next.pods = f.pods
-				if tc.reselects {
-					next.Reselect()
-					next.inherit(f.timeline)
-					next.becomeAtOnce(tc.pods)
-				} else {
-					next.becomeAtOnce(tc.pods)
-					next.inherit(f.timeline)
-				}
-				next.Synced()
-				if got := next.listed(); got != tc.want {
-					t.Errorf("got %q, want %q", got, tc.want)
-				}
-				for _, s := range next.suspectsIn("") {
-					fails := slices.Contains(strings.Fields(tc.pods), fmt.Sprint(podAt(s.Address()), "!"))
-					if fails != (s.Reason == Failing) {
-						t.Errorf("%s is %s", s.Longname(), s.Reason)
+			for _, synced := range []bool{false, true} {
+				t.Run(fmt.Sprint(tc.name, "/", name, "/", synced), func(t *testing.T) {
+					f := newFleet(t, old, layout)
+					f.become("1 2 3 4 5")
+					f.becomeAtOnce("1 2! 4 5")
+					if got, want := f.listed(), "1 4 5 | 2 3"; got != want {
+						t.Fatalf("before: got %q, want %q", got, want)
 					}
-				}
-			})
+					next := newFleet(t, tc.rules, layout)
+					next.timeline = newTimeline(t, next.rules)
+					next.pods = f.pods
+					if tc.reselects {
+						next.Reselect()
+					}
+					if tc.reselects && !synced {
+						next.inherit(f.timeline)
+					}
+					next.becomeAtOnce(tc.pods)
+					if synced {
+						next.Synced()
+					}
+					if !tc.reselects || synced {
+						next.inherit(f.timeline)
+					}
+					if !synced {
+						next.Synced()
+					}
+					if got := next.listed(); got != tc.want {
+						t.Errorf("got %q, want %q", got, tc.want)
+					}
+					for _, s := range next.suspectsIn("") {
+						fails := slices.Contains(strings.Fields(tc.pods), fmt.Sprint(podAt(s.Address()), "!"))
+						if fails != (s.Reason == Failing) {
+							t.Errorf("%s is %s", s.Longname(), s.Reason)
+						}
+					}
+				})
+			}
 		}
 	}
 }
@@ -610,6 +619,40 @@ func TestReloadBelievesWhatTheFirstListLacks(t *testing.T) {
 	}
 }
 
+// TestReloadThatLeavesNobody has a reload ask for something else, which nobody matches: those that were
+// listed stay for hold, or until it finds somebody.
+func TestReloadThatLeavesNobody(t *testing.T) {
+	for _, tc := range []struct {
+		name          string
+		before, after string // what the new state reads before it takes over the old one, and then
+		want, later   string
+	}{
+		{"nobody is there", "", "", "| 1 2 3", ""},
+		{"somebody is there later", "", "4", "4", "4"},
+		{"somebody is there", "4", "4", "4", "4"},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			f := newFleet(t, "selector app=web\nbasename app", layouts["one slice"])
+			f.become("1 2 3")
+			f.become("1 2 3!")
+			next := newFleet(t, "selector team=a\nbasename app", layouts["one slice"])
+			next.timeline = newTimeline(t, next.rules)
+			next.Reselect()
+			next.becomeAtOnce(tc.before)
+			next.inherit(f.timeline)
+			next.becomeAtOnce(tc.after)
+			next.Synced()
+			if got := next.listed(); got != tc.want {
+				t.Errorf("got %q, want %q", got, tc.want)
+			}
+			next.pass(defaultHold)
+			if got := next.listed(); got != tc.later {
+				t.Errorf("after hold: got %q, want %q", got, tc.later)
+			}
+		})
+	}
+}
+
 // TestNamespacesReadOneByOne has a start read first a namespace where nobody is ready, who has never
 // been in an answer.
 func TestNamespacesReadOneByOne(t *testing.T) {
@@ -638,6 +681,11 @@ func TestSuspectsAreSomebody(t *testing.T) {
 	}
 	if got, want := len(next.suspectsIn("")), 2; got != want {
 		t.Errorf("got %d suspects, want %d", got, want)
+	}
+	none := newFleet(t, "selector app=web\nbasename app\nhold 0", layouts["one slice"])
+	none.restore(old.Suspects())
+	if got := none.listed(); got != "" {
+		t.Errorf("with hold 0: got %q, want none", got)
 	}
 }
 
