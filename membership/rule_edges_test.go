@@ -399,6 +399,9 @@ func TestTooManySuspects(t *testing.T) {
 		if got := len(suspects); got < tc.want || got > tc.want+1 {
 			t.Errorf("%d alive: got %d suspects, want %d", tc.alive, got, tc.want)
 		}
+		if got, want := s.ends[Dropped], tc.suspects-len(suspects); got != want {
+			t.Errorf("%d alive: got %d dropped, want %d", tc.alive, got, want)
+		}
 		if got, want := suspects[len(suspects)-1].Longname(), "q@"+member(1000+tc.suspects-1).Address.String(); got != want {
 			t.Errorf("%d alive: got %s as the newest, want %s", tc.alive, got, want)
 		}
