@@ -73,8 +73,8 @@ func TestNodes(t *testing.T) {
 // TestOrderOfNodes has nodes of each kind, whom Rank orders by how likely they are alive, and Doubt by
 // where they stand in answers.
 func TestOrderOfNodes(t *testing.T) {
-	alive, ends, fails := endpoint("q-1", "10.0.0.1"), endpoint("q-2", "10.0.0.2"), endpoint("q-3", "10.0.0.3")
-	vanishes, unlisted := endpoint("q-4", "10.0.0.4"), unready(endpoint("q-5", "10.0.0.5"))
+	alive, ends, fails := endpoint("q-5", "10.0.0.5"), endpoint("q-4", "10.0.0.4"), endpoint("q-3", "10.0.0.3")
+	unlisted, vanishes := unready(endpoint("q-2", "10.0.0.2")), endpoint("q-1", "10.0.0.1")
 	s := newScene(t, "selector app=q\nbasename q\ninclude serving")
 	s.put(sliceNamed("s", "q", alive, ends, fails, vanishes, unlisted))
 	ends.Terminating, ends.Serving = true, true
@@ -85,11 +85,10 @@ func TestOrderOfNodes(t *testing.T) {
 		order func(a, b Node) int
 		want  []string
 	}{
-		{"Rank", func(a, b Node) int { return cmp.Compare(b.Rank(), a.Rank()) }, []string{"q@10.0.0.1", "q@10.0.0.2", "q@10.0.0.3", "q@10.0.0.5", "q@10.0.0.4"}},
-		{"Doubt", func(a, b Node) int { return cmp.Compare(a.Doubt(), b.Doubt()) }, []string{"q@10.0.0.1", "q@10.0.0.2", "q@10.0.0.5", "q@10.0.0.3", "q@10.0.0.4"}},
+		{"Rank", func(a, b Node) int { return cmp.Compare(b.Rank(), a.Rank()) }, []string{"q@10.0.0.5", "q@10.0.0.4", "q@10.0.0.3", "q@10.0.0.2", "q@10.0.0.1"}},
+		{"Doubt", func(a, b Node) int { return cmp.Compare(a.Doubt(), b.Doubt()) }, []string{"q@10.0.0.2", "q@10.0.0.4", "q@10.0.0.5", "q@10.0.0.3", "q@10.0.0.1"}},
 	} {
 		sorted := slices.Clone(nodes)
-		slices.Reverse(sorted)
 		slices.SortFunc(sorted, func(a, b Node) int { return cmp.Or(tc.order(a, b), cmp.Compare(a.text, b.text)) })
 		var got []string
 		for i := range sorted {
