@@ -129,6 +129,7 @@ func (s *State) adopt(from inheritance, missingToo bool, now time.Time) []*Edit 
 	}
 	if c.pulse != nil { // suspects of its own, which it has had not for long
 		p.most = max(p.most, c.pulse.most)
+		p.enough, p.probes, p.returns = later(p.enough, c.pulse.enough), later(p.probes, c.pulse.probes), later(p.returns, c.pulse.returns)
 	}
 	e := &Edit{Cluster: c, Before: had, After: &Roster{Objects: had.Objects, Suspects: slices.Concat(had.Suspects, suspects)}}
 	c.pulse, c.ledger = &p, newLedger(s.rules, e.After)

@@ -82,13 +82,18 @@ func (s *State) newReview(e *Edit, about *news, now time.Time) *review {
 // conclude ends a review of a cluster that had some suspects, or still has these.
 func (s *State) conclude(r *review, had []*Suspect) {
 	c, e := r.edit.Cluster, r.edit
+	depends := c.counts.six > 0 && s.rules.Source.Family == kubeapi.AnyFamily
+	if depends { // which IPv6 addresses count depends on who is suspect
+		known := &Roster{Objects: e.After.Objects, Suspects: slices.Collect(maps.Values(r.suspects))}
+		r.alive = newLedger(s.rules, known).alive
+	}
 	e.After.Suspects = r.conclude(had)
 	if r.begun {
 		e.Changed = nil
 	}
 	s.plan(c, e.After.Suspects)
-	if r.four != nil {
-		c.ledger = nil // which IPv6 addresses count depends on who is suspect
+	if depends {
+		c.ledger = nil
 	}
 }
 

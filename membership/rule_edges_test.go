@@ -183,6 +183,13 @@ func TestSuspectsAtTheEdges(t *testing.T) {
 			{put(with(byHand("10.0.0.1"))), "q@10.0.0.1 " + two},
 			{put(with(byHand("10.0.0.2"))), two + " q@10.0.0.2 | q@10.0.0.1"},
 		}},
+		{"an IPv6 address counts when its pod's IPv4 one is another's, while another is suspect", ip, "", []step{
+			{put(with(q(0, "10.0.0.1"), q(0, "fd00::1"), q(3, "10.0.0.13"))), "q@10.0.0.1 " + two + " q@10.0.0.13"},
+			{put(with(q(0, "fd00::1"))), two + " | q@10.0.0.1 q@10.0.0.13"},
+			{put(with(q(0, "fd00::1"), q(7, "10.0.0.1"))), "q@10.0.0.1 " + two + " q@fd00::1 | q@10.0.0.13"},
+			{put(with(q(7, "10.0.0.1"))), "q@10.0.0.1 " + two + " | q@10.0.0.13 q@fd00::1"},
+			{put(with(q(0, "fd00::1"), q(7, "10.0.0.1"))), "q@10.0.0.1 " + two + " q@fd00::1 | q@10.0.0.13"},
+		}},
 		{"its address becomes another pod's", ip, "", []step{
 			{put(with(q(0, "10.0.0.1"))), "q@10.0.0.1 " + two},
 			{put(with()), two + " | q@10.0.0.1"},
@@ -567,6 +574,32 @@ func TestReloadFindsAnotherReason(t *testing.T) {
 	}
 }
 
+// TestReloadKeepsTheTimesOfItsOwn has 6 fail after a reload has begun and before it knows the first list,
+// and 7 fail 20 s before: both stay for hold after 6 failed.
+func TestReloadKeepsTheTimesOfItsOwn(t *testing.T) {
+	f := newFleet(t, "selector app=web\nbasename app", layouts["one slice"])
+	f.become("1 2 3 4 5 6 7")
+	f.become("1 2 3 4 5 6 7!")
+	f.pass(20 * time.Second)
+	next := newFleet(t, "selector team=a\nbasename app", layouts["one slice"])
+	next.timeline = newTimeline(t, next.rules)
+	next.now = f.now
+	next.Reselect()
+	next.become("1 2 3 4 5 6 7!")
+	next.Restored()
+	next.inherit(f.timeline)
+	next.become("1 2 3 4 5 6! 7!")
+	next.Synced()
+	next.pass(defaultHold - 1)
+	if got, want := next.listed(), "1 2 3 4 5 | 6 7"; got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+	next.pass(1)
+	if got, want := next.listed(), "1 2 3 4 5"; got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
 // TestReloadHasSuspectsOfItsOwn has a new state get more suspects before it takes over another one: few of
 // as many as it had are alive.
 func TestReloadHasSuspectsOfItsOwn(t *testing.T) {
@@ -749,7 +782,7 @@ func TestOneGivenUpHasOthersFail(t *testing.T) {
 	}{
 		{[]kubeapi.Member{four, six, other}, 0, "q@10.0.0.1 q@10.0.0.2"},
 		{[]kubeapi.Member{six, unready(other)}, 0, "q@10.0.0.2 | q@10.0.0.1"},
-		{[]kubeapi.Member{six, unready(other)}, 10 * defaultHold, "q@fd00::1 | q@10.0.0.2"},
+		{[]kubeapi.Member{six, unready(other)}, defaultHold, "q@fd00::1 | q@10.0.0.2"},
 		{[]kubeapi.Member{six, unready(other)}, defaultHold, "q@fd00::1"},
 	} {
 		s.pass(step.wait)
