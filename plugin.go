@@ -1,10 +1,11 @@
-// Package longnames is a CoreDNS plugin that tells Erlang and Elixir nodes who their
-// cluster is. It watches the Pods or EndpointSlices of a Kubernetes cluster, gives every
-// member its longname, basename@host, and answers for it in a zone of its own.
+// Package longnames is a CoreDNS plugin that tells Erlang and Elixir nodes who their cluster is. It
+// watches the Pods or EndpointSlices of a Kubernetes cluster, gives every member its longname,
+// basename@host, and answers for it in a zone of its own.
 //
-// From a question backwards: plugin.go takes it from CoreDNS, resolver.go answers it from
-// the table in table.go, which package kubeapi fills. setup.go makes all that from a
-// Corefile. transfer.go hands over whole zones, and notify.go tells who has them of changes.
+// A question goes from plugin.go to resolver.go, which finds a cluster's view in table.go, and its records
+// are made by encoder.go. Package kubeapi tells the table what changes, and package membership who is a
+// member then. setup.go makes all that from a Corefile; transfer.go hands over whole zones, and notify.go
+// tells secondaries of changes.
 package longnames
 
 import (
