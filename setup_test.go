@@ -2,7 +2,6 @@ package longnames
 
 import (
 	"errors"
-	"net"
 	"os"
 	"path/filepath"
 	"slices"
@@ -19,6 +18,8 @@ import (
 	"github.com/coredns/coredns/plugin/test"
 	"github.com/miekg/dns"
 	"go.uber.org/goleak"
+
+	"github.com/longnames/longnames/internal/servertest"
 )
 
 // shop has two ready endpoints.
@@ -188,83 +189,48 @@ func TestInstancesOfOtherProcessesDoNotCount(t *testing.T) {
 // startServer starts CoreDNS, as far as it needs no other plugin.
 func startServer(t *testing.T, blocks string) *caddy.Instance {
 	t.Helper()
-	directives := dnsserver.Directives
-	if !slices.Contains(directives, pluginName) {
-		t.Cleanup(func() { dnsserver.Directives = directives })
-		dnsserver.Directives = append(slices.Clone(directives), pluginName)
-	}
-	caddy.Quiet, dnsserver.Quiet = true, true
-	server, err := caddy.Start(corefile(blocks))
-	if err != nil {
-		t.Fatal(err)
-	}
-	query(t, server, "erl.internal.", dns.TypeSOA)
+	server := servertest.Start(t, corefile(blocks))
+	servertest.Await(t, server)
 	return server
 }
 
-func corefile(blocks string) caddy.Input {
-	return caddy.CaddyfileInput{
-		Filepath:       "Testfile",
-		Contents:       []byte(".:0 {\nbind 127.0.0.1\n" + blocks + "\n}\n"),
-		ServerTypeName: "dns",
-	}
-}
+func corefile(blocks string) string { return ".:0 {\nbind 127.0.0.1\n" + blocks + "\n}\n" }
 
-// stop does what CoreDNS does at its end.
-func stop(t *testing.T, server *caddy.Instance) {
-	t.Helper()
-	for _, err := range server.ShutdownCallbacks() {
-		t.Errorf("shutdown: %v", err)
-	}
-	if err := server.Stop(); err != nil {
-		t.Errorf("stop: %v", err)
-	}
-}
-
-// query asks over UDP, then over TCP. A server that has answered over both can be stopped:
-// CoreDNS does not stop a listener that it is about to serve.
+// query asks over UDP, then over TCP, and returns the last answer.
 func query(t *testing.T, server *caddy.Instance, name string, qtype uint16) *dns.Msg {
 	t.Helper()
-	listener := server.Servers()[0]
-	var reply *dns.Msg
-	for _, at := range []net.Addr{listener.LocalAddr(), listener.Addr()} {
-		client := &dns.Client{Net: at.Network(), Timeout: 10 * time.Second}
-		r, _, err := client.Exchange(new(dns.Msg).SetQuestion(name, qtype), at.String())
-		if err != nil {
-			t.Fatal(err)
-		}
-		reply = r
-	}
-	return reply
+	udp, tcp := servertest.Await(t, server)
+	servertest.Query(t, "udp", udp, new(dns.Msg).SetQuestion(name, qtype))
+	return servertest.Query(t, "tcp", tcp, new(dns.Msg).SetQuestion(name, qtype))
 }
 
 func TestServerStartsAndEndsWithNothingLeftBehind(t *testing.T) {
 	before := goleak.IgnoreCurrent()
 	server := startServer(t, blockOf("manifests "+shop))
 	equal(t, "members", data(query(t, server, "erl.internal.", dns.TypeTXT).Answer), []string{"shop@10.1.0.11", "shop@10.1.0.12"})
-	stop(t, server)
+	servertest.Stop(t, server)
 	goleak.VerifyNone(t, before)
 }
 
 func TestReloadLeavesNothingBehind(t *testing.T) {
 	before := goleak.IgnoreCurrent()
 	server := startServer(t, blockOf("manifests "+shop))
-	next, err := server.Restart(corefile(blockOf("manifests "+shop, "basename store")))
+	next, err := server.Restart(servertest.Input(corefile(blockOf("manifests "+shop, "basename store"))))
 	if err != nil {
 		t.Fatal(err)
 	}
 	equal(t, "members", data(query(t, next, "erl.internal.", dns.TypeTXT).Answer), []string{"store@10.1.0.11", "store@10.1.0.12"})
-	stop(t, next)
+	servertest.Stop(t, next)
 	goleak.VerifyNone(t, before)
 }
 
 func TestReloadThatFailsLeavesTheOldOneServing(t *testing.T) {
 	before := goleak.IgnoreCurrent()
 	server := startServer(t, blockOf("manifests "+shop))
-	_, err := server.Restart(corefile(blockOf("manifests "+shop) + "\n" + blockOf("ttl x")))
-	wantError(t, err, "Testfile:9 - ", "option ttl: ")
+	_, err := server.Restart(servertest.Input(corefile(blockOf("manifests "+shop) + "\n" + blockOf("ttl x"))))
+	wantError(t, err, "Corefile:9 - ", "option ttl: ")
 	equal(t, "members", data(query(t, server, "erl.internal.", dns.TypeTXT).Answer), []string{"shop@10.1.0.11", "shop@10.1.0.12"})
-	stop(t, server)
+	servertest.Stop(t, server)
 	goleak.VerifyNone(t, before)
 }
 
@@ -275,23 +241,19 @@ func TestReloadThatFailsLateLeavesNothingBehind(t *testing.T) {
 	server := startServer(t, blockOf("manifests "+shop))
 	during := goleak.IgnoreCurrent()
 	for range 3 {
-		bad := caddy.CaddyfileInput{
-			Filepath:       "Testfile",
-			Contents:       []byte(".:0 {\nbind 192.0.2.1\n" + blockOf("manifests "+shop) + "\n}\n"),
-			ServerTypeName: "dns",
-		}
-		if _, err := server.Restart(bad); err == nil {
+		bad := strings.Replace(corefile(blockOf("manifests "+shop)), "127.0.0.1", "192.0.2.1", 1)
+		if _, err := server.Restart(servertest.Input(bad)); err == nil {
 			t.Fatal("got no error")
 		}
 	}
 	goleak.VerifyNone(t, during)
 	equal(t, "members", data(query(t, server, "erl.internal.", dns.TypeTXT).Answer), []string{"shop@10.1.0.11", "shop@10.1.0.12"})
-	next, err := server.Restart(corefile(blockOf("manifests "+shop, "basename store")))
+	next, err := server.Restart(servertest.Input(corefile(blockOf("manifests "+shop, "basename store"))))
 	if err != nil {
 		t.Fatal(err)
 	}
 	equal(t, "members", data(query(t, next, "erl.internal.", dns.TypeTXT).Answer), []string{"store@10.1.0.11", "store@10.1.0.12"})
-	stop(t, next)
+	servertest.Stop(t, next)
 	goleak.VerifyNone(t, before)
 }
 
@@ -317,17 +279,14 @@ func TestReloadThatFailsAfterTheNewOneServes(t *testing.T) {
 	copyFile(t, shop, manifest)
 	server := startServer(t, stubborn+"\n"+blockOf("manifests "+manifest))
 	var fresh *caddy.Instance
-	if _, err := server.Restart(corefile(blockOf("manifests "+manifest, "basename store"))); err == nil {
+	if _, err := server.Restart(servertest.Input(corefile(blockOf("manifests "+manifest, "basename store")))); err == nil {
 		t.Fatal("got no error")
 	}
 	for _, i := range caddy.Instances() {
 		fresh = i
 	}
 	equal(t, "members", data(query(t, fresh, "erl.internal.", dns.TypeTXT).Answer), []string{"store@10.1.0.11", "store@10.1.0.12"})
-	text := strings.ReplaceAll(read(t, manifest), "10.1.0.12", "10.1.0.99")
-	if err := os.WriteFile(manifest, []byte(text), 0o600); err != nil {
-		t.Fatal(err)
-	}
+	copyFile(t, shop, manifest, "10.1.0.12", "10.1.0.99")
 	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(20 * time.Millisecond) {
 		got := data(query(t, fresh, "erl.internal.", dns.TypeTXT).Answer)
 		if slices.Contains(got, "store@10.1.0.99") {
@@ -337,13 +296,18 @@ func TestReloadThatFailsAfterTheNewOneServes(t *testing.T) {
 			t.Fatalf("got %q, want the member that has changed", got)
 		}
 	}
-	stop(t, fresh)
+	servertest.Stop(t, fresh)
 	goleak.VerifyNone(t, before)
 }
 
-func copyFile(t *testing.T, from, to string) {
+// copyFile copies a file, with the first of each pair of texts replaced by the second.
+func copyFile(t *testing.T, from, to string, pairs ...string) {
 	t.Helper()
-	if err := os.WriteFile(to, []byte(read(t, from)), 0o600); err != nil {
+	text, err := os.ReadFile(from)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(to, []byte(strings.NewReplacer(pairs...).Replace(string(text))), 0o600); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -376,7 +340,7 @@ func TestServerStartsWithoutAPIServer(t *testing.T) {
 	if got, want := query(t, server, "erl.internal.", dns.TypeSRV).Rcode, dns.RcodeServerFailure; got != want {
 		t.Errorf("got %s, want %s", dns.RcodeToString[got], dns.RcodeToString[want])
 	}
-	stop(t, server)
+	servertest.Stop(t, server)
 	goleak.VerifyNone(t, before)
 }
 

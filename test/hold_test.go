@@ -6,6 +6,7 @@ import (
 
 	"github.com/miekg/dns"
 
+	"github.com/longnames/longnames/internal/servertest"
 	"github.com/longnames/longnames/test/fakeapi"
 )
 
@@ -51,7 +52,7 @@ func TestReloadOfWhatIsHeldWhileTheAPIServerIsAway(t *testing.T) {
 			eventually(t, "the cluster is held", func() bool { return serial() != before })
 			api.Stop()
 			text := corefile(api, "hold 1h\nstartup_timeout 100ms\n"+tc.options)
-			next, err := s.instance.Restart(input(strings.Replace(text, "selector app=web", tc.selector, 1)))
+			next, err := s.instance.Restart(servertest.Input(strings.Replace(text, "selector app=web", tc.selector, 1)))
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -11,6 +11,7 @@ import (
 	"github.com/coredns/caddy"
 	_ "github.com/coredns/coredns/plugin/reload"
 
+	"github.com/longnames/longnames/internal/servertest"
 	"github.com/longnames/longnames/test/fakeapi"
 )
 
@@ -24,7 +25,7 @@ var (
 		caddy.SetDefaultCaddyfileLoader("interplay", caddy.LoaderFunc(func(string) (caddy.Input, error) {
 			path := corefilePath.Load().(string)
 			text, err := os.ReadFile(path)
-			return input(string(text)), err
+			return servertest.Input(string(text)), err
 		}))
 		caddy.RegisterEventHook("interplay", func(event caddy.EventName, info any) error {
 			if instance, ok := info.(*caddy.Instance); ok && event == caddy.InstanceStartupEvent {

@@ -16,11 +16,11 @@ import (
 	"testing"
 	"time"
 
-	"github.com/coredns/caddy"
 	_ "github.com/coredns/coredns/plugin/tls"
 	"github.com/miekg/dns"
 	discoveryv1 "k8s.io/api/discovery/v1"
 
+	"github.com/longnames/longnames/internal/servertest"
 	"github.com/longnames/longnames/test/fakeapi"
 )
 
@@ -69,20 +69,8 @@ func askOverTLS(address string, trusted *x509.CertPool, m *dns.Msg) (*dns.Msg, e
 // startTLS is start for a server that does not listen on UDP.
 func startTLS(t *testing.T, corefile string) (address string) {
 	t.Helper()
-	lifecycle.Lock()
-	defer lifecycle.Unlock()
-	instance, err := caddy.Start(input(corefile))
-	if err != nil {
-		t.Fatalf("start: %v\n%s", err, corefile)
-	}
-	t.Cleanup(func() {
-		lifecycle.Lock()
-		defer lifecycle.Unlock()
-		instance.ShutdownCallbacks()
-		if err := instance.Stop(); err != nil {
-			t.Errorf("stop: %v", err)
-		}
-	})
+	instance := servertest.Start(t, corefile)
+	t.Cleanup(func() { servertest.Stop(t, instance) })
 	return instance.Servers()[0].Addr().String()
 }
 

@@ -2,7 +2,6 @@ package test
 
 import (
 	"os"
-	"regexp"
 	"strings"
 	"sync"
 	"testing"
@@ -15,21 +14,16 @@ import (
 	_ "github.com/coredns/coredns/plugin/view"
 	"github.com/miekg/dns"
 
+	"github.com/longnames/longnames/internal/markdown"
 	"github.com/longnames/longnames/test/fakeapi"
 )
 
-// metadataExample gives the README's Corefile that has a plugin beside metadata, for an API server and
+// metadataExample returns the README's Corefile that has a plugin beside metadata, for an API server and
 // another DNS server.
 func metadataExample(t *testing.T, plugin string, api *fakeapi.Server, other string) string {
 	t.Helper()
-	readme, err := os.ReadFile("../README.md")
-	if err != nil {
-		t.Fatal(err)
-	}
-	_, section, _ := strings.Cut(string(readme), "\n## Metadata\n")
-	section, _, _ = strings.Cut(section, "\n## ")
-	for _, at := range regexp.MustCompile("(?ms)^```corefile\n(.*?)^```$").FindAllStringSubmatch(section, -1) {
-		if !strings.Contains(at[1], "\n    "+plugin+" ") {
+	for _, example := range markdown.Read(t, "../README.md").Section(t, "## Metadata").Snippets("corefile") {
+		if !strings.Contains(example.Text, "\n    "+plugin+" ") {
 			continue
 		}
 		return strings.NewReplacer(
@@ -37,7 +31,7 @@ func metadataExample(t *testing.T, plugin string, api *fakeapi.Server, other str
 			"longnames {", "longnames {\nendpoint "+api.URL+"\nstartup_timeout 10ms",
 			"app=shop", "app=web",
 			"10.0.0.53", other,
-		).Replace(at[1])
+		).Replace(example.Text)
 	}
 	t.Fatalf("README: got no example with %s in section Metadata", plugin)
 	return ""

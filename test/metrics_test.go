@@ -20,6 +20,7 @@ import (
 
 	_ "github.com/coredns/coredns/plugin/metrics"
 
+	"github.com/longnames/longnames/internal/servertest"
 	"github.com/longnames/longnames/test/fakeapi"
 )
 
@@ -294,7 +295,7 @@ func TestMetricsOverReloads(t *testing.T) {
 	}
 	reload := func(corefile string) {
 		t.Helper()
-		next, err := s.instance.Restart(input(corefile))
+		next, err := s.instance.Restart(servertest.Input(corefile))
 		if err != nil {
 			t.Fatal(err)
 		}

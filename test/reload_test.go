@@ -10,11 +10,11 @@ import (
 	"testing"
 	"time"
 
-	"github.com/coredns/caddy"
 	"github.com/miekg/dns"
 	"go.uber.org/goleak"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"github.com/longnames/longnames/internal/servertest"
 	"github.com/longnames/longnames/test/fakeapi"
 )
 
@@ -24,14 +24,14 @@ func TestReload(t *testing.T) {
 	s := start(t, corefile(api, ""))
 	s.wants("erl.internal.", "TXT", "app@10.0.0.1")
 
-	next, err := s.instance.Restart(input(corefile(api, "mode dns")))
+	next, err := s.instance.Restart(servertest.Input(corefile(api, "mode dns")))
 	if err != nil {
 		t.Fatal(err)
 	}
 	s.use(next)
 	s.wants("erl.internal.", "TXT", "app@10-0-0-1.prod.pod.cluster.local")
 
-	kept, err := s.instance.Restart(input(corefile(api, "mode none")))
+	kept, err := s.instance.Restart(servertest.Input(corefile(api, "mode none")))
 	if err == nil || !strings.Contains(err.Error(), "mode") {
 		t.Errorf("a bad option: got error %v, want one that names it", err)
 	}
@@ -49,7 +49,7 @@ func TestReloadGoesOnWithTheSameWatch(t *testing.T) {
 	serial := s.serial()
 
 	for i := range 3 {
-		next, err := s.instance.Restart(input(corefile(api, fmt.Sprintf("hold %ds", i))))
+		next, err := s.instance.Restart(servertest.Input(corefile(api, fmt.Sprintf("hold %ds", i))))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -103,7 +103,7 @@ func TestReloadWhileTheAPIServerIsAway(t *testing.T) {
 			s := start(t, corefile(api, ""))
 			s.wants("erl.internal.", "TXT", "app@10.0.0.1")
 			api.Stop()
-			next, err := s.instance.Restart(input(corefile(api, "startup_timeout 100ms\n"+tc.after)))
+			next, err := s.instance.Restart(servertest.Input(corefile(api, "startup_timeout 100ms\n"+tc.after)))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -145,7 +145,7 @@ func TestReloadOfTwoBlocksOfAZoneWhileTheAPIServerIsAway(t *testing.T) {
 	}
 	check()
 	api.Stop()
-	next, err := s.instance.Restart(input(text("cached")))
+	next, err := s.instance.Restart(servertest.Input(text("cached")))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -162,7 +162,7 @@ func TestReloadToUnknownMembersWhileTheAPIServerIsAway(t *testing.T) {
 	s.wants("erl.internal.", "TXT", "app@10.0.0.1")
 	api.Stop()
 	elsewhere := strings.Replace(corefile(api, "startup_timeout 1ms\nhold 2s"), "namespaces prod", "namespaces test", 1)
-	next, err := s.instance.Restart(input(elsewhere))
+	next, err := s.instance.Restart(servertest.Input(elsewhere))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -262,12 +262,8 @@ func TestHundredReloadsGoodAndBad(t *testing.T) {
 		return strings.Replace(corefile(api, more), ".:0 {", ".:"+port+" {\nbind 127.0.0.1\n", 1)
 	}
 	// Not start: this one is to be stopped before the leaks are looked for.
-	instance, err := caddy.Start(input(on(port, "")))
-	if err != nil {
-		t.Fatal(err)
-	}
 	s := &server{tb: t}
-	s.use(instance)
+	s.use(servertest.Start(t, on(port, "")))
 	asker := askAllTheTime("127.0.0.1:"+port, "erl.internal.", "app@10.0.0.1", "app@10.0.0.2")
 	for i := range 100 {
 		text, bad := on(port, fmt.Sprint("ttl ", i)), true
@@ -279,7 +275,7 @@ func TestHundredReloadsGoodAndBad(t *testing.T) {
 		default:
 			bad = false
 		}
-		next, err := s.instance.Restart(input(text))
+		next, err := s.instance.Restart(servertest.Input(text))
 		if bad != (err != nil) {
 			t.Fatalf("reload %d: got error %v, want one: %t", i, err, bad)
 		}
@@ -287,10 +283,7 @@ func TestHundredReloadsGoodAndBad(t *testing.T) {
 	}
 	asker.done(t)
 	api.WaitForWatches(1)
-	s.instance.ShutdownCallbacks()
-	if err := s.instance.Stop(); err != nil {
-		t.Error(err)
-	}
+	servertest.Stop(t, s.instance)
 	api.Stop()
 	goleak.VerifyNone(t, before)
 }
@@ -312,7 +305,7 @@ func TestReloadThatAddsWhatCannotBeRead(t *testing.T) {
 	}
 	api.Fail(http.StatusForbidden, metav1.StatusReasonForbidden, "no")
 	for _, more := range []string{block("other.internal", "test", ""), block("erl.internal", "test", "fallthrough")} {
-		next, err := s.instance.Restart(input(".:0 {\nready " + health + more + known + "\n}"))
+		next, err := s.instance.Restart(servertest.Input(".:0 {\nready " + health + more + known + "\n}"))
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -6,13 +6,10 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
 	"github.com/coredns/caddy"
-	_ "github.com/coredns/coredns/core" // The server type.
-	"github.com/coredns/coredns/core/dnsserver"
 	_ "github.com/coredns/coredns/plugin/bind"
 	_ "github.com/coredns/coredns/plugin/cache"
 	_ "github.com/coredns/coredns/plugin/debug"
@@ -24,12 +21,10 @@ import (
 	"go.uber.org/goleak"
 
 	_ "github.com/longnames/longnames"
+	"github.com/longnames/longnames/internal/servertest"
 )
 
 func TestMain(m *testing.M) {
-	caddy.Quiet, dnsserver.Quiet = true, true
-	at := slices.Index(dnsserver.Directives, "kubernetes")
-	dnsserver.Directives = slices.Insert(slices.Clone(dnsserver.Directives), at, "longnames")
 	// The plugin forward leaves it to the garbage collector to end this.
 	goleak.VerifyTestMain(m, goleak.IgnoreTopFunction("github.com/coredns/coredns/plugin/pkg/proxy.(*Transport).connManager"))
 }
@@ -54,45 +49,20 @@ type server struct {
 	udp, tcp string
 }
 
-// lifecycle is held while a server starts or stops, which is not safe for several at once.
-var lifecycle sync.Mutex
-
-func input(corefile string) caddy.Input {
-	return caddy.CaddyfileInput{Filepath: "Corefile", Contents: []byte(corefile), ServerTypeName: "dns"}
-}
-
 // start runs a Corefile until the test ends. Its server blocks are to listen on port 0.
 func start(t testing.TB, corefile string) *server {
 	t.Helper()
-	lifecycle.Lock()
-	defer lifecycle.Unlock()
-	instance, err := caddy.Start(input(corefile))
-	if err != nil {
-		t.Fatalf("start: %v\n%s", err, corefile)
-	}
 	s := &server{tb: t}
-	s.use(instance)
-	t.Cleanup(func() {
-		lifecycle.Lock()
-		defer lifecycle.Unlock()
-		s.instance.ShutdownCallbacks()
-		if err := s.instance.Stop(); err != nil {
-			t.Errorf("stop: %v", err)
-		}
-	})
+	s.use(servertest.Start(t, corefile))
+	t.Cleanup(func() { servertest.Stop(t, s.instance) })
 	return s
 }
 
-// use asks an instance over each of its listeners: only one that has answered can be
-// stopped, for CoreDNS does not stop a listener that it is about to serve.
+// use has the server be another instance, as after a reload.
 func (s *server) use(instance *caddy.Instance) {
 	s.tb.Helper()
 	s.instance = instance
-	for _, l := range instance.Servers() {
-		s.udp, s.tcp = l.LocalAddr().String(), l.Addr().String()
-		s.query("udp", ".", "SOA", 0)
-		s.query("tcp", ".", "SOA", 0)
-	}
+	s.udp, s.tcp = servertest.Await(s.tb, instance)
 }
 
 // query asks over a network, without EDNS unless size is not zero.
@@ -106,12 +76,7 @@ func (s *server) query(network, name, qtype string, size uint16) *dns.Msg {
 	if network == "tcp" {
 		address = s.tcp
 	}
-	client := dns.Client{Net: network, Timeout: 5 * time.Second}
-	answer, _, err := client.Exchange(m, address)
-	if err != nil {
-		s.tb.Fatalf("%s %s over %s: %v", name, qtype, network, err)
-	}
-	return answer
+	return servertest.Query(s.tb, network, address, m)
 }
 
 // ask gives the answers' data in order: addresses, targets, longnames.

@@ -9,6 +9,7 @@ import (
 	"github.com/coredns/caddy"
 	"github.com/miekg/dns"
 
+	"github.com/longnames/longnames/internal/servertest"
 	"github.com/longnames/longnames/test/fakeapi"
 )
 
@@ -145,7 +146,7 @@ func TestReloadWithASnapshot(t *testing.T) {
 		if strings.Contains(tc.options, "192.0.2.1") {
 			text = strings.TrimSuffix(strings.TrimSpace(text), "}")
 		}
-		next, err := s.instance.Restart(input(text))
+		next, err := s.instance.Restart(servertest.Input(text))
 		if tc.fails != (err != nil) {
 			t.Fatalf("%s: got error %v, want one: %t", tc.name, err, tc.fails)
 		}
@@ -160,7 +161,7 @@ func TestTwoBlocksCannotShareASnapshot(t *testing.T) {
 	api := fakeapi.New(t)
 	file := filepath.Join(t.TempDir(), "members.json")
 	text := corefile(api, "snapshot "+file)
-	_, err := caddy.Start(input(text + "\n" + strings.ReplaceAll(text, "erl.internal", "other.internal")))
+	_, err := caddy.Start(servertest.Input(text + "\n" + strings.ReplaceAll(text, "erl.internal", "other.internal")))
 	if err == nil || !strings.Contains(err.Error(), "snapshot") || !strings.Contains(err.Error(), file) {
 		t.Errorf("got error %v, want one that names the option and the file", err)
 	}

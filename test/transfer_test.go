@@ -11,10 +11,11 @@ import (
 	"testing"
 	"time"
 
-	"github.com/coredns/caddy"
 	"github.com/miekg/dns"
 	discoveryv1 "k8s.io/api/discovery/v1"
 
+	"github.com/longnames/longnames/internal/markdown"
+	"github.com/longnames/longnames/internal/servertest"
 	"github.com/longnames/longnames/test/fakeapi"
 )
 
@@ -228,7 +229,7 @@ func TestNotify(t *testing.T) {
 		t.Errorf("got %q by somebody who is not allowed to, want an error", rrs)
 	}
 
-	next, err := s.instance.Restart(input(text("mode dns")))
+	next, err := s.instance.Restart(servertest.Input(text("mode dns")))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -237,13 +238,13 @@ func TestNotify(t *testing.T) {
 	if got := s.serial(); got <= serial {
 		t.Errorf("serial after a reload: got %d, want more than %d", got, serial)
 	}
-	if _, err := s.instance.Restart(input(text("mode none"))); err == nil {
+	if _, err := s.instance.Restart(servertest.Input(text("mode none"))); err == nil {
 		t.Error("a bad option: want an error")
 	}
 	api.Put(slice(endpoint("web-0", "10.0.0.1", true)))
 	to.soon(t, "a change after a reload that has failed", "erl.internal.")
 
-	if next, err = s.instance.Restart(input(corefile(api, ""))); err != nil {
+	if next, err = s.instance.Restart(servertest.Input(corefile(api, ""))); err != nil {
 		t.Fatal(err)
 	}
 	s.use(next)
@@ -264,12 +265,8 @@ func TestNotifyOfSomebodyWhoIsAway(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer away.Close()
-	instance, err := caddy.Start(input(withTransfer(corefile(api, ""), away.LocalAddr().String())))
-	if err != nil {
-		t.Fatal(err)
-	}
 	s := &server{tb: t}
-	s.use(instance)
+	s.use(servertest.Start(t, withTransfer(corefile(api, ""), away.LocalAddr().String())))
 	buffer := make([]byte, 512)
 	if _, _, err := away.ReadFrom(buffer); err != nil {
 		t.Fatal(err)
@@ -277,10 +274,7 @@ func TestNotifyOfSomebodyWhoIsAway(t *testing.T) {
 	begin := time.Now()
 	api.Put(slice(endpoint("web-0", "10.0.0.2", true)))
 	s.soon("erl.internal.", "TXT", "app@10.0.0.2")
-	s.instance.ShutdownCallbacks()
-	if err := s.instance.Stop(); err != nil {
-		t.Error(err)
-	}
+	servertest.Stop(t, s.instance)
 	if took := time.Since(begin); took > patience/4 {
 		t.Errorf("a change and the end took %s", took)
 	}
@@ -301,7 +295,7 @@ func TestSuspectsOverARestartAndAReload(t *testing.T) {
 		}, true},
 		{"over a reload", "hold 1h", "hold 0", func(t *testing.T, s *server, text string) *server {
 			t.Helper()
-			next, err := s.instance.Restart(input(text))
+			next, err := s.instance.Restart(servertest.Input(text))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -387,7 +381,7 @@ func TestSerialOverReloads(t *testing.T) {
 		{"another source", block("erl.internal"+reverse, "ttl 7\ncached")}, {"one more block", one + other}, {"one block less", other},
 	} {
 		before := serial()
-		next, err := s.instance.Restart(input(".:0 {\n" + step.blocks + "}"))
+		next, err := s.instance.Restart(servertest.Input(".:0 {\n" + step.blocks + "}"))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -400,12 +394,11 @@ func newer(a, b uint32) bool { return int32(a-b) > 0 }
 
 // TestPageTransfer runs the example of its page as it stands, but for what there is not here.
 func TestPageTransfer(t *testing.T) {
-	page, err := os.ReadFile("../docs/zone-transfers.md")
-	if err != nil {
-		t.Fatal(err)
+	examples := markdown.Read(t, "../docs/zone-transfers.md").Snippets("corefile")
+	if len(examples) != 1 {
+		t.Fatalf("got %d Corefiles on the page, want 1", len(examples))
 	}
-	_, text, _ := strings.Cut(string(page), "```corefile\n")
-	text, _, _ = strings.Cut(text, "```")
+	text := examples[0].Text
 	to := newSecondary(t)
 	for _, change := range [][2]string{
 		{"shop.erl.internal 10.0.0.0/8 {", "shop.erl.internal:0 10.0.0.0/8:0 {\nbind 127.0.0.1"},
