@@ -122,7 +122,7 @@ func TestWhoDoesNotAnswerIsLoggedOnce(t *testing.T) {
 		})
 	})
 	var got []string
-	for _, line := range nonEmpty(log) {
+	for line := range strings.SplitSeq(strings.TrimSpace(log), "\n") {
 		_, text, _ := strings.Cut(line, "NOTIFY: ")
 		got = append(got, text)
 	}

@@ -8,9 +8,25 @@ import (
 	"testing"
 	"time"
 
+	"github.com/longnames/longnames/internal/markdown"
 	"github.com/longnames/longnames/kubeapi"
 	"github.com/longnames/longnames/membership"
 )
+
+// The tests of other documents rely on the README's syntax.
+func TestReadmeSyntaxIsThatOfTheParser(t *testing.T) {
+	section := markdown.Read(t, "README.md").Section(t, "## Syntax")
+	lines := strings.Split(strings.TrimSpace(section.Snippets("txt")[0].Text), "\n")
+	want := []string{"longnames [ZONES...] {"}
+	for _, name := range slices.Sorted(maps.Keys(options)) {
+		want = append(want, strings.TrimRight("    "+name+" "+options[name].args, " "))
+		if n := strings.Count(section.Text, "\n* `"+name+"` "); n != 1 {
+			t.Errorf("option %s: got %d explanations, want 1", name, n)
+		}
+	}
+	slices.Sort(lines[1 : len(lines)-1])
+	equal(t, "syntax", lines, append(want, "}"))
+}
 
 // Each option, with values that it takes and what becomes of them.
 func TestOptionTakes(t *testing.T) {

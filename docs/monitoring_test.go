@@ -1,0 +1,306 @@
+package docs_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"maps"
+	"reflect"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"sigs.k8s.io/yaml"
+
+	"github.com/longnames/longnames/internal/markdown"
+)
+
+// rule is an alert of Prometheus.
+type rule struct {
+	Alert, Expr, For    string
+	Labels, Annotations map[string]string
+}
+
+func alerts(t *testing.T) []rule {
+	t.Helper()
+	var file struct {
+		Groups []struct {
+			Name  string
+			Rules []rule
+		}
+	}
+	if err := yaml.UnmarshalStrict([]byte(read(t, "deploy/monitoring/rules.yaml")), &file); err != nil {
+		t.Fatal(err)
+	}
+	var all []rule
+	for _, group := range file.Groups {
+		all = append(all, group.Rules...)
+	}
+	if len(all) == 0 {
+		t.Fatal("got no alerts")
+	}
+	return all
+}
+
+func TestPrometheusRuleHasTheRules(t *testing.T) {
+	var object struct{ Spec any }
+	var file any
+	for name, into := range map[string]any{"prometheusrule.yaml": &object, "rules.yaml": &file} {
+		if err := yaml.Unmarshal([]byte(read(t, "deploy/monitoring/"+name)), into); err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+	}
+	if !reflect.DeepEqual(object.Spec, file) {
+		t.Errorf("got\n%v\nwant\n%v", object.Spec, file)
+	}
+}
+
+func TestEveryAlertHasARunbook(t *testing.T) {
+	operations := markdown.Read(t, operationsPath)
+	var want []string
+	for _, r := range alerts(t) {
+		want = append(want, r.Alert)
+		url := "https://github.com/longnames/longnames/blob/main/" + operationsPath + "#" + markdown.Anchor(r.Alert)
+		if got := r.Annotations["runbook_url"]; got != url {
+			t.Errorf("%s: got runbook_url %q, want %q", r.Alert, got, url)
+		}
+		if got := r.Labels["severity"]; got != "warning" && got != "critical" {
+			t.Errorf("%s: got severity %q, want warning or critical", r.Alert, got)
+		}
+		for _, name := range []string{"summary", "description"} {
+			if r.Annotations[name] == "" {
+				t.Errorf("%s: got no %s", r.Alert, name)
+			}
+		}
+	}
+	var got []string
+	for _, heading := range regexp.MustCompile(`(?m)^### (Longnames\w+)$`).FindAllStringSubmatch(operations.Text, -1) {
+		got = append(got, heading[1])
+	}
+	slices.Sort(got)
+	slices.Sort(want)
+	if want = slices.Compact(want); !slices.Equal(got, want) { // some have two severities
+		t.Errorf("runbooks: got %q, want %q", got, want)
+	}
+}
+
+// In the tests that promtool runs, each alert fires, and does not.
+func TestEveryAlertIsTried(t *testing.T) {
+	var file struct {
+		Tests []struct {
+			Rules []struct {
+				Alertname string
+				Expected  []struct {
+					Labels map[string]string `json:"exp_labels"`
+				} `json:"exp_alerts"`
+			} `json:"alert_rule_test"`
+		}
+	}
+	if err := yaml.Unmarshal([]byte(read(t, "deploy/monitoring/rules_test.yaml")), &file); err != nil {
+		t.Fatal(err)
+	}
+	fires, silent := make(map[string]bool), make(map[string]bool)
+	for _, test := range file.Tests {
+		for _, r := range test.Rules {
+			if len(r.Expected) == 0 {
+				silent[r.Alertname] = true
+			}
+			for _, alert := range r.Expected {
+				fires[r.Alertname+" "+alert.Labels["severity"]] = true
+			}
+		}
+	}
+	for _, r := range alerts(t) {
+		if degree := r.Alert + " " + r.Labels["severity"]; !fires[degree] {
+			t.Errorf("%s: got no test in which it fires", degree)
+		}
+		if !silent[r.Alert] {
+			t.Errorf("%s: got no test in which it does not fire", r.Alert)
+		}
+	}
+}
+
+// panel is a part of Grafana's model of a dashboard.
+// https://grafana.com/docs/grafana/latest/dashboards/build-dashboards/view-dashboard-json-model/
+type panel struct {
+	ID                       int
+	Type, Title, Description string
+	Datasource               datasource
+	GridPos                  struct{ X, Y, W, H int } // in 24 columns
+	FieldConfig              struct{ Defaults struct{ Unit string } }
+	Targets                  []struct {
+		RefID, Expr, LegendFormat string
+		Datasource                datasource
+	}
+}
+
+type datasource struct{ Type, UID string }
+
+type dashboard struct {
+	UID, Title    string
+	SchemaVersion int
+	Panels        []panel
+}
+
+func readDashboard(t *testing.T) (d dashboard) {
+	t.Helper()
+	if err := json.Unmarshal([]byte(read(t, "deploy/monitoring/dashboard.json")), &d); err != nil {
+		t.Fatal(err)
+	}
+	return d
+}
+
+// Grafana would show faults in the layout badly, without a complaint.
+func TestDashboardIsLaidOut(t *testing.T) {
+	d := readDashboard(t)
+	if d.UID == "" || d.Title == "" || d.SchemaVersion < 36 {
+		t.Errorf("got uid %q, title %q, schema %d; want the first two, and a schema that has data sources as objects", d.UID, d.Title, d.SchemaVersion)
+	}
+	ids, taken, shows := make(map[int]bool), make(map[[2]int]string), 0
+	for _, p := range d.Panels {
+		if ids[p.ID] {
+			t.Errorf("panel %q: got id %d twice", p.Title, p.ID)
+		}
+		ids[p.ID] = true
+		if p.GridPos.X+p.GridPos.W > 24 {
+			t.Errorf("panel %q: got columns up to %d, want 24", p.Title, p.GridPos.X+p.GridPos.W)
+		}
+		for i := range p.GridPos.W * p.GridPos.H {
+			at := [2]int{p.GridPos.X + i%p.GridPos.W, p.GridPos.Y + i/p.GridPos.W}
+			if other, ok := taken[at]; ok {
+				t.Fatalf("panel %q lies on %q", p.Title, other)
+			}
+			taken[at] = p.Title
+		}
+		if p.Type == "row" { // a heading
+			continue
+		}
+		shows++
+		chosen, refs := datasource{"prometheus", "${datasource}"}, make(map[string]bool)
+		if p.Description == "" || p.FieldConfig.Defaults.Unit == "" || p.Datasource != chosen || len(p.Targets) == 0 {
+			t.Errorf("panel %q: got %+v, want a description, a unit, queries, and the data source that was chosen", p.Title, p)
+		}
+		for _, target := range p.Targets {
+			if refs[target.RefID] || target.RefID == "" || target.LegendFormat == "" || target.Datasource != chosen {
+				t.Errorf("panel %q: got query %+v, want a letter of its own, a name, and the data source that was chosen", p.Title, target)
+			}
+			refs[target.RefID] = true
+		}
+	}
+	if shows == 0 {
+		t.Error("got no panels")
+	}
+}
+
+var (
+	selector = regexp.MustCompile(`\b((?:coredns|process|go)_\w+)(?:\{([^}]*)\})?`)
+	matcher  = regexp.MustCompile(`(\w+) *(?:=|!=|=~|!~) *"([^"]*)"`)
+	grouping = regexp.MustCompile(`\b(?:by|on) *\(([^)]*)\)`)
+	series   = regexp.MustCompile(`_(bucket|sum|count)$`)
+	inText   = regexp.MustCompile(`\$labels\.(\w+)|{{ *(\w+) *}}`)
+)
+
+// queries checks PromQL against the README, which the plugin's own tests compare with what is exported.
+type queries struct {
+	*testing.T
+	labels map[string][]string // by metric
+	values string              // text that names all values of labels
+}
+
+func newQueries(t *testing.T) *queries {
+	t.Helper()
+	section := markdown.Read(t, readmePath).Section(t, "## Metrics")
+	q := &queries{t, make(map[string][]string), section.Text}
+	for _, metric := range metricsIn(t, section) {
+		name, labels, _ := strings.Cut(strings.TrimSuffix(metric, "}"), "{")
+		q.labels[name] = append(strings.Split(labels, ", "), "instance", "job")
+	}
+	return q
+}
+
+// check reports metrics of ours that do not exist, labels that they do not have, and unknown values of these. The
+// labels in about, a text with placeholders, are those of the first metric. Other metrics are looked at where they are
+// exported, in test/e2e/process.
+func (q *queries) check(where, expr, about string) {
+	q.Helper()
+	found := selector.FindAllStringSubmatch(expr, -1)
+	if len(found) == 0 {
+		q.Errorf("%s: got no metric in %q", where, expr)
+	}
+	var all []string
+	ours := true
+	for i, s := range found {
+		name := series.ReplaceAllString(s[1], "")
+		has, known := q.labels[name]
+		if !known && strings.HasPrefix(name, "coredns_longnames_") {
+			q.Errorf("%s: %s is not exported", where, s[1])
+		}
+		if ours = ours && known; !known {
+			continue
+		}
+		if name != s[1] {
+			has = append(slices.Clone(has), "le")
+		}
+		all = append(all, has...)
+		for _, m := range matcher.FindAllStringSubmatch(s[2], -1) {
+			if !slices.Contains(has, m[1]) {
+				q.Errorf("%s: %s has no label %s", where, name, m[1])
+			}
+			for value := range strings.SplitSeq(m[2], "|") {
+				if m[1] != "code" && !strings.HasPrefix(value, "$") && !strings.Contains(q.values, "`"+value+"`") {
+					q.Errorf("%s: the README has no value %q of %s", where, value, m[1])
+				}
+			}
+		}
+		if i > 0 {
+			continue
+		}
+		for _, n := range inText.FindAllStringSubmatch(about, -1) {
+			if label := n[1] + n[2]; !slices.Contains(has, label) {
+				q.Errorf("%s: %s has no label %s for %q", where, name, label, about)
+			}
+		}
+	}
+	for _, g := range grouping.FindAllStringSubmatch(expr, -1) {
+		for label := range strings.SplitSeq(strings.ReplaceAll(g[1], " ", ""), ",") {
+			if ours && !slices.Contains(all, label) {
+				q.Errorf("%s: nothing in %q has a label %s", where, expr, label)
+			}
+		}
+	}
+}
+
+func TestAlertsAskForWhatIsExported(t *testing.T) {
+	q := newQueries(t)
+	for _, r := range alerts(t) {
+		q.check(r.Alert, r.Expr, fmt.Sprint(r.Annotations))
+	}
+}
+
+func TestDashboardShowsWhatIsExported(t *testing.T) {
+	q := newQueries(t)
+	missing := maps.Clone(q.labels)
+	for _, p := range readDashboard(t).Panels {
+		for _, target := range p.Targets {
+			q.check(p.Title, target.Expr, target.LegendFormat)
+			for _, s := range selector.FindAllStringSubmatch(target.Expr, -1) {
+				delete(missing, series.ReplaceAllString(s[1], ""))
+			}
+		}
+	}
+	if len(missing) > 0 {
+		t.Errorf("no panel shows %v", slices.Sorted(maps.Keys(missing)))
+	}
+}
+
+func TestRunbooksAskForWhatIsExported(t *testing.T) {
+	q, snippets := newQueries(t), markdown.Read(t, operationsPath).Snippets("promql")
+	if len(snippets) == 0 {
+		t.Error("got no queries")
+	}
+	for _, snippet := range snippets {
+		for query := range strings.Lines(snippet.Text) {
+			q.check(snippet.Where, query, "")
+		}
+	}
+}

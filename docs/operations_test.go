@@ -1,0 +1,203 @@
+package docs_test
+
+import (
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"maps"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/miekg/dns"
+
+	"github.com/longnames/longnames/internal/markdown"
+)
+
+// metricsIn returns the metrics that a section lists, with their labels, in order.
+func metricsIn(t *testing.T, section markdown.Page) []string {
+	t.Helper()
+	var found []string
+	for _, m := range regexp.MustCompile("(?m)^(?:\\* |\\| )`(coredns_longnames_[^`]*)`").FindAllStringSubmatch(section.Text, -1) {
+		found = append(found, m[1])
+	}
+	if len(found) == 0 {
+		t.Fatalf("%s: got no metrics", section.Path)
+	}
+	slices.Sort(found)
+	return found
+}
+
+func TestOperationsExplainsEveryMetric(t *testing.T) {
+	got := metricsIn(t, markdown.Read(t, operationsPath).Section(t, "## Metrics"))
+	want := metricsIn(t, markdown.Read(t, readmePath).Section(t, "## Metrics"))
+	if !slices.Equal(got, want) {
+		t.Errorf("got\n%q\nwant\n%q", got, want)
+	}
+}
+
+// A runbook has users write down members, for as long as there is no API server.
+func TestMembersThatAreWrittenDownAreServed(t *testing.T) {
+	const anywhere, membersPath = "svc.erl.internal:1053 {", "/root/members.yaml"
+	section := markdown.Read(t, operationsPath).Section(t, "### LongnamesMembersUnknown")
+	corefiles, members := section.Snippets("corefile"), section.Snippets("yaml")
+	if len(corefiles) != 1 || len(members) != 1 {
+		t.Fatalf("got %d Corefiles and %d manifests, want one of each", len(corefiles), len(members))
+	}
+	corefile := corefiles[0].Text
+	if !strings.Contains(corefile, anywhere) || !strings.Contains(corefile, membersPath) {
+		t.Fatalf("got %q, want %q and %q in it", corefile, anywhere, membersPath)
+	}
+
+	got, want := optionsIn(t, corefile)[0], optionsIn(t, read(t, "deploy/base/Corefile"))[0]
+	delete(got, "manifests")
+	delete(want, "namespaces")
+	delete(want, "snapshot")
+	if !maps.Equal(got, want) {
+		t.Errorf("options: got %q, want %q as in deploy", got, want)
+	}
+
+	file := filepath.Join(t.TempDir(), "members.yaml")
+	if err := os.WriteFile(file, []byte(members[0].Text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	address := serve(t, strings.NewReplacer(anywhere, "svc.erl.internal:0 {\nbind 127.0.0.1", membersPath, file).Replace(corefile))
+	records := ask(t, address, "shop.prod.svc.erl.internal", dns.TypeTXT)
+	for i, record := range records {
+		records[i] = rdata(record)
+	}
+	if want := []string{`"shop@10.1.0.11"`, `"shop@10.1.0.12"`}; !slices.Equal(records, want) {
+		t.Errorf("members: got %q, want %q", records, want)
+	}
+}
+
+// The page explains the lines that the code logs as warnings and errors, and no others.
+func TestOperationsExplainsEveryLogLine(t *testing.T) {
+	text := strings.Join(strings.Fields(markdown.Read(t, operationsPath).Section(t, "## Log lines").Text), " ")
+	explained := make(map[string]bool) // by line: whether something logs it
+	for _, line := range regexp.MustCompile("\\* `([^`]*)` - ").FindAllStringSubmatch(text, -1) {
+		explained[line[1]] = false
+	}
+	for _, format := range logFormats(t) {
+		found := false
+		for line := range explained {
+			if like(format).MatchString(line) {
+				found, explained[line] = true, true
+			}
+		}
+		if !found {
+			t.Errorf("log: %q is not explained in %s", format, operationsPath)
+		}
+	}
+	for line, logged := range explained {
+		if !logged {
+			t.Errorf("%s: nothing logs %q", operationsPath, line)
+		}
+	}
+}
+
+// like matches the lines of a format, with the zone at its beginning or without.
+func like(format string) *regexp.Regexp {
+	zone := ""
+	if rest, ok := strings.CutPrefix(format, "%s "); ok {
+		zone, format = "(.+ )?", rest
+	}
+	return regexp.MustCompile("^" + zone + regexp.MustCompile(`%[a-z]`).ReplaceAllString(regexp.QuoteMeta(format), ".+") + "$")
+}
+
+// logFormats returns the formats of all warnings and errors in the sources.
+func logFormats(t *testing.T) []string {
+	t.Helper()
+	var formats []string
+	for _, pattern := range []string{"*.go", "kubeapi/*.go", "kubeapi/*/*.go"} {
+		files, err := filepath.Glob(pattern)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, name := range files {
+			if !strings.HasSuffix(name, "_test.go") && name != "log.go" { // which passes on formats of others
+				formats = append(formats, formatsIn(t, name)...)
+			}
+		}
+	}
+	if len(formats) == 0 {
+		t.Fatal("got no formats")
+	}
+	return formats
+}
+
+// knownSuffix ends the lines about the API server, which are made in one place and logged in another.
+const knownSuffix = "%s; what is known stays in use"
+
+func formatsIn(t *testing.T, name string) []string {
+	t.Helper()
+	file, err := parser.ParseFile(token.NewFileSet(), name, nil, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var formats, made []string
+	suffixed := false
+	ast.Inspect(file, func(n ast.Node) bool {
+		call, ok := n.(*ast.CallExpr)
+		if !ok || len(call.Args) == 0 {
+			return true
+		}
+		format, literal := literalText(call.Args[0])
+		suffixed = suffixed || format == knownSuffix
+		if f, ok := call.Fun.(*ast.SelectorExpr); ok {
+			switch {
+			case isLogger(f):
+				if !literal {
+					t.Errorf("%s: got a log line whose format is no literal", name)
+				}
+				formats = append(formats, format)
+			case f.Sel.Name == "Sprintf" && strings.HasPrefix(format, "API server"):
+				made = append(made, format)
+			}
+		}
+		for _, arg := range call.Args {
+			if f, ok := arg.(*ast.SelectorExpr); ok && isLogger(f) && name != "kubeapi/outage.go" {
+				t.Errorf("%s: got a logger that is passed on, want its format where it is called", name)
+			}
+		}
+		return true
+	})
+	if suffixed {
+		for _, format := range made {
+			formats = append(formats, strings.Replace(knownSuffix, "%s", format, 1))
+		}
+	}
+	return formats
+}
+
+// literalText returns the text of a literal, or of a sum of literals, and false for all else.
+func literalText(e ast.Expr) (string, bool) {
+	switch e := e.(type) {
+	case *ast.BasicLit:
+		text, err := strconv.Unquote(e.Value)
+		return text, err == nil
+	case *ast.BinaryExpr:
+		left, ok := literalText(e.X)
+		right, too := literalText(e.Y)
+		return left + right, ok && too && e.Op == token.ADD
+	}
+	return "", false
+}
+
+// isLogger reports whether a selector is a method of a logger for warnings or errors.
+func isLogger(f *ast.SelectorExpr) bool {
+	if !slices.Contains([]string{"Warning", "Warningf", "Error", "Errorf"}, f.Sel.Name) {
+		return false
+	}
+	switch x := f.X.(type) {
+	case *ast.Ident:
+		return x.Name == "log"
+	case *ast.SelectorExpr:
+		return strings.EqualFold(x.Sel.Name, "log")
+	}
+	return false
+}
