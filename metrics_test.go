@@ -124,11 +124,8 @@ func TestMetricsOfAZoneEndWithItsLastBlock(t *testing.T) {
 
 // The tests of other documents rely on the README's metrics.
 func TestReadmeExplainsEveryMetric(t *testing.T) {
-	var got, want []string
-	text := markdown.Read(t, "README.md").Section(t, "## Metrics").Text
-	for _, m := range regexp.MustCompile("(?m)^\\* `(\\w+{.*?})` - ").FindAllStringSubmatch(text, -1) {
-		got = append(got, m[1])
-	}
+	got := markdown.Read(t, "README.md").Section(t, "## Metrics").All("(?m)^\\* `(\\w+{.*?})` - ")
+	want := make([]string, 0, len(ofZones))
 	for _, m := range ofZones {
 		parts := nameAndLabels(t, m)
 		want = append(want, parts[1]+"{"+strings.ReplaceAll(parts[2], ",", ", ")+"}")

@@ -13,24 +13,15 @@ import (
 
 	"github.com/miekg/dns"
 	appsv1 "k8s.io/api/apps/v1"
-	corev1 "k8s.io/api/core/v1"
 
 	"github.com/longnames/longnames/internal/markdown"
 )
 
 func TestClientsYAML(t *testing.T) {
-	kinds := map[string]func() any{
-		"ConfigMap":   func() any { return new(corev1.ConfigMap) },
-		"Deployment":  func() any { return new(appsv1.Deployment) },
-		"Service":     func() any { return new(corev1.Service) },
-		"StatefulSet": func() any { return new(appsv1.StatefulSet) },
-		"":            func() any { return new(appsv1.Deployment) }, // a change to one
-	}
-	found := manifests(t, markdown.Read(t, clientsPath), kinds)
-	for kind := range kinds {
-		if len(found[kind]) == 0 {
-			t.Errorf("got no manifest of kind %q", kind)
-		}
+	changeToOne := func() any { return new(appsv1.Deployment) }
+	got := slices.Sorted(maps.Keys(objects(t, clientsPath, changeToOne)))
+	if want := []string{"", "ConfigMap", "Deployment", "Service", "StatefulSet"}; !slices.Equal(got, want) {
+		t.Errorf("got kinds %q, want %q", got, want)
 	}
 }
 
@@ -46,27 +37,23 @@ func TestDeployCorefilesTakeTheServicesOfClients(t *testing.T) {
 	}
 }
 
-// The name that rel/env.sh.eex gives a node is the one that members are told.
+// The name that rel/env.sh.eex gives a node is its longname.
 func TestNodesNameThemselvesAsTheyAreListed(t *testing.T) {
 	addresses := []string{"10.0.0.1", "fd00::1", "fd00::", "2001:db8::1:0:0:1", "fd00:1:2:3:4:5:6:7"}
-	server, modes := serveModes(t, addresses), map[string]bool{"ip": false, "dns": false, "hostname": false}
+	modes := []string{"ip", "dns", "hostname"}
+	server := serveModes(t, modes, addresses)
 	for _, snippet := range markdown.Read(t, clientsPath).Snippets("sh") {
 		named := regexp.MustCompile(`^# rel/env\.sh\.eex, mode (\w+)`).FindStringSubmatch(snippet.Text)
 		if named == nil {
 			continue
 		}
-		mode := named[1]
-		if _, ok := modes[mode]; !ok {
-			t.Errorf("%s: got unexpected mode %q", snippet.Where, mode)
-			continue
-		}
-		modes[mode] = true
+		modes = slices.DeleteFunc(modes, func(mode string) bool { return mode == named[1] })
 		for i, address := range addresses {
-			records := ask(t, server, fmt.Sprintf("node-%d.prod.%s.internal", i, mode), dns.TypeTXT)
-			if len(records) != 1 {
-				t.Fatalf("mode %s, %s: got %q, want one record", mode, address, records)
+			longnames := askShort(t, server, fmt.Sprintf("node-%d.prod.%s.internal", i, named[1]), dns.TypeTXT)
+			if len(longnames) != 1 {
+				t.Fatalf("%s with %s: got longnames %q, want one", snippet.Where, address, longnames)
 			}
-			want := "name " + strings.Trim(rdata(records[0]), `"`)
+			want := "name " + strings.Trim(longnames[0], `"`)
 			if strings.Contains(address, ":") {
 				want += " -proto_dist inet6_tcp"
 			}
@@ -81,36 +68,31 @@ func TestNodesNameThemselvesAsTheyAreListed(t *testing.T) {
 			}
 		}
 	}
-	if slices.Contains(slices.Collect(maps.Values(modes)), false) {
-		t.Errorf("got lines for modes %v, want all of them", modes)
+	if len(modes) > 0 {
+		t.Errorf("got no lines for modes %q", modes)
 	}
 }
 
-// serveModes serves a zone for each mode, with a cluster node-0 and so on for each address of pod shop-0.
-func serveModes(t *testing.T, addresses []string) (server string) {
+// serveModes serves a zone for each mode. In each, clusters node-0, node-1 and so on have a pod with one of the addresses.
+func serveModes(t *testing.T, modes, addresses []string) (server string) {
 	t.Helper()
-	var slices strings.Builder
+	pods, corefile := "", ".:0 {\nbind 127.0.0.1\n"
 	for i, address := range addresses {
-		family := "IPv4"
-		if strings.Contains(address, ":") {
-			family = "IPv6"
-		}
-		fmt.Fprintf(&slices, `---
-apiVersion: discovery.k8s.io/v1
-kind: EndpointSlice
-metadata: {name: shop-%d, namespace: prod, labels: {cluster: node-%[1]d, kubernetes.io/service-name: shop}}
-addressType: %s
-endpoints: [{addresses: ["%s"], hostname: shop-0, conditions: {ready: true}, targetRef: {kind: Pod, name: shop-0}}]
-`, i, family, address)
+		pods += fmt.Sprintf(`---
+apiVersion: v1
+kind: Pod
+metadata: {name: shop-%d, namespace: prod, labels: {cluster: node-%[1]d}}
+spec: {hostname: shop-0, subdomain: shop}
+status: {phase: Running, podIP: "%s"}
+`, i, address)
 	}
-	file := filepath.Join(t.TempDir(), "slices.yaml")
-	if err := os.WriteFile(file, []byte(slices.String()), 0o600); err != nil {
+	file := filepath.Join(t.TempDir(), "pods.yaml")
+	if err := os.WriteFile(file, []byte(pods), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	corefile := ".:0 {\nbind 127.0.0.1\n"
-	for _, mode := range []string{"ip", "dns", "hostname"} {
-		corefile += "longnames " + mode + ".internal {\nmode " + mode + "\nmanifests " + file +
-			"\ngroup_by cluster\nbasename shop\ncluster_domain erl.internal\n}\n"
+	for _, mode := range modes {
+		corefile += "longnames " + mode + ".internal {\nmanifests " + file + "\nlookup pods\ngroup_by cluster\nbasename shop\nmode " +
+			mode + "\ncluster_domain erl.internal\n}\n"
 	}
 	return serve(t, corefile+"}\n")
 }

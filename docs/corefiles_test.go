@@ -1,7 +1,7 @@
 package docs_test
 
 import (
-	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -92,36 +92,34 @@ func serve(t *testing.T, corefile string) (address string) {
 func ask(t *testing.T, address, name string, qtype uint16) []string {
 	t.Helper()
 	m := new(dns.Msg).SetQuestion(dns.Fqdn(name), qtype)
-	answer := servertest.Query(t, "udp", address, m.SetEdns0(dns.DefaultMsgSize, false))
 	texts := []string{}
-	for _, rr := range answer.Answer {
-		texts = append(texts, strings.Join(strings.Fields(rr.String()), " "))
+	for _, rr := range servertest.Query(t, "udp", address, m.SetEdns0(dns.DefaultMsgSize, false)).Answer {
+		texts = append(texts, singleSpaces(rr.String()))
 	}
 	return texts
 }
 
-// rdata cuts off what stands before the data of a record: name, TTL, class and type.
-func rdata(record string) string { return strings.SplitN(record, " ", 5)[4] }
+// askShort is ask without all that stands before the data of a record: name, TTL, class and type.
+func askShort(t *testing.T, address, name string, qtype uint16) []string {
+	t.Helper()
+	texts := ask(t, address, name, qtype)
+	for i, text := range texts {
+		texts[i] = strings.SplitN(text, " ", 5)[4]
+	}
+	return texts
+}
+
+func singleSpaces(text string) string { return strings.Join(strings.Fields(text), " ") }
 
 // deployCorefiles returns the Corefiles in deploy, by path.
 func deployCorefiles(t *testing.T) map[string]string {
 	t.Helper()
-	found := make(map[string]string)
-	if err := filepath.WalkDir("deploy", func(path string, d fs.DirEntry, err error) error {
-		if err == nil && d.Name() == "Corefile" {
-			found[path] = read(t, path)
-		}
-		return err
-	}); err != nil {
-		t.Fatal(err)
-	}
+	found := readAll(t, "deploy")
+	maps.DeleteFunc(found, func(path, _ string) bool { return filepath.Base(path) != "Corefile" })
 	return found
 }
 
-// isStubDomain reports whether a Corefile is that of another server, which forwards to ours.
-func isStubDomain(path string) bool { return strings.Contains(path, "stub-domain") }
-
-// Everything is tried but the start, with the files that CoreDNS would find in its pod.
+// CoreDNS sets up all plugins of each Corefile. It only does not start.
 func TestCorefilesAreAccepted(t *testing.T) {
 	corefiles := deployCorefiles(t)
 	corefiles["Corefile.example"] = read(t, "Corefile.example")
@@ -142,50 +140,41 @@ func TestCorefilesAreAccepted(t *testing.T) {
 }
 
 var (
-	kubernetesReader = regexp.MustCompile(`(?m)^( *)(longnames|kubernetes)\b([^{}\n]*)(?:\{([^}]*)\})?$`)
-	ownSource        = regexp.MustCompile(`(?m)^ *(endpoint|kubeconfig|manifests) `)
+	watching = regexp.MustCompile(`(?m)^ *(?:longnames|kubernetes)\b[^{}\n]*(?:\{[^}]*\})?$`)
+	source   = regexp.MustCompile(`(?m)^ *(?:endpoint|kubeconfig|manifests) `)
 )
 
-// podFiles returns a function that leads the paths in a Corefile to files, and what would read from
-// the cluster around it to an API server that is named.
+// podFiles returns a function that has a Corefile read files of the test, and gives it a kubeconfig where it relies on
+// the cluster around it.
 func podFiles(t *testing.T) func(corefile string) string {
 	t.Helper()
 	dir := t.TempDir()
-	account := filepath.Join(dir, "account")
-	for _, sub := range []string{account, filepath.Join(dir, "extra")} {
-		if err := os.Mkdir(sub, 0o700); err != nil {
-			t.Fatal(err)
-		}
-	}
-	for _, name := range []string{"slices.yaml", "members.yaml", "extra/more.yaml"} {
-		if err := os.WriteFile(filepath.Join(dir, name), []byte(read(t, "examples/deployment.yaml")), 0o600); err != nil {
+	for _, sub := range []string{"", "extra"} {
+		if err := os.CopyFS(filepath.Join(dir, sub), os.DirFS("examples")); err != nil {
 			t.Fatal(err)
 		}
 	}
 	api := fakeapi.New(t, fakeapi.WithClientCert())
 	api.WriteTLS(dir)
-	api.WriteKubeconfig(dir, "prod")
-	api.WriteServiceAccount(account, "secret", "kube-system")
+	api.WriteServiceAccount(dir, "secret", "kube-system")
+	kubeconfig := api.WriteKubeconfig(dir, "prod")
 	paths := strings.NewReplacer(
-		"/etc/coredns/kubeconfig prod", dir+"/kubeconfig fakeapi",
+		"/etc/coredns/kubeconfig prod", kubeconfig,
+		"/etc/coredns/account", dir,
 		"/etc/coredns", dir,
-		"/root", dir,
+		"/root/members.yaml", "examples/deployment.yaml",
+		"slices.yaml", "deployment.yaml",
 		"/etc/resolv.conf", "10.96.0.10",
-		"__PILLAR__CLUSTER__DNS__", "10.96.0.11", // as node-cache fills it in
+		"__PILLAR__CLUSTER__DNS__", "10.96.0.11", // as node-cache does
 		"__PILLAR__UPSTREAM__SERVERS__", "10.96.0.12",
 	)
 	return func(corefile string) string {
-		corefile = kubernetesReader.ReplaceAllStringFunc(corefile, func(block string) string {
-			part := kubernetesReader.FindStringSubmatch(block)
-			plugin, zones, options := part[2], part[3], part[4]
-			if !ownSource.MatchString(options) {
-				options += "\nendpoint " + api.URL + "\n"
-				if plugin == "longnames" {
-					options += "service_account " + account + "\n"
-				}
+		return paths.Replace(watching.ReplaceAllStringFunc(corefile, func(block string) string {
+			if source.MatchString(block) {
+				return block
 			}
-			return part[1] + plugin + zones + " {" + options + "}"
-		})
-		return paths.Replace(corefile)
+			plugin, options, _ := strings.Cut(strings.TrimSuffix(block, "}"), "{")
+			return plugin + " {" + options + "\nkubeconfig " + kubeconfig + "\n}"
+		}))
 	}
 }

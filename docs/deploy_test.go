@@ -2,7 +2,6 @@ package docs_test
 
 import (
 	"fmt"
-	"io/fs"
 	"maps"
 	"os"
 	"os/exec"
@@ -14,6 +13,8 @@ import (
 	"strings"
 	"testing"
 
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
 	"sigs.k8s.io/yaml"
 
 	"github.com/longnames/longnames/internal/markdown"
@@ -53,14 +54,16 @@ func TestDeployCorefilesOfTheClusterBeginAlike(t *testing.T) {
 	}
 }
 
-// chartValues are the values of the chart coredns in github.com/coredns/helm that ours set. Deeper ones are passed on to
-// Kubernetes as they are.
+// chartValues are the values of the chart coredns in github.com/coredns/helm that ours set.
 type chartValues struct {
-	Image                                          struct{ Repository, Tag string }
-	RollingUpdate                                  struct{ MaxUnavailable, MaxSurge any }
-	Resources, PodSecurityContext, SecurityContext map[string]any
-	ExtraVolumes, ExtraVolumeMounts                []map[string]any
-	Servers                                        []chartServer
+	Image              struct{ Repository, Tag string }
+	RollingUpdate      appsv1.RollingUpdateDeployment
+	Resources          map[string]any
+	PodSecurityContext corev1.PodSecurityContext
+	SecurityContext    corev1.SecurityContext
+	ExtraVolumes       []corev1.Volume
+	ExtraVolumeMounts  []corev1.VolumeMount
+	Servers            []chartServer
 }
 
 // chartServer is a server block in the chart's form.
@@ -145,24 +148,8 @@ func TestHelmValuesLeaveTheResourcesOfTheRelease(t *testing.T) {
 
 // The pods of the chart have to differ from others in the same way as those of the overlay.
 func TestHelmValuesMakeThePodsOfTheOverlay(t *testing.T) {
-	type object = map[string]any
-	var deployment struct {
-		Spec struct {
-			Strategy struct{ RollingUpdate object }
-			Template struct {
-				Spec struct {
-					SecurityContext object
-					Containers      []struct {
-						Image           string
-						SecurityContext object
-						VolumeMounts    []object
-					}
-					Volumes []object
-				}
-			}
-		}
-	}
-	if err := yaml.Unmarshal([]byte(read(t, "deploy/overlays/cluster-dns/image/deployment.yaml")), &deployment); err != nil {
+	var deployment appsv1.Deployment
+	if err := yaml.UnmarshalStrict([]byte(read(t, "deploy/overlays/cluster-dns/image/deployment.yaml")), &deployment); err != nil {
 		t.Fatal(err)
 	}
 	values, rolling, pod := helmValues(t), deployment.Spec.Strategy.RollingUpdate, deployment.Spec.Template.Spec
@@ -172,12 +159,12 @@ func TestHelmValuesMakeThePodsOfTheOverlay(t *testing.T) {
 		got, want any
 	}{
 		{"image", values.Image.Repository + ":" + values.Image.Tag, container.Image},
-		{"group", values.SecurityContext["runAsGroup"], container.SecurityContext["runAsGroup"]},
-		{"sysctls", values.PodSecurityContext["sysctls"], pod.SecurityContext["sysctls"]},
+		{"group", values.SecurityContext.RunAsGroup, container.SecurityContext.RunAsGroup},
+		{"sysctls", values.PodSecurityContext.Sysctls, pod.SecurityContext.Sysctls},
 		{"volumes", values.ExtraVolumes, pod.Volumes},
 		{"volume mounts", values.ExtraVolumeMounts, container.VolumeMounts},
-		{"maxUnavailable", values.RollingUpdate.MaxUnavailable, rolling["maxUnavailable"]},
-		{"maxSurge", values.RollingUpdate.MaxSurge, rolling["maxSurge"]},
+		{"maxUnavailable", values.RollingUpdate.MaxUnavailable, rolling.MaxUnavailable},
+		{"maxSurge", values.RollingUpdate.MaxSurge, rolling.MaxSurge},
 	} {
 		if !reflect.DeepEqual(tc.got, tc.want) {
 			t.Errorf("%s: got %v, want %v", tc.name, tc.got, tc.want)
@@ -185,16 +172,21 @@ func TestHelmValuesMakeThePodsOfTheOverlay(t *testing.T) {
 	}
 }
 
-// commands returns the lines of the shell on all pages, each with those that continue it.
-func commands(t *testing.T) []markdown.Snippet {
+// commands returns the lines of the shell on all pages that match a pattern, each with those that continue it.
+func commands(t *testing.T, pattern string) []markdown.Snippet {
 	t.Helper()
 	var found []markdown.Snippet
 	for _, page := range pages(t) {
 		for _, snippet := range page.Snippets("sh") {
 			for line := range strings.SplitSeq(strings.ReplaceAll(snippet.Text, "\\\n", " "), "\n") {
-				found = append(found, markdown.Snippet{Where: snippet.Where, Text: line})
+				if regexp.MustCompile(pattern).MatchString(line) {
+					found = append(found, markdown.Snippet{Where: snippet.Where, Text: line})
+				}
 			}
 		}
+	}
+	if len(found) == 0 {
+		t.Fatalf("got no command like %q", pattern)
 	}
 	return found
 }
@@ -206,7 +198,7 @@ func TestKustomizationsOfThePagesAreThere(t *testing.T) {
 		_, err := os.Stat(filepath.Join(filepath.FromSlash(dir), "kustomization.yaml"))
 		return err == nil
 	}
-	own, applied := make(map[string]bool), 0
+	own := make(map[string]bool)
 	for _, snippet := range markdown.Read(t, deployPath).Snippets("yaml") {
 		var k struct {
 			Kind                  string
@@ -228,49 +220,34 @@ func TestKustomizationsOfThePagesAreThere(t *testing.T) {
 			}
 		}
 	}
-	for _, command := range commands(t) {
-		for _, k := range regexp.MustCompile(` -k (\S+)`).FindAllStringSubmatch(command.Text, -1) {
-			applied++
+	if len(own) == 0 {
+		t.Error("got no overlays of users")
+	}
+	applied := regexp.MustCompile(` -k (\S+)`)
+	for _, command := range commands(t, applied.String()) {
+		for _, k := range applied.FindAllStringSubmatch(command.Text, -1) {
 			if !own[k[1]] && !isThere(k[1]) {
 				t.Errorf("%s: got %q, want a directory that is there, or one of %v", command.Where, command.Text, slices.Sorted(maps.Keys(own)))
 			}
 		}
 	}
-	if len(own) == 0 || applied == 0 {
-		t.Errorf("got %d overlays of users and %d that are applied, want some", len(own), applied)
-	}
 }
 
 // Helm keeps the values of the release if it is given files without any, unless it is told to reset them.
 func TestHelmUpgradesResetValues(t *testing.T) {
-	upgrades := 0
-	for _, command := range commands(t) {
-		if !regexp.MustCompile(`\bhelm\b.* upgrade `).MatchString(command.Text) {
-			continue
-		}
-		upgrades++
+	for _, command := range commands(t, `\bhelm\b.* upgrade `) {
 		if !strings.Contains(command.Text, " --reset-values ") {
 			t.Errorf("%s: got %q, want --reset-values in it", command.Where, command.Text)
 		}
-	}
-	if upgrades == 0 {
-		t.Error("got no helm upgrade")
 	}
 }
 
 // The pods of the cluster's DNS have the label k8s-app, whose value is kube-dns by kubeadm and coredns by Helm.
 func TestClusterDNSIsSelectedWhoeverHasInstalledIt(t *testing.T) {
-	texts := make(map[string]string)
+	texts := readAll(t, "deploy")
+	maps.DeleteFunc(texts, func(path, _ string) bool { return filepath.Ext(path) != ".yaml" })
 	for _, page := range pages(t) {
 		texts[page.Path] = page.Text
-	}
-	if err := filepath.WalkDir("deploy", func(path string, _ fs.DirEntry, err error) error {
-		if strings.HasSuffix(path, ".yaml") {
-			texts[path] = read(t, path)
-		}
-		return err
-	}); err != nil {
-		t.Fatal(err)
 	}
 	selectors := 0
 	for path, text := range texts {
@@ -302,13 +279,12 @@ esac
 	if err := os.WriteFile(filepath.Join(bin, "kubectl"), []byte(kubectl), 0o700); err != nil {
 		t.Fatal(err)
 	}
-	for _, page := range []string{readmePath, deployPath} {
-		asked := 0
-		for _, snippet := range markdown.Read(t, page).Snippets("sh") {
-			if !strings.Contains(snippet.Text, "can-i") {
-				continue
-			}
-			asked++
+	for _, path := range []string{readmePath, deployPath} {
+		asking := slices.DeleteFunc(markdown.Read(t, path).Snippets("sh"), func(s markdown.Snippet) bool { return !strings.Contains(s.Text, "can-i") })
+		if len(asking) == 0 {
+			t.Errorf("%s: got no kubectl auth can-i", path)
+		}
+		for _, snippet := range asking {
 			for account, want := range map[string]string{"coredns": "coredns", "default": "default", "": "default", "dns": "dns"} {
 				command := exec.Command("sh", "-euc", snippet.Text)
 				command.Env = []string{"PATH=" + bin + ":" + os.Getenv("PATH"), "ACCOUNT=" + account}
@@ -316,18 +292,11 @@ esac
 				if err != nil {
 					t.Fatalf("%s: %v", snippet.Where, err)
 				}
-				for line := range strings.Lines(string(out)) {
-					if want := "system:serviceaccount:kube-system:" + want + "\n"; line != want {
-						t.Errorf("%s, account %q: got a question about %q, want %q", snippet.Where, account, line, want)
-					}
-				}
-				if len(out) == 0 {
-					t.Errorf("%s: got no question", snippet.Where)
+				got := slices.Compact(strings.Fields(string(out)))
+				if want := []string{"system:serviceaccount:kube-system:" + want}; !slices.Equal(got, want) {
+					t.Errorf("%s, account %q: got questions about %q, want %q", snippet.Where, account, got, want)
 				}
 			}
-		}
-		if asked == 0 {
-			t.Errorf("%s: got no kubectl auth can-i", page)
 		}
 	}
 }

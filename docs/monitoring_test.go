@@ -56,7 +56,6 @@ func TestPrometheusRuleHasTheRules(t *testing.T) {
 }
 
 func TestEveryAlertHasARunbook(t *testing.T) {
-	operations := markdown.Read(t, operationsPath)
 	var want []string
 	for _, r := range alerts(t) {
 		want = append(want, r.Alert)
@@ -73,11 +72,7 @@ func TestEveryAlertHasARunbook(t *testing.T) {
 			}
 		}
 	}
-	var got []string
-	for _, heading := range regexp.MustCompile(`(?m)^### (Longnames\w+)$`).FindAllStringSubmatch(operations.Text, -1) {
-		got = append(got, heading[1])
-	}
-	slices.Sort(got)
+	got := slices.Sorted(slices.Values(markdown.Read(t, operationsPath).All(`(?m)^### (Longnames\w+)$`)))
 	slices.Sort(want)
 	if want = slices.Compact(want); !slices.Equal(got, want) { // some have two severities
 		t.Errorf("runbooks: got %q, want %q", got, want)
@@ -120,27 +115,25 @@ func TestEveryAlertIsTried(t *testing.T) {
 	}
 }
 
-// panel is a part of Grafana's model of a dashboard.
+// dashboard is a part of Grafana's model of one.
 // https://grafana.com/docs/grafana/latest/dashboards/build-dashboards/view-dashboard-json-model/
-type panel struct {
-	ID                       int
-	Type, Title, Description string
-	Datasource               datasource
-	GridPos                  struct{ X, Y, W, H int } // in 24 columns
-	FieldConfig              struct{ Defaults struct{ Unit string } }
-	Targets                  []struct {
-		RefID, Expr, LegendFormat string
-		Datasource                datasource
+type dashboard struct {
+	UID, Title    string
+	SchemaVersion int
+	Panels        []struct {
+		ID                       int
+		Type, Title, Description string
+		Datasource               datasource
+		GridPos                  struct{ X, Y, W, H int } // in 24 columns
+		FieldConfig              struct{ Defaults struct{ Unit string } }
+		Targets                  []struct {
+			RefID, Expr, LegendFormat string
+			Datasource                datasource
+		}
 	}
 }
 
 type datasource struct{ Type, UID string }
-
-type dashboard struct {
-	UID, Title    string
-	SchemaVersion int
-	Panels        []panel
-}
 
 func readDashboard(t *testing.T) (d dashboard) {
 	t.Helper()
@@ -200,40 +193,62 @@ var (
 	inText   = regexp.MustCompile(`\$labels\.(\w+)|{{ *(\w+) *}}`)
 )
 
-// queries checks PromQL against the README, which the plugin's own tests compare with what is exported.
-type queries struct {
-	*testing.T
-	labels map[string][]string // by metric
-	values string              // text that names all values of labels
-}
+// query is PromQL, with the text in which values of its labels are shown.
+type query struct{ where, expr, shownIn string }
 
-func newQueries(t *testing.T) *queries {
-	t.Helper()
-	section := markdown.Read(t, readmePath).Section(t, "## Metrics")
-	q := &queries{t, make(map[string][]string), section.Text}
-	for _, metric := range metricsIn(t, section) {
-		name, labels, _ := strings.Cut(strings.TrimSuffix(metric, "}"), "{")
-		q.labels[name] = append(strings.Split(labels, ", "), "instance", "job")
+// Each query is about metrics and labels that there are, with values that the README names. Each metric is on a panel.
+func TestQueriesAskForWhatIsExported(t *testing.T) {
+	operations := markdown.Read(t, operationsPath).Snippets("promql")
+	if len(operations) == 0 {
+		t.Errorf("got no queries in %s", operationsPath)
 	}
-	return q
+	var queries []query
+	for _, r := range alerts(t) {
+		queries = append(queries, query{r.Alert, r.Expr, fmt.Sprint(r.Annotations)})
+	}
+	for _, snippet := range operations {
+		for line := range strings.Lines(snippet.Text) {
+			queries = append(queries, query{snippet.Where, line, ""})
+		}
+	}
+	section := markdown.Read(t, readmePath).Section(t, "## Metrics")
+	labels := make(map[string][]string) // by metric
+	for _, metric := range metricsIn(t, section) {
+		name, of, _ := strings.Cut(strings.TrimSuffix(metric, "}"), "{")
+		labels[name] = append(strings.Split(of, ", "), "instance", "job")
+	}
+	missing := maps.Clone(labels)
+	for _, p := range readDashboard(t).Panels {
+		for _, target := range p.Targets {
+			queries = append(queries, query{p.Title, target.Expr, target.LegendFormat})
+			for _, s := range selector.FindAllStringSubmatch(target.Expr, -1) {
+				delete(missing, series.ReplaceAllString(s[1], ""))
+			}
+		}
+	}
+	for _, q := range queries {
+		q.check(t, labels, section.Text)
+	}
+	if len(missing) > 0 {
+		t.Errorf("got no panel that shows %v", slices.Sorted(maps.Keys(missing)))
+	}
 }
 
-// check reports metrics of ours that do not exist, labels that they do not have, and unknown values of these. The
-// labels in about, a text with placeholders, are those of the first metric. Other metrics are looked at where they are
-// exported, in test/e2e/process.
-func (q *queries) check(where, expr, about string) {
-	q.Helper()
-	found := selector.FindAllStringSubmatch(expr, -1)
+// check reports metrics of ours that do not exist, and labels and values that they do not have. Labels are shown of
+// the first metric. Metrics of others are looked at where they are exported, in test/e2e/process.
+func (q query) check(t *testing.T, labels map[string][]string, values string) {
+	t.Helper()
+	found := selector.FindAllStringSubmatch(q.expr, -1)
 	if len(found) == 0 {
-		q.Errorf("%s: got no metric in %q", where, expr)
+		t.Errorf("%s: got no metric in %q", q.where, q.expr)
 	}
 	var all []string
 	ours := true
 	for i, s := range found {
 		name := series.ReplaceAllString(s[1], "")
-		has, known := q.labels[name]
+		has, known := labels[name]
 		if !known && strings.HasPrefix(name, "coredns_longnames_") {
-			q.Errorf("%s: %s is not exported", where, s[1])
+			t.Errorf("%s: %s is not exported", q.where, s[1])
 		}
 		if ours = ours && known; !known {
 			continue
@@ -244,63 +259,25 @@ func (q *queries) check(where, expr, about string) {
 		all = append(all, has...)
 		for _, m := range matcher.FindAllStringSubmatch(s[2], -1) {
 			if !slices.Contains(has, m[1]) {
-				q.Errorf("%s: %s has no label %s", where, name, m[1])
+				t.Errorf("%s: %s has no label %s", q.where, name, m[1])
 			}
 			for value := range strings.SplitSeq(m[2], "|") {
-				if m[1] != "code" && !strings.HasPrefix(value, "$") && !strings.Contains(q.values, "`"+value+"`") {
-					q.Errorf("%s: the README has no value %q of %s", where, value, m[1])
+				if m[1] != "code" && !strings.HasPrefix(value, "$") && !strings.Contains(values, "`"+value+"`") {
+					t.Errorf("%s: the README has no value %q of %s", q.where, value, m[1])
 				}
 			}
 		}
-		if i > 0 {
-			continue
-		}
-		for _, n := range inText.FindAllStringSubmatch(about, -1) {
-			if label := n[1] + n[2]; !slices.Contains(has, label) {
-				q.Errorf("%s: %s has no label %s for %q", where, name, label, about)
+		for _, n := range inText.FindAllStringSubmatch(q.shownIn, -1) {
+			if i == 0 && !slices.Contains(has, n[1]+n[2]) {
+				t.Errorf("%s: %s has no label %s for %q", q.where, name, n[1]+n[2], q.shownIn)
 			}
 		}
 	}
-	for _, g := range grouping.FindAllStringSubmatch(expr, -1) {
+	for _, g := range grouping.FindAllStringSubmatch(q.expr, -1) {
 		for label := range strings.SplitSeq(strings.ReplaceAll(g[1], " ", ""), ",") {
 			if ours && !slices.Contains(all, label) {
-				q.Errorf("%s: nothing in %q has a label %s", where, expr, label)
+				t.Errorf("%s: nothing in %q has a label %s", q.where, q.expr, label)
 			}
-		}
-	}
-}
-
-func TestAlertsAskForWhatIsExported(t *testing.T) {
-	q := newQueries(t)
-	for _, r := range alerts(t) {
-		q.check(r.Alert, r.Expr, fmt.Sprint(r.Annotations))
-	}
-}
-
-func TestDashboardShowsWhatIsExported(t *testing.T) {
-	q := newQueries(t)
-	missing := maps.Clone(q.labels)
-	for _, p := range readDashboard(t).Panels {
-		for _, target := range p.Targets {
-			q.check(p.Title, target.Expr, target.LegendFormat)
-			for _, s := range selector.FindAllStringSubmatch(target.Expr, -1) {
-				delete(missing, series.ReplaceAllString(s[1], ""))
-			}
-		}
-	}
-	if len(missing) > 0 {
-		t.Errorf("no panel shows %v", slices.Sorted(maps.Keys(missing)))
-	}
-}
-
-func TestRunbooksAskForWhatIsExported(t *testing.T) {
-	q, snippets := newQueries(t), markdown.Read(t, operationsPath).Snippets("promql")
-	if len(snippets) == 0 {
-		t.Error("got no queries")
-	}
-	for _, snippet := range snippets {
-		for query := range strings.Lines(snippet.Text) {
-			q.check(snippet.Where, query, "")
 		}
 	}
 }

@@ -2,14 +2,15 @@ package docs_test
 
 import (
 	"go/ast"
+	"go/constant"
 	"go/parser"
 	"go/token"
+	"go/types"
 	"maps"
 	"os"
 	"path/filepath"
 	"regexp"
 	"slices"
-	"strconv"
 	"strings"
 	"testing"
 
@@ -21,10 +22,7 @@ import (
 // metricsIn returns the metrics that a section lists, with their labels, in order.
 func metricsIn(t *testing.T, section markdown.Page) []string {
 	t.Helper()
-	var found []string
-	for _, m := range regexp.MustCompile("(?m)^(?:\\* |\\| )`(coredns_longnames_[^`]*)`").FindAllStringSubmatch(section.Text, -1) {
-		found = append(found, m[1])
-	}
+	found := section.All("(?m)^(?:\\* |\\| )`(coredns_longnames_[^`]*)`")
 	if len(found) == 0 {
 		t.Fatalf("%s: got no metrics", section.Path)
 	}
@@ -66,18 +64,15 @@ func TestMembersThatAreWrittenDownAreServed(t *testing.T) {
 		t.Fatal(err)
 	}
 	address := serve(t, strings.NewReplacer(anywhere, "svc.erl.internal:0 {\nbind 127.0.0.1", membersPath, file).Replace(corefile))
-	records := ask(t, address, "shop.prod.svc.erl.internal", dns.TypeTXT)
-	for i, record := range records {
-		records[i] = rdata(record)
-	}
-	if want := []string{`"shop@10.1.0.11"`, `"shop@10.1.0.12"`}; !slices.Equal(records, want) {
-		t.Errorf("members: got %q, want %q", records, want)
+	longnames := askShort(t, address, "shop.prod.svc.erl.internal", dns.TypeTXT)
+	if want := []string{`"shop@10.1.0.11"`, `"shop@10.1.0.12"`}; !slices.Equal(longnames, want) {
+		t.Errorf("got %q, want %q", longnames, want)
 	}
 }
 
 // The page explains the lines that the code logs as warnings and errors, and no others.
 func TestOperationsExplainsEveryLogLine(t *testing.T) {
-	text := strings.Join(strings.Fields(markdown.Read(t, operationsPath).Section(t, "## Log lines").Text), " ")
+	text := singleSpaces(markdown.Read(t, operationsPath).Section(t, "## Log lines").Text)
 	explained := make(map[string]bool) // by line: whether something logs it
 	for _, line := range regexp.MustCompile("\\* `([^`]*)` - ").FindAllStringSubmatch(text, -1) {
 		explained[line[1]] = false
@@ -130,8 +125,11 @@ func logFormats(t *testing.T) []string {
 	return formats
 }
 
-// knownSuffix ends the lines about the API server, which are made in one place and logged in another.
-const knownSuffix = "%s; what is known stays in use"
+// The lines about the API server are made in one place, and logged in another: with a suffix.
+const (
+	outages     = "kubeapi/outage.go"
+	knownSuffix = "%s; what is known stays in use"
+)
 
 func formatsIn(t *testing.T, name string) []string {
 	t.Helper()
@@ -140,64 +138,49 @@ func formatsIn(t *testing.T, name string) []string {
 		t.Fatal(err)
 	}
 	var formats, made []string
-	suffixed := false
+	suffixed, called := false, make(map[ast.Node]bool)
 	ast.Inspect(file, func(n ast.Node) bool {
-		call, ok := n.(*ast.CallExpr)
-		if !ok || len(call.Args) == 0 {
-			return true
-		}
-		format, literal := literalText(call.Args[0])
-		suffixed = suffixed || format == knownSuffix
-		if f, ok := call.Fun.(*ast.SelectorExpr); ok {
-			switch {
-			case isLogger(f):
+		switch n := n.(type) {
+		case *ast.CallExpr:
+			if len(n.Args) == 0 {
+				return true
+			}
+			format, literal := literalText(n.Args[0])
+			suffixed = suffixed || format == knownSuffix
+			if isLogger(n.Fun) {
+				called[n.Fun] = true
+				formats = append(formats, format)
 				if !literal {
 					t.Errorf("%s: got a log line whose format is no literal", name)
 				}
-				formats = append(formats, format)
-			case f.Sel.Name == "Sprintf" && strings.HasPrefix(format, "API server"):
-				made = append(made, format)
+			} else if strings.HasPrefix(format, "API server") && types.ExprString(n.Fun) == "fmt.Sprintf" {
+				made = append(made, strings.Replace(knownSuffix, "%s", format, 1))
 			}
-		}
-		for _, arg := range call.Args {
-			if f, ok := arg.(*ast.SelectorExpr); ok && isLogger(f) && name != "kubeapi/outage.go" {
+		case *ast.SelectorExpr:
+			if isLogger(n) && !called[n] && name != outages {
 				t.Errorf("%s: got a logger that is passed on, want its format where it is called", name)
 			}
 		}
 		return true
 	})
 	if suffixed {
-		for _, format := range made {
-			formats = append(formats, strings.Replace(knownSuffix, "%s", format, 1))
-		}
+		formats = append(formats, made...)
 	}
 	return formats
 }
 
 // literalText returns the text of a literal, or of a sum of literals, and false for all else.
 func literalText(e ast.Expr) (string, bool) {
-	switch e := e.(type) {
-	case *ast.BasicLit:
-		text, err := strconv.Unquote(e.Value)
-		return text, err == nil
-	case *ast.BinaryExpr:
-		left, ok := literalText(e.X)
-		right, too := literalText(e.Y)
-		return left + right, ok && too && e.Op == token.ADD
+	value, err := types.Eval(token.NewFileSet(), nil, token.NoPos, types.ExprString(e))
+	if err != nil || value.Value == nil || value.Value.Kind() != constant.String {
+		return "", false
 	}
-	return "", false
+	return constant.StringVal(value.Value), true
 }
 
-// isLogger reports whether a selector is a method of a logger for warnings or errors.
-func isLogger(f *ast.SelectorExpr) bool {
-	if !slices.Contains([]string{"Warning", "Warningf", "Error", "Errorf"}, f.Sel.Name) {
-		return false
-	}
-	switch x := f.X.(type) {
-	case *ast.Ident:
-		return x.Name == "log"
-	case *ast.SelectorExpr:
-		return strings.EqualFold(x.Sel.Name, "log")
-	}
-	return false
+var logger = regexp.MustCompile(`(?i)^(.*\.)?log\.(Warning|Error)f?$`)
+
+// isLogger reports whether an expression is a method of a logger for warnings or errors.
+func isLogger(e ast.Expr) bool {
+	return logger.MatchString(types.ExprString(e))
 }

@@ -2,14 +2,18 @@
 package docs_test
 
 import (
-	"log"
+	"io/fs"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
 
 	"go.uber.org/goleak"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/runtime/serializer"
+	"k8s.io/client-go/kubernetes/scheme"
 	"sigs.k8s.io/yaml"
 
 	"github.com/longnames/longnames/internal/markdown"
@@ -18,7 +22,7 @@ import (
 // TestMain runs the tests in the root of the repository, from which the paths of documents start.
 func TestMain(m *testing.M) {
 	if err := os.Chdir(".."); err != nil {
-		log.Fatal(err)
+		panic(err)
 	}
 	goleak.VerifyTestMain(m)
 }
@@ -54,26 +58,43 @@ func read(t *testing.T, path string) string {
 	return string(text)
 }
 
-// manifests decodes the YAML of a page as strictly as an API server can. The result has its objects by kind.
-func manifests(t *testing.T, page markdown.Page, kinds map[string]func() any) map[string][]any {
+// readAll returns the text of each file below a directory, by path.
+func readAll(t *testing.T, dir string) map[string]string {
 	t.Helper()
+	found := make(map[string]string)
+	if err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
+		if err == nil && !d.IsDir() {
+			found[path] = read(t, path)
+		}
+		return err
+	}); err != nil {
+		t.Fatal(err)
+	}
+	return found
+}
+
+// objects decodes the YAML of a page as strictly as an API server can. Parts of objects are decoded into what part
+// returns. The result is by kind, which is empty for parts.
+func objects(t *testing.T, path string, part func() any) map[string][]any {
+	t.Helper()
+	decoder := serializer.NewCodecFactory(scheme.Scheme, serializer.EnableStrict).UniversalDeserializer()
 	found := make(map[string][]any)
-	for _, snippet := range page.Snippets("yaml") {
+	for _, snippet := range markdown.Read(t, path).Snippets("yaml") {
 		for doc := range strings.SplitSeq(snippet.Text, "---\n") {
-			var meta struct{ Kind string }
-			if err := yaml.Unmarshal([]byte(doc), &meta); err != nil {
-				t.Errorf("%s: %v", snippet.Where, err)
+			var object any
+			var err error
+			kind := &schema.GroupVersionKind{}
+			if regexp.MustCompile(`(?m)^kind: `).MatchString(doc) {
+				object, kind, err = decoder.Decode([]byte(doc), nil, nil)
+			} else {
+				object = part()
+				err = yaml.UnmarshalStrict([]byte(doc), object)
 			}
-			create, ok := kinds[meta.Kind]
-			if !ok {
-				t.Errorf("%s: got unexpected kind %q", snippet.Where, meta.Kind)
+			if err != nil {
+				t.Errorf("%s: %v", snippet.Where, err)
 				continue
 			}
-			object := create()
-			if err := yaml.UnmarshalStrict([]byte(doc), object); err != nil {
-				t.Errorf("%s: %v", snippet.Where, err)
-			}
-			found[meta.Kind] = append(found[meta.Kind], object)
+			found[kind.Kind] = append(found[kind.Kind], object)
 		}
 	}
 	return found

@@ -16,10 +16,7 @@ import (
 
 // The order of sections is that of CoreDNS' own plugins, from which man pages are made.
 func TestReadmeSections(t *testing.T) {
-	var got []string
-	for _, heading := range regexp.MustCompile(`(?m)^## (.*)$`).FindAllStringSubmatch(read(t, readmePath), -1) {
-		got = append(got, heading[1])
-	}
+	got := markdown.Read(t, readmePath).All(`(?m)^## (.*)$`)
 	want := []string{
 		"Quick start", "Name", "Description", "Compilation", "Syntax", "Examples", "Metadata", "Metrics", "Ready", "Bugs", "See Also",
 	}
@@ -73,8 +70,8 @@ func TestReadmeDigsAreAnsweredAsItSays(t *testing.T) {
 			asked++
 			want := []string{}
 			for record := range strings.Lines(output) {
-				if fields := strings.Fields(record); len(fields) > 0 {
-					want = append(want, strings.Join(fields, " "))
+				if record = singleSpaces(record); record != "" {
+					want = append(want, record)
 				}
 			}
 			if got := dig(t, address, strings.Fields(args)); !slices.Equal(got, want) {
@@ -90,11 +87,11 @@ func TestReadmeDigsAreAnsweredAsItSays(t *testing.T) {
 // dig returns what dig would print, with single spaces.
 func dig(t *testing.T, address string, args []string) []string {
 	t.Helper()
-	short, name, qtype := false, "", dns.TypeA
+	answer, name, qtype := ask, "", dns.TypeA
 	for i, arg := range args {
 		switch {
 		case arg == "+short":
-			short = true
+			answer = askShort
 		case arg == "+noall" || arg == "+answer" || arg == "-x":
 		case i > 0 && args[i-1] == "-x":
 			reverse, err := dns.ReverseAddr(arg)
@@ -108,33 +105,19 @@ func dig(t *testing.T, address string, args []string) []string {
 			qtype = dns.StringToType[arg]
 		}
 	}
-	got := ask(t, address, name, qtype)
-	if short {
-		for i, record := range got {
-			got[i] = rdata(record)
-		}
-	}
-	return got
+	return answer(t, address, name, qtype)
 }
 
 // The YAML is what Kubernetes takes, and grants what the watch needs.
 func TestReadmeYAML(t *testing.T) {
-	found := manifests(t, markdown.Read(t, readmePath), map[string]func() any{
-		"Role":               func() any { return new(rbacv1.Role) },
-		"RoleBinding":        func() any { return new(rbacv1.RoleBinding) },
-		"ClusterRole":        func() any { return new(rbacv1.ClusterRole) },
-		"ClusterRoleBinding": func() any { return new(rbacv1.ClusterRoleBinding) },
-		"": func() any { // of a container
-			return new(struct {
-				Env []corev1.EnvVar `json:"env"`
-			})
-		},
-	})
+	type container struct {
+		Env []corev1.EnvVar `json:"env"`
+	}
 	got := make(map[string]int)
 	var rules []rbacv1.PolicyRule
-	for kind, objects := range found {
-		got[kind] = len(objects)
-		switch o := objects[0].(type) {
+	for kind, all := range objects(t, readmePath, func() any { return new(container) }) {
+		got[kind] = len(all)
+		switch o := all[0].(type) {
 		case *rbacv1.Role:
 			rules = append(rules, o.Rules...)
 		case *rbacv1.ClusterRole:

@@ -52,9 +52,9 @@ type Snippet struct {
 
 // Snippets returns the blocks of code in a language. Those in lists lose their indentation.
 func (p Page) Snippets(language string) []Snippet {
-	var found []Snippet
-	fences := regexp.MustCompile("(?ms)^( *)```" + language + "\n(.*?)^ *```$")
-	for _, at := range fences.FindAllStringSubmatchIndex(p.Text, -1) {
+	fences := regexp.MustCompile("(?ms)^( *)```"+language+"\n(.*?)^ *```$").FindAllStringSubmatchIndex(p.Text, -1)
+	found := make([]Snippet, 0, len(fences))
+	for _, at := range fences {
 		line := p.before + strings.Count(p.Text[:at[0]], "\n") + 2
 		indent := regexp.MustCompile("(?m)^" + p.Text[at[2]:at[3]])
 		found = append(found, Snippet{p.Path + ":" + strconv.Itoa(line), indent.ReplaceAllString(p.Text[at[4]:at[5]], "")})
@@ -62,11 +62,24 @@ func (p Page) Snippets(language string) []Snippet {
 	return found
 }
 
+// All returns the first group of each match of a regular expression.
+func (p Page) All(pattern string) []string {
+	matches := regexp.MustCompile(pattern).FindAllStringSubmatch(p.Text, -1)
+	found := make([]string, 0, len(matches))
+	for _, match := range matches {
+		found = append(found, match[1])
+	}
+	return found
+}
+
+// Links returns the targets of the page's links.
+func (p Page) Links() []string { return p.All(`\]\(([^)]*)\)`) }
+
 // Anchors returns the targets that links to the page can have.
 func (p Page) Anchors() []string {
-	var found []string
-	for _, heading := range regexp.MustCompile(`(?m)^#+ (.*)$`).FindAllStringSubmatch(p.Text, -1) {
-		found = append(found, Anchor(heading[1]))
+	found := p.All(`(?m)^#+ (.*)$`)
+	for i, heading := range found {
+		found[i] = Anchor(heading)
 	}
 	return found
 }
@@ -75,13 +88,4 @@ func (p Page) Anchors() []string {
 func Anchor(heading string) string {
 	text := regexp.MustCompile(`[^\p{L}\p{N} _-]`).ReplaceAllString(strings.ToLower(heading), "")
 	return strings.ReplaceAll(text, " ", "-")
-}
-
-// Links returns the targets of the page's links.
-func (p Page) Links() []string {
-	var found []string
-	for _, link := range regexp.MustCompile(`\]\(([^)]*)\)`).FindAllStringSubmatch(p.Text, -1) {
-		found = append(found, link[1])
-	}
-	return found
 }
