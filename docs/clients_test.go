@@ -27,7 +27,7 @@ func TestClientsYAML(t *testing.T) {
 
 // The Services of the page are clusters of the CoreDNS in deploy, with the same basename.
 func TestDeployCorefilesTakeTheServicesOfClients(t *testing.T) {
-	deployed := optionsIn(t, read(t, "deploy/base/Corefile"))[0]
+	deployed := optionsIn(t, read(t, "../deploy/base/Corefile"))[0]
 	section := markdown.Read(t, clientsPath).Section(t, "### Mode hostname")
 	explained := optionsIn(t, section.Snippets("corefile")[0].Text)[0]
 	for _, option := range []string{"selector", "include", "group_by", "basename"} {

@@ -114,7 +114,7 @@ func singleSpaces(text string) string { return strings.Join(strings.Fields(text)
 // deployCorefiles returns the Corefiles in deploy, by path.
 func deployCorefiles(t *testing.T) map[string]string {
 	t.Helper()
-	found := readAll(t, "deploy")
+	found := readAll(t, "../deploy")
 	maps.DeleteFunc(found, func(path, _ string) bool { return filepath.Base(path) != "Corefile" })
 	return found
 }
@@ -122,7 +122,7 @@ func deployCorefiles(t *testing.T) map[string]string {
 // CoreDNS sets up all plugins of each Corefile. It only does not start.
 func TestCorefilesAreAccepted(t *testing.T) {
 	corefiles := deployCorefiles(t)
-	corefiles["Corefile.example"] = read(t, "Corefile.example")
+	corefiles["Corefile.example"] = read(t, "../Corefile.example")
 	for _, page := range pages(t) {
 		for _, snippet := range page.Snippets("corefile") {
 			corefiles[snippet.Where] = snippet.Text
@@ -150,7 +150,7 @@ func podFiles(t *testing.T) func(corefile string) string {
 	t.Helper()
 	dir := t.TempDir()
 	for _, sub := range []string{"", "extra"} {
-		if err := os.CopyFS(filepath.Join(dir, sub), os.DirFS("examples")); err != nil {
+		if err := os.CopyFS(filepath.Join(dir, sub), os.DirFS("../examples")); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -162,8 +162,9 @@ func podFiles(t *testing.T) func(corefile string) string {
 		"/etc/coredns/kubeconfig prod", kubeconfig,
 		"/etc/coredns/account", dir,
 		"/etc/coredns", dir,
-		"/root/members.yaml", "examples/deployment.yaml",
+		"/root/members.yaml", "../examples/deployment.yaml",
 		"slices.yaml", "deployment.yaml",
+		"manifests examples", "manifests ../examples",
 		"/etc/resolv.conf", "10.96.0.10",
 		"__PILLAR__CLUSTER__DNS__", "10.96.0.11", // as node-cache does
 		"__PILLAR__UPSTREAM__SERVERS__", "10.96.0.12",

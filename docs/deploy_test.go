@@ -15,14 +15,15 @@ import (
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/utils/ptr"
 	"sigs.k8s.io/yaml"
 
 	"github.com/longnames/longnames/internal/markdown"
 )
 
 const (
-	overlayCorefile = "deploy/overlays/cluster-dns/corefile/Corefile"
-	stubCorefile    = "deploy/overlays/stub-domain/coredns/Corefile"
+	overlayCorefile = "../deploy/overlays/cluster-dns/corefile/Corefile"
+	stubCorefile    = "../deploy/overlays/stub-domain/coredns/Corefile"
 )
 
 // Clients that disconnect whom they miss are for `include all`.
@@ -84,7 +85,7 @@ type chartServer struct {
 func helmValues(t *testing.T) *chartValues {
 	t.Helper()
 	var values chartValues
-	for _, path := range []string{"deploy/helm/coredns-values.yaml", "deploy/helm/coredns-servers.yaml"} {
+	for _, path := range []string{"../deploy/helm/coredns-values.yaml", "../deploy/helm/coredns-servers.yaml"} {
 		if err := yaml.UnmarshalStrict([]byte(read(t, path)), &values); err != nil {
 			t.Fatal(err)
 		}
@@ -149,7 +150,7 @@ func TestHelmValuesLeaveTheResourcesOfTheRelease(t *testing.T) {
 // The pods of the chart have to differ from others in the same way as those of the overlay.
 func TestHelmValuesMakeThePodsOfTheOverlay(t *testing.T) {
 	var deployment appsv1.Deployment
-	if err := yaml.UnmarshalStrict([]byte(read(t, "deploy/overlays/cluster-dns/image/deployment.yaml")), &deployment); err != nil {
+	if err := yaml.UnmarshalStrict([]byte(read(t, "../deploy/overlays/cluster-dns/image/deployment.yaml")), &deployment); err != nil {
 		t.Fatal(err)
 	}
 	values, rolling, pod := helmValues(t), deployment.Spec.Strategy.RollingUpdate, deployment.Spec.Template.Spec
@@ -159,7 +160,7 @@ func TestHelmValuesMakeThePodsOfTheOverlay(t *testing.T) {
 		got, want any
 	}{
 		{"image", values.Image.Repository + ":" + values.Image.Tag, container.Image},
-		{"group", values.SecurityContext.RunAsGroup, container.SecurityContext.RunAsGroup},
+		{"group", ptr.Deref(values.SecurityContext.RunAsGroup, 0), ptr.Deref(container.SecurityContext.RunAsGroup, 0)},
 		{"sysctls", values.PodSecurityContext.Sysctls, pod.SecurityContext.Sysctls},
 		{"volumes", values.ExtraVolumes, pod.Volumes},
 		{"volume mounts", values.ExtraVolumeMounts, container.VolumeMounts},
@@ -195,7 +196,7 @@ func commands(t *testing.T, pattern string) []markdown.Snippet {
 // applies is in one of the two.
 func TestKustomizationsOfThePagesAreThere(t *testing.T) {
 	isThere := func(dir string) bool {
-		_, err := os.Stat(filepath.Join(filepath.FromSlash(dir), "kustomization.yaml"))
+		_, err := os.Stat(filepath.Join("..", filepath.FromSlash(dir), "kustomization.yaml"))
 		return err == nil
 	}
 	own := make(map[string]bool)
@@ -244,7 +245,7 @@ func TestHelmUpgradesResetValues(t *testing.T) {
 
 // The pods of the cluster's DNS have the label k8s-app, whose value is kube-dns by kubeadm and coredns by Helm.
 func TestClusterDNSIsSelectedWhoeverHasInstalledIt(t *testing.T) {
-	texts := readAll(t, "deploy")
+	texts := readAll(t, "../deploy")
 	maps.DeleteFunc(texts, func(path, _ string) bool { return filepath.Ext(path) != ".yaml" })
 	for _, page := range pages(t) {
 		texts[page.Path] = page.Text

@@ -29,7 +29,7 @@ func alerts(t *testing.T) []rule {
 			Rules []rule
 		}
 	}
-	if err := yaml.UnmarshalStrict([]byte(read(t, "deploy/monitoring/rules.yaml")), &file); err != nil {
+	if err := yaml.UnmarshalStrict([]byte(read(t, "../deploy/monitoring/rules.yaml")), &file); err != nil {
 		t.Fatal(err)
 	}
 	var all []rule
@@ -46,7 +46,7 @@ func TestPrometheusRuleHasTheRules(t *testing.T) {
 	var object struct{ Spec any }
 	var file any
 	for name, into := range map[string]any{"prometheusrule.yaml": &object, "rules.yaml": &file} {
-		if err := yaml.Unmarshal([]byte(read(t, "deploy/monitoring/"+name)), into); err != nil {
+		if err := yaml.Unmarshal([]byte(read(t, "../deploy/monitoring/"+name)), into); err != nil {
 			t.Fatalf("%s: %v", name, err)
 		}
 	}
@@ -59,7 +59,7 @@ func TestEveryAlertHasARunbook(t *testing.T) {
 	var want []string
 	for _, r := range alerts(t) {
 		want = append(want, r.Alert)
-		url := "https://github.com/longnames/longnames/blob/main/" + operationsPath + "#" + markdown.Anchor(r.Alert)
+		url := "https://github.com/longnames/longnames/blob/main/docs/" + operationsPath + "#" + markdown.Anchor(r.Alert)
 		if got := r.Annotations["runbook_url"]; got != url {
 			t.Errorf("%s: got runbook_url %q, want %q", r.Alert, got, url)
 		}
@@ -91,7 +91,7 @@ func TestEveryAlertIsTried(t *testing.T) {
 			} `json:"alert_rule_test"`
 		}
 	}
-	if err := yaml.Unmarshal([]byte(read(t, "deploy/monitoring/rules_test.yaml")), &file); err != nil {
+	if err := yaml.Unmarshal([]byte(read(t, "../deploy/monitoring/rules_test.yaml")), &file); err != nil {
 		t.Fatal(err)
 	}
 	fires, silent := make(map[string]bool), make(map[string]bool)
@@ -137,7 +137,7 @@ type datasource struct{ Type, UID string }
 
 func readDashboard(t *testing.T) (d dashboard) {
 	t.Helper()
-	if err := json.Unmarshal([]byte(read(t, "deploy/monitoring/dashboard.json")), &d); err != nil {
+	if err := json.Unmarshal([]byte(read(t, "../deploy/monitoring/dashboard.json")), &d); err != nil {
 		t.Fatal(err)
 	}
 	return d

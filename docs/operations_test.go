@@ -51,7 +51,7 @@ func TestMembersThatAreWrittenDownAreServed(t *testing.T) {
 		t.Fatalf("got %q, want %q and %q in it", corefile, anywhere, membersPath)
 	}
 
-	got, want := optionsIn(t, corefile)[0], optionsIn(t, read(t, "deploy/base/Corefile"))[0]
+	got, want := optionsIn(t, corefile)[0], optionsIn(t, read(t, "../deploy/base/Corefile"))[0]
 	delete(got, "manifests")
 	delete(want, "namespaces")
 	delete(want, "snapshot")
@@ -108,13 +108,13 @@ func like(format string) *regexp.Regexp {
 func logFormats(t *testing.T) []string {
 	t.Helper()
 	var formats []string
-	for _, pattern := range []string{"*.go", "kubeapi/*.go", "kubeapi/*/*.go"} {
+	for _, pattern := range []string{"../*.go", "../kubeapi/*.go", "../kubeapi/*/*.go"} {
 		files, err := filepath.Glob(pattern)
 		if err != nil {
 			t.Fatal(err)
 		}
 		for _, name := range files {
-			if !strings.HasSuffix(name, "_test.go") && name != "log.go" { // which passes on formats of others
+			if !strings.HasSuffix(name, "_test.go") && name != "../log.go" { // which passes on formats of others
 				formats = append(formats, formatsIn(t, name)...)
 			}
 		}
@@ -127,7 +127,7 @@ func logFormats(t *testing.T) []string {
 
 // The lines about the API server are made in one place, and logged in another: with a suffix.
 const (
-	outages     = "kubeapi/outage.go"
+	outages     = "../kubeapi/outage.go"
 	knownSuffix = "%s; what is known stays in use"
 )
 

@@ -19,26 +19,20 @@ import (
 	"github.com/longnames/longnames/internal/markdown"
 )
 
-// TestMain runs the tests in the root of the repository, from which the paths of documents start.
-func TestMain(m *testing.M) {
-	if err := os.Chdir(".."); err != nil {
-		panic(err)
-	}
-	goleak.VerifyTestMain(m)
-}
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 const (
-	readmePath     = "README.md"
-	deployPath     = "deploy/README.md"
-	clientsPath    = "docs/clients.md"
-	migratingPath  = "docs/migrating-from-libcluster.md"
-	operationsPath = "docs/operations.md"
+	readmePath     = "../README.md"
+	deployPath     = "../deploy/README.md"
+	clientsPath    = "clients.md"
+	migratingPath  = "migrating-from-libcluster.md"
+	operationsPath = "operations.md"
 )
 
 // pages returns all documents for users.
 func pages(t *testing.T) []markdown.Page {
 	t.Helper()
-	paths, err := filepath.Glob("docs/*.md")
+	paths, err := filepath.Glob("*.md")
 	if err != nil {
 		t.Fatal(err)
 	}

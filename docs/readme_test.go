@@ -49,13 +49,13 @@ func TestReadmeShowsEveryOption(t *testing.T) {
 }
 
 func TestReadmeDigsAreAnsweredAsItSays(t *testing.T) {
-	corefile := read(t, "Corefile.example")
+	corefile := read(t, "../Corefile.example")
 	for _, want := range []string{"\n.:1053 {\n", "\n    bind 127.0.0.1\n"} {
 		if !strings.Contains(corefile, want) {
 			t.Errorf("Corefile.example: got %q, want %q in it, where dig asks", corefile, want)
 		}
 	}
-	address := serve(t, strings.Replace(corefile, ":1053", ":0", 1))
+	address := serve(t, strings.NewReplacer(":1053", ":0", "manifests ", "manifests ../").Replace(corefile))
 	asked := 0
 	for _, snippet := range markdown.Read(t, readmePath).Snippets("console") {
 		for _, command := range strings.Split(snippet.Text, "$ ")[1:] {

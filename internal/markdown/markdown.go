@@ -35,7 +35,7 @@ func (p Page) Section(tb testing.TB, heading string) Page {
 		tb.Fatalf("%s: got no heading %q", p.Path, heading)
 	}
 	level := strings.Count(heading, "#")
-	for _, at := range regexp.MustCompile(`(?m)^#+ `).FindAllStringIndex(text, -1) {
+	for _, at := range regexp.MustCompile(`(?m)^#+ `).FindAllStringIndex(prose(text), -1) {
 		if at[1]-at[0]-1 <= level {
 			text = text[:at[0]]
 			break
@@ -77,11 +77,18 @@ func (p Page) Links() []string { return p.All(`\]\(([^)]*)\)`) }
 
 // Anchors returns the targets that links to the page can have.
 func (p Page) Anchors() []string {
-	found := p.All(`(?m)^#+ (.*)$`)
+	found := Page{Text: prose(p.Text)}.All(`(?m)^#+ (.*)$`)
 	for i, heading := range found {
 		found[i] = Anchor(heading)
 	}
 	return found
+}
+
+// prose blanks out code, in which a comment looks like a heading.
+func prose(text string) string {
+	return regexp.MustCompile("(?ms)^ *```.*?^ *```$").ReplaceAllStringFunc(text, func(code string) string {
+		return strings.Repeat(" ", len(code))
+	})
 }
 
 // Anchor returns the target of a link to a heading.
