@@ -99,7 +99,7 @@ func ask(t *testing.T, address, name string, qtype uint16) []string {
 	return texts
 }
 
-// askShort is ask without all that stands before the data of a record: name, TTL, class and type.
+// askShort returns only the data of the records, without name, TTL, class and type.
 func askShort(t *testing.T, address, name string, qtype uint16) []string {
 	t.Helper()
 	texts := ask(t, address, name, qtype)
@@ -119,7 +119,7 @@ func deployCorefiles(t *testing.T) map[string]string {
 	return found
 }
 
-// CoreDNS sets up all plugins of each Corefile. It only does not start.
+// CoreDNS sets up all plugins of each Corefile, and does not start.
 func TestCorefilesAreAccepted(t *testing.T) {
 	corefiles := deployCorefiles(t)
 	corefiles["Corefile.example"] = read(t, "../Corefile.example")
@@ -144,8 +144,8 @@ var (
 	source   = regexp.MustCompile(`(?m)^ *(?:endpoint|kubeconfig|manifests) `)
 )
 
-// podFiles returns a function that has a Corefile read files of the test, and gives it a kubeconfig where it relies on
-// the cluster around it.
+// podFiles returns a function that replaces the paths in a Corefile by those of files that there are, and adds a
+// kubeconfig to plugins that would rely on the cluster around them.
 func podFiles(t *testing.T) func(corefile string) string {
 	t.Helper()
 	dir := t.TempDir()
@@ -159,14 +159,14 @@ func podFiles(t *testing.T) func(corefile string) string {
 	api.WriteServiceAccount(dir, "secret", "kube-system")
 	kubeconfig := api.WriteKubeconfig(dir, "prod")
 	paths := strings.NewReplacer(
-		"/etc/coredns/kubeconfig prod", kubeconfig,
+		"/etc/coredns/kubeconfig prod", kubeconfig+" fakeapi",
 		"/etc/coredns/account", dir,
 		"/etc/coredns", dir,
 		"/root/members.yaml", "../examples/deployment.yaml",
 		"slices.yaml", "deployment.yaml",
 		"manifests examples", "manifests ../examples",
 		"/etc/resolv.conf", "10.96.0.10",
-		"__PILLAR__CLUSTER__DNS__", "10.96.0.11", // as node-cache does
+		"__PILLAR__CLUSTER__DNS__", "10.96.0.11", // node-cache does so, too
 		"__PILLAR__UPSTREAM__SERVERS__", "10.96.0.12",
 	)
 	return func(corefile string) string {

@@ -67,8 +67,8 @@ func readAll(t *testing.T, dir string) map[string]string {
 	return found
 }
 
-// objects decodes the YAML of a page as strictly as an API server can. Parts of objects are decoded into what part
-// returns. The result is by kind, which is empty for parts.
+// objects decodes the YAML of a page as strictly as an API server can, and returns it by kind. Parts of objects have no
+// kind: they are decoded into the value that part returns.
 func objects(t *testing.T, path string, part func() any) map[string][]any {
 	t.Helper()
 	decoder := serializer.NewCodecFactory(scheme.Scheme, serializer.EnableStrict).UniversalDeserializer()
@@ -116,7 +116,7 @@ func TestLinksLeadSomewhere(t *testing.T) {
 	}
 }
 
-// Tables and links cannot be broken.
+// Rows of tables cannot be broken.
 func TestPagesAreWrapped(t *testing.T) {
 	const longest = 120
 	for _, path := range []string{clientsPath, migratingPath} {
