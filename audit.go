@@ -2,6 +2,7 @@ package longnames
 
 import (
 	"context"
+	"strings"
 	"time"
 
 	"github.com/miekg/dns"
@@ -31,17 +32,22 @@ type audit struct {
 	// settled is whether all that there was at the start has been looked at, so that what is
 	// missing from then on has been lost.
 	settled bool
+	objects int  // in all clusters
+	blind   bool // the log says that nothing matches
 }
 
 // clusterStats has what there is to count and to log of a cluster.
 type clusterStats struct {
-	members  int // that are listed
+	objects  int32
+	members  int32 // that are listed
 	peak     peak
 	suspects []*membership.Suspect
 	findings findings
 }
 
-func (c *clusterStats) isEmpty() bool { return c.members == 0 && len(c.findings) == 0 }
+func (c *clusterStats) isEmpty() bool {
+	return c.objects == 0 && c.members == 0 && len(c.findings) == 0
+}
 
 // finding is one member and what is wrong with it.
 type finding struct {
@@ -97,8 +103,9 @@ var ones = map[bool]int{true: 1}
 
 // countCluster counts one cluster in or out.
 func (a *audit) countCluster(c clusterStats, delta int) {
-	a.count(listedMembers, delta*c.members)
-	a.count(nonEmptyClusters, delta*min(1, c.members))
+	a.objects += delta * int(c.objects)
+	a.count(listedMembers, delta*int(c.members))
+	a.count(nonEmptyClusters, delta*int(min(1, c.members)))
 	var of [membership.Reasons]int
 	for _, s := range c.suspects {
 		of[s.Reason]++
@@ -164,7 +171,7 @@ func (a *audit) scan() {
 			now.peak = newPeak(window, now.members)
 		}
 		if now.peak.fallen && !before.peak.fallen {
-			fallen = append(fallen, loss{s.view, now.peak.most(), now.members})
+			fallen = append(fallen, loss{s.view, now.peak.most(), int(now.members)})
 		}
 		for f := range now.findings {
 			if _, ok := before.findings[f]; !ok {
@@ -186,6 +193,30 @@ func (a *audit) scan() {
 		a.log(f)
 	}
 	a.tell(fallen)
+	a.see()
+}
+
+// see logs that no object matches, which is more often a mistake in the Corefile than the truth.
+func (a *audit) see() {
+	was := a.blind
+	if a.blind = a.settled && a.objects == 0; !a.blind || was {
+		return
+	}
+	c := &a.config.source
+	what, whose := "EndpointSlices", "its Service"
+	if c.Lookup == kubeapi.Pods {
+		what, whose = "Pods", "the pod itself"
+	}
+	where := "the namespaces " + strings.Join(c.Namespaces, " ")
+	switch {
+	case len(c.Manifests) > 0:
+		where = strings.Join(c.Manifests, " ")
+	case len(c.Namespaces) == 0:
+		where = "the namespace of the service account or the context"
+	case c.Namespaces[0] == kubeapi.AllNamespaces:
+		where = "any namespace"
+	}
+	log.Warningf("%s Nothing matches: no %s in %s have labels like %q, which are those of %s", a.config.name(), what, where, c.Selector, whose)
 }
 
 // find returns the stats of a cluster as it is.
@@ -208,7 +239,7 @@ func (a *audit) find(s state) clusterStats {
 		}
 	}
 	if s.view == a.table.ungrouped {
-		return clusterStats{findings: found}
+		return clusterStats{objects: count(len(s.roster.Objects)), findings: found}
 	}
 	nodes, left := a.config.rules.Nodes(s.roster.Roster)
 	for _, l := range left {
@@ -225,8 +256,11 @@ func (a *audit) find(s state) clusterStats {
 	if len(found) == 0 {
 		found = nil // and not a map for each cluster
 	}
-	return clusterStats{members: listed(nodes), suspects: s.roster.Suspects, findings: found}
+	return clusterStats{objects: count(len(s.roster.Objects)), members: count(listed(nodes)), suspects: s.roster.Suspects, findings: found}
 }
+
+// count is a number that there is one of for each cluster, so that it is small.
+func count(n int) int32 { return int32(n) } //nolint:gosec // no cluster has so many
 
 // srvSize is about the size of a message with the SRV records of the listed nodes, whose
 // targets cannot be compressed.

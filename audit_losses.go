@@ -22,12 +22,12 @@ type peak struct {
 }
 
 // newPeak is for a cluster that has listed nothing else before.
-func newPeak(window int32, members int) peak {
-	return peak{window: window, within: int32(members)} //nolint:gosec // no message has so many
+func newPeak(window, members int32) peak {
+	return peak{window: window, within: members}
 }
 
 // after returns the peak once a cluster lists other members than it has since the last change.
-func (p peak) after(window int32, had, has int) peak {
+func (p peak) after(window, had, has int32) peak {
 	next := newPeak(window, max(had, has))
 	switch window - p.window {
 	case 0:
@@ -35,7 +35,7 @@ func (p peak) after(window int32, had, has int) peak {
 	case 1:
 		next.before = p.within
 	}
-	next.fallen = 2*has < next.most() && next.most() > 1
+	next.fallen = 2*int(has) < next.most() && next.most() > 1
 	return next
 }
 

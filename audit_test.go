@@ -189,6 +189,7 @@ func TestAuditCountsMembersAndClusters(t *testing.T) {
 		{"the other given up", func() { table.release(time.Now().Add(time.Hour)) }, 2, 1, 0, 1},
 		{"all gone", func() { table.Apply(gone(a, unnamed)) }, 2, 1, 2, 0},
 		{"all given up", func() { table.release(time.Now().Add(time.Hour)) }, 0, 0, 0, 0},
+		{"the empty one gone", func() { table.Apply(gone(empty)) }, 0, 0, 0, 0},
 	} {
 		logged(t, func() { step.do(); audit.scan() })
 		for name, pair := range map[string][2]float64{
@@ -210,5 +211,43 @@ func TestAuditCountsMembersAndClusters(t *testing.T) {
 	audit.close()
 	if got := testutil.ToFloat64(listedMembers.WithLabelValues(zone)); got != 0 {
 		t.Errorf("members of a block that has ended: got %v, want 0", got)
+	}
+}
+
+// A selector that matches nothing reads well, and is mostly a mistake.
+func TestAuditSaysThatNothingMatches(t *testing.T) {
+	for _, tc := range []struct {
+		options, want string
+	}{
+		{"selector app=web\n namespaces a b", `no EndpointSlices in the namespaces a b have labels like "app=web", which are those of its Service`},
+		{"group_by app\n namespaces *", `no EndpointSlices in any namespace have labels like "app", which are those of its Service`},
+		{"selector app=web\n lookup pods", `no Pods in the namespace of the service account or the context have labels like "app=web", which are those of the pod itself`},
+		{"selector app=web\n manifests a.yaml b.yaml", `no EndpointSlices in a.yaml b.yaml have labels like "app=web"`},
+	} {
+		c := configOf(t, "longnames nothing.internal {\n "+tc.options+"\n basename app\n}")
+		table := newTable(c)
+		a := newAudit(c, table)
+		t.Cleanup(a.close)
+		if log := logged(t, a.scan); log != "" {
+			t.Errorf("%q, before anything is known: got %q, want no line", tc.options, log)
+		}
+		table.Synced()
+		empty := labelled(c, labels{"app": "web"}, slice("web"))
+		for _, step := range []struct {
+			what   string
+			change func()
+			want   string
+		}{
+			{"at the start", func() {}, tc.want},
+			{"at the next look", func() {}, ""},
+			{"with an object without members", func() { apply(table, empty) }, ""},
+			{"once that is gone", func() { table.Apply([]kubeapi.Change{{Old: empty}}) }, tc.want},
+		} {
+			step.change()
+			log := logged(t, a.scan)
+			if !strings.Contains(log, step.want) || strings.Count(log, "\n") != min(1, len(step.want)) {
+				t.Errorf("%q, %s: got %q, want %q", tc.options, step.what, log, step.want)
+			}
+		}
 	}
 }

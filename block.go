@@ -2,6 +2,7 @@ package longnames
 
 import (
 	"context"
+	"errors"
 	"sync"
 	"time"
 
@@ -27,6 +28,7 @@ type block struct {
 	resolver *resolver
 	asked    askedCounters
 	snapshot *snapshot.Snapshot // nil if there is none
+	blank    error              // says which manifests are blank, if any
 	notifier *notifier          // of its zones, nil if nobody is to be told
 	limit    time.Duration      // of the wait for the source
 
@@ -38,11 +40,11 @@ type block struct {
 
 func newBlock(c *config) (*block, error) {
 	source, err := newSource(c.source)
-	if err != nil {
+	if blank := new(manifest.BlankError); err != nil && !errors.As(err, &blank) {
 		return nil, err
 	}
 	t := newTable(c)
-	b := &block{config: c, source: source, table: t, resolver: &resolver{config: c, table: t}}
+	b := &block{config: c, source: source, blank: err, table: t, resolver: &resolver{config: c, table: t}}
 	t.changes = func() { b.source.Touch() }
 	return b, nil
 }

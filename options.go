@@ -129,9 +129,9 @@ func readService(p *parser) error {
 }
 
 func readClusterDomain(p *parser) error {
-	domain, ok := cleanDomain(p.args[0])
-	if !ok {
-		return p.wrong("expected a domain name, got %q", p.args[0])
+	domain, err := cleanDomain(p.args[0])
+	if err != nil {
+		return p.wrong("%v", err)
 	}
 	p.config.rules.Naming.Domain = domain
 	return nil

@@ -206,6 +206,7 @@ func TestOptionRefuses(t *testing.T) {
 		{[]string{"service queue.prod", "mode hostname"}, `expected the name of a Service, got "queue.prod"`},
 		{[]string{"cluster_domain", "mode dns"}, "got 0 arguments"},
 		{[]string{"cluster_domain a b", "mode dns"}, "got 2 arguments"},
+		{[]string{"cluster_domain cluster", "mode dns"}, `expected a whole domain, such as cluster.local, got "cluster"`},
 		{[]string{"cluster_domain .", "mode dns"}, `expected a domain name, got "."`},
 		{[]string{"cluster_domain a..b", "mode dns"}, `expected a domain name, got "a..b"`},
 		{[]string{"cluster_domain a_b.local", "mode dns"}, `expected a domain name, got "a_b.local"`},

@@ -1,10 +1,12 @@
 package longnames
 
 import (
+	"errors"
 	"fmt"
 	"maps"
 	"os"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -73,11 +75,14 @@ func parse(c *caddy.Controller) (*config, error) {
 func (p *parser) zones(args []string) error {
 	for _, arg := range args {
 		if !isZone(arg) {
-			return p.Errf("expected a zone, got %q", arg)
+			return p.Errf("expected a zone, got %q; those are names such as erl.internal, and prefixes such as 10.0.0.0/8", arg)
 		}
 	}
 	forward := 0
 	for _, name := range plugin.OriginsFromArgsOrServerBlock(args, p.ServerBlockKeys) {
+		if isMistyped(name) {
+			return p.Errf("expected a zone, got %q of the server block", name)
+		}
 		if slices.ContainsFunc(p.config.zones, func(z zone) bool { return z.name == name }) {
 			return p.Errf("expected each zone once, got %s twice", name)
 		}
@@ -175,9 +180,9 @@ func (p *parser) finish() error {
 		}
 	}
 	if c.rules.Naming.Domain == "" && c.rules.Naming.Mode != membership.ModeIP {
-		domain, ok := cleanDomain(os.Getenv("CLUSTER_DOMAIN"))
-		if !ok {
-			return p.Errf("environment CLUSTER_DOMAIN: expected a domain name, got %q", os.Getenv("CLUSTER_DOMAIN"))
+		domain, err := cleanDomain(os.Getenv("CLUSTER_DOMAIN"))
+		if err != nil {
+			return p.Errf("environment CLUSTER_DOMAIN: %v", err)
 		}
 		c.rules.Naming.Domain = domain
 	}
@@ -210,24 +215,42 @@ func (p *parser) label(key string) int {
 
 // isZone reports whether text names a zone, or several as an address prefix can.
 func isZone(text string) bool {
-	return len(plugin.Host(text).NormalizeExact()) > 0
+	names := plugin.Host(text).NormalizeExact()
+	return len(names) > 0 && !slices.ContainsFunc(names, isMistyped)
+}
+
+// isMistyped reports whether the name of a zone was meant to be something else: CoreDNS takes an address, and a
+// prefix that is none, such as 10.244.0.0/33, for a name, and so it does with a pattern. No top-level domain is a
+// number (RFC 3696, section 2), nor has one a slash.
+func isMistyped(name string) bool {
+	name = strings.TrimSuffix(name, ".")
+	top := name[strings.LastIndexByte(name, '.')+1:]
+	_, err := strconv.Atoi(top)
+	return err == nil || strings.Contains(top, "/") || strings.HasPrefix(name, "*.")
 }
 
 // cleanDomain takes the final dot off a domain name. Empty is the default.
-func cleanDomain(text string) (string, bool) {
+func cleanDomain(text string) (string, error) {
 	domain := strings.TrimSuffix(text, ".")
-	if domain == "" {
-		return defaultDomain, text == ""
+	switch _, isName := dns.IsDomainName(domain); {
+	case text == "":
+		return defaultDomain, nil
+	case domain == "cluster":
+		return "", errors.New(`expected a whole domain, such as cluster.local, got "cluster": libcluster alone appends .local`)
+	case !isName, !areLabels(domain):
+		return "", fmt.Errorf("expected a domain name, got %q", text)
 	}
-	if _, ok := dns.IsDomainName(domain); !ok {
-		return "", false
-	}
-	for label := range strings.SplitSeq(domain, ".") {
+	return domain, nil
+}
+
+// areLabels reports whether a name consists of labels of host names.
+func areLabels(name string) bool {
+	for label := range strings.SplitSeq(name, ".") {
 		if !membership.IsLabel(label) {
-			return "", false
+			return false
 		}
 	}
-	return domain, true
+	return true
 }
 
 // root is the directory that relative paths start from.

@@ -22,6 +22,15 @@ func setup(c *caddy.Controller) error {
 			return plugin.Error(pluginName, c.Errf("option snapshot: expected a file of its own, but the block of %s has %s already",
 				other.config.name(), b.config.source.Snapshot))
 		}
+		for _, key := range b.config.source.ForeignLabels() {
+			log.Warningf("%s Label %q is asked for, which no object of lookup %s gets from Kubernetes", b.config.name(), key, b.config.source.Lookup)
+		}
+		if b.blank != nil && l.all.replaces {
+			return plugin.Error(pluginName, c.Errf("%v", b.blank))
+		}
+		if b.blank != nil {
+			log.Errorf("%s %v: the members are not known until it has something", b.config.name(), b.blank)
+		}
 		l.all.blocks = append(l.all.blocks, b)
 	}
 	l.all.plugins = append(l.all.plugins, l)

@@ -7,7 +7,12 @@ import (
 	"slices"
 	"strings"
 
+	appsv1 "k8s.io/api/apps/v1"
+	batchv1 "k8s.io/api/batch/v1"
+	corev1 "k8s.io/api/core/v1"
+	discoveryv1 "k8s.io/api/discovery/v1"
 	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/selection"
 	"k8s.io/apimachinery/pkg/util/validation"
 )
 
@@ -111,6 +116,33 @@ func CheckSelector(text string) error {
 		return fmt.Errorf("%q is no label selector: %w", text, err)
 	}
 	return nil
+}
+
+// The labels that controllers give to objects of one kind alone.
+var controllersLabels = map[Lookup][]string{
+	Pods: {
+		appsv1.DefaultDeploymentUniqueLabelKey, appsv1.ControllerRevisionHashLabelKey, appsv1.StatefulSetPodNameLabel, appsv1.PodIndexLabel,
+		batchv1.JobNameLabel, batchv1.JobCompletionIndexAnnotation,
+	},
+	Endpoints: {
+		discoveryv1.LabelServiceName, discoveryv1.LabelManagedBy, corev1.IsHeadlessService, "multicluster.kubernetes.io/service-name",
+	},
+}
+
+// ForeignLabels returns the keys of labels that are asked for, but that only objects of the other kind have.
+func (c *Config) ForeignLabels() []string {
+	asked := slices.Clone(c.Labels)
+	if selector, err := labels.Parse(c.Selector); err == nil {
+		requirements, _ := selector.Requirements()
+		for _, r := range requirements {
+			if !slices.Contains([]selection.Operator{selection.DoesNotExist, selection.NotEquals, selection.NotIn}, r.Operator()) {
+				asked = append(asked, r.Key())
+			}
+		}
+	}
+	other := map[Lookup]Lookup{Pods: Endpoints, Endpoints: Pods}[c.Lookup]
+	slices.Sort(asked)
+	return slices.DeleteFunc(slices.Compact(asked), func(key string) bool { return !slices.Contains(controllersLabels[other], key) })
 }
 
 // CheckLabelKey returns an error if text is not the key of a label.

@@ -1,6 +1,7 @@
 package kubeapi
 
 import (
+	"slices"
 	"strings"
 	"testing"
 
@@ -53,5 +54,24 @@ func TestChecks(t *testing.T) {
 		{"port, empty", CheckPortName, "", `"" is no port name`},
 	} {
 		t.Run(tc.name, func(t *testing.T) { kubetest.WantError(t, tc.check(tc.text), tc.want) })
+	}
+}
+
+func TestForeignLabels(t *testing.T) {
+	for _, tc := range []struct {
+		name string
+		c    Config
+		want []string
+	}{
+		{"none", Config{Lookup: Endpoints, Selector: "app=shop,kubernetes.io/service-name", Labels: []string{"beam"}}, nil},
+		{"a pod's, of slices", Config{Lookup: Endpoints, Selector: "app=shop,pod-template-hash=1"}, []string{"pod-template-hash"}},
+		{"a slice's, of pods", Config{Lookup: Pods, Selector: "kubernetes.io/service-name in (a,b)"}, []string{"kubernetes.io/service-name"}},
+		{"one whose value is read", Config{Lookup: Endpoints, Labels: []string{"beam", "apps.kubernetes.io/pod-index"}}, []string{"apps.kubernetes.io/pod-index"}},
+		{"in both places", Config{Lookup: Pods, Selector: "kubernetes.io/service-name", Labels: []string{"kubernetes.io/service-name"}}, []string{"kubernetes.io/service-name"}},
+		{"one that is not to be there", Config{Lookup: Pods, Selector: "!service.kubernetes.io/headless,kubernetes.io/service-name!=a,endpointslice.kubernetes.io/managed-by notin (b)"}, nil},
+	} {
+		if got := tc.c.ForeignLabels(); !slices.Equal(got, tc.want) {
+			t.Errorf("%s: got %q, want %q", tc.name, got, tc.want)
+		}
 	}
 }

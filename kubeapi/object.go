@@ -32,9 +32,9 @@ type Member struct {
 	Hostname string
 	Address  netip.Addr
 	IsPod    bool
-	// Ready, Serving and Terminating are EndpointConditions of discovery.k8s.io/v1
-	// with its defaults. For a pod, Terminating is a deletionTimestamp, Ready and
-	// Serving are its Ready condition.
+	// Ready, Serving and Terminating are EndpointConditions of discovery.k8s.io/v1. One that
+	// is unset is true, false for Terminating, and as Ready for Serving. For a pod,
+	// Terminating is a deletionTimestamp, Ready and Serving are its Ready condition.
 	Ready, Serving, Terminating bool
 }
 

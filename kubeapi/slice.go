@@ -33,9 +33,10 @@ func (s Shrinker) slice(e *discoveryv1.EndpointSlice) *Object {
 }
 
 func (s Shrinker) endpoint(o *Object, e *discoveryv1.Endpoint) {
+	ready := isTrue(e.Conditions.Ready, true)
 	m := Member{
-		Ready:       isTrue(e.Conditions.Ready, true),
-		Serving:     isTrue(e.Conditions.Serving, true),
+		Ready:       ready,
+		Serving:     isTrue(e.Conditions.Serving, ready),
 		Terminating: isTrue(e.Conditions.Terminating, false),
 	}
 	if e.TargetRef != nil {
@@ -61,7 +62,7 @@ func (s Shrinker) endpoint(o *Object, e *discoveryv1.Endpoint) {
 	}
 }
 
-// isTrue returns a condition of an endpoint, for which the API defines the meaning of unset.
+// isTrue returns a condition of an endpoint, or what it means if it is unset.
 func isTrue(condition *bool, unset bool) bool {
 	if condition == nil {
 		return unset

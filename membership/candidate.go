@@ -23,10 +23,7 @@ func (i Include) passes(m *kubeapi.Member) bool {
 	case IncludeReady:
 		return m.Ready && !m.Terminating
 	case IncludeServing:
-		if m.Terminating {
-			return m.Serving
-		}
-		return m.Ready
+		return m.Serving
 	}
 	return true
 }

@@ -84,12 +84,13 @@ func TestJoin(t *testing.T) {
 			want: []string{"10.0.0.1+", "10.0.0.2", "10.0.0.3", "10.0.0.4"},
 		},
 		{
-			name:    "serving: ready, or terminating and still serving",
+			name:    "serving: even if it terminates, and whether it is called ready or not",
 			include: IncludeServing,
 			objects: []*kubeapi.Object{slice("web", endpoint("p1", "10.0.0.1"), unready(endpoint("p2", "10.0.0.2")), terminating(endpoint("p3", "10.0.0.3")),
 				unready(terminating(endpoint("p4", "10.0.0.4"))),
-				kubeapi.Member{ID: "5", Address: netip.MustParseAddr("10.0.0.5"), Serving: true})},
-			want: []string{"10.0.0.1+", "10.0.0.2", "10.0.0.3+", "10.0.0.4", "10.0.0.5"},
+				kubeapi.Member{ID: "5", Address: netip.MustParseAddr("10.0.0.5"), Serving: true},
+				kubeapi.Member{ID: "6", Address: netip.MustParseAddr("10.0.0.6"), Ready: true})},
+			want: []string{"10.0.0.1+", "10.0.0.2", "10.0.0.3+", "10.0.0.4", "10.0.0.5+", "10.0.0.6"},
 		},
 		{
 			name:    "all: all",

@@ -105,7 +105,7 @@ func (b *ruleBlock) passesInclude(ready, serving, ending bool) bool {
 	case "ready":
 		return ready && !ending
 	case "serving":
-		return ending && serving || !ending && ready
+		return serving
 	}
 	return true
 }
@@ -202,7 +202,7 @@ func (b *ruleBlock) ofSlice(cluster string, e *discoveryv1.EndpointSlice) (seen 
 			s.id = "host " + s.hostname + " of " + s.service
 		}
 		s.ending = is(endpoint.Conditions.Terminating, false)
-		s.passes = b.passesInclude(is(endpoint.Conditions.Ready, true), is(endpoint.Conditions.Serving, true), s.ending)
+		s.passes = b.passesInclude(is(endpoint.Conditions.Ready, true), is(endpoint.Conditions.Serving, is(endpoint.Conditions.Ready, true)), s.ending)
 		for _, port := range e.Ports {
 			if port.Name != nil && port.Port != nil {
 				protocol := ""

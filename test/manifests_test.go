@@ -2,6 +2,7 @@ package test
 
 import (
 	"fmt"
+	"net/http"
 	"slices"
 	"strings"
 	"testing"
@@ -48,6 +49,37 @@ func TestABrokenObjectAmongGoodOnes(t *testing.T) {
 		}
 	}`)
 	s.wants("erl.internal.", "TXT", "app@10.0.0.1", "app@10.0.0.2")
+}
+
+// A blank file is what a command that failed leaves behind: what it was to have is not known.
+func TestABlankManifest(t *testing.T) {
+	dir := t.TempDir()
+	write(t, dir, "pods.yaml", "")
+	health := freeAddress(t)
+	corefile := func(before, more string) string {
+		return ".:0 {\n" + before + "\nlongnames erl.internal {\nmanifests " + dir + "/pods.yaml\nlookup pods\nselector app=web\nbasename app\nstartup_timeout 10ms\n" + more + "\n}\n}"
+	}
+	s := start(t, corefile("ready "+health, ""))
+	if got := s.rcode("erl.internal.", "TXT"); got != "SERVFAIL" {
+		t.Errorf("at the start: got %s, want SERVFAIL", got)
+	}
+	if got := status(t, health); got != http.StatusServiceUnavailable {
+		t.Errorf("ready at the start: got %d, want 503", got)
+	}
+	write(t, dir, "pods.yaml", podManifest("a", "10.0.0.1"))
+	s.soon("erl.internal.", "TXT", "app@10.0.0.1")
+	if got := status(t, health); got != http.StatusOK {
+		t.Errorf("ready with members: got %d, want 200", got)
+	}
+
+	s = start(t, corefile("", "")) // ready does not end after a reload that fails
+	write(t, dir, "pods.yaml", "# nobody\n")
+	kept, err := s.instance.Restart(input(corefile("", "mode dns")))
+	if err == nil || !strings.Contains(err.Error(), "pods.yaml: expected objects") {
+		t.Errorf("a reload: got error %v, want one that names the file", err)
+	}
+	s.use(kept)
+	s.wants("erl.internal.", "TXT", "app@10.0.0.1")
 }
 
 func TestUDPAndTCP(t *testing.T) {

@@ -288,7 +288,7 @@ func TestHundredReloadsGoodAndBad(t *testing.T) {
 	goleak.VerifyNone(t, before)
 }
 
-// A block that cannot be read must not take the others out of service, be it by the probe of
+// A block that cannot be read must not take the others out of service, either by the probe of
 // readiness or by standing before them.
 func TestReloadThatAddsWhatCannotBeRead(t *testing.T) {
 	api := fakeapi.New(t)

@@ -42,10 +42,24 @@ type manifest struct {
 	seen    fs.FileInfo // at the last look
 	objects map[types.NamespacedName]*kubeapi.Object
 	problem string // as last logged
+	unknown bool   // it has been blank ever since the start
+}
+
+// errBlank is the error of a file without any document, as a failed `kubectl get >file` leaves it. An empty
+// file of objects is a List without items.
+var errBlank = errors.New("expected objects, or a List without items, got a blank file")
+
+// BlankError says which files are blank. The source that comes with it knows nothing until they have
+// something.
+type BlankError struct{ Files []string }
+
+func (e *BlankError) Error() string {
+	return fmt.Sprintf("manifests: %s: %v", strings.Join(e.Files, ", "), errBlank)
 }
 
 // New returns a source that reads c.Manifests, and reads them for the first time. A file that cannot be used
-// at all is an error; one that has some broken objects among good ones is not.
+// at all is an error; one that has some broken objects among good ones is not. A *BlankError comes with a
+// source.
 func New(c kubeapi.Config) (*kubeapi.Source, error) {
 	selector, err := labels.Parse(c.Selector)
 	if err != nil {
@@ -56,6 +70,7 @@ func New(c kubeapi.Config) (*kubeapi.Source, error) {
 	if err != nil {
 		return nil, err
 	}
+	var blank []string
 	for _, path := range paths {
 		info, err := os.Stat(path)
 		if err != nil {
@@ -63,17 +78,27 @@ func New(c kubeapi.Config) (*kubeapi.Source, error) {
 		}
 		f := &manifest{}
 		m.files[path] = f
-		err = m.read(path, f, info)
-		if err != nil && len(f.objects) == 0 {
+		switch err = m.read(path, f, info); {
+		case errors.Is(err, errBlank):
+			f.unknown, f.problem = true, err.Error()
+			blank = append(blank, path)
+		case err != nil && len(f.objects) == 0:
 			return nil, err
+		default:
+			f.problem = m.report(f.problem, err)
 		}
-		f.problem = m.report(f.problem, err)
 	}
-	return kubeapi.NewSource(c, strings.Join(c.Manifests, " "), m.run), nil
+	source := kubeapi.NewSource(c, strings.Join(c.Manifests, " "), m.run)
+	if len(blank) > 0 {
+		return source, &BlankError{blank}
+	}
+	return source, nil
 }
 
 func (m *manifests) run(ctx context.Context, replace func([]*kubeapi.Object)) {
-	replace(m.objects())
+	if m.known() {
+		replace(m.objects())
+	}
 	ticker := time.NewTicker(pollInterval)
 	defer ticker.Stop()
 	for {
@@ -81,11 +106,21 @@ func (m *manifests) run(ctx context.Context, replace func([]*kubeapi.Object)) {
 		case <-ctx.Done():
 			return
 		case <-ticker.C:
-			if m.look() {
+			if m.look() && m.known() {
 				replace(m.objects())
 			}
 		}
 	}
+}
+
+// known reports whether every file has had something.
+func (m *manifests) known() bool {
+	for _, f := range m.files {
+		if f.unknown {
+			return false
+		}
+	}
+	return true
 }
 
 // paths expands the patterns. One that matches no file is an error, but the files of the others are
@@ -170,7 +205,7 @@ func (m *manifests) read(path string, f *manifest, info fs.FileInfo) error {
 		return err // to be tried again at every look
 	}
 	f.info = info
-	objects, err := m.parse(path, data, len(f.objects) > 0)
+	objects, err := m.parse(path, data)
 	if err != nil {
 		for k, o := range f.objects {
 			if objects[k] == nil {
@@ -179,6 +214,7 @@ func (m *manifests) read(path string, f *manifest, info fs.FileInfo) error {
 		}
 	}
 	f.objects = objects
+	f.unknown = f.unknown && err != nil && len(objects) == 0
 	return err
 }
 
@@ -196,9 +232,8 @@ func contents(path string, info fs.FileInfo) ([]byte, error) {
 	return data, nil
 }
 
-// parse returns the wanted objects of a file. It is an error if the file had some and now is blank, which
-// happens by accident, such as a failed `kubectl get >file`. An empty file of objects is a List without items.
-func (m *manifests) parse(path string, data []byte, had bool) (map[types.NamespacedName]*kubeapi.Object, error) {
+// parse returns the wanted objects of a file.
+func (m *manifests) parse(path string, data []byte) (map[types.NamespacedName]*kubeapi.Object, error) {
 	objects := make(map[types.NamespacedName]*kubeapi.Object)
 	d := decode(data, m.config.Lookup)
 	for _, obj := range d.objects {
@@ -214,8 +249,8 @@ func (m *manifests) parse(path string, data []byte, had bool) (map[types.Namespa
 	if len(d.objects) == 0 && len(d.others) > 0 {
 		m.config.Log.Warningf("manifests: %s has nothing for lookup %s, but %s", path, m.config.Lookup, kinds(d.others))
 	}
-	if had && d.blank {
-		return objects, fmt.Errorf("manifests: %s is empty", path)
+	if d.blank {
+		return objects, fmt.Errorf("manifests: %s: %w", path, errBlank)
 	}
 	return objects, join("manifests: "+path, d.broken)
 }

@@ -1,6 +1,7 @@
 package manifest
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"slices"
@@ -63,6 +64,8 @@ func (f *folder) config(log kubeapi.Logger, patterns ...string) kubeapi.Config {
 	return c
 }
 
+const emptyList = "apiVersion: v1\nkind: List\nitems: []\n"
+
 const (
 	a1 = "prod/a 10.0.0.1"
 	b1 = "prod/b 10.0.0.1"
@@ -84,7 +87,7 @@ func TestManifestsAtStart(t *testing.T) {
 		{name: "files and globs", files: map[string]string{"a.yaml": kubetest.PodYAML("a"), "b.yaml": kubetest.PodYAML("b"), "x.json": kubetest.PodYAML("c")}, patterns: []string{"x.json", "*.yaml"}, want: []string{a1, b1, c1}},
 		{name: "a file that several patterns name", files: map[string]string{"a.yaml": kubetest.PodYAML("a")}, patterns: []string{"a.yaml", "*.yaml", "a.*"}, want: []string{a1}},
 		{name: "directories that a glob matches", files: map[string]string{"a.yaml": kubetest.PodYAML("a")}, prepare: func(f *folder) { f.mkdir("..data") }, patterns: []string{"*"}, want: []string{a1}},
-		{name: "comments only", files: map[string]string{"a.yaml": "# none yet\n"}, patterns: []string{"a.yaml"}},
+		{name: "an empty list", files: map[string]string{"a.yaml": emptyList}, patterns: []string{"a.yaml"}},
 		{name: "some broken", files: map[string]string{"a.yaml": kubetest.PodYAML("a") + "---\n" + kubetest.PodYAML("B")}, patterns: []string{"a.yaml"}, want: []string{a1}, log: []string{"ERROR manifests: |a.yaml: document 2, Pod prod/B: metadata.name"}},
 		{name: "other kinds only", files: map[string]string{"a.yaml": kubetest.SliceYAML("a") + "---\n" + kubetest.SliceYAML("b")}, patterns: []string{"a.yaml"}, log: []string{"WARNING|a.yaml has nothing for lookup pods, but 2 of discovery.k8s.io/v1 EndpointSlice"}},
 		{
@@ -179,8 +182,12 @@ func TestManifestsFollowTheirFiles(t *testing.T) {
 			log:   []string{"ERROR|document 1, Pod prod/A: metadata.name"},
 		},
 		{
-			name: "a file emptied", steps: []step{{write("a.yaml", ""), []string{a1, b1}}, {write("a.yaml", "apiVersion: v1\nkind: List\nitems: []\n"), []string{b1}}},
-			log: []string{"ERROR|a.yaml is empty|stays in use", "INFO|good again, after: |a.yaml is empty"},
+			name: "a file emptied", steps: []step{{write("a.yaml", ""), []string{a1, b1}}, {write("a.yaml", emptyList), []string{b1}}},
+			log: []string{"ERROR|a.yaml: expected objects|got a blank file|stays in use", "INFO|good again, after: |got a blank file"},
+		},
+		{
+			name: "a new file that is blank", steps: []step{{write("c.yaml", ""), []string{a1, b1}}, {write("a.yaml", kubetest.PodYAML("c")), []string{b1, c1}}, {write("c.yaml", kubetest.PodYAML("a")), []string{a1, b1, c1}}},
+			log: []string{"ERROR|c.yaml: expected objects|got a blank file|stays in use", "INFO|good again, after: |got a blank file"},
 		},
 		{
 			name: "a directory in a file's place", patterns: []string{"a.yaml"},
@@ -196,7 +203,7 @@ func TestManifestsFollowTheirFiles(t *testing.T) {
 			log: []string{"ERROR|no such file", "INFO|good again"},
 		},
 		{
-			name: "of an object in two files, the last one's counts", files: map[string]string{"a.yaml": kubetest.PodYAML("a"), "b.yaml": "# nothing\n"},
+			name: "of an object in two files, the last one's counts", files: map[string]string{"a.yaml": kubetest.PodYAML("a"), "b.yaml": emptyList},
 			steps: []step{
 				{write("b.yaml", "apiVersion: v1\nkind: Pod\nmetadata: {name: a, namespace: prod}\nstatus: {podIP: 10.0.0.2}\n"), []string{"prod/a 10.0.0.2"}},
 				{remove("b.yaml"), []string{a1}},
@@ -233,6 +240,41 @@ func TestManifestsFollowTheirFiles(t *testing.T) {
 				log.Want(t, tc.log...)
 				sink.wantSynced(t, 1)
 			})
+		})
+	}
+}
+
+// What a blank file was to have is not known, so that nobody is told that there are no members.
+func TestManifestsAreUnknownAsLongAsOneHasBeenBlank(t *testing.T) {
+	for _, blank := range []string{"", " \n\t\n", "# none yet\n", "---\n---\n"} {
+		f, log := newFolder(t, map[string]string{"a.yaml": blank, "b.yaml": kubetest.PodYAML("b")}), &kubetest.Log{}
+		synctest.Test(t, func(t *testing.T) {
+			source, err := New(f.config(log, "*.yaml"))
+			if is := new(BlankError); !errors.As(err, &is) || !slices.Equal(is.Files, []string{f.in("a.yaml")}) || source == nil {
+				t.Fatalf("%q: got %v, want a source and an error that names a.yaml", blank, err)
+			}
+			sink, _ := follow(t, source)
+			for _, step := range []struct {
+				name, text string
+				want       []string
+				synced     int
+			}{
+				{"b.yaml", kubetest.PodYAML("c"), nil, 0},
+				{"a.yaml", "{", nil, 0},
+				{"a.yaml", blank, nil, 0},
+				{"a.yaml", kubetest.PodYAML("a"), []string{a1, c1}, 1},
+				{"a.yaml", blank, []string{a1, c1}, 1},
+				{"a.yaml", emptyList, []string{c1}, 1},
+			} {
+				time.Sleep(10*time.Second + time.Millisecond)
+				f.write(step.name, step.text)
+				time.Sleep(2 * time.Second)
+				synctest.Wait()
+				if got := sink.members(); !slices.Equal(got, step.want) {
+					t.Errorf("%q, then %q in %s: got %q, want %q", blank, step.text, step.name, got, step.want)
+				}
+				sink.wantSynced(t, step.synced)
+			}
 		})
 	}
 }
