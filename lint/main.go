@@ -1,7 +1,8 @@
 // Command lint fails for packages that cannot be read file by file: where files depend on each other in a
-// large cycle, where the methods of a type are spread over many files, and where a file is long.
+// large cycle, where the methods of a type are spread over many files, where a file is long, and where there are
+// many.
 //
-//	lint [-cycle N] [-spread N] [-lines N] [PACKAGE...]
+//	lint [-cycle N] [-spread N] [-except TYPE=N]... [-lines N] [-files N] [PACKAGE...]
 //
 // A file depends on another of its package if it uses an identifier that is declared there: a
 // constant, a variable, a function, a type, a method or a field. Tests do not count.
@@ -15,16 +16,19 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 
 	"golang.org/x/tools/go/packages"
 )
 
 func main() {
-	var most limits
+	most := limits{except: make(map[string]int)}
 	flag.IntVar(&most.cycle, "cycle", 6, "most `files` in a cycle")
 	flag.IntVar(&most.spread, "spread", 3, "most `files` with methods of one type")
 	flag.IntVar(&most.lines, "lines", 400, "most `lines` in a file")
+	flag.IntVar(&most.files, "files", 25, "most `files` in a package")
+	flag.Func("except", "most files with methods of one type, as `TYPE=N`", most.allow)
 	flag.Parse()
 	pkgs, err := load(".", flag.Args()...)
 	if err != nil {
@@ -64,7 +68,21 @@ func load(dir string, patterns ...string) ([]*packages.Package, error) {
 }
 
 // limits are the most that a package may have of each.
-type limits struct{ cycle, spread, lines int }
+type limits struct {
+	cycle, spread, lines, files int
+	except                      map[string]int // spread of some types
+}
+
+// allow reads an exception, TYPE=N.
+func (most limits) allow(text string) error {
+	name, number, _ := strings.Cut(text, "=")
+	n, err := strconv.Atoi(number)
+	if err != nil || name == "" {
+		return fmt.Errorf("expected TYPE=N, got %q", text)
+	}
+	most.except[name] = n
+	return nil
+}
 
 // check returns a text for each limit that is exceeded.
 func (most limits) check(p *packages.Package) (problems []string) {
@@ -72,9 +90,16 @@ func (most limits) check(p *packages.Package) (problems []string) {
 		problems = append(problems, fmt.Sprintf("got a cycle of %d files, want at most %d: %s", len(cycle), most.cycle, strings.Join(cycle, " ")))
 	}
 	for _, name := range p.Types.Scope().Names() {
-		if files := methodFiles(p, name); len(files) > most.spread {
-			problems = append(problems, fmt.Sprintf("got methods of %s in %d files, want at most %d: %s", name, len(files), most.spread, strings.Join(files, " ")))
+		spread := most.spread
+		if n, ok := most.except[name]; ok {
+			spread = n
 		}
+		if files := methodFiles(p, name); len(files) > spread {
+			problems = append(problems, fmt.Sprintf("got methods of %s in %d files, want at most %d: %s", name, len(files), spread, strings.Join(files, " ")))
+		}
+	}
+	if len(p.Syntax) > most.files {
+		problems = append(problems, fmt.Sprintf("got %d files, want at most %d", len(p.Syntax), most.files))
 	}
 	for _, f := range p.Syntax {
 		if lines := p.Fset.File(f.Pos()).LineCount(); lines > most.lines {

@@ -163,16 +163,31 @@ func f() {}
 		most limits
 		want []string
 	}{
-		{"all kept", limits{cycle: 3, spread: 3, lines: 3}, nil},
-		{"a cycle that is too large", limits{cycle: 2, spread: 3, lines: 3}, []string{"got a cycle of 3 files, want at most 2: a.go b.go c.go"}},
-		{"a type in too many files", limits{cycle: 3, spread: 2, lines: 3}, []string{"got methods of t in 3 files, want at most 2: a.go b.go c.go"}},
-		{"files that are too long", limits{cycle: 3, spread: 3, lines: 2}, []string{"got 3 lines in a.go, want at most 2", "got 3 lines in b.go, want at most 2", "got 3 lines in c.go, want at most 2"}},
+		{"all kept", limits{cycle: 3, spread: 3, lines: 3, files: 3}, nil},
+		{"a cycle that is too large", limits{cycle: 2, spread: 3, lines: 3, files: 3}, []string{"got a cycle of 3 files, want at most 2: a.go b.go c.go"}},
+		{"a type in too many files", limits{cycle: 3, spread: 2, lines: 3, files: 3}, []string{"got methods of t in 3 files, want at most 2: a.go b.go c.go"}},
+		{"a type that may be", limits{cycle: 3, spread: 2, lines: 3, files: 3, except: map[string]int{"t": 3}}, nil},
+		{"a type in more files than it may be", limits{cycle: 3, spread: 3, lines: 3, files: 3, except: map[string]int{"t": 2}}, []string{"got methods of t in 3 files, want at most 2: a.go b.go c.go"}},
+		{"too many files", limits{cycle: 3, spread: 3, lines: 3, files: 2}, []string{"got 3 files, want at most 2"}},
+		{"files that are too long", limits{cycle: 3, spread: 3, lines: 2, files: 3}, []string{"got 3 lines in a.go, want at most 2", "got 3 lines in b.go, want at most 2", "got 3 lines in c.go, want at most 2"}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			if got := tc.most.check(loadText(t, text)); !slices.Equal(got, tc.want) {
 				t.Errorf("want %q, got %q", tc.want, got)
 			}
 		})
+	}
+}
+
+func TestExceptions(t *testing.T) {
+	most := limits{except: make(map[string]int)}
+	if err := most.allow("T=6"); err != nil || most.except["T"] != 6 {
+		t.Errorf("T=6: got %v and error %v, want 6", most.except, err)
+	}
+	for _, text := range []string{"", "T", "T=", "T=x", "=6"} {
+		if err := most.allow(text); err == nil {
+			t.Errorf("%q: got no error, want one", text)
+		}
 	}
 }
 
