@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/longnames/longnames/internal/servertest"
 )
 
 // podManifest is a running pod of app web.
@@ -74,7 +76,7 @@ func TestABlankManifest(t *testing.T) {
 
 	s = start(t, corefile("", "")) // ready does not end after a reload that fails
 	write(t, dir, "pods.yaml", "# nobody\n")
-	kept, err := s.instance.Restart(input(corefile("", "mode dns")))
+	kept, err := s.instance.Restart(servertest.Input(corefile("", "mode dns")))
 	if err == nil || !strings.Contains(err.Error(), "pods.yaml: expected objects") {
 		t.Errorf("a reload: got error %v, want one that names the file", err)
 	}
