@@ -7,12 +7,12 @@ import (
 
 // serial is a zone's, as RFC 1982 counts: the second in which the zone last changed. What changes in
 // the second of the last serial gets the next one once that second is over, so that no secondary
-// misses it, and no serial is ahead of the clock. If the clock is set back, it grows by one.
+// misses it, and no serial is ahead of the clock, unless that is set back: then it grows by one.
 type serial struct {
 	mu     sync.Mutex // protects following
 	last   uint32
-	second int64 // in which that was chosen, since 1970; 0 if it has not been
-	more   bool  // the zone has changed since
+	second int64 // that it stands for, since 1970; 0 if there is none yet
+	more   bool  // the zone has changed in that second again
 	// restored is when the newest snapshot was written that was all there was at the start.
 	restored int64
 }
@@ -40,15 +40,21 @@ func (s *serial) restore(written time.Time) {
 func (s *serial) change(now time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.more = true
-	s.choose(now)
+	s.settle(now)
+	if second := now.Unix(); second == s.second {
+		s.more = true
+	} else {
+		s.next(second)
+	}
 }
 
 // at returns the serial.
 func (s *serial) at(now time.Time) uint32 {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.choose(now)
+	if s.settle(now); s.second == 0 {
+		s.next(now.Unix())
+	}
 	return s.last
 }
 
@@ -56,23 +62,27 @@ func (s *serial) at(now time.Time) uint32 {
 func (s *serial) due(now time.Time) time.Duration {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.choose(now); !s.more {
+	if s.settle(now); !s.more {
 		return 0
 	}
 	return now.Truncate(time.Second).Add(time.Second).Sub(now)
 }
 
-func (s *serial) choose(now time.Time) {
-	second := now.Unix()
-	switch {
-	case s.second == 0:
-		s.last = uint32(second) //nolint:gosec // the low bits: that is how serials count
-	case !s.more || second == s.second:
-		return
-	default:
-		s.last = newest(s.last+1, uint32(second)) //nolint:gosec // likewise
+// settle gives what has changed a second time within a second the next serial, if that second is over. It
+// does not depend on when somebody asks.
+func (s *serial) settle(now time.Time) {
+	if s.more && now.Unix() != s.second {
+		s.next(s.second + 1)
 	}
-	s.second, s.more = second, false
+}
+
+// next is the serial of a second, or at least one that is newer than the last.
+func (s *serial) next(second int64) {
+	next := uint32(second) //nolint:gosec // the low bits: that is how serials count
+	if s.second != 0 {
+		next = newest(s.last+1, next)
+	}
+	s.last, s.second, s.more = next, second, false
 }
 
 // newer compares serials (RFC 1982, section 3.2).

@@ -27,6 +27,8 @@ func TestSerials(t *testing.T) {
 		{"two changes in a second", []step{{3.1, true, 3}, {3.9, true, 3}, {4, false, 4}, {9, false, 4}}},
 		{"a change in the second in which somebody asks first", []step{{3.1, false, 3}, {3.9, true, 3}, {4, false, 4}}},
 		{"many changes in seconds that follow each other", []step{{3.1, true, 3}, {3.2, true, 3}, {4.1, true, 4}, {4.2, true, 4}, {5.1, false, 5}}},
+		{"two changes in a second, and somebody asks long after", []step{{3.1, true, 3}, {3.9, true, 3}, {500, false, 4}, {500.1, true, 500}, {500.2, true, 500}, {501, false, 501}}},
+		{"two changes in a second, and the next one long after", []step{{3.1, true, 3}, {3.9, true, 3}, {500, true, 500}, {501, false, 500}}},
 		{"a clock that is set back", []step{{3600, true, 3600}, {0, false, 3600}, {0.1, true, 3601}, {0.2, true, 3601}, {1, false, 3602}, {3601, true, 3603}, {4000, true, 4000}}},
 		{"a clock that is set forth", []step{{0, true, 0}, {1e9, true, 1e9}, {1, true, 1e9 + 1}}},
 	} {
