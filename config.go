@@ -2,6 +2,7 @@ package longnames
 
 import (
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/coredns/coredns/plugin/pkg/fall"
@@ -47,6 +48,43 @@ func (c *config) sharesZone(other *config) bool {
 func (c *config) selectsAs(other *config) bool {
 	s, o := &c.source, &other.source
 	return s.Lookup == o.Lookup && s.Selector == o.Selector && slices.Equal(s.Namespaces, o.Namespaces) && s.Family == o.Family
+}
+
+// reserve keeps members and groups from names that have another meaning: those of the zones' name servers,
+// and those that Kubernetes gives to pods and Services, in a zone that has them below it.
+func (c *config) reserve() {
+	for i := range c.zones {
+		z := &c.zones[i]
+		c.rules.Naming.Reserved = append(c.rules.Naming.Reserved, z.server, z.parent)
+		c.rules.Reserved = append(c.rules.Reserved, z.relative(z.server))
+		for _, of := range []string{"pod.", "svc."} {
+			if domain := of + strings.ToLower(c.rules.Naming.Domain) + "."; z.name != domain && z.holds(domain) {
+				c.rules.Reserved = append(c.rules.Reserved, z.relative(domain))
+			}
+		}
+	}
+	if c.hosts == outside {
+		c.rules.Naming.Reserved = nil
+	}
+}
+
+// clash returns a zone in which the clusters of groups would be called as host parts are; nil if there is none.
+func (c *config) clash() *zone {
+	domain := strings.ToLower(c.rules.Naming.Suffix()) // one namespace above it, and an address or a hostname and a Service
+	for i := range c.zones {
+		z := &c.zones[i]
+		switch c.rules.Naming.Mode {
+		case membership.ModeDNS:
+			if z.name == domain {
+				return z
+			}
+		case membership.ModeHostname:
+			if namespace, ok := strings.CutSuffix(z.name, "."+domain); ok && !strings.Contains(namespace, ".") {
+				return z
+			}
+		}
+	}
+	return nil
 }
 
 // place finds out where host parts lie, and whether addresses have names.

@@ -230,8 +230,7 @@ func addressRecords(owner string, addresses []netip.Addr, ttl uint32) []dns.RR {
 
 // pointer makes the one PTR record of nodes that share an address.
 func (e *encoder) pointer(owner string, nodes []*membership.Node) dns.RR {
-	first := slices.MinFunc(nodes, func(a, b *membership.Node) int { return strings.Compare(a.Host(), b.Host()) })
-	return &dns.PTR{Hdr: header(owner, dns.TypePTR, e.ttl), Ptr: first.Host()}
+	return &dns.PTR{Hdr: header(owner, dns.TypePTR, e.ttl), Ptr: membership.Owner("", nodes).Host()}
 }
 
 // addressRecord makes an A or an AAAA record.

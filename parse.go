@@ -174,9 +174,9 @@ func (p *parser) finish() error {
 			c.rules.Include = membership.IncludeAll
 		}
 	}
-	if c.rules.Naming.Domain == "" && c.rules.Naming.Mode != membership.ModeIP {
+	if c.rules.Naming.Domain == "" {
 		domain, ok := cleanDomain(os.Getenv("CLUSTER_DOMAIN"))
-		if !ok {
+		if !ok && c.rules.Naming.Mode != membership.ModeIP {
 			return p.Errf("environment CLUSTER_DOMAIN: expected a domain name, got %q", os.Getenv("CLUSTER_DOMAIN"))
 		}
 		c.rules.Naming.Domain = domain
@@ -195,6 +195,10 @@ func (p *parser) finish() error {
 		c.rules.Naming.BasenameLabel = p.label(p.basenameLabel)
 	}
 	c.place()
+	c.reserve()
+	if z := c.clash(); z != nil && p.groupBy != "" {
+		return p.Errf("zone %s: expected another one with group_by and mode %s: clusters in it would be called as host parts are", z.name, c.rules.Naming.Mode)
+	}
 	return nil
 }
 
