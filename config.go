@@ -51,37 +51,34 @@ func (c *config) selectsAs(other *config) bool {
 }
 
 // reserve keeps members and groups from names that have another meaning: those of the zones' name servers,
-// and those that Kubernetes gives to pods and Services, in a zone that has them below it.
+// those that Kubernetes gives to pods and Services, in a zone that has them below it, and host parts.
 func (c *config) reserve() {
+	pods, services := "pod."+strings.ToLower(c.rules.Naming.Domain)+".", "svc."+strings.ToLower(c.rules.Naming.Domain)+"."
 	for i := range c.zones {
 		z := &c.zones[i]
-		c.rules.Naming.Reserved = append(c.rules.Naming.Reserved, z.server, z.parent)
 		c.rules.Reserved = append(c.rules.Reserved, z.relative(z.server))
-		for _, of := range []string{"pod.", "svc."} {
-			if domain := of + strings.ToLower(c.rules.Naming.Domain) + "."; z.name != domain && z.holds(domain) {
+		for _, domain := range []string{pods, services} {
+			if z.name != domain && z.holds(domain) {
 				c.rules.Reserved = append(c.rules.Reserved, z.relative(domain))
 			}
 		}
-	}
-	if c.hosts == outside {
-		c.rules.Naming.Reserved = nil
+		if c.hosts != outside {
+			c.rules.Naming.Reserved = append(c.rules.Naming.Reserved, z.server, z.parent)
+			c.rules.ReservesAddresses = c.rules.ReservesAddresses || z.name == pods
+		}
 	}
 }
 
-// clash returns a zone in which the clusters of groups would be called as host parts are; nil if there is none.
+// clash returns a zone in which any group of one namespace could be called as a host part of another is; nil if
+// there is none.
 func (c *config) clash() *zone {
-	domain := strings.ToLower(c.rules.Naming.Suffix()) // one namespace above it, and an address or a hostname and a Service
+	if c.rules.GroupLabel < 0 || c.rules.Naming.Mode != membership.ModeHostname {
+		return nil
+	}
 	for i := range c.zones {
-		z := &c.zones[i]
-		switch c.rules.Naming.Mode {
-		case membership.ModeDNS:
-			if z.name == domain {
-				return z
-			}
-		case membership.ModeHostname:
-			if namespace, ok := strings.CutSuffix(z.name, "."+domain); ok && !strings.Contains(namespace, ".") {
-				return z
-			}
+		namespace, ok := strings.CutSuffix(c.zones[i].name, "."+strings.ToLower(c.rules.Naming.Suffix()))
+		if ok && !strings.Contains(namespace, ".") {
+			return &c.zones[i]
 		}
 	}
 	return nil

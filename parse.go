@@ -196,8 +196,8 @@ func (p *parser) finish() error {
 	}
 	c.place()
 	c.reserve()
-	if z := c.clash(); z != nil && p.groupBy != "" {
-		return p.Errf("zone %s: expected another one with group_by and mode %s: clusters in it would be called as host parts are", z.name, c.rules.Naming.Mode)
+	if z := c.clash(); z != nil {
+		return p.Errf("zone %s: expected svc.%s or another one, since with group_by clusters in it could be called as host parts are", z.name, c.rules.Naming.Domain)
 	}
 	return nil
 }

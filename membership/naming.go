@@ -71,7 +71,7 @@ func (n *Naming) Expects(p Problem) string {
 	case TooLong:
 		return "its longname would be longer than 255 characters"
 	case ReservedName:
-		return "Kubernetes calls pods or Services so, or it is the name of the name server"
+		return "a pod, a Service or the name server can be called so"
 	}
 	return string(p) // of others, the log says more
 }

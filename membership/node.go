@@ -84,7 +84,9 @@ type Rules struct {
 	// Reserved are names that no group's cluster has or lies in, in lower case: pods, Services or the name
 	// server are called so.
 	Reserved []string
-	Hold     time.Duration // of suspects; 0 if there are none
+	// ReservesAddresses is whether no group is called as an address is spelt: a host part is.
+	ReservesAddresses bool
+	Hold              time.Duration // of suspects; 0 if there are none
 	// Edited is whether what vanishes has been taken out by a person.
 	Edited bool
 }
@@ -98,10 +100,14 @@ func (r *Rules) ClusterOf(o *kubeapi.Object) (name string, p Problem) {
 		return name, InvalidGroup
 	case !isNamespace(o.Namespace):
 		return name, InvalidNamespace
-	case slices.ContainsFunc(r.Reserved, func(other string) bool { return name == other || strings.HasSuffix(name, "."+other) }):
+	case r.isReserved(name), r.ReservesAddresses && isDashed(strings.ToLower(group)):
 		return name, ReservedName
 	}
 	return name, NoProblem
+}
+
+func (r *Rules) isReserved(name string) bool {
+	return slices.ContainsFunc(r.Reserved, func(other string) bool { return name == other || strings.HasSuffix(name, "."+other) })
 }
 
 // Nodes returns every candidate of a roster that has a longname, its suspects too, ordered by longname.
