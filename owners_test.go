@@ -135,9 +135,15 @@ func TestNobodyHasTheNameOfAnother(t *testing.T) {
 				in("prod", 0, app(c, "shop", slice("queue", endpoint("queue-0", "10.1.0.5")))),
 			}
 		}, map[string]string{"queue-0.a1.test. A": "10.1.0.5", "queue-0.a1.test. TXT": "shop@10.1.0.5"}},
-		{"one pod name in two namespaces, of which the older has nobody alive", ungroupedIP, func(c *config) []*kubeapi.Object {
+		{"one pod name in two namespaces, of which the older has it though it is not ready", ungroupedIP, func(c *config) []*kubeapi.Object {
 			return []*kubeapi.Object{
 				in("prod", 0, app(c, "shop", slice("queue", unready(endpoint("queue-0", "10.1.0.5"))))),
+				in("evil", 1, app(c, "shop", slice("queue", endpoint("queue-0", "10.66.6.6")))),
+			}
+		}, map[string]string{"queue-0.a1.test. A": "10.1.0.5"}},
+		{"one pod name in two namespaces, of which the older one's pod ends", ungroupedIP, func(c *config) []*kubeapi.Object {
+			return []*kubeapi.Object{
+				in("prod", 0, app(c, "shop", slice("queue", terminating(endpoint("queue-0", "10.1.0.5"))))),
 				in("test", 1, app(c, "shop", slice("queue", endpoint("queue-0", "10.1.0.6")))),
 			}
 		}, map[string]string{"queue-0.a1.test. A": "10.1.0.6"}},
@@ -150,10 +156,19 @@ func TestNobodyHasTheNameOfAnother(t *testing.T) {
 		}, map[string]string{"queue-0.a1.test. A": "10.1.0.4 10.1.0.5"}},
 		{"a hostname and a pod name", ungroupedIP, func(c *config) []*kubeapi.Object {
 			return []*kubeapi.Object{
-				in("aaa", 0, app(c, "shop", slice("queue", endpoint("queue-0", "10.66.6.6")))),
-				in("prod", 1, app(c, "shop", slice("queue", called("queue-0", endpoint("b", "10.1.0.5"))))),
+				in("prod", 0, app(c, "shop", named("one", slice("queue", endpoint("queue-0", "10.66.6.6"))))),
+				in("prod", 1, app(c, "shop", named("two", slice("queue", called("queue-0", endpoint("b", "10.1.0.5")))))),
 			}
 		}, map[string]string{"queue-0.a1.test. A": "10.1.0.5"}},
+		{"a pod name, and a hostname of another namespace", ungroupedIP, func(c *config) []*kubeapi.Object {
+			return []*kubeapi.Object{
+				in("prod", 0, app(c, "shop", slice("queue", endpoint("queue-0", "10.1.0.5")))),
+				in("evil", 1, app(c, "shop", slice("queue", called("queue-0", endpoint("b", "10.66.6.6"))))),
+			}
+		}, map[string]string{"queue-0.a1.test. A": "10.1.0.5"}},
+		{"one hostname, of which one pod is not ready", ungroupedIP, func(c *config) []*kubeapi.Object {
+			return []*kubeapi.Object{app(c, "shop", slice("queue", called("h", endpoint("a", "10.1.0.4")), called("h", unready(endpoint("b", "10.1.0.5"))), called("h", endpoint("c", "10.1.0.6"))))}
+		}, map[string]string{"h.a1.test. A": "10.1.0.4 10.1.0.6"}},
 		{"a pod and an endpoint made by hand", ungroupedHostname, func(*config) []*kubeapi.Object {
 			return []*kubeapi.Object{
 				in("prod", 0, named("hand", slice("queue", called("queue-0", byHand(endpoint("", "10.66.6.6")))))),

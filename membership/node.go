@@ -212,7 +212,7 @@ func shareOwnersPorts(nodes []Node) {
 	owner := Owner("", claimants)
 	ports := owner.Ports
 	for _, n := range claimants {
-		if n.object.Namespace == owner.object.Namespace {
+		if n.Namespace() == owner.Namespace() {
 			ports = unite(ports, n.Ports)
 		}
 	}

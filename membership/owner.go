@@ -64,41 +64,51 @@ func (n *Node) claimTo(name string) Claim {
 	return ByPod
 }
 
-// precedence orders nodes that claim one name: whoever is alive comes before suspects, then the better claim,
-// then a pod before what is made by hand, then the older object, which nobody can choose to have. A name that
-// is none of Names, as a host part or an address, makes all claims equal.
-func precedence(name string) func(a, b *Node) int {
-	return func(a, b *Node) int {
-		return cmp.Or(
-			compareStanding(name, a, b),
-			cmp.Compare(a.object.Created, b.object.Created),
-			strings.Compare(a.object.Namespace, b.object.Namespace),
-			strings.Compare(a.Host(), b.Host()),
-			strings.Compare(a.text, b.text),
-		)
-	}
-}
-
-func compareStanding(name string, a, b *Node) int {
+// betweenNamespaces orders nodes of several namespaces that claim a name. What a tenant can choose does not count,
+// nor a probe that fails for a moment: a name stays whose it is as long as that is there.
+func betweenNamespaces(a, b *Node) int {
 	return cmp.Or(
-		cmp.Compare(b.Rank(), a.Rank()),
-		cmp.Compare(b.claimTo(name), a.claimTo(name)),
-		compareBool(b.Member.IsPod, a.Member.IsPod),
+		first(!a.absent && !a.ends, !b.absent && !b.ends),
+		first(a.Member.IsPod, b.Member.IsPod), // anybody may write down any address
+		cmp.Compare(a.object.Created, b.object.Created),
+		strings.Compare(a.Namespace(), b.Namespace()),
 	)
 }
 
-func compareBool(a, b bool) int {
+// withinNamespace orders nodes of one namespace that claim a name by how good their claims are: whoever is alive
+// comes before suspects. A name that is none of Names, as a host part or an address, all claim alike.
+func withinNamespace(name string, a, b *Node) int {
+	return cmp.Or(
+		cmp.Compare(b.Rank(), a.Rank()),
+		cmp.Compare(b.claimTo(name), a.claimTo(name)),
+		first(a.Member.IsPod, b.Member.IsPod),
+	)
+}
+
+// first puts what is so before what is not.
+func first(a, b bool) int {
 	switch {
 	case a == b:
 		return 0
 	case a:
-		return 1
+		return -1
 	}
-	return -1
+	return 1
 }
 
 // Owner returns the one of several nodes that has a name which all of them claim.
-func Owner(name string, nodes []*Node) *Node { return slices.MinFunc(nodes, precedence(name)) }
+func Owner(name string, nodes []*Node) *Node {
+	namespace := slices.MinFunc(nodes, betweenNamespaces).Namespace()
+	return slices.MinFunc(nodes, func(a, b *Node) int {
+		return cmp.Or(
+			first(a.Namespace() == namespace, b.Namespace() == namespace),
+			withinNamespace(name, a, b),
+			cmp.Compare(a.object.Created, b.object.Created),
+			strings.Compare(a.Host(), b.Host()),
+			strings.Compare(a.text, b.text),
+		)
+	})
+}
 
 // Owners returns the one that has the name, and those of its namespace with as good a claim: pods that share a
 // hostname share its addresses. It may change the slice.
@@ -108,7 +118,7 @@ func Owners(name string, nodes []*Node) []*Node {
 	}
 	owner := Owner(name, nodes)
 	return slices.DeleteFunc(nodes, func(n *Node) bool {
-		return n.object.Namespace != owner.object.Namespace || compareStanding(name, n, owner) != 0
+		return n.Namespace() != owner.Namespace() || withinNamespace(name, n, owner) != 0
 	})
 }
 
@@ -149,7 +159,7 @@ func ByName(nodes []Node) (owners map[string][]*Node, lost []Loss) {
 		owners[name] = Owners(name, slices.Clone(all))
 		owner := Owner(name, all)
 		for _, n := range all {
-			if n.object.Namespace != owner.object.Namespace || n.claimTo(name) != owner.claimTo(name) && n.Member.ID != owner.Member.ID {
+			if n.Namespace() != owner.Namespace() || n.claimTo(name) != owner.claimTo(name) && n.Member.ID != owner.Member.ID {
 				lost = append(lost, Loss{name, n, owner})
 			}
 		}

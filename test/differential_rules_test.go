@@ -366,9 +366,9 @@ func (b *ruleBlock) longname(s *sighting) (longname, host string) {
 
 func isServerName(name, zone string) bool { return name == "dns."+zone || name == "ns.dns."+zone }
 
-// inVain lists what decides between those who claim a name, the best of each first; what is nobody's claim, as
-// to an address, all claim alike.
-func inVain(m *ruleMember, name string) []int {
+// rank lists what decides between those of one namespace who claim a name, the best first; what is nobody's name,
+// as an address, all claim alike.
+func rank(m *ruleMember, name string) []int {
 	alive := 2
 	switch {
 	case m.listed && !m.ending:
@@ -376,18 +376,29 @@ func inVain(m *ruleMember, name string) []int {
 	case m.listed:
 		alive = 1
 	}
-	byHand := 1
-	if m.isPod {
-		byHand = 0
-	}
-	return []int{alive, -m.names[name], byHand}
+	return []int{alive, -m.names[name], lastUnless(m.isPod)}
 }
 
-// holders gives who has a name of those who claim it: one, and who of its namespace claims it as well.
-func holders(claimants []*ruleMember, name string) (found []*ruleMember) {
-	first := holder(claimants, name)
+// lastUnless is 0 for what comes first.
+func lastUnless(is bool) int { return map[bool]int{true: 0, false: 1}[is] }
+
+// holders gives who has a name of those who claim it: one, and who of its namespace claims it as well. Each cluster
+// tells of its own best.
+func holders(claimants []*ruleMember, name string) []*ruleMember {
+	var best []*ruleMember
+	byCluster := make(map[string][]*ruleMember)
 	for _, m := range claimants {
-		if m.namespace == first.namespace && slices.Equal(inVain(m, name), inVain(first, name)) {
+		byCluster[m.cluster] = append(byCluster[m.cluster], m)
+	}
+	for _, all := range byCluster {
+		best = append(best, asGoodAs(holder(all, name), all, name)...)
+	}
+	return asGoodAs(holder(best, name), best, name)
+}
+
+func asGoodAs(first *ruleMember, claimants []*ruleMember, name string) (found []*ruleMember) {
+	for _, m := range claimants {
+		if m.namespace == first.namespace && slices.Equal(rank(m, name), rank(first, name)) {
 			found = append(found, m)
 		}
 	}
@@ -395,9 +406,13 @@ func holders(claimants []*ruleMember, name string) (found []*ruleMember) {
 }
 
 func holder(claimants []*ruleMember, name string) *ruleMember {
+	namespace := slices.MinFunc(claimants, func(m, n *ruleMember) int {
+		return cmp.Or(cmp.Compare(lastUnless(!m.ending), lastUnless(!n.ending)), cmp.Compare(lastUnless(m.isPod), lastUnless(n.isPod)),
+			cmp.Compare(m.created, n.created), strings.Compare(m.namespace, n.namespace))
+	}).namespace
 	return slices.MinFunc(claimants, func(m, n *ruleMember) int {
-		return cmp.Or(slices.Compare(inVain(m, name), inVain(n, name)), cmp.Compare(m.created, n.created),
-			strings.Compare(m.namespace, n.namespace), strings.Compare(m.host+".", n.host+"."))
+		return cmp.Or(cmp.Compare(lastUnless(m.namespace == namespace), lastUnless(n.namespace == namespace)), slices.Compare(rank(m, name), rank(n, name)),
+			cmp.Compare(m.created, n.created), strings.Compare(m.host+".", n.host+"."))
 	})
 }
 
@@ -581,7 +596,7 @@ func (b *ruleBlock) pointers(z ruleZone, zone string, members []*ruleMember) {
 		}
 	}
 	for name, claimants := range byAddress {
-		z.add(name, "PTR", "%s.", holder(claimants, "").host)
+		z.add(name, "PTR", "%s.", holder(holders(claimants, ""), "").host)
 	}
 }
 
