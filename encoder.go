@@ -85,6 +85,9 @@ func (e *encoder) portSets(owner string, nodes []*membership.Node, at hosts) por
 	declared := make(map[string]*declaration)
 	for _, n := range nodes {
 		for _, p := range n.Ports {
+			if !membership.IsBasename(p.Name) || !membership.IsBasename(p.Protocol) {
+				continue // a question spells other characters in another way
+			}
 			service := "_" + strings.ToLower(p.Name) + "._" + strings.ToLower(p.Protocol)
 			if declared[service] == nil {
 				declared[service] = &declaration{}

@@ -122,8 +122,8 @@ func (y *blockZone) cluster(of clusterAt, m *members, yield func([]dns.RR) bool)
 	if y.tells(records.owner) && !y.sets(records.owner, records.of, yield) {
 		return false
 	}
-	for service, set := range records.ofPorts() {
-		if isOwner(service) && len(set.answer) > 0 && y.tells(set.answer[0].Header().Name) && !yield(set.answer) {
+	for _, set := range records.ofPorts() {
+		if len(set.answer) > 0 && y.tells(set.answer[0].Header().Name) && !yield(set.answer) {
 			return false
 		}
 	}
@@ -224,11 +224,4 @@ func dotted(cluster string) string {
 		return ""
 	}
 	return "." + cluster
-}
-
-// isOwner reports whether somebody can ask for names that begin like this: a question spells
-// other characters in another way.
-func isOwner(text string) bool {
-	const letters = "abcdefghijklmnopqrstuvwxyz"
-	return text != "" && strings.Trim(text, letters+"ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.") == ""
 }
