@@ -157,7 +157,7 @@ func (w *tenancy) namespace() string {
 }
 
 func (w *tenancy) group() string {
-	group := w.pick("prod", "ns", "shop", "db", "10-1-0-1", w.text())
+	group := w.pick("prod", "ns", "shop", "db", "web", "10-1-0-1", w.text())
 	if w.isInside && slices.ContainsFunc(honestGroups, func(honest string) bool { return strings.EqualFold(honest, group) }) {
 		group = "evil"
 	}
@@ -165,7 +165,7 @@ func (w *tenancy) group() string {
 }
 
 func (w *tenancy) meta() metav1.ObjectMeta {
-	m := metav1.ObjectMeta{Namespace: w.namespace(), Name: w.text(), Labels: map[string]string{"app": w.group()}, CreationTimestamp: metav1.Unix(2000+int64(w.Next(3)), 0)}
+	m := metav1.ObjectMeta{Namespace: w.namespace(), Name: w.pick("web-0", "db-0", w.text(), w.text(), w.text()), Labels: map[string]string{"app": w.group()}, CreationTimestamp: metav1.Unix(2000+int64(w.Next(3)), 0)}
 	if w.isOlder {
 		m.CreationTimestamp = metav1.Unix(int64(w.Next(3)), 0)
 	}
@@ -178,7 +178,7 @@ func (w *tenancy) meta() metav1.ObjectMeta {
 // pod is a hostile one.
 func (w *tenancy) pod() *corev1.Pod {
 	p := &corev1.Pod{ObjectMeta: w.meta()}
-	p.Spec.Hostname, p.Spec.Subdomain = w.pick("", "web-0", "ns", w.text()), w.pick("web", "dns", "", w.text())
+	p.Spec.Hostname, p.Spec.Subdomain = w.pick("", "web-0", "ns", "dns", w.text()), w.pick("web", "db", "dns", "", w.text())
 	for range 1 + w.Next(2) {
 		p.Status.PodIPs = append(p.Status.PodIPs, corev1.PodIP{IP: w.address()})
 	}
@@ -202,11 +202,11 @@ func (w *tenancy) slice() *discoveryv1.EndpointSlice {
 			e.Addresses = append(e.Addresses, w.address())
 		}
 		if !w.often(3) {
-			e.Hostname = new(w.pick("web-0", "ns", w.text()))
+			e.Hostname = new(w.pick("web-0", "ns", "dns", w.text()))
 		}
 		switch w.Next(3) {
 		case 0:
-			e.TargetRef = &corev1.ObjectReference{Kind: "Pod", Name: w.text()}
+			e.TargetRef = &corev1.ObjectReference{Kind: "Pod", Name: w.pick("web-0", w.text())}
 		case 1:
 			e.TargetRef = &corev1.ObjectReference{Kind: "Node", UID: types.UID(w.text())}
 		}
@@ -326,7 +326,14 @@ func (w *tenancy) lose(table *table) {
 
 // isLost reports whether a name is one that another pod can have once the first one is gone.
 func (w *tenancy) isLost(name string) bool {
-	return w.loses && !w.isGrouped && !w.honestHosts[name] && strings.HasPrefix(name, honestPods[lostPod].name+".")
+	pointer, _ := dns.ReverseAddr(honestPods[lostPod].address)
+	return w.loses && (name == pointer || !w.isGrouped && !w.honestHosts[name] && strings.HasPrefix(name, honestPods[lostPod].name+"."))
+}
+
+// isLostHost reports whether a name is the host part of the pod that may vanish, in mode dns.
+func (w *tenancy) isLostHost(name string) bool {
+	p := honestPods[lostPod]
+	return w.loses && strings.HasPrefix(name, membership.Dashed(netip.MustParseAddr(p.address))+"."+p.namespace+".")
 }
 
 // isShared reports whether a name is one that all members have together.
@@ -353,7 +360,7 @@ func (w *tenancy) isItsOwn(l *Longnames, name string) bool {
 	for _, domain := range []string{".pod." + tenantDomain, ".svc." + tenantDomain} {
 		if host, ok := strings.CutSuffix(name, domain); ok && !w.isInside && w.namespaces[host[strings.LastIndex(host, ".")+1:]] {
 			return true
-		} else if ok && w.isInside && !w.honestHosts[name] {
+		} else if ok && w.isInside && (!w.honestHosts[name] || w.isLostHost(name)) {
 			return true
 		}
 	}
@@ -487,7 +494,10 @@ func (w *tenancy) probe(t *testing.T, without, with *Longnames, seen map[string]
 		r.Shuffle(len(some), func(i, j int) { some[i], some[j] = some[j], some[i] })
 		some = some[:min(len(some), 50)]
 	}
-	for _, name := range some {
+	for zone, of := range with.zones { // whose names are the dearest
+		some = append(some, zone, of[0].zone.server, of[0].zone.parent)
+	}
+	for _, name := range slices.AppendSeq(some, maps.Keys(w.honestHosts)) {
 		if zoneOf(with, name) == "" || w.isShared(with, name) || w.isItsOwn(with, name) || w.isLost(name) || w.canShare(name) {
 			continue
 		}
