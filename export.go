@@ -119,7 +119,7 @@ func (y *blockZone) tells(name string) bool {
 // cluster yields the sets of a cluster, of its ports, and of single nodes.
 func (y *blockZone) cluster(of clusterAt, m *members, yield func([]dns.RR) bool) bool {
 	c, records := y.block.config, &m.records[y.zone.index]
-	if y.tells(records.owner) && !y.sets(records.owner, records.of, yield) {
+	if y.tells(records.owner) && !y.sets(records.of, yield) {
 		return false
 	}
 	for _, set := range records.ofPorts() {
@@ -130,7 +130,7 @@ func (y *blockZone) cluster(of clusterAt, m *members, yield func([]dns.RR) bool)
 	for below, nodes := range m.directory(c).byName {
 		name := y.zone.absolute(below + dotted(of.name))
 		set := func(qtype uint16) *rrset { return c.rrset(qtype, name, nodes, m.hosts(c)) }
-		if !y.isAnothers(m, name) && y.tells(name) && !y.sets(name, set, yield) {
+		if !y.isAnothers(m, name) && y.tells(name) && !y.sets(set, yield) {
 			return false
 		}
 	}
@@ -144,7 +144,7 @@ func (y *blockZone) isAnothers(m *members, name string) bool {
 }
 
 // sets yields those of all types that a name can have.
-func (y *blockZone) sets(name string, of func(qtype uint16) *rrset, yield func([]dns.RR) bool) bool {
+func (*blockZone) sets(of func(qtype uint16) *rrset, yield func([]dns.RR) bool) bool {
 	for _, qtype := range []uint16{dns.TypeSRV, dns.TypeTXT, dns.TypeA, dns.TypeAAAA} {
 		if answer := of(qtype).answer; len(answer) > 0 && !yield(answer) {
 			return false
@@ -189,7 +189,7 @@ func (y *blockZone) hosts(of clusterAt, m *members, yield func([]dns.RR) bool) b
 			}
 			return &rrset{}
 		}
-		if !y.sets(host, set, yield) {
+		if !y.sets(set, yield) {
 			return false
 		}
 	}

@@ -289,3 +289,46 @@ func TestWhoClaimsTheNameOfAnotherIsCounted(t *testing.T) {
 		}
 	}
 }
+
+// An address that somebody writes down says nothing of the pod that had it, and one that a pod gets says all.
+func TestASuspectStaysUntilAPodHasItsAddress(t *testing.T) {
+	for _, tc := range []struct {
+		name   string
+		member kubeapi.Member
+		want   []string
+	}{
+		{"an endpoint made by hand", byHand(endpoint("", "10.1.0.11")), []string{"shop@10.1.0.12", "shop@10.1.0.11"}},
+		{"a pod", endpoint("x", "10.1.0.11"), []string{"shop@10.1.0.12"}},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			c := configOf(t, "longnames a1.test {\n group_by app\n}")
+			lost := app(c, "shop", slice("web", endpoint("shop-1", "10.1.0.11")))
+			table := tableOf(c, lost, app(c, "shop", named("other", slice("web", endpoint("shop-2", "10.1.0.12")))))
+			table.Apply(gone(lost))
+			l := serving(table)
+			equal(t, "before", txtOf(t, l, "shop.prod.a1.test."), []string{"shop@10.1.0.12", "shop@10.1.0.11"})
+			table.Apply([]kubeapi.Change{{New: in("evil", 1, app(c, "shop", slice("evil", tc.member)))}})
+			equal(t, "then", txtOf(t, l, "shop.prod.a1.test."), tc.want)
+		})
+	}
+}
+
+// Others may decide by the cluster whether a question gets its answer.
+func TestMetadataTellsOfTheOwnersCluster(t *testing.T) {
+	c := configOf(t, groupedHostname)
+	l := serving(tableOf(c,
+		in("prod", 0, app(c, "shop", slice("web", hosted(endpoint("web-0", "10.1.0.11"))))),
+		in("evil", 1, app(c, "shop", slice("evil", hosted(endpoint("x", "10.1.0.11"))))),
+		in("prod", 1, app(c, "evil", named("evil", slice("web", called("web-0", byHand(endpoint("", "10.66.6.6"))))))),
+	))
+	for _, name := range []string{"11.0.1.10.in-addr.arpa.", "web-0.web.prod.svc.a1.test."} {
+		by := l.zones[zoneOf(l, name)][0]
+		got := ""
+		if v := by.block.resolver.clusterOf(by.zone, &question{name: name}); v != nil {
+			got = v.name
+		}
+		if got != "shop.prod" {
+			t.Errorf("%s: got cluster %q, want shop.prod", name, got)
+		}
+	}
+}
