@@ -2,6 +2,7 @@ package longnames
 
 import (
 	"context"
+	"fmt"
 	"strings"
 	"time"
 
@@ -60,13 +61,15 @@ type findings map[finding]struct{}
 const (
 	// undeclaredPort is found of a member that is served, but with the default port.
 	undeclaredPort membership.Problem = "port"
+	// contestedName is found of a member that is served, but not by a name that another one has.
+	contestedName membership.Problem = "name"
 	// tooMany is found of a cluster whose SRV records no DNS message can hold.
 	tooMany membership.Problem = "size"
 )
 
 func newAudit(c *config, t *table) *audit {
 	a := &audit{config: c, table: t, known: make(map[*view]clusterStats), counts: make(map[prometheus.Gauge]int), begin: time.Now()}
-	for _, p := range append(membership.Problems, undeclaredPort, tooMany) {
+	for _, p := range append(membership.Problems, undeclaredPort, contestedName, tooMany) {
 		a.countFinding(p, 0) // so that it is there
 	}
 	a.countCluster(clusterStats{}, 0)
@@ -93,6 +96,8 @@ func (a *audit) countFinding(p membership.Problem, delta int) {
 		a.count(truncatedClusters, delta)
 	case undeclaredPort:
 		a.count(defaultPorts, delta)
+	case contestedName:
+		a.count(contestedNames, delta)
 	default:
 		a.count(leftOutMembers, delta, string(p))
 	}
@@ -232,16 +237,24 @@ func (a *audit) find(s state) clusterStats {
 		if s.view != a.table.ungrouped {
 			continue
 		}
-		if group := o.Labels[a.config.rules.GroupLabel].Value; !membership.IsLabel(group) {
-			note(o, group, membership.InvalidGroup)
-		} else {
-			note(o, o.Name, membership.InvalidNamespace)
+		switch name, p := a.config.rules.ClusterOf(o); p {
+		case membership.InvalidGroup:
+			note(o, o.Labels[a.config.rules.GroupLabel].Value, p)
+		case membership.ReservedName:
+			note(o, "cluster "+name, p)
+		default:
+			note(o, o.Name, p)
 		}
 	}
 	if s.view == a.table.ungrouped {
 		return clusterStats{objects: count(len(s.roster.Objects)), findings: found}
 	}
 	nodes, left := a.config.rules.Nodes(s.roster.Roster)
+	_, lost := membership.ByName(nodes)
+	for _, l := range lost {
+		what := fmt.Sprintf("%q is that of %q", l.Name, l.Owner.Namespace()+"/"+l.Owner.Object())
+		found[finding{l.Node.Namespace(), l.Node.Object(), what, contestedName}] = struct{}{}
+	}
 	for _, l := range left {
 		note(l.Object, l.What, l.Problem)
 	}
@@ -280,10 +293,12 @@ func (a *audit) log(f finding) {
 	switch f.problem {
 	case undeclaredPort:
 		log.Warningf("%s in %s declares no port %q: SRV records give %d", f.what, zone, a.config.port.name, epmdPort)
+	case contestedName:
+		log.Warningf("%s/%s claims a name in %s: %s", f.namespace, f.object, zone, f.what)
 	case tooMany:
 		log.Warningf("%s Cluster %s has more members than the 64 KiB of a DNS message hold as SRV records: answers are truncated", zone, f.what)
 	case membership.InvalidAddress:
-		log.Warningf("%s/%s is left out of %s: %q is no address", f.namespace, f.object, zone, f.what)
+		log.Warningf("%s/%s is left out of %s: %q is %s", f.namespace, f.object, zone, f.what, kubeapi.NoAddress(f.what))
 	case membership.InvalidGroup:
 		log.Warningf("%s/%s is left out of %s: its group %q is no DNS label", f.namespace, f.object, zone, f.what)
 	default:

@@ -49,6 +49,16 @@ func TestAuditSaysOnceWhoIsLeftOut(t *testing.T) {
 			o.Invalid = []string{"10.0.0.300"}
 			return o
 		}, membership.InvalidAddress, `prod/web-abcde is left out of audit.internal.: "10.0.0.300" is no address`},
+		{"an address that others cannot use", func(c *config) *kubeapi.Object {
+			o := labelled(c, set, slice("web"))
+			o.Invalid = []string{"::ffff:10.0.0.9"}
+			return o
+		}, membership.InvalidAddress, `prod/web-abcde is left out of audit.internal.: "::ffff:10.0.0.9" is IPv4-mapped`},
+		{"a group of the name server's name", func(c *config) *kubeapi.Object {
+			o := labelled(c, labels{"app": "NS"}, slice("web", hosted(endpoint("web-0", "10.0.0.1"))))
+			o.Namespace = "dns"
+			return o
+		}, membership.ReservedName, "dns/web-abcde: cluster ns.dns is left out of audit.internal.: a pod, a Service or the name server can be called so"},
 		{"a group that is no label", func(c *config) *kubeapi.Object {
 			return labelled(c, labels{"app": "a.b"}, slice("web", hosted(endpoint("web-0", "10.0.0.1"))))
 		}, membership.InvalidGroup, `its group "a.b" is no DNS label`},

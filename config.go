@@ -2,6 +2,7 @@ package longnames
 
 import (
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/coredns/coredns/plugin/pkg/fall"
@@ -47,6 +48,40 @@ func (c *config) sharesZone(other *config) bool {
 func (c *config) selectsAs(other *config) bool {
 	s, o := &c.source, &other.source
 	return s.Lookup == o.Lookup && s.Selector == o.Selector && slices.Equal(s.Namespaces, o.Namespaces) && s.Family == o.Family
+}
+
+// reserve keeps members and groups from names that have another meaning: those of the zones' name servers,
+// those that Kubernetes gives to pods and Services, in a zone that has them below it, and host parts.
+func (c *config) reserve() {
+	pods, services := "pod."+strings.ToLower(c.rules.Naming.Domain)+".", "svc."+strings.ToLower(c.rules.Naming.Domain)+"."
+	for i := range c.zones {
+		z := &c.zones[i]
+		c.rules.Reserved = append(c.rules.Reserved, z.relative(z.server))
+		for _, domain := range []string{pods, services} {
+			if z.name != domain && z.holds(domain) {
+				c.rules.Reserved = append(c.rules.Reserved, z.relative(domain))
+			}
+		}
+		if c.hosts != outside {
+			c.rules.Naming.Reserved = append(c.rules.Naming.Reserved, z.server, z.parent)
+			c.rules.ReservesAddresses = c.rules.ReservesAddresses || z.name == pods
+		}
+	}
+}
+
+// clash returns a zone in which any group of one namespace could be called as a host part of another is; nil if
+// there is none.
+func (c *config) clash() *zone {
+	if c.rules.GroupLabel < 0 || c.rules.Naming.Mode != membership.ModeHostname {
+		return nil
+	}
+	for i := range c.zones {
+		namespace, ok := strings.CutSuffix(c.zones[i].name, "."+strings.ToLower(c.rules.Naming.Suffix()))
+		if ok && !strings.Contains(namespace, ".") {
+			return &c.zones[i]
+		}
+	}
+	return nil
 }
 
 // place finds out where host parts lie, and whether addresses have names.

@@ -85,6 +85,9 @@ func (e *encoder) portSets(owner string, nodes []*membership.Node, at hosts) por
 	declared := make(map[string]*declaration)
 	for _, n := range nodes {
 		for _, p := range n.Ports {
+			if !membership.IsBasename(p.Name) || !membership.IsBasename(p.Protocol) {
+				continue // a question spells other characters in another way
+			}
 			service := "_" + strings.ToLower(p.Name) + "._" + strings.ToLower(p.Protocol)
 			if declared[service] == nil {
 				declared[service] = &declaration{}
@@ -230,8 +233,7 @@ func addressRecords(owner string, addresses []netip.Addr, ttl uint32) []dns.RR {
 
 // pointer makes the one PTR record of nodes that share an address.
 func (e *encoder) pointer(owner string, nodes []*membership.Node) dns.RR {
-	first := slices.MinFunc(nodes, func(a, b *membership.Node) int { return strings.Compare(a.Host(), b.Host()) })
-	return &dns.PTR{Hdr: header(owner, dns.TypePTR, e.ttl), Ptr: first.Host()}
+	return &dns.PTR{Hdr: header(owner, dns.TypePTR, e.ttl), Ptr: membership.Owner("", nodes).Host()}
 }
 
 // addressRecord makes an A or an AAAA record.

@@ -2,7 +2,6 @@ package longnames
 
 import (
 	"net/netip"
-	"slices"
 	"strings"
 
 	"github.com/miekg/dns"
@@ -120,82 +119,81 @@ func (y *blockZone) tells(name string) bool {
 // cluster yields the sets of a cluster, of its ports, and of single nodes.
 func (y *blockZone) cluster(of clusterAt, m *members, yield func([]dns.RR) bool) bool {
 	c, records := y.block.config, &m.records[y.zone.index]
-	if y.tells(records.owner) && !y.sets(records.owner, records.of, yield) {
+	if y.tells(records.owner) && !y.sets(records.of, yield) {
 		return false
 	}
-	for service, set := range records.ofPorts() {
-		if isOwner(service) && len(set.answer) > 0 && y.tells(set.answer[0].Header().Name) && !yield(set.answer) {
+	for _, set := range records.ofPorts() {
+		if len(set.answer) > 0 && y.tells(set.answer[0].Header().Name) && !yield(set.answer) {
 			return false
 		}
 	}
 	for below, nodes := range m.directory(c).byName {
 		name := y.zone.absolute(below + dotted(of.name))
 		set := func(qtype uint16) *rrset { return c.rrset(qtype, name, nodes, m.hosts(c)) }
-		if isOwner(below) && below[0] != '_' && y.tells(name) && !y.sets(name, set, yield) {
+		if !y.isAnothers(m, name) && y.tells(name) && !y.sets(set, yield) {
 			return false
 		}
 	}
 	return true
+}
+
+// isAnothers reports whether a node's name in its cluster is the name server's or a host part, which come first.
+func (y *blockZone) isAnothers(m *members, name string) bool {
+	c := y.block.config
+	return name == y.zone.server || name == y.zone.parent || c.hosts != outside && (len(m.directory(c).byHost[name]) > 0 || len(y.block.table.hosts.in(name)) > 0)
 }
 
 // sets yields those of all types that a name can have.
-func (y *blockZone) sets(name string, of func(qtype uint16) *rrset, yield func([]dns.RR) bool) bool {
+func (*blockZone) sets(of func(qtype uint16) *rrset, yield func([]dns.RR) bool) bool {
 	for _, qtype := range []uint16{dns.TypeSRV, dns.TypeTXT, dns.TypeA, dns.TypeAAAA} {
-		if answer := of(qtype).answer; len(answer) > 0 && !y.isServer(name, qtype) && !yield(answer) {
+		if answer := of(qtype).answer; len(answer) > 0 && !yield(answer) {
 			return false
 		}
 	}
 	return true
 }
 
-// isServer reports whether a name has addresses of that type because it is the name server's.
-func (y *blockZone) isServer(name string, qtype uint16) bool {
-	return name == y.zone.server && slices.ContainsFunc(y.addresses, func(a netip.Addr) bool { return addressType(a) == qtype })
-}
-
-// hosts yields the addresses of host parts, of which several clusters may have one.
+// hosts yields the records of host parts, of which several clusters may have one: addresses, and what a node
+// has by its name in its cluster if that is the same.
 func (y *blockZone) hosts(of clusterAt, m *members, yield func([]dns.RR) bool) bool {
 	c, r := y.block.config, y.block.resolver
 	if c.hosts == outside {
 		return true
 	}
-	for host, nodes := range m.directory(c).byHost {
-		if y.isInCluster(of, m, host) || !y.tells(host) {
+	for host, own := range m.directory(c).byHost {
+		if !y.tells(host) {
 			continue
 		}
+		all := own
 		if in := r.table.hosts.in(host); len(in) > 1 {
-			if y.emitted[host] {
-				continue
+			all = nil
+			if !y.emitted[host] {
+				y.emitted[host] = true
+				all, _ = r.owners(in, func(v *view) []*membership.Node { return v.members(c).directory(c).byHost[host] })
 			}
-			y.emitted[host] = true
-			nodes = r.nodes(in, func(d *directory) []*membership.Node { return d.byHost[host] })
 		}
-		for _, qtype := range []uint16{dns.TypeA, dns.TypeAAAA} {
-			if rrs := c.addresses(qtype, host, nodes); len(rrs) > 0 && !y.isServer(host, qtype) && !yield(rrs) {
-				return false
+		var home *view
+		var below string
+		if y.zone.holds(host) {
+			home, below = r.locate(y.zone.relative(host))
+		}
+		if home != nil && isOfCluster(below) { // the zone's own name
+			continue
+		}
+		set := func(qtype uint16) *rrset {
+			switch {
+			case qtype == dns.TypeA || qtype == dns.TypeAAAA:
+				return &rrset{answer: c.addresses(qtype, host, all)}
+			case home == of.view && !strings.Contains(below, "."):
+				return c.rrset(qtype, host, own, m.hosts(c))
 			}
+			return &rrset{}
+		}
+		if !y.sets(set, yield) {
+			return false
 		}
 	}
 	return true
-}
-
-// isInCluster reports whether a host part is a name in some cluster too, which comes first. Mostly
-// that is the node's own, whose members are at hand.
-func (y *blockZone) isInCluster(of clusterAt, m *members, host string) bool {
-	r, z := y.block.resolver, y.zone
-	if !z.holds(host) {
-		return false
-	}
-	in, below := r.locate(z.relative(host))
-	switch in {
-	case nil:
-		return false
-	case of.view:
-		_, exists := r.among(m, z, &question{name: host, qname: host}, below)
-		return exists
-	}
-	_, exists := r.inCluster(in, z, &question{name: host, qname: host}, below)
-	return exists
 }
 
 // pointers yields the PTR records of members' addresses.
@@ -211,7 +209,7 @@ func (y *blockZone) pointers(m *members, yield func([]dns.RR) bool) bool {
 				continue
 			}
 			y.emitted[name] = true
-			nodes = r.nodes(in, func(d *directory) []*membership.Node { return d.byAddress[address] })
+			nodes, _ = r.ownersOf(address)
 		}
 		if len(nodes) > 0 && !yield([]dns.RR{c.pointer(name, nodes)}) {
 			return false
@@ -226,11 +224,4 @@ func dotted(cluster string) string {
 		return ""
 	}
 	return "." + cluster
-}
-
-// isOwner reports whether somebody can ask for names that begin like this: a question spells
-// other characters in another way.
-func isOwner(text string) bool {
-	const letters = "abcdefghijklmnopqrstuvwxyz"
-	return text != "" && strings.Trim(text, letters+"ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.") == ""
 }

@@ -91,17 +91,22 @@ func (a *about) read() *about {
 	return a
 }
 
-// clusterOf returns the cluster that a question is about: its name is that cluster's, or lies
-// below it, or is of one of its nodes; of several that have the node, the first by name. Nil
-// if there is none.
+// clusterOf returns the cluster that a question is about: its name is that cluster's, or a port's in it, or of
+// one of its nodes, or lies below it. Nil if there is none.
 func (r *resolver) clusterOf(z *zone, q *question) *view {
 	if z.reverse {
 		return r.clusterAt(q)
 	}
-	if c, _ := r.locate(z.relative(q.name)); c != nil {
+	c, below := r.locate(z.relative(q.name))
+	if c != nil && isOfCluster(below) || !r.table.indexed() {
 		return c
 	}
-	return firstIn(r.table.hosts.in(q.name))
+	if _, home := r.owners(r.table.hosts.in(q.name), func(v *view) []*membership.Node {
+		return v.members(r.config).directory(r.config).byHost[q.name]
+	}); home != nil {
+		return home
+	}
+	return c
 }
 
 // clusterAt returns the cluster of the node at the address that a PTR question is about.
@@ -110,21 +115,11 @@ func (r *resolver) clusterAt(q *question) *view {
 	if !ok || !prefix.IsSingleIP() {
 		return nil
 	}
-	if r.table.indexed() {
-		return firstIn(r.table.addresses.in(prefix.Addr()))
-	}
-	c := r.table.view("")
-	if len(c.members(r.config).directory(r.config).byAddress[prefix.Addr()]) == 0 {
+	nodes, home := r.ownersOf(prefix.Addr())
+	if len(nodes) == 0 {
 		return nil
 	}
-	return c
-}
-
-func firstIn(occurrences []occurrence) *view {
-	if len(occurrences) == 0 {
-		return nil
-	}
-	return slices.MinFunc(occurrences, func(a, b occurrence) int { return strings.Compare(a.view.name, b.view.name) }).view
+	return home
 }
 
 // listedFor counts the longnames in the answer to a client: one that is not listed finds itself

@@ -31,6 +31,8 @@ var (
 
 	leftOutMembers = gauge("left_out_members", "Candidates that are not served since no longname can be made for them.", "reason")
 
+	contestedNames = gauge("contested_names", "Names below their cluster's that nodes claim, and others have.")
+
 	defaultPorts = gauge("members_without_port", "Members that do not declare the port that SRV records are configured to give.")
 
 	staleAnswers = counter("stale_answers_total", "Answers from the members that were last known, before they have been read.", "server", "zone")

@@ -81,6 +81,7 @@ func TestMetricsOfAZoneEndWithItsLastBlock(t *testing.T) {
 		"coredns_longnames_cluster_falls_total": true, "coredns_longnames_suspect_members": true, "coredns_longnames_suspects_ended_total": true,
 		"coredns_longnames_truncated_clusters": true,
 		"coredns_longnames_left_out_members":   true, "coredns_longnames_members_without_port": true,
+		"coredns_longnames_contested_names": true,
 	}
 	check := func(when string, want map[string]bool) {
 		t.Helper()

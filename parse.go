@@ -179,9 +179,9 @@ func (p *parser) finish() error {
 			c.rules.Include = membership.IncludeAll
 		}
 	}
-	if c.rules.Naming.Domain == "" && c.rules.Naming.Mode != membership.ModeIP {
+	if c.rules.Naming.Domain == "" {
 		domain, err := cleanDomain(os.Getenv("CLUSTER_DOMAIN"))
-		if err != nil {
+		if err != nil && c.rules.Naming.Mode != membership.ModeIP {
 			return p.Errf("environment CLUSTER_DOMAIN: %v", err)
 		}
 		c.rules.Naming.Domain = domain
@@ -200,6 +200,10 @@ func (p *parser) finish() error {
 		c.rules.Naming.BasenameLabel = p.label(p.basenameLabel)
 	}
 	c.place()
+	c.reserve()
+	if z := c.clash(); z != nil {
+		return p.Errf("zone %s: expected svc.%s or another one, since with group_by clusters in it could be called as host parts are", z.name, c.rules.Naming.Domain)
+	}
 	return nil
 }
 

@@ -74,15 +74,18 @@ func (r *resolver) find(z *zone, q *question) (set *rrset, exists bool) {
 			return set, true
 		}
 	}
-	if q.name == z.server && q.server.IsValid() && addressType(q.server) == q.qtype {
-		return &rrset{answer: []dns.RR{addressRecord(q.qname, q.server, r.config.ttl)}}, true
+	if q.name == z.server || q.name == z.parent { // whatever members are called
+		if q.name == z.server && q.server.IsValid() && addressType(q.server) == q.qtype {
+			set = &rrset{answer: []dns.RR{addressRecord(q.qname, q.server, r.config.ttl)}}
+		}
+		return set, true
 	}
 	if z.reverse {
 		set, exists = r.reverse(q)
 	} else {
 		set, exists = r.forward(z, q, relative)
 	}
-	return set, exists || q.name == z.name || q.name == z.parent || q.name == z.server
+	return set, exists || q.name == z.name
 }
 
 // apex has the records that every zone has.
@@ -102,20 +105,37 @@ func (r *resolver) soa(z *zone, q *question) dns.RR {
 	return z.soa(owner, r.config.ttl, z.serial.at(time.Now()))
 }
 
-// forward looks among clusters, then among host parts.
+// forward looks among clusters and their ports, then among host parts, then among the nodes of a cluster.
 func (r *resolver) forward(z *zone, q *question, relative string) (set *rrset, exists bool) {
-	if c, below := r.locate(relative); c != nil {
-		if set, ok := r.inCluster(c, z, q, below); ok {
-			return set, true
+	c, below := r.locate(relative)
+	var m *members
+	if c != nil {
+		m = c.members(r.config)
+		if isOfCluster(below) {
+			if set, ok := r.ofCluster(m, z, q, below); ok {
+				return set, true
+			}
 		}
 	}
-	if r.config.hosts != outside {
-		if set, ok := r.host(q); ok {
-			return set, true
+	all, own, exists := r.host(q.name, c, m)
+	switch {
+	case len(all) > 0 && (q.qtype == dns.TypeA || q.qtype == dns.TypeAAAA):
+		return &rrset{answer: r.config.addresses(q.qtype, q.name, all)}, true
+	case len(all) > 0 && len(own) > 0 && !strings.Contains(below, "."):
+		return r.config.rrset(q.qtype, q.name, own, m.hosts(r.config)), true // the node's name in its cluster, too
+	case len(all) > 0:
+		return nil, true
+	}
+	if m != nil {
+		if nodes := m.directory(r.config).byName[below]; len(nodes) > 0 {
+			return r.config.rrset(q.qtype, q.name, nodes, m.hosts(r.config)), true
 		}
 	}
-	return nil, r.table.spaces.has(relative)
+	return nil, exists || r.table.spaces.has(relative)
 }
+
+// isOfCluster reports whether a name is that of a cluster or of a port, by what of it lies below the cluster's.
+func isOfCluster(below string) bool { return below == "" || below[0] == '_' }
 
 // locate finds the cluster that a name is in, and what of the name lies below it.
 func (r *resolver) locate(relative string) (c *view, below string) {
@@ -133,42 +153,29 @@ func (r *resolver) locate(relative string) (c *view, below string) {
 	return r.table.view(relative[at:]), strings.TrimSuffix(relative[:at], ".")
 }
 
-// inCluster looks for what lies at a cluster's name or below it. An asker that is not
-// listed finds itself added.
-func (r *resolver) inCluster(c *view, z *zone, q *question, below string) (set *rrset, exists bool) {
-	return r.among(c.members(r.config), z, q, below)
-}
-
-// among does so among the members of a cluster.
-func (r *resolver) among(m *members, z *zone, q *question, below string) (set *rrset, exists bool) {
+// ofCluster looks for the records of a cluster or of its ports. An asker that is not listed finds itself added.
+func (r *resolver) ofCluster(m *members, z *zone, q *question, below string) (set *rrset, exists bool) {
 	records := &m.records[z.index]
 	asker := m.waiting[q.client]
-	switch {
-	case below == "":
+	if below == "" {
 		set := records.of(q.qtype)
 		if len(asker) > 0 && set != nil {
 			set = set.with(r.config.rrset(q.qtype, records.owner, asker, m.hosts(r.config)))
 		}
 		return set, true
-	case below[0] == '_':
-		set, exists := findPort(records.ofPorts(), q, below)
-		if len(asker) > 0 {
-			own, ok := findPort(r.config.portSets(records.owner, asker, m.hosts(r.config)), q, below)
-			switch {
-			case set == nil:
-				set = own
-			case own != nil:
-				set = set.with(own)
-			}
-			exists = exists || ok
+	}
+	set, exists = findPort(records.ofPorts(), q, below)
+	if len(asker) > 0 {
+		own, ok := findPort(r.config.portSets(records.owner, asker, m.hosts(r.config)), q, below)
+		switch {
+		case set == nil:
+			set = own
+		case own != nil:
+			set = set.with(own)
 		}
-		return set, exists
+		exists = exists || ok
 	}
-	d := m.directory(r.config)
-	if nodes := d.byName[below]; len(nodes) > 0 {
-		return r.config.rrset(q.qtype, q.name, nodes, m.hosts(r.config)), true
-	}
-	return nil, d.above[below]
+	return set, exists
 }
 
 // findPort looks for _PORT._PROTOCOL, and for _PROTOCOL alone, which has no records.
@@ -187,33 +194,55 @@ func findPort(sets map[string]*rrset, q *question, below string) (set *rrset, ex
 	return nil, false
 }
 
-// host looks for a host part, of any cluster.
-func (r *resolver) host(q *question) (set *rrset, exists bool) {
-	if !r.table.indexed() {
-		d := r.table.view("").members(r.config).directory(r.config)
-		return r.hostSet(q, d.byHost[q.name]), len(d.byHost[q.name]) > 0 || d.above[q.name]
+// host returns the nodes that have a host part, of all clusters and of one, which may be nil, as it is; and
+// reports whether the name exists, maybe since host parts lie below it.
+func (r *resolver) host(name string, c *view, m *members) (all, own []*membership.Node, exists bool) {
+	switch {
+	case r.config.hosts == outside:
+		return nil, nil, false
+	case !r.table.indexed():
+		d := m.directory(r.config)
+		own = d.byHost[name]
+		return own, own, len(own) > 0 || d.above[name]
 	}
-	in := r.table.hosts.in(q.name)
-	nodes := r.nodes(in, func(d *directory) []*membership.Node { return d.byHost[q.name] })
-	return r.hostSet(q, nodes), len(in) > 0 || r.table.hostNames.has(q.name)
+	in := r.table.hosts.in(name)
+	all, _ = r.owners(in, func(v *view) []*membership.Node {
+		if v == c {
+			own = m.directory(r.config).byHost[name]
+			return own
+		}
+		return v.members(r.config).directory(r.config).byHost[name]
+	})
+	return all, own, len(in) > 0 || r.table.hostNames.has(name)
 }
 
-// nodes returns the best of those that some clusters have.
-func (r *resolver) nodes(in []occurrence, of func(*directory) []*membership.Node) (nodes []*membership.Node) {
+// owners returns the owners of a host part or an address that some clusters have, and where the first of them is.
+func (r *resolver) owners(in []occurrence, of func(*view) []*membership.Node) (nodes []*membership.Node, home *view) {
+	if len(in) == 1 {
+		return of(in[0].view), in[0].view
+	}
+	homes := make(map[*membership.Node]*view)
 	for _, o := range in {
-		for _, n := range of(o.view.members(r.config).directory(r.config)) {
-			nodes = best(nodes, n)
+		for _, n := range of(o.view) {
+			nodes = append(nodes, n)
+			homes[n] = o.view
 		}
 	}
-	return nodes
+	if nodes = membership.Owners("", nodes); len(nodes) > 0 {
+		home = homes[membership.Owner("", nodes)]
+	}
+	return nodes, home
 }
 
-// hostSet has the addresses of a host part, which has no other records.
-func (r *resolver) hostSet(q *question, nodes []*membership.Node) *rrset {
-	if len(nodes) == 0 || q.qtype != dns.TypeA && q.qtype != dns.TypeAAAA {
-		return nil
+// ownersOf returns the owners of an address, and the cluster of the first of them.
+func (r *resolver) ownersOf(a netip.Addr) (nodes []*membership.Node, home *view) {
+	if !r.table.indexed() {
+		home = r.table.view("")
+		return home.members(r.config).directory(r.config).byAddress[a], home
 	}
-	return &rrset{answer: r.config.addresses(q.qtype, q.name, nodes)}
+	return r.owners(r.table.addresses.in(a), func(v *view) []*membership.Node {
+		return v.members(r.config).directory(r.config).byAddress[a]
+	})
 }
 
 // reverse looks for an address: it has one PTR record, for inet_res:gethostbyaddr takes
@@ -223,19 +252,14 @@ func (r *resolver) reverse(q *question) (set *rrset, exists bool) {
 	if !ok {
 		return nil, false
 	}
-	var nodes []*membership.Node
 	switch {
-	case !r.table.indexed():
-		d := r.table.view("").members(r.config).directory(r.config)
-		if !prefix.IsSingleIP() {
-			return nil, d.addresses.overlaps(prefix)
-		}
-		nodes = d.byAddress[prefix.Addr()]
-	case !prefix.IsSingleIP():
+	case prefix.IsSingleIP():
+	case r.table.indexed():
 		return nil, r.table.prefixes.has(prefix)
 	default:
-		nodes = r.nodes(r.table.addresses.in(prefix.Addr()), func(d *directory) []*membership.Node { return d.byAddress[prefix.Addr()] })
+		return nil, r.table.view("").members(r.config).directory(r.config).addresses.overlaps(prefix)
 	}
+	nodes, _ := r.ownersOf(prefix.Addr())
 	if len(nodes) == 0 || q.qtype != dns.TypePTR {
 		return nil, len(nodes) > 0
 	}

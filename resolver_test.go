@@ -355,15 +355,6 @@ func TestZoneInsideTheClusterDomain(t *testing.T) {
 	equal(t, "glue", texts(m.Extra), []string{"web-0.web.prod.svc.erl.internal. 5 IN A 10.0.0.1"})
 }
 
-func TestAGroupOfTheNameServersName(t *testing.T) {
-	c := configOf(t, "longnames erl.internal {\n group_by app\n}")
-	o := labelled(c, labels{"app": "ns"}, slice("ns", endpoint("p1", "10.0.0.1")))
-	o.Namespace = "dns"
-	l := serving(tableOf(c, o))
-	equal(t, "its members", data(ask(t, l, "ns.dns.erl.internal.", "TXT", client{}).Answer), []string{"ns@10.0.0.1"})
-	equal(t, "the server", data(ask(t, l, "ns.dns.erl.internal.", "A", client{}).Answer), []string{"127.0.0.1"})
-}
-
 // A question that gets no records must not cost a large cluster more than a small one.
 func TestNegativeAnswersDoNotLookAtAllMembers(t *testing.T) {
 	for _, name := range []string{"erl.internal.", "_epmd._tcp.erl.internal.", "web-0.web.prod.svc.erl.internal.", "web-0.erl.internal.", "nobody.erl.internal."} {

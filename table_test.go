@@ -183,16 +183,6 @@ func TestHostNetworkPodsThatShareAnAddressAreOneLongname(t *testing.T) {
 	}
 }
 
-func TestPodNameWithDots(t *testing.T) {
-	l := serving(tableOf(configOf(t, ipBlock), slice("web", endpoint("a.b.c", "10.0.0.1"))))
-	equal(t, "its name", data(ask(t, l, "a.b.c.erl.internal.", "A", client{}).Answer), []string{"10.0.0.1"})
-	for _, name := range []string{"b.c.erl.internal.", "c.erl.internal."} {
-		if m := ask(t, l, name, "A", client{}); m.Rcode != dns.RcodeSuccess || len(m.Answer) != 0 {
-			t.Errorf("%s: got %s and %q, want NOERROR without records", name, dns.RcodeToString[m.Rcode], texts(m.Answer))
-		}
-	}
-}
-
 func TestAnyOrderOfChangesGivesTheSame(t *testing.T) {
 	compared := 0
 	for seed := range uint64(40) {

@@ -114,7 +114,7 @@ func listed(nodes []membership.Node) int {
 
 // directory finds single nodes of a cluster, listed or not: whether a node is listed is a matter of
 // probes, but a name belongs to its node as long as that is there. Where several have the
-// same name, those that are most likely alive have it.
+// same name, its owners have it.
 type directory struct {
 	// byName has hostnames, pod names and dashed addresses, in lower case, relative to the
 	// cluster.
@@ -124,55 +124,45 @@ type directory struct {
 	// byAddress and addresses are empty if no zone is reverse.
 	byAddress map[netip.Addr][]*membership.Node
 	addresses addresses
-	// above has what exists only because something in byName or byHost lies below it.
+	// above has what exists only because something in byHost lies below it.
 	above map[string]bool
 }
 
 func newDirectory(c *config, nodes []membership.Node) *directory {
-	d := &directory{
-		byName: make(map[string][]*membership.Node, 2*len(nodes)),
-		byHost: make(map[string][]*membership.Node),
-		above:  make(map[string]bool),
-	}
+	d := &directory{byHost: make(map[string][]*membership.Node), above: make(map[string]bool)}
+	d.byName, _ = membership.ByName(nodes)
 	if c.reverse {
 		d.byAddress = make(map[netip.Addr][]*membership.Node, len(nodes))
 	}
 	for i := range nodes {
 		n := &nodes[i]
-		for _, name := range []string{n.Member.Hostname, n.Member.Pod(), membership.Dashed(n.Address())} {
-			if name != "" {
-				d.add(d.byName, name, n)
-			}
-		}
 		if c.hosts != outside {
-			d.add(d.byHost, n.Host(), n)
+			d.addHost(strings.ToLower(n.Host()), n)
 		}
 		if c.reverse {
-			d.byAddress[n.Address()] = best(d.byAddress[n.Address()], n)
+			d.byAddress[n.Address()] = append(d.byAddress[n.Address()], n)
 		}
 	}
+	keepOwners(d.byHost)
+	keepOwners(d.byAddress)
 	d.addresses.all = maps.Keys(d.byAddress)
 	return d
 }
 
-func (d *directory) add(names map[string][]*membership.Node, name string, n *membership.Node) {
-	name = strings.ToLower(name)
-	names[name] = best(names[name], n)
+func (d *directory) addHost(name string, n *membership.Node) {
+	d.byHost[name] = append(d.byHost[name], n)
 	for _, parent, more := strings.Cut(name, "."); more && !d.above[parent]; _, parent, more = strings.Cut(parent, ".") {
 		d.above[parent] = true
 	}
 }
 
-// best adds n to nodes of the same name, and keeps those of the highest rank. Names of one
-// node come one after the other.
-func best(nodes []*membership.Node, n *membership.Node) []*membership.Node {
-	switch {
-	case len(nodes) == 0 || n.Rank() > nodes[0].Rank():
-		return []*membership.Node{n}
-	case n.Rank() < nodes[0].Rank() || nodes[len(nodes)-1] == n:
-		return nodes
+// keepOwners drops those who claim a host part or an address that is another's.
+func keepOwners[K comparable](names map[K][]*membership.Node) {
+	for name, nodes := range names {
+		if len(nodes) > 1 {
+			names[name] = membership.Owners("", nodes)
+		}
 	}
-	return append(nodes, n)
 }
 
 // hosts returns nodes by host part as the directory does.
@@ -189,8 +179,9 @@ func hostsOf(listed []*membership.Node) hosts {
 			byHost = make(map[string][]*membership.Node, len(listed))
 			for _, n := range listed {
 				host := strings.ToLower(n.Host())
-				byHost[host] = best(byHost[host], n)
+				byHost[host] = append(byHost[host], n)
 			}
+			keepOwners(byHost)
 		}
 		return byHost[strings.ToLower(target)]
 	}

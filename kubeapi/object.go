@@ -19,6 +19,8 @@ type Object struct {
 	Name string
 	// Version is the resourceVersion as a number; 0 if it is none.
 	Version uint64
+	// Created is the creationTimestamp in seconds since 1970; 0 if the object does not tell.
+	Created uint32
 	// Members are the endpoints of a slice, one for each address, or the one pod;
 	// none for a pod without an address.
 	Members []Member
@@ -48,7 +50,7 @@ func (m *Member) Pod() string {
 
 // Same reports whether o and p differ in their version at most.
 func (o *Object) Same(p *Object) bool {
-	return o.sameTemplate(p.Template) && o.Name == p.Name &&
+	return o.sameTemplate(p.Template) && o.Name == p.Name && o.Created == p.Created &&
 		slices.Equal(o.Members, p.Members)
 }
 

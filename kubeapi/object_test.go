@@ -10,7 +10,7 @@ func TestSameLooksAtEverythingButTheVersion(t *testing.T) {
 	full := func() *Object {
 		return &Object{
 			Template: &Template{"prod", []Label{{"shop", true}}, "shop", []Port{{"epmd", "TCP", 4369}}, []string{"x"}},
-			Name:     "a", Version: 5,
+			Name:     "a", Version: 5, Created: 7,
 			Members: []Member{{ID: "a", IsPod: true, Hostname: "a", Address: addr("10.0.0.1"), Ready: true, Serving: true}},
 		}
 	}

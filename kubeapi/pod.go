@@ -45,12 +45,7 @@ func (s Shrinker) podAddress(o *Object, status *corev1.PodStatus) (netip.Addr, b
 		texts = append(texts, status.PodIP)
 	}
 	for _, text := range texts {
-		addr, ok := address(text)
-		if !ok {
-			o.Invalid = append(o.Invalid, text)
-			continue
-		}
-		if s.family.has(addr) {
+		if addr, ok := s.address(o, text); ok && s.family.has(addr) {
 			return addr, true
 		}
 	}

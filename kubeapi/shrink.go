@@ -2,6 +2,7 @@ package kubeapi
 
 import (
 	"fmt"
+	"math"
 	"net/netip"
 	"slices"
 	"strconv"
@@ -17,12 +18,13 @@ import (
 type Shrinker struct {
 	labels []string
 	family Family
+	local  bool       // loopback addresses are members': files may be about nodes of this host
 	shared *templates // nil if objects are not kept
 }
 
-// NewShrinker returns one for Config.Labels and Config.Family.
+// NewShrinker returns one for Config.Labels, Config.Family and Config.Manifests.
 func NewShrinker(c *Config) Shrinker {
-	return Shrinker{labels: c.Labels, family: c.Family, shared: newTemplates()}
+	return Shrinker{labels: c.Labels, family: c.Family, local: len(c.Manifests) > 0, shared: newTemplates()}
 }
 
 // Shrink takes a *corev1.Pod or a *discoveryv1.EndpointSlice, or what it was shrunk to before.
@@ -50,7 +52,7 @@ func (s Shrinker) share(o *Object) *Object {
 func (s Shrinker) meta(m *metav1.ObjectMeta, service string) *Object {
 	o := &Object{
 		Template: &Template{Namespace: m.Namespace, Service: service},
-		Name:     m.Name, Version: version(m.ResourceVersion),
+		Name:     m.Name, Version: version(m.ResourceVersion), Created: created(m.CreationTimestamp),
 	}
 	if len(s.labels) > 0 {
 		o.Labels = make([]Label, len(s.labels))
@@ -71,13 +73,52 @@ func version(text string) uint64 {
 	return v
 }
 
-// address parses an address that one node can have.
-func address(text string) (netip.Addr, bool) {
-	a, err := netip.ParseAddr(text)
-	if err != nil || a.Zone() != "" || a.Is4In6() || a.IsUnspecified() || a.IsMulticast() {
-		return netip.Addr{}, false
+// created returns a time as Object.Created has it.
+func created(t metav1.Time) uint32 {
+	if at := t.Unix(); at > 0 && at <= math.MaxUint32 {
+		return uint32(at)
 	}
-	return a, true
+	return 0
+}
+
+// address parses an address that a member can have, and adds any other text to o.Invalid.
+func (s Shrinker) address(o *Object, text string) (netip.Addr, bool) {
+	a, what := read(text)
+	if what == "" || what == loopback && s.local {
+		return a, true
+	}
+	o.Invalid = append(o.Invalid, text)
+	return netip.Addr{}, false
+}
+
+// NoAddress says what an element of Template.Invalid is instead of the address of a member.
+func NoAddress(text string) string {
+	_, what := read(text)
+	return what
+}
+
+const loopback = "a loopback address"
+
+// read parses an address, and says what it is if other nodes cannot reach one node by it.
+func read(text string) (a netip.Addr, what string) {
+	a, err := netip.ParseAddr(text)
+	switch {
+	case err != nil || a.Zone() != "":
+		return a, "no address"
+	case a.Is4In6():
+		return a, "IPv4-mapped"
+	case a.IsUnspecified():
+		return a, "the unspecified address"
+	case a.IsLoopback():
+		return a, loopback
+	case a.IsLinkLocalUnicast():
+		return a, "a link-local address"
+	case a.IsMulticast():
+		return a, "a multicast address"
+	case a == netip.AddrFrom4([4]byte{255, 255, 255, 255}):
+		return a, "the broadcast address"
+	}
+	return a, ""
 }
 
 func portNumber(n int32) (uint16, bool) {

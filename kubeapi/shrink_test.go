@@ -4,8 +4,10 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/longnames/longnames/kubeapi/internal/kubetest"
 )
@@ -14,38 +16,83 @@ func TestAddress(t *testing.T) {
 	for _, tc := range []struct {
 		text string
 		want string // empty for none
+		what string // it is instead
 	}{
-		{"10.0.0.1", "10.0.0.1"},
-		{"fd00::1", "fd00::1"},
-		{"FD00:0:0:0::1", "fd00::1"},
-		{"2001:db8:0:0:1:0:0:1", "2001:db8::1:0:0:1"},
-		{"", ""},
-		{" 10.0.0.1", ""},
-		{"10.0.0", ""},
-		{"10.0.0.256", ""},
-		{"010.0.0.1", ""},
-		{"10.0.0.01", ""},
-		{"10.0.0.1:80", ""},
-		{"[fd00::1]", ""},
-		{"10.0.0.0/8", ""},
-		{"fe80::1%eth0", ""},
-		{"::ffff:10.0.0.1", ""},
-		{"0.0.0.0", ""},
-		{"::", ""},
-		{"224.0.0.1", ""},
-		{"ff02::1", ""},
-		{"node.example.org", ""},
-		{"10.0.0.1\x00", ""},
-		{"１０.0.0.1", ""},
-		{strings.Repeat("1", 300), ""},
-		{strings.Repeat(":", 300), ""},
+		{text: "10.0.0.1", want: "10.0.0.1"},
+		{text: "fd00::1", want: "fd00::1"},
+		{text: "FD00:0:0:0::1", want: "fd00::1"},
+		{text: "2001:db8:0:0:1:0:0:1", want: "2001:db8::1:0:0:1"},
+		{text: "169.253.0.1", want: "169.253.0.1"},
+		{text: "255.255.255.254", want: "255.255.255.254"},
+		{text: "", what: "no address"},
+		{text: " 10.0.0.1", what: "no address"},
+		{text: "10.0.0", what: "no address"},
+		{text: "10.0.0.256", what: "no address"},
+		{text: "010.0.0.1", what: "no address"},
+		{text: "10.0.0.01", what: "no address"},
+		{text: "10.0.0.1:80", what: "no address"},
+		{text: "[fd00::1]", what: "no address"},
+		{text: "10.0.0.0/8", what: "no address"},
+		{text: "fe80::1%eth0", what: "no address"},
+		{text: "node.example.org", what: "no address"},
+		{text: "10.0.0.1\x00", what: "no address"},
+		{text: "１０.0.0.1", what: "no address"},
+		{text: strings.Repeat("1", 300), what: "no address"},
+		{text: strings.Repeat(":", 300), what: "no address"},
+		{text: "::ffff:10.0.0.1", what: "IPv4-mapped"},
+		{text: "::ffff:127.0.0.1", what: "IPv4-mapped"},
+		{text: "0.0.0.0", what: "the unspecified address"},
+		{text: "::", what: "the unspecified address"},
+		{text: "127.0.0.1", what: "a loopback address"},
+		{text: "127.255.0.9", what: "a loopback address"},
+		{text: "::1", what: "a loopback address"},
+		{text: "169.254.169.254", what: "a link-local address"},
+		{text: "fe80::1", what: "a link-local address"},
+		{text: "febf::1", what: "a link-local address"},
+		{text: "224.0.0.1", what: "a multicast address"},
+		{text: "239.255.255.255", what: "a multicast address"},
+		{text: "ff02::1", what: "a multicast address"},
+		{text: "255.255.255.255", what: "the broadcast address"},
 	} {
 		t.Run(tc.text, func(t *testing.T) {
-			got, ok := address(tc.text)
-			if ok != (tc.want != "") || (ok && got.String() != tc.want) {
-				t.Errorf("want %q, got %v, %v", tc.want, got, ok)
+			for _, c := range []Config{{}, {Manifests: []string{"pods.yaml"}}} {
+				want := tc.want
+				if tc.what == "a loopback address" && len(c.Manifests) > 0 {
+					want = tc.text
+				}
+				var o Object
+				o.Template = &Template{}
+				got, ok := NewShrinker(&c).address(&o, tc.text)
+				if ok != (want != "") || (ok && got.String() != want) {
+					t.Errorf("manifests %q: want %q, got %v, %v", c.Manifests, want, got, ok)
+				}
+				if isLeftOut := len(o.Invalid) == 1 && o.Invalid[0] == tc.text; isLeftOut == ok {
+					t.Errorf("manifests %q: want it left out unless it is an address, got %q", c.Manifests, o.Invalid)
+				}
+			}
+			if got := NoAddress(tc.text); got != tc.what {
+				t.Errorf("want %q, got %q", tc.what, got)
 			}
 		})
+	}
+}
+
+func TestCreated(t *testing.T) {
+	for _, tc := range []struct {
+		at   time.Time
+		want uint32
+	}{
+		{time.Unix(1_700_000_000, 999), 1_700_000_000},
+		{time.Time{}, 0},
+		{time.Unix(-1, 0), 0},
+		{time.Unix(1<<32, 0), 0},
+		{time.Unix(1<<32-1, 0), 1<<32 - 1},
+	} {
+		p := kubetest.NewPod("prod/shop-0", "10.0.0.1")
+		p.CreationTimestamp = metav1.Time{Time: tc.at}
+		if got := (Shrinker{}).pod(p).Created; got != tc.want {
+			t.Errorf("%v: want %d, got %d", tc.at, tc.want, got)
+		}
 	}
 }
 

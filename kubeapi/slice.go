@@ -49,16 +49,10 @@ func (s Shrinker) endpoint(o *Object, e *discoveryv1.Endpoint) {
 		m.Hostname = *e.Hostname
 	}
 	for _, text := range e.Addresses {
-		addr, ok := address(text)
-		if !ok {
-			o.Invalid = append(o.Invalid, text)
-			continue
+		if addr, ok := s.address(o, text); ok && s.family.has(addr) {
+			m.Address = addr
+			o.Members = append(o.Members, m)
 		}
-		if !s.family.has(addr) {
-			continue
-		}
-		m.Address = addr
-		o.Members = append(o.Members, m)
 	}
 }
 

@@ -5,6 +5,7 @@ package membership
 
 import (
 	"net/netip"
+	"strings"
 
 	"github.com/longnames/longnames/kubeapi"
 )
@@ -32,6 +33,8 @@ type Naming struct {
 	// Service replaces the one that the object tells, if it is not empty.
 	Service string
 	Domain  string // without a final dot
+	// Reserved are host parts that nobody has, in lower case with a final dot: they are names of name servers.
+	Reserved []string
 }
 
 // Problem is why a member has no longname; empty if it has one. It is the value of a metric's label too.
@@ -46,11 +49,12 @@ const (
 	InvalidService   Problem = "service"
 	InvalidNamespace Problem = "namespace"
 	TooLong          Problem = "length"
+	ReservedName     Problem = "reserved"
 )
 
 // Problems are all of them.
 var Problems = []Problem{
-	InvalidAddress, InvalidGroup, InvalidBasename, InvalidHostname, InvalidService, InvalidNamespace, TooLong,
+	InvalidAddress, InvalidGroup, InvalidBasename, InvalidHostname, InvalidService, InvalidNamespace, TooLong, ReservedName,
 }
 
 // Expects says what a member would need to have no such problem.
@@ -66,6 +70,8 @@ func (n *Naming) Expects(p Problem) string {
 		return "its namespace is no DNS label"
 	case TooLong:
 		return "its longname would be longer than 255 characters"
+	case ReservedName:
+		return "a pod, a Service or the name server can be called so"
 	}
 	return string(p) // of others, the log says more
 }
@@ -96,10 +102,23 @@ func (n *Naming) appendLongname(b []byte, o *kubeapi.Object, m *kubeapi.Member) 
 	b = append(append(b, basename...), '@')
 	host = len(b)
 	b, p = n.appendHost(b, o, m)
-	if p == NoProblem && len(b) > maxLongname {
+	switch {
+	case p != NoProblem:
+	case len(b) > maxLongname:
 		p = TooLong
+	case n.isReserved(b[host:]):
+		p = ReservedName
 	}
 	return b, host, p
+}
+
+func (n *Naming) isReserved(host []byte) bool {
+	for _, name := range n.Reserved {
+		if len(host) == len(name)-1 && strings.EqualFold(string(host), name[:len(host)]) {
+			return true
+		}
+	}
+	return false
 }
 
 // namesAny reports whether any member has a longname, mostly at the cost of one.
@@ -133,7 +152,7 @@ func (n *Naming) appendHost(b []byte, o *kubeapi.Object, m *kubeapi.Member) ([]b
 	switch {
 	case n.Mode == ModeIP:
 		return m.Address.AppendTo(b), NoProblem
-	case !IsLabel(o.Namespace):
+	case !isNamespace(o.Namespace):
 		return b, InvalidNamespace
 	case n.Mode == ModeDNS:
 		b = appendDashed(b, m.Address)
@@ -203,6 +222,9 @@ func IsLabel(text string) bool {
 	}
 	return true
 }
+
+// isNamespace reports whether a namespace can be called so. Two that differ in case would share their names.
+func isNamespace(text string) bool { return IsLabel(text) && text == strings.ToLower(text) }
 
 func isAlphanumeric(c byte) bool {
 	return '0' <= c && c <= '9' || 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z'

@@ -10,7 +10,7 @@ import (
 // news has what changes tell of pods, in whichever cluster.
 type news struct {
 	pods      map[identity]podNews
-	addresses map[netip.Addr]bool // of pods that terminate, false, or did not have it before, true
+	addresses map[netip.Addr]bool // of whatever terminates or did not have it before; true if a pod did not
 }
 
 // podNews has what changes tell of a pod.
@@ -32,7 +32,7 @@ func newsOf(changes []kubeapi.Change) *news {
 			n.tell(change.New, m, func(p *podNews) {
 				if !slices.Contains(p.had, m.Address) {
 					p.gains = append(p.gains, m.Address)
-					n.addresses[m.Address] = true
+					n.addresses[m.Address] = n.addresses[m.Address] || m.IsPod // anybody may write down any address
 				}
 			})
 		})

@@ -80,10 +80,34 @@ type Rules struct {
 	Source     *kubeapi.Config // what is read
 	Include    Include
 	Naming     Naming
-	GroupLabel int           // index into Object.Labels; negative if all are one cluster
-	Hold       time.Duration // of suspects; 0 if there are none
+	GroupLabel int // index into Object.Labels; negative if all are one cluster
+	// Reserved are names that no group's cluster has or lies in, in lower case: pods, Services or the name
+	// server are called so.
+	Reserved []string
+	// ReservesAddresses is whether no group is called as an address is spelt: a host part is.
+	ReservesAddresses bool
+	Hold              time.Duration // of suspects; 0 if there are none
 	// Edited is whether what vanishes has been taken out by a person.
 	Edited bool
+}
+
+// ClusterOf returns the name of the cluster of an object that has the group's label, or why it is in none.
+func (r *Rules) ClusterOf(o *kubeapi.Object) (name string, p Problem) {
+	group := o.Labels[r.GroupLabel].Value
+	name = strings.ToLower(group + "." + o.Namespace)
+	switch {
+	case !IsLabel(group):
+		return name, InvalidGroup
+	case !isNamespace(o.Namespace):
+		return name, InvalidNamespace
+	case r.isReserved(name), r.ReservesAddresses && isDashed(strings.ToLower(group)):
+		return name, ReservedName
+	}
+	return name, NoProblem
+}
+
+func (r *Rules) isReserved(name string) bool {
+	return slices.ContainsFunc(r.Reserved, func(other string) bool { return name == other || strings.HasSuffix(name, "."+other) })
 }
 
 // Nodes returns every candidate of a roster that has a longname, its suspects too, ordered by longname.
@@ -164,17 +188,36 @@ func arrange(nodes []Node) []Node {
 }
 
 // unitePorts lets nodes of one longname, which are next to each other, declare the same
-// ports: hostNetwork pods that share an address are one node to the BEAM.
+// ports: hostNetwork pods that share an address are one node to the BEAM. Those of other namespaces
+// than the owner's have no say.
 func unitePorts(nodes []Node) {
 	for len(nodes) > 0 {
-		ports, same := nodes[0].Ports, 1
-		for ; same < len(nodes) && nodes[same].text == nodes[0].text; same++ {
-			ports = unite(ports, nodes[same].Ports)
+		same := 1
+		for same < len(nodes) && nodes[same].text == nodes[0].text {
+			same++
 		}
-		for i := range same {
-			nodes[i].Ports = ports
+		if same > 1 {
+			shareOwnersPorts(nodes[:same])
 		}
 		nodes = nodes[same:]
+	}
+}
+
+// shareOwnersPorts does so for the nodes of one longname.
+func shareOwnersPorts(nodes []Node) {
+	claimants := make([]*Node, len(nodes))
+	for i := range nodes {
+		claimants[i] = &nodes[i]
+	}
+	owner := Owner("", claimants)
+	ports := owner.Ports
+	for _, n := range claimants {
+		if n.Namespace() == owner.Namespace() {
+			ports = unite(ports, n.Ports)
+		}
+	}
+	for _, n := range claimants {
+		n.Ports = ports
 	}
 }
 

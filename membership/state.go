@@ -2,7 +2,6 @@ package membership
 
 import (
 	"slices"
-	"strings"
 	"sync"
 	"time"
 
@@ -13,7 +12,7 @@ import (
 type State struct {
 	rules     *Rules
 	clusters  map[string]*Cluster
-	ungrouped *Cluster              // has the objects whose group or namespace is no label
+	ungrouped *Cluster              // has the objects whose group or namespace makes no name of a cluster
 	pending   map[*Cluster]struct{} // that have suspects
 	// absent are the clusters of suspects that are, by these and by their addresses: either may turn
 	// up in another cluster.
@@ -50,7 +49,7 @@ func New(r *Rules) *State {
 	return s
 }
 
-// Ungrouped returns the cluster of objects whose group or namespace is no label. It has no members.
+// Ungrouped returns the cluster of objects whose group or namespace makes no name. It has no members.
 func (s *State) Ungrouped() *Cluster { return s.ungrouped }
 
 // Known reports whether there is anything to answer from, even if it is out of date.
@@ -137,14 +136,13 @@ func (s *State) home(o *kubeapi.Object) *Cluster {
 	if s.rules.GroupLabel < 0 {
 		return s.clusters[""]
 	}
-	group := o.Labels[s.rules.GroupLabel]
-	if !group.Set {
+	if !o.Labels[s.rules.GroupLabel].Set {
 		return nil
 	}
-	if !IsLabel(group.Value) || !IsLabel(o.Namespace) {
+	name, p := s.rules.ClusterOf(o)
+	if p != NoProblem {
 		return s.ungrouped
 	}
-	name := strings.ToLower(group.Value + "." + o.Namespace)
 	if c := s.clusters[name]; c != nil {
 		return c
 	}

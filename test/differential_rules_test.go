@@ -54,6 +54,7 @@ type sighting struct {
 	namespace, id     string
 	pod, hostname     string
 	service, basename string
+	created           int64
 	address           netip.Addr
 	passes, ending    bool
 	ports             []rulePort
@@ -63,7 +64,10 @@ type sighting struct {
 type ruleMember struct {
 	cluster        string
 	longname, host string
-	names          []string // hostnames, pod name, dashed address
+	names          map[string]int // dashed address 2, hostnames 1, pod name 0
+	namespace      string
+	isPod          bool
+	created        int64
 	address        netip.Addr
 	listed, ending bool
 	ports          []rulePort
@@ -79,11 +83,41 @@ func (b *ruleBlock) wants(namespace string, labels map[string]string) (cluster s
 		return "", true
 	}
 	group := labels[b.groupBy]
-	return strings.ToLower(group) + "." + namespace, isHostLabel(group)
+	cluster = strings.ToLower(group) + "." + namespace
+	return cluster, isHostLabel(group) && !b.isOthers(cluster)
+}
+
+// isOthers reports whether a cluster has a name that is the name server's, or lies where pods and Services have
+// theirs.
+func (b *ruleBlock) isOthers(cluster string) bool {
+	domain := strings.ToLower(b.domain)
+	if b.mode == "ip" && domain == "" {
+		domain = "cluster.local"
+	}
+	group, _, _ := strings.Cut(cluster, ".")
+	return cluster == "ns.dns" || slices.ContainsFunc(b.zones, func(zone string) bool {
+		for _, kind := range []string{"pod.", "svc."} {
+			if of := kind + domain + "."; isIn(cluster+"."+zone, of) && !isIn(zone, of) {
+				return true
+			}
+		}
+		return b.mode == "dns" && zone == "pod."+domain+"." && spellsAddress(group)
+	})
+}
+
+// spellsAddress reports whether a text in lower case is a dashed address.
+func spellsAddress(text string) bool {
+	for _, with := range []string{".", ":"} {
+		if a, err := netip.ParseAddr(strings.ReplaceAll(text, "-", with)); err == nil && dashes(a) == text {
+			return true
+		}
+	}
+	return false
 }
 
 var (
 	hostLabel = regexp.MustCompile(`^[0-9A-Za-z]([0-9A-Za-z-]{0,61}[0-9A-Za-z])?$`)
+	nodeName  = regexp.MustCompile(`^[0-9a-z-][0-9a-z_-]{0,62}$`)
 	basename  = regexp.MustCompile(`^[0-9A-Za-z_-]+$`)
 )
 
@@ -92,7 +126,8 @@ func isHostLabel(text string) bool { return hostLabel.MatchString(text) }
 // addressOf reads an address of the block's family.
 func (b *ruleBlock) addressOf(text string) (a netip.Addr, ok bool) {
 	a, err := netip.ParseAddr(text)
-	return a, err == nil && (b.family == "" || a.Is4() == (b.family == "ipv4"))
+	isOne := err == nil && a.Zone() == "" && !a.Is4In6() && (a.IsGlobalUnicast() || a.IsLoopback())
+	return a, isOne && (b.family == "" || a.Is4() == (b.family == "ipv4"))
 }
 
 // passesInclude reports whether include lets a candidate in.
@@ -154,7 +189,7 @@ func (b *ruleBlock) ofPod(cluster string, p *corev1.Pod) []sighting {
 	if len(texts) == 0 {
 		texts = []string{p.Status.PodIP}
 	}
-	s := sighting{cluster: cluster, namespace: p.Namespace, id: "pod " + p.Name, pod: p.Name, hostname: p.Spec.Hostname, service: p.Spec.Subdomain, basename: b.basenameOf(p.Labels)}
+	s := sighting{cluster: cluster, namespace: p.Namespace, id: "pod " + p.Name, pod: p.Name, hostname: p.Spec.Hostname, service: p.Spec.Subdomain, basename: b.basenameOf(p.Labels), created: p.CreationTimestamp.Unix()}
 	ready := false
 	for _, c := range p.Status.Conditions {
 		ready = ready || c.Type == corev1.PodReady && c.Status == corev1.ConditionTrue
@@ -189,7 +224,7 @@ func (b *ruleBlock) ofSlice(cluster string, e *discoveryv1.EndpointSlice) (seen 
 		return condition == nil && unset || condition != nil && *condition
 	}
 	for _, endpoint := range e.Endpoints {
-		s := sighting{cluster: cluster, namespace: e.Namespace, service: e.Labels[discoveryv1.LabelServiceName], basename: b.basenameOf(e.Labels)}
+		s := sighting{cluster: cluster, namespace: e.Namespace, service: e.Labels[discoveryv1.LabelServiceName], basename: b.basenameOf(e.Labels), created: e.CreationTimestamp.Unix()}
 		if endpoint.Hostname != nil {
 			s.hostname = *endpoint.Hostname
 		}
@@ -269,14 +304,16 @@ func (b *ruleBlock) members(w *world) (clusters map[string]bool, members []*rule
 
 // member makes one of all that is said of it; nil if no longname can be made.
 func (b *ruleBlock) member(said []sighting) *ruleMember {
-	m := &ruleMember{cluster: said[0].cluster, address: said[0].address}
+	m := &ruleMember{cluster: said[0].cluster, namespace: said[0].namespace, isPod: said[0].pod != "", address: said[0].address}
+	m.names = map[string]int{dashes(m.address): 2}
 	for _, s := range said {
 		if m.longname == "" {
 			m.longname, m.host = b.longname(&s)
+			m.created = max(0, s.created) // of the object that gives the longname
 		}
-		for _, name := range []string{s.hostname, s.pod, dashes(s.address)} {
-			if name != "" {
-				m.names = append(m.names, strings.ToLower(name))
+		for claim, name := range []string{s.pod, s.hostname} {
+			if name = strings.ToLower(name); nodeName.MatchString(name) && !spellsAddress(name) {
+				m.names[name] = max(m.names[name], claim)
 			}
 		}
 		m.listed = m.listed || s.passes
@@ -318,30 +355,65 @@ func (b *ruleBlock) longname(s *sighting) (longname, host string) {
 		host = s.hostname + "." + service + "." + s.namespace + ".svc." + b.domain
 	}
 	longname = s.basename + "@" + host
-	if !basename.MatchString(s.basename) || len(longname) > 255 {
+	isServer := slices.ContainsFunc(b.zones, func(zone string) bool {
+		return b.mode != "ip" && isServerName(strings.ToLower(host)+".", zone)
+	})
+	if !basename.MatchString(s.basename) || len(longname) > 255 || isServer {
 		return "", ""
 	}
 	return longname, host
 }
 
-// likeliest gives those that are most likely alive.
-func likeliest(members []*ruleMember) []*ruleMember {
-	for _, is := range []func(*ruleMember) bool{
-		func(m *ruleMember) bool { return m.listed && !m.ending },
-		func(m *ruleMember) bool { return m.listed },
-		func(*ruleMember) bool { return true },
-	} {
-		var found []*ruleMember
-		for _, m := range members {
-			if is(m) {
-				found = append(found, m)
-			}
-		}
-		if len(found) > 0 {
-			return found
+func isServerName(name, zone string) bool { return name == "dns."+zone || name == "ns.dns."+zone }
+
+// rank lists what decides between those of one namespace who claim a name, the best first; what is nobody's name,
+// as an address, all claim alike.
+func rank(m *ruleMember, name string) []int {
+	alive := 2
+	switch {
+	case m.listed && !m.ending:
+		alive = 0
+	case m.listed:
+		alive = 1
+	}
+	return []int{alive, -m.names[name], lastUnless(m.isPod)}
+}
+
+// lastUnless is 0 for what comes first.
+func lastUnless(is bool) int { return map[bool]int{true: 0, false: 1}[is] }
+
+// holders gives who has a name of those who claim it: one, and who of its namespace claims it as well. Each cluster
+// tells of its own best.
+func holders(claimants []*ruleMember, name string) []*ruleMember {
+	var best []*ruleMember
+	byCluster := make(map[string][]*ruleMember)
+	for _, m := range claimants {
+		byCluster[m.cluster] = append(byCluster[m.cluster], m)
+	}
+	for _, all := range byCluster {
+		best = append(best, asGoodAs(holder(all, name), all, name)...)
+	}
+	return asGoodAs(holder(best, name), best, name)
+}
+
+func asGoodAs(first *ruleMember, claimants []*ruleMember, name string) (found []*ruleMember) {
+	for _, m := range claimants {
+		if m.namespace == first.namespace && slices.Equal(rank(m, name), rank(first, name)) {
+			found = append(found, m)
 		}
 	}
-	return nil
+	return found
+}
+
+func holder(claimants []*ruleMember, name string) *ruleMember {
+	namespace := slices.MinFunc(claimants, func(m, n *ruleMember) int {
+		return cmp.Or(cmp.Compare(lastUnless(!m.ending), lastUnless(!n.ending)), cmp.Compare(lastUnless(m.isPod), lastUnless(n.isPod)),
+			cmp.Compare(m.created, n.created), strings.Compare(m.namespace, n.namespace))
+	}).namespace
+	return slices.MinFunc(claimants, func(m, n *ruleMember) int {
+		return cmp.Or(cmp.Compare(lastUnless(m.namespace == namespace), lastUnless(n.namespace == namespace)), slices.Compare(rank(m, name), rank(n, name)),
+			cmp.Compare(m.created, n.created), strings.Compare(m.host+".", n.host+"."))
+	})
 }
 
 // ruleZone is what a block has in a zone: by name in lower case, by type, records without
@@ -371,12 +443,20 @@ func addressRecordType(a netip.Addr) string {
 	return "AAAA"
 }
 
+// oneNode gives those who have the longname of a member: one, and who else of its namespace has it.
+func oneNode(of *ruleMember, all []*ruleMember) (nodes []*ruleMember) {
+	for _, m := range all {
+		if m.cluster == of.cluster && m.longname == of.longname {
+			nodes = append(nodes, m)
+		}
+	}
+	namespace := holder(nodes, "").namespace
+	return slices.DeleteFunc(nodes, func(m *ruleMember) bool { return m.namespace != namespace })
+}
+
 // numbers are those of the ports that a member, or another of its longname, declares.
 func numbers(of *ruleMember, all []*ruleMember, name, protocol string) (numbers []uint16) {
-	for _, m := range all {
-		if m.cluster != of.cluster || m.longname != of.longname {
-			continue
-		}
+	for _, m := range oneNode(of, all) {
 		for _, p := range m.ports {
 			if p.name == name && p.protocol == protocol {
 				numbers = append(numbers, p.number)
@@ -410,7 +490,10 @@ func (b *ruleBlock) zone(w *world, zone string, asker netip.Addr) ruleZone {
 		for cluster := range clusters {
 			b.cluster(z, strings.TrimPrefix(cluster+"."+zone, "."), cluster, members, asker)
 		}
-		b.hosts(z, zone, members)
+		hosts := b.hosts(z, zone, members)
+		for cluster := range clusters {
+			b.nodes(z, zone, strings.TrimPrefix(cluster+"."+zone, "."), cluster, members, hosts)
+		}
 	}
 	for _, name := range slices.Collect(maps.Keys(z)) {
 		for above := name; above != zone; {
@@ -425,23 +508,16 @@ func (b *ruleBlock) zone(w *world, zone string, asker netip.Addr) ruleZone {
 func (b *ruleBlock) cluster(z ruleZone, name, cluster string, members []*ruleMember, asker netip.Addr) {
 	z.exists(name)
 	z.exists("_epmd._tcp." + name)
-	single := make(map[string][]*ruleMember)
 	for _, m := range members {
 		if m.cluster != cluster {
 			continue
-		}
-		for _, below := range m.names {
-			single[below] = append(single[below], m)
 		}
 		if !m.listed && m.address != asker {
 			continue
 		}
 		b.node(z, name, m, members)
 		z.add("_epmd._tcp."+name, "SRV", "0 0 %d %s.", b.mainPort(m, members, true), m.host)
-		for _, other := range members {
-			if other.cluster != cluster || other.longname != m.longname {
-				continue
-			}
+		for _, other := range oneNode(m, members) {
 			for _, p := range other.ports {
 				if p.name != "epmd" || p.protocol != "tcp" {
 					z.add("_"+p.name+"._"+p.protocol+"."+name, "SRV", "0 0 %d %s.", p.number, m.host)
@@ -449,9 +525,42 @@ func (b *ruleBlock) cluster(z ruleZone, name, cluster string, members []*ruleMem
 			}
 		}
 	}
+}
+
+// nodes writes down single nodes of a cluster. A host part is its owner's, who has records of other types if
+// that is its name in its cluster, too.
+func (b *ruleBlock) nodes(z ruleZone, zone, name, cluster string, members []*ruleMember, hosts map[string][]*ruleMember) {
+	single := make(map[string][]*ruleMember)
+	for _, m := range members {
+		if m.cluster != cluster {
+			continue
+		}
+		for below := range m.names {
+			if !isServerName(below+"."+name, zone) {
+				single[below] = append(single[below], m)
+			}
+		}
+	}
 	for below, claimants := range single {
-		for _, m := range likeliest(claimants) {
-			b.node(z, below+"."+name, m, members)
+		at := below + "." + name
+		if hosts[at] == nil {
+			for _, m := range holders(claimants, below) {
+				b.node(z, at, m, members)
+			}
+			continue
+		}
+		var own []*ruleMember
+		for _, m := range hosts[at] {
+			if m.cluster == cluster {
+				own = append(own, m)
+			}
+		}
+		if len(own) == 0 {
+			continue
+		}
+		for _, m := range holders(own, "") {
+			z.add(at, "SRV", "0 0 %d %s.", b.mainPort(m, members, false), m.host)
+			z.add(at, "TXT", "%q", m.longname)
 		}
 	}
 }
@@ -462,8 +571,8 @@ func (b *ruleBlock) node(z ruleZone, owner string, m *ruleMember, all []*ruleMem
 	z.addAddress(owner, m.address)
 }
 
-// hosts writes down host parts that lie in the zone. What a cluster has comes first.
-func (b *ruleBlock) hosts(z ruleZone, zone string, members []*ruleMember) {
+// hosts writes down host parts that lie in the zone, and gives who claims them. What a cluster has comes first.
+func (b *ruleBlock) hosts(z ruleZone, zone string, members []*ruleMember) map[string][]*ruleMember {
 	byHost := make(map[string][]*ruleMember)
 	for _, m := range members {
 		if host := strings.ToLower(m.host) + "."; b.mode != "ip" && isIn(host, zone) && z[host] == nil {
@@ -471,10 +580,11 @@ func (b *ruleBlock) hosts(z ruleZone, zone string, members []*ruleMember) {
 		}
 	}
 	for host, claimants := range byHost {
-		for _, m := range likeliest(claimants) {
+		for _, m := range holders(claimants, "") {
 			z.addAddress(host, m.address)
 		}
 	}
+	return byHost
 }
 
 // pointers writes down one record for each address in a reverse zone.
@@ -486,8 +596,7 @@ func (b *ruleBlock) pointers(z ruleZone, zone string, members []*ruleMember) {
 		}
 	}
 	for name, claimants := range byAddress {
-		first := slices.MinFunc(likeliest(claimants), func(m, n *ruleMember) int { return strings.Compare(m.host+".", n.host+".") })
-		z.add(name, "PTR", "%s.", first.host)
+		z.add(name, "PTR", "%s.", holder(holders(claimants, ""), "").host)
 	}
 }
 

@@ -31,19 +31,28 @@ type world struct {
 
 // Some values are invalid, and names are few, so that they often clash.
 var (
-	someZones = []string{"erl.test.", "a.erl.test.", "c.b.a.erl.test.", "svc.erl.test.", "prod.pod.erl.test.", "other.test."}
+	someZones = []string{"erl.test.", "a.erl.test.", "c.b.a.erl.test.", "svc.erl.test.", "pod.erl.test.", "prod.pod.erl.test.", "prod.svc.erl.test.", "other.test."}
 	someNets  = []string{"10.in-addr.arpa.", "in-addr.arpa.", "1.10.in-addr.arpa.", "127.in-addr.arpa.", "ip6.arpa.", "d.f.ip6.arpa."}
 
 	someNamespaces = []string{"prod", "staging"}
+	oddNamespaces  = []string{"pod", "svc", "dns"} // of which clusters can have names that are others'
 	someServices   = []string{"web", "db"}
+	oddServices    = []string{"dns", "prod"}
 	somePods       = []string{"web-0", "web-1", "web-2", "db-0", "db-1", "Db-2"}
 	someHostnames  = []string{"h0", "H1", "h2", "bad_host"}
 	someApps       = []string{"web", "web", "Web", "db", "db", "no.label", "x_y"}
-	someBasenames  = []string{"shop", "shop", "Shop", "9_-", "no.basename", ""}
-	somePorts      = []string{"http", "epmd", "dist", "HTTP"}
-	someIPv4       = []string{"10.0.0.1", "10.0.0.2", "10.0.1.1", "10.1.0.1", "10.1.2.3", "127.0.0.2", "127.0.0.2", "127.0.0.3", "127.0.0.3"}
-	someIPv6       = []string{"fd00::1", "fd00::", "fd00::1:0:0:2", "2001:db8::1"}
-	someAddresses  = slices.Concat(someIPv4, someIPv6, []string{"10.0.0.300", ""})
+	oddApps        = []string{"prod", "staging", "ns", "pod", "10-0-0-1", "FD00--0"}
+	// oddNames are those of a pod or a host that are another's, or would be with the zone or some of it behind them.
+	oddNames = []string{"ns.dns", "dns", "ns", "10-0-0-1", "10-1-2-3", "fd00--1", "fd00--0", "10-0-0-1.prod.pod", "h0.web.prod.svc", "h0.web", "web"}
+	// badNames are none of a pod, but others may write them down.
+	badNames      = slices.Concat(oddNames, []string{"_tcp", "*", "a b"})
+	someBasenames = []string{"shop", "shop", "Shop", "9_-", "no.basename", ""}
+	somePorts     = []string{"http", "epmd", "dist", "HTTP"}
+	someIPv4      = []string{"10.0.0.1", "10.0.0.2", "10.0.1.1", "10.1.0.1", "10.1.2.3", "127.0.0.2", "127.0.0.2", "127.0.0.3", "127.0.0.3"}
+	// oddAddresses are none of a member's.
+	oddAddresses  = []string{"10.0.0.300", "", "169.254.1.1", "fe80::1", "255.255.255.255", "0.0.0.0", "::", "ff02::1", "239.0.0.1", "::ffff:10.0.0.1", "fd00::1%eth0"}
+	someIPv6      = []string{"fd00::1", "fd00::", "fd00::1:0:0:2", "2001:db8::1"}
+	someAddresses = slices.Concat(someIPv4, someIPv4, someIPv6, someIPv6, oddAddresses)
 
 	// askers are addresses of clients: the first is no member's.
 	askers = []string{"127.0.0.1", "127.0.0.2", "127.0.0.3"}
@@ -94,6 +103,23 @@ func newWorld(seed uint64) *world {
 func (w *world) often(n int) bool { return w.IntN(n) == 0 }
 
 func pick[T any](w *world, from []T) T { return from[w.IntN(len(from))] }
+
+// mostly picks one of some values, and seldom an odd one.
+func mostly[T any](w *world, usual, odd []T) T {
+	if w.often(6) {
+		return pick(w, odd)
+	}
+	return pick(w, usual)
+}
+
+// meta is that of an object of some age, if it tells.
+func (w *world) meta(name string, labels map[string]string) metav1.ObjectMeta {
+	m := metav1.ObjectMeta{Namespace: mostly(w, someNamespaces, oddNamespaces), Name: strings.ToLower(name), Labels: labels}
+	if !w.often(4) {
+		m.CreationTimestamp = metav1.Unix(1_700_000_000+int64(w.IntN(3)), 0)
+	}
+	return m
+}
 
 // block makes a block that the others go with, nil if that fails.
 func (w *world) block(index int) *ruleBlock {
@@ -146,6 +172,12 @@ func (w *world) block(index int) *ruleBlock {
 		b.passes = []string{pick(w, someZones), pick(w, someNets)}
 	}
 	b.namespaces = pick(w, [][]string{nil, nil, {"*"}, {"*"}, someNamespaces, someNamespaces, someNamespaces[:1], someNamespaces[1:], {"nobody"}})
+	if b.groupBy != "" && b.mode == "hostname" && slices.ContainsFunc(b.zones, func(zone string) bool {
+		namespace, ok := strings.CutSuffix(zone, ".svc."+strings.ToLower(b.domain)+".")
+		return ok && !strings.Contains(namespace, ".")
+	}) {
+		return nil // nor here
+	}
 	for _, other := range w.blocks {
 		for _, zone := range b.zones {
 			isReverse := strings.HasSuffix(zone, ".arpa.")
@@ -227,7 +259,7 @@ func (w *world) change() {
 }
 
 func (w *world) labels(service string) map[string]string {
-	labels := map[string]string{"app": pick(w, someApps), "beam": pick(w, someBasenames)}
+	labels := map[string]string{"app": mostly(w, someApps, oddApps), "beam": pick(w, someBasenames)}
 	if service != "" {
 		labels[discoveryv1.LabelServiceName] = service
 	}
@@ -243,7 +275,7 @@ func (w *world) labels(service string) map[string]string {
 func (w *world) pod() *corev1.Pod {
 	p := &corev1.Pod{
 		TypeMeta:   metav1.TypeMeta{APIVersion: "v1", Kind: "Pod"},
-		ObjectMeta: metav1.ObjectMeta{Namespace: pick(w, someNamespaces), Name: strings.ToLower(pick(w, somePods)), Labels: w.labels("")},
+		ObjectMeta: w.meta(mostly(w, somePods, oddNames), w.labels("")),
 		Status:     corev1.PodStatus{Phase: pick(w, []corev1.PodPhase{"Running", "Running", "Running", "Running", "Running", "Running", "Pending", "Succeeded", "Failed"})},
 	}
 	if w.often(2) {
@@ -253,7 +285,7 @@ func (w *world) pod() *corev1.Pod {
 		p.Spec.Hostname = w.hostname(p.Name)
 	}
 	if w.often(2) {
-		p.Spec.Subdomain = pick(w, someServices)
+		p.Spec.Subdomain = mostly(w, someServices, oddServices)
 	}
 	for range w.IntN(3) {
 		p.Status.PodIPs = append(p.Status.PodIPs, corev1.PodIP{IP: pick(w, someAddresses)})
@@ -284,7 +316,7 @@ func (w *world) pod() *corev1.Pod {
 // hostname is that of a pod, mostly its name.
 func (w *world) hostname(pod string) string {
 	if w.often(2) {
-		return pick(w, someHostnames)
+		return mostly(w, someHostnames, badNames)
 	}
 	return pod
 }
@@ -304,13 +336,11 @@ func (w *world) containerPorts() (ports []corev1.ContainerPort) {
 
 // slice is one of a Service, of which two have each address type.
 func (w *world) slice() *discoveryv1.EndpointSlice {
-	service := pick(w, someServices)
+	service := mostly(w, someServices, oddServices)
 	family := pick(w, []discoveryv1.AddressType{"IPv4", "IPv4", "IPv4", "IPv4", "IPv6", "IPv6", "IPv6", "FQDN"})
 	s := &discoveryv1.EndpointSlice{
-		TypeMeta: metav1.TypeMeta{APIVersion: "discovery.k8s.io/v1", Kind: "EndpointSlice"},
-		ObjectMeta: metav1.ObjectMeta{
-			Namespace: pick(w, someNamespaces), Name: strings.ToLower(fmt.Sprintf("%s-%s-%d", service, family, w.IntN(2))), Labels: w.labels(service),
-		},
+		TypeMeta:    metav1.TypeMeta{APIVersion: "discovery.k8s.io/v1", Kind: "EndpointSlice"},
+		ObjectMeta:  w.meta(fmt.Sprintf("%s-%s-%d", service, family, w.IntN(2)), w.labels(service)),
 		AddressType: family,
 	}
 	if w.often(8) {
@@ -340,17 +370,22 @@ func (w *world) endpoint(family discoveryv1.AddressType) discoveryv1.Endpoint {
 	if w.often(8) {
 		e.Addresses = append(e.Addresses, pick(w, someAddresses))
 	}
-	switch at := w.IntN(len(somePods)); w.IntN(6) {
+	pods, hostnames := slices.Concat(somePods, badNames), slices.Concat(somePods[:3], someHostnames[:3], badNames[1:], []string{"bad_host"})
+	at := w.IntN(len(somePods))
+	if w.often(6) {
+		at = w.IntN(len(pods))
+	}
+	switch w.IntN(6) {
 	case 0:
 		if w.often(2) {
-			e.Hostname = new(pick(w, someHostnames))
+			e.Hostname = new(mostly(w, someHostnames, badNames))
 		}
 	case 1:
 		e.TargetRef = &corev1.ObjectReference{Kind: "VirtualMachine", Name: "vm", UID: types.UID(fmt.Sprint("uid-", at))}
 	default:
-		e.TargetRef = &corev1.ObjectReference{Kind: "Pod", Name: somePods[at]}
+		e.TargetRef = &corev1.ObjectReference{Kind: "Pod", Name: pods[at]}
 		if w.often(2) {
-			e.Hostname = new(slices.Concat(somePods[:3], someHostnames)[at])
+			e.Hostname = new(hostnames[at])
 		}
 	}
 	return e

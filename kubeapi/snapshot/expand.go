@@ -57,6 +57,9 @@ func (e expander) meta(o *kubeapi.Object) metav1.ObjectMeta {
 	if o.Version != 0 {
 		m.ResourceVersion = strconv.FormatUint(o.Version, 10)
 	}
+	if o.Created != 0 {
+		m.CreationTimestamp = metav1.Unix(int64(o.Created), 0)
+	}
 	maps.Copy(m.Labels, e.implied)
 	for i, key := range e.labels {
 		if l := o.Labels[i]; l.Set {

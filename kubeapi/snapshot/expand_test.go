@@ -154,6 +154,9 @@ func (g generator) meta() metav1.ObjectMeta {
 		Name:            pick(g, "a", "shop-x7k2p", "queue-0"),
 		ResourceVersion: pick(g, "", "0", "1", "4711", "18446744073709551615", "none"),
 	}
+	if g.IntN(2) == 0 {
+		m.CreationTimestamp = metav1.Unix(1_700_000_000, 0)
+	}
 	for _, key := range []string{"app", "tier", "other", discoveryv1.LabelServiceName} {
 		if g.IntN(2) == 0 {
 			metav1.SetMetaDataLabel(&m, key, pick(g, "", "shop", "a", "queue"))

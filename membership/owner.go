@@ -1,0 +1,168 @@
+package membership
+
+import (
+	"cmp"
+	"net/netip"
+	"slices"
+	"strings"
+)
+
+// Several nodes may claim one name: pods of two namespaces can be called alike, and a pod as another's
+// address is spelt. A name has one owner, so that nobody comes between a node and those who ask for it.
+
+// Claim is what a node bases its claim to a name on: the greater, the better.
+type Claim uint8
+
+const (
+	ByPod      Claim = iota // its pod is called so
+	ByHostname              // it is its hostname
+	ByAddress               // it spells its address
+)
+
+// Names yields the names that a node has below its cluster's unless they are another's: in lower case, each
+// with its best claim. A name is one label, or it could spell a host part; and one that spells an address is
+// that address's alone.
+func (n *Node) Names(yield func(name string, by Claim) bool) {
+	if !yield(Dashed(n.Address()), ByAddress) {
+		return
+	}
+	hostname, pod := strings.ToLower(n.Member.Hostname), strings.ToLower(n.Member.Pod())
+	if isName(hostname) && !yield(hostname, ByHostname) {
+		return
+	}
+	if pod != hostname && isName(pod) {
+		yield(pod, ByPod)
+	}
+}
+
+// isName reports whether a node can be called so below its cluster's name, where ports have names that begin
+// with an underscore.
+func isName(text string) bool {
+	return len(text) <= 63 && IsBasename(text) && text[0] != '_' && !isDashed(text)
+}
+
+// isDashed reports whether a text is what Dashed makes of an address.
+func isDashed(text string) bool {
+	if strings.Trim(text, "0123456789abcdef-") != "" || strings.Count(text, "-") < 2 {
+		return false
+	}
+	for _, separator := range []string{".", ":"} {
+		if a, err := netip.ParseAddr(strings.ReplaceAll(text, "-", separator)); err == nil && Dashed(a) == text {
+			return true
+		}
+	}
+	return false
+}
+
+// claimTo returns the node's claim to a name, the least if it is none of Names.
+func (n *Node) claimTo(name string) Claim {
+	for own, by := range n.Names {
+		if own == name {
+			return by
+		}
+	}
+	return ByPod
+}
+
+// betweenNamespaces orders nodes of several namespaces that claim a name. What a tenant can choose does not count,
+// nor a probe that fails for a moment: a name stays whose it is as long as that is there.
+func betweenNamespaces(a, b *Node) int {
+	return cmp.Or(
+		first(!a.absent && !a.ends, !b.absent && !b.ends),
+		first(a.Member.IsPod, b.Member.IsPod), // anybody may write down any address
+		cmp.Compare(a.object.Created, b.object.Created),
+		strings.Compare(a.Namespace(), b.Namespace()),
+	)
+}
+
+// withinNamespace orders nodes of one namespace that claim a name by how good their claims are: whoever is alive
+// comes before suspects. A name that is none of Names, as a host part or an address, all claim alike.
+func withinNamespace(name string, a, b *Node) int {
+	return cmp.Or(
+		cmp.Compare(b.Rank(), a.Rank()),
+		cmp.Compare(b.claimTo(name), a.claimTo(name)),
+		first(a.Member.IsPod, b.Member.IsPod),
+	)
+}
+
+// first puts what is so before what is not.
+func first(a, b bool) int {
+	switch {
+	case a == b:
+		return 0
+	case a:
+		return -1
+	}
+	return 1
+}
+
+// Owner returns the one of several nodes that has a name which all of them claim.
+func Owner(name string, nodes []*Node) *Node {
+	namespace := slices.MinFunc(nodes, betweenNamespaces).Namespace()
+	return slices.MinFunc(nodes, func(a, b *Node) int {
+		return cmp.Or(
+			first(a.Namespace() == namespace, b.Namespace() == namespace),
+			withinNamespace(name, a, b),
+			cmp.Compare(a.object.Created, b.object.Created),
+			strings.Compare(a.Host(), b.Host()),
+			strings.Compare(a.text, b.text),
+		)
+	})
+}
+
+// Owners returns the one that has the name, and those of its namespace with as good a claim: pods that share a
+// hostname share its addresses. It may change the slice.
+func Owners(name string, nodes []*Node) []*Node {
+	if len(nodes) < 2 {
+		return nodes
+	}
+	owner := Owner(name, nodes)
+	return slices.DeleteFunc(nodes, func(n *Node) bool {
+		return n.Namespace() != owner.Namespace() || withinNamespace(name, n, owner) != 0
+	})
+}
+
+// Loss is of a name that a node claims and another one has.
+type Loss struct {
+	Name        string
+	Node, Owner *Node
+}
+
+// Namespace returns that of the node's object.
+func (n *Node) Namespace() string { return n.object.Namespace }
+
+// Object returns the name of the object that tells of the node.
+func (n *Node) Object() string { return n.object.Name }
+
+// ByName finds the owners of all names that nodes of one cluster claim, and those who claim one in vain. Who
+// shares a name once it is alive has lost nothing.
+func ByName(nodes []Node) (owners map[string][]*Node, lost []Loss) {
+	owners = make(map[string][]*Node, 2*len(nodes))
+	single := make([]*Node, len(nodes)) // the first claimants, so that most names need no slice of their own
+	var contested []string
+	for i := range nodes {
+		single[i] = &nodes[i]
+		for name := range nodes[i].Names {
+			known := owners[name]
+			if len(known) == 1 {
+				contested = append(contested, name)
+			}
+			if len(known) == 0 {
+				owners[name] = single[i : i+1 : i+1]
+			} else {
+				owners[name] = append(known, &nodes[i])
+			}
+		}
+	}
+	for _, name := range contested {
+		all := owners[name]
+		owners[name] = Owners(name, slices.Clone(all))
+		owner := Owner(name, all)
+		for _, n := range all {
+			if n.Namespace() != owner.Namespace() || n.claimTo(name) != owner.claimTo(name) && n.Member.ID != owner.Member.ID {
+				lost = append(lost, Loss{name, n, owner})
+			}
+		}
+	}
+	return owners, lost
+}
