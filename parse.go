@@ -194,6 +194,7 @@ func (p *parser) finish() error {
 	if p.basenameLabel != "" {
 		c.rules.Naming.BasenameLabel = p.label(p.basenameLabel)
 	}
+	c.source.Ports = c.port.names()
 	c.place()
 	return nil
 }

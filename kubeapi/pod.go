@@ -30,7 +30,7 @@ func (s Shrinker) pod(p *corev1.Pod) *Object {
 		Serving:     ready,
 		Terminating: p.DeletionTimestamp != nil,
 	}}
-	o.Ports = containerPorts(&p.Spec)
+	s.keepPorts(o, containerPorts(&p.Spec))
 	return o
 }
 
@@ -89,11 +89,4 @@ func appendPorts(ports []Port, c *corev1.Container) []Port {
 		}
 	}
 	return ports
-}
-
-func protocol(p corev1.Protocol) string {
-	if p == "" {
-		return string(corev1.ProtocolTCP)
-	}
-	return string(p)
 }

@@ -16,13 +16,14 @@ import (
 // Shrinker reduces Pods and EndpointSlices to Objects. It is for one goroutine at a time.
 type Shrinker struct {
 	labels []string
+	ports  []string // see Config.Ports
 	family Family
 	shared *templates // nil if objects are not kept
 }
 
-// NewShrinker returns one for Config.Labels and Config.Family.
+// NewShrinker returns one for Config.Labels, Config.Ports and Config.Family.
 func NewShrinker(c *Config) Shrinker {
-	return Shrinker{labels: c.Labels, family: c.Family, shared: newTemplates()}
+	return Shrinker{labels: c.Labels, ports: c.Ports, family: c.Family, shared: newTemplates()}
 }
 
 // Shrink takes a *corev1.Pod or a *discoveryv1.EndpointSlice, or what it was shrunk to before.
@@ -78,10 +79,6 @@ func address(text string) (netip.Addr, bool) {
 		return netip.Addr{}, false
 	}
 	return a, true
-}
-
-func portNumber(n int32) (uint16, bool) {
-	return uint16(n), n > 0 && n <= 65535 //nolint:gosec // not used unless it is in range
 }
 
 // shrunk is an Object on its way through the reflector, which asks for its name.

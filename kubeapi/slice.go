@@ -9,6 +9,7 @@ func (s Shrinker) slice(e *discoveryv1.EndpointSlice) *Object {
 	if e.AddressType == discoveryv1.AddressTypeFQDN {
 		return o
 	}
+	var ports []Port
 	for _, p := range e.Ports {
 		if p.Name == nil || *p.Name == "" || p.Port == nil {
 			continue
@@ -21,8 +22,9 @@ func (s Shrinker) slice(e *discoveryv1.EndpointSlice) *Object {
 		if p.Protocol != nil {
 			port.Protocol = protocol(*p.Protocol)
 		}
-		o.Ports = append(o.Ports, port)
+		ports = append(ports, port)
 	}
+	s.keepPorts(o, ports)
 	if len(e.Endpoints) > 0 {
 		o.Members = make([]Member, 0, len(e.Endpoints))
 	}

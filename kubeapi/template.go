@@ -15,11 +15,13 @@ type Template struct {
 	Labels []Label
 	// Service is a slice's kubernetes.io/service-name or a pod's spec.subdomain.
 	Service string
-	// Ports are the named ports, in their order in the object.
+	// Ports are the named ports, MaxPorts at most, in their order in the object if it has no more.
 	Ports []Port
 	// Invalid are the addresses that cannot be parsed, or that no node can have. Hardly any
 	// object has such, so here they cost the others least.
 	Invalid []string
+	// CutPorts is whether the object has more than MaxPorts named ports.
+	CutPorts bool
 }
 
 // Label is the value of one label, and whether the object has it at all.
@@ -28,16 +30,8 @@ type Label struct {
 	Set   bool
 }
 
-// Port is a named port of a container or of an endpoint.
-type Port struct {
-	Name string
-	// Protocol is TCP, UDP or SCTP.
-	Protocol string
-	Number   uint16
-}
-
 func (t *Template) sameTemplate(o *Template) bool {
-	return t == o || t.Namespace == o.Namespace && t.Service == o.Service &&
+	return t == o || t.Namespace == o.Namespace && t.Service == o.Service && t.CutPorts == o.CutPorts &&
 		slices.Equal(t.Labels, o.Labels) && slices.Equal(t.Ports, o.Ports) && slices.Equal(t.Invalid, o.Invalid)
 }
 

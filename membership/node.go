@@ -96,7 +96,7 @@ func (r *Rules) Nodes(of *Roster) (nodes []Node, left []LeftOut) {
 			nodes[i].Listed = !nodes[i].ends
 		}
 	}
-	return arrange(withSuspects(nodes, of.Suspects)), left
+	return r.arrange(withSuspects(nodes, of.Suspects)), left
 }
 
 // candidates returns the nodes that objects tell of, in no order. Those are listed that pass Include.
@@ -108,7 +108,7 @@ func (r *Rules) candidates(objects []*kubeapi.Object, suspects []*Suspect) []Nod
 // name does the same, but for the IPv6 addresses of those that are known by their IPv4 ones, and says
 // who has no longname.
 func (r *Rules) name(objects []*kubeapi.Object, four map[identity]bool) (nodes []Node, left []LeftOut) {
-	candidates := join(objects, r.Include, four)
+	candidates := join(objects, r.Include, four, r.Source.Ports)
 	nodes = make([]Node, 0, len(candidates))
 	for i := range candidates {
 		n, e, p := r.Naming.nameOf(&candidates[i])
@@ -157,19 +157,20 @@ func withSuspects(nodes []Node, suspects []*Suspect) []Node {
 }
 
 // arrange orders nodes by longname.
-func arrange(nodes []Node) []Node {
+func (r *Rules) arrange(nodes []Node) []Node {
 	slices.SortStableFunc(nodes, func(a, b Node) int { return strings.Compare(a.Longname(), b.Longname()) })
-	unitePorts(nodes)
+	r.unitePorts(nodes)
 	return nodes
 }
 
 // unitePorts lets nodes of one longname, which are next to each other, declare the same
 // ports: hostNetwork pods that share an address are one node to the BEAM.
-func unitePorts(nodes []Node) {
+func (r *Rules) unitePorts(nodes []Node) {
+	of := uniter{first: r.Source.Ports}
 	for len(nodes) > 0 {
 		ports, same := nodes[0].Ports, 1
 		for ; same < len(nodes) && nodes[same].text == nodes[0].text; same++ {
-			ports = unite(ports, nodes[same].Ports)
+			ports = of.unite(ports, nodes[same].Ports)
 		}
 		for i := range same {
 			nodes[i].Ports = ports
