@@ -123,8 +123,11 @@ func (y *blockZone) cluster(of clusterAt, m *members, yield func([]dns.RR) bool)
 	if y.tells(records.owner) && !y.sets(records.owner, records.of, yield) {
 		return false
 	}
-	for service, set := range records.ofPorts() {
-		if isOwner(service) && len(set.answer) > 0 && y.tells(set.answer[0].Header().Name) && !yield(set.answer) {
+	for service := range m.services().nodes {
+		if !isOwner(service) {
+			continue
+		}
+		if set := records.ofPort(service); set.len() > 0 && y.tells(set.answer[0].Header().Name) && !yield(set.answer) {
 			return false
 		}
 	}
@@ -168,7 +171,7 @@ func (y *blockZone) hosts(of clusterAt, m *members, yield func([]dns.RR) bool) b
 				continue
 			}
 			y.emitted[host] = true
-			nodes = r.nodes(in, func(d *directory) []*membership.Node { return d.byHost[host] })
+			_, nodes = r.nodes(in, func(d *directory) []*membership.Node { return d.byHost[host] })
 		}
 		for _, qtype := range []uint16{dns.TypeA, dns.TypeAAAA} {
 			if rrs := c.addresses(qtype, host, nodes); len(rrs) > 0 && !y.isServer(host, qtype) && !yield(rrs) {
@@ -211,7 +214,7 @@ func (y *blockZone) pointers(m *members, yield func([]dns.RR) bool) bool {
 				continue
 			}
 			y.emitted[name] = true
-			nodes = r.nodes(in, func(d *directory) []*membership.Node { return d.byAddress[address] })
+			_, nodes = r.nodes(in, func(d *directory) []*membership.Node { return d.byAddress[address] })
 		}
 		if len(nodes) > 0 && !yield([]dns.RR{c.pointer(name, nodes)}) {
 			return false

@@ -60,10 +60,10 @@ func (r *resolver) answer(z *zone, q *question) reply {
 	switch {
 	case !ok:
 		return reply{result: nameError}
-	case set == nil || len(set.answer) == 0:
+	case set.len() == 0:
 		return reply{result: noData}
 	}
-	return reply{result: success, answer: copyWithOwner(set.answer, q.qname), glue: set.glue, hosts: &r.table.hosts, size: set.size}
+	return reply{result: success, set: set, owner: q.qname, hosts: &r.table.hosts}
 }
 
 // find looks for the records of a name, and reports whether the name exists.
@@ -147,73 +147,68 @@ func (r *resolver) among(m *members, z *zone, q *question, below string) (set *r
 	case below == "":
 		set := records.of(q.qtype)
 		if len(asker) > 0 && set != nil {
-			set = set.with(r.config.rrset(q.qtype, records.owner, asker, m.hosts(r.config)))
+			set = records.with(set, r.config.rrset(q.qtype, records.owner, asker, m.hosts(r.config)))
 		}
 		return set, true
 	case below[0] == '_':
-		set, exists := findPort(records.ofPorts(), q, below)
-		if len(asker) > 0 {
-			own, ok := findPort(r.config.portSets(records.owner, asker, m.hosts(r.config)), q, below)
-			switch {
-			case set == nil:
-				set = own
-			case own != nil:
-				set = set.with(own)
-			}
-			exists = exists || ok
-		}
-		return set, exists
+		return r.port(m, records, asker, q.qtype, below)
 	}
 	d := m.directory(r.config)
 	if nodes := d.byName[below]; len(nodes) > 0 {
-		return r.config.rrset(q.qtype, q.name, nodes, m.hosts(r.config)), true
+		return d.set(q, nodes, func() *rrset { return r.config.rrset(q.qtype, q.name, nodes, m.hosts(r.config)) }), true
 	}
 	return nil, d.above[below]
 }
 
-// findPort looks for _PORT._PROTOCOL, and for _PROTOCOL alone, which has no records.
-func findPort(sets map[string]*rrset, q *question, below string) (set *rrset, exists bool) {
-	if set, ok := sets[below]; ok {
-		if q.qtype != dns.TypeSRV {
-			return nil, true
-		}
-		return set, true
+// port looks for _PORT._PROTOCOL, and for _PROTOCOL alone, which has no records.
+func (r *resolver) port(m *members, records *records, asker []*membership.Node, qtype uint16, name string) (set *rrset, exists bool) {
+	exists = m.services().has(name)
+	for _, n := range asker {
+		exists = exists || hasService(n, name)
 	}
-	for service := range sets {
-		if _, protocol, _ := strings.Cut(service, "."); protocol == below {
-			return nil, true
-		}
+	if qtype != dns.TypeSRV {
+		return nil, exists
 	}
-	return nil, false
+	set = records.ofPort(name)
+	if asker = declaring(asker, name); len(asker) > 0 {
+		set = records.with(set, r.config.portSet(records.owner, name, asker, m.hosts(r.config)))
+	}
+	return set, exists
 }
 
 // host looks for a host part, of any cluster.
 func (r *resolver) host(q *question) (set *rrset, exists bool) {
 	if !r.table.indexed() {
 		d := r.table.view("").members(r.config).directory(r.config)
-		return r.hostSet(q, d.byHost[q.name]), len(d.byHost[q.name]) > 0 || d.above[q.name]
+		return r.hostSet(q, d, d.byHost[q.name]), len(d.byHost[q.name]) > 0 || d.above[q.name]
 	}
 	in := r.table.hosts.in(q.name)
-	nodes := r.nodes(in, func(d *directory) []*membership.Node { return d.byHost[q.name] })
-	return r.hostSet(q, nodes), len(in) > 0 || r.table.hostNames.has(q.name)
+	d, nodes := r.nodes(in, func(d *directory) []*membership.Node { return d.byHost[q.name] })
+	return r.hostSet(q, d, nodes), len(in) > 0 || r.table.hostNames.has(q.name)
 }
 
-// nodes returns the best of those that some clusters have.
-func (r *resolver) nodes(in []occurrence, of func(*directory) []*membership.Node) (nodes []*membership.Node) {
+// nodes returns the best of those that some clusters have, a few of each. If it is one cluster, it returns
+// all, and the cluster's directory.
+func (r *resolver) nodes(in []occurrence, of func(*directory) []*membership.Node) (d *directory, nodes []*membership.Node) {
+	if len(in) == 1 {
+		d = in[0].view.members(r.config).directory(r.config)
+		return d, of(d)
+	}
 	for _, o := range in {
-		for _, n := range of(o.view.members(r.config).directory(r.config)) {
+		all := of(o.view.members(r.config).directory(r.config))
+		for _, n := range all[:min(len(all), fewNodes)] {
 			nodes = best(nodes, n)
 		}
 	}
-	return nodes
+	return nil, nodes
 }
 
 // hostSet has the addresses of a host part, which has no other records.
-func (r *resolver) hostSet(q *question, nodes []*membership.Node) *rrset {
+func (r *resolver) hostSet(q *question, d *directory, nodes []*membership.Node) *rrset {
 	if len(nodes) == 0 || q.qtype != dns.TypeA && q.qtype != dns.TypeAAAA {
 		return nil
 	}
-	return &rrset{answer: r.config.addresses(q.qtype, q.name, nodes)}
+	return d.set(q, nodes, func() *rrset { return &rrset{answer: r.config.addresses(q.qtype, q.name, nodes)} })
 }
 
 // reverse looks for an address: it has one PTR record, for inet_res:gethostbyaddr takes
@@ -224,9 +219,10 @@ func (r *resolver) reverse(q *question) (set *rrset, exists bool) {
 		return nil, false
 	}
 	var nodes []*membership.Node
+	var d *directory
 	switch {
 	case !r.table.indexed():
-		d := r.table.view("").members(r.config).directory(r.config)
+		d = r.table.view("").members(r.config).directory(r.config)
 		if !prefix.IsSingleIP() {
 			return nil, d.addresses.overlaps(prefix)
 		}
@@ -234,12 +230,12 @@ func (r *resolver) reverse(q *question) (set *rrset, exists bool) {
 	case !prefix.IsSingleIP():
 		return nil, r.table.prefixes.has(prefix)
 	default:
-		nodes = r.nodes(r.table.addresses.in(prefix.Addr()), func(d *directory) []*membership.Node { return d.byAddress[prefix.Addr()] })
+		d, nodes = r.nodes(r.table.addresses.in(prefix.Addr()), func(d *directory) []*membership.Node { return d.byAddress[prefix.Addr()] })
 	}
 	if len(nodes) == 0 || q.qtype != dns.TypePTR {
 		return nil, len(nodes) > 0
 	}
-	return &rrset{answer: []dns.RR{r.config.pointer(q.qname, nodes)}}, true
+	return d.set(q, nodes, func() *rrset { return &rrset{answer: []dns.RR{r.config.pointer(q.name, nodes)}} }), true
 }
 
 // minimalAny is the answer to a question for records of any type (RFC 8482, section 4.2).
