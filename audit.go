@@ -54,13 +54,15 @@ type findings map[finding]struct{}
 const (
 	// undeclaredPort is found of a member that is served, but with the default port.
 	undeclaredPort membership.Problem = "port"
+	// tooManyPorts is found of an object.
+	tooManyPorts membership.Problem = "ports"
 	// tooMany is found of a cluster whose SRV records no DNS message can hold.
 	tooMany membership.Problem = "size"
 )
 
 func newAudit(c *config, t *table) *audit {
 	a := &audit{config: c, table: t, known: make(map[*view]clusterStats), counts: make(map[prometheus.Gauge]int), begin: time.Now()}
-	for _, p := range append(membership.Problems, undeclaredPort, tooMany) {
+	for _, p := range append(membership.Problems, undeclaredPort, tooManyPorts, tooMany) {
 		a.countFinding(p, 0) // so that it is there
 	}
 	a.countCluster(clusterStats{}, 0)
@@ -87,6 +89,8 @@ func (a *audit) countFinding(p membership.Problem, delta int) {
 		a.count(truncatedClusters, delta)
 	case undeclaredPort:
 		a.count(defaultPorts, delta)
+	case tooManyPorts:
+		a.count(cutPorts, delta)
 	default:
 		a.count(leftOutMembers, delta, string(p))
 	}
@@ -198,6 +202,9 @@ func (a *audit) find(s state) clusterStats {
 		for _, text := range o.Invalid {
 			note(o, text, membership.InvalidAddress)
 		}
+		if o.CutPorts {
+			note(o, "", tooManyPorts)
+		}
 		if s.view != a.table.ungrouped {
 			continue
 		}
@@ -246,6 +253,8 @@ func (a *audit) log(f finding) {
 	switch f.problem {
 	case undeclaredPort:
 		log.Warningf("%s in %s declares no port %q: SRV records give %d", f.what, zone, a.config.port.name, epmdPort)
+	case tooManyPorts:
+		log.Warningf("%s/%s has more than %d named ports: the others have no SRV records in %s", f.namespace, f.object, kubeapi.MaxPorts, zone)
 	case tooMany:
 		log.Warningf("%s Cluster %s has more members than the 64 KiB of a DNS message hold as SRV records: answers are truncated", zone, f.what)
 	case membership.InvalidAddress:
