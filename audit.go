@@ -54,15 +54,15 @@ type findings map[finding]struct{}
 const (
 	// undeclaredPort is found of a member that is served, but with the default port.
 	undeclaredPort membership.Problem = "port"
-	// tooManyPorts is found of an object.
-	tooManyPorts membership.Problem = "ports"
+	// tooMuch is found of an object that has more ports or addresses than are kept.
+	tooMuch membership.Problem = "cut"
 	// tooMany is found of a cluster whose SRV records no DNS message can hold.
 	tooMany membership.Problem = "size"
 )
 
 func newAudit(c *config, t *table) *audit {
 	a := &audit{config: c, table: t, known: make(map[*view]clusterStats), counts: make(map[prometheus.Gauge]int), begin: time.Now()}
-	for _, p := range append(membership.Problems, undeclaredPort, tooManyPorts, tooMany) {
+	for _, p := range append(membership.Problems, undeclaredPort, tooMuch, tooMany) {
 		a.countFinding(p, 0) // so that it is there
 	}
 	a.countCluster(clusterStats{}, 0)
@@ -89,8 +89,8 @@ func (a *audit) countFinding(p membership.Problem, delta int) {
 		a.count(truncatedClusters, delta)
 	case undeclaredPort:
 		a.count(defaultPorts, delta)
-	case tooManyPorts:
-		a.count(cutPorts, delta)
+	case tooMuch:
+		a.count(cutObjects, delta)
 	default:
 		a.count(leftOutMembers, delta, string(p))
 	}
@@ -202,8 +202,8 @@ func (a *audit) find(s state) clusterStats {
 		for _, text := range o.Invalid {
 			note(o, text, membership.InvalidAddress)
 		}
-		if o.CutPorts {
-			note(o, "", tooManyPorts)
+		for _, what := range o.Cut {
+			note(o, what, tooMuch)
 		}
 		if s.view != a.table.ungrouped {
 			continue
@@ -253,8 +253,8 @@ func (a *audit) log(f finding) {
 	switch f.problem {
 	case undeclaredPort:
 		log.Warningf("%s in %s declares no port %q: SRV records give %d", f.what, zone, a.config.port.name, epmdPort)
-	case tooManyPorts:
-		log.Warningf("%s/%s has more than %d named ports: the others have no SRV records in %s", f.namespace, f.object, kubeapi.MaxPorts, zone)
+	case tooMuch:
+		log.Warningf("%s/%s has more than %s: the others are left out of %s", f.namespace, f.object, f.what, zone)
 	case tooMany:
 		log.Warningf("%s Cluster %s has more members than the 64 KiB of a DNS message hold as SRV records: answers are truncated", zone, f.what)
 	case membership.InvalidAddress:

@@ -19,8 +19,8 @@ type Object struct {
 	Name string
 	// Version is the resourceVersion as a number; 0 if it is none.
 	Version uint64
-	// Members are the endpoints of a slice, one for each address, or the one pod;
-	// none for a pod without an address.
+	// Members are the endpoints of a slice, one for each address and MaxMembers at most, or the
+	// one pod; none for a pod without an address.
 	Members []Member
 }
 

@@ -47,7 +47,7 @@ func (s Shrinker) podAddress(o *Object, status *corev1.PodStatus) (netip.Addr, b
 	for _, text := range texts {
 		addr, ok := address(text)
 		if !ok {
-			o.Invalid = append(o.Invalid, text)
+			o.invalid(text)
 			continue
 		}
 		if s.family.has(addr) {

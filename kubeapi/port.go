@@ -46,8 +46,9 @@ func ComparePorts(a, b Port) int {
 
 // keepPorts gives an object its ports.
 func (s Shrinker) keepPorts(o *Object, ports []Port) {
-	o.Ports = KeepPorts(ports, s.ports)
-	o.CutPorts = len(ports) > MaxPorts && len(o.Ports) == MaxPorts
+	if o.Ports = KeepPorts(ports, s.ports); len(ports) > MaxPorts && len(o.Ports) == MaxPorts {
+		o.cut(keptPorts)
+	}
 }
 
 func portNumber(n int32) (uint16, bool) {

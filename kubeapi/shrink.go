@@ -5,6 +5,7 @@ import (
 	"net/netip"
 	"slices"
 	"strconv"
+	"strings"
 
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
@@ -70,6 +71,35 @@ func version(text string) uint64 {
 		return 0
 	}
 	return v
+}
+
+// What of an object is kept, see Template.Cut.
+var (
+	keptPorts   = fmt.Sprint(MaxPorts, " named ports")
+	keptMembers = fmt.Sprint(MaxMembers, " addresses")
+	keptInvalid = fmt.Sprint(maxInvalid, " addresses that are none")
+)
+
+// cut notes that something is left out beyond what is kept.
+func (o *Object) cut(kept string) {
+	if !slices.Contains(o.Cut, kept) {
+		o.Cut = append(o.Cut, kept)
+	}
+}
+
+// maxInvalid is how many addresses that are none are kept of one object, maxInvalidText how many bytes of each.
+const (
+	maxInvalid     = 10
+	maxInvalidText = 100
+)
+
+// invalid notes an address that is none.
+func (o *Object) invalid(text string) {
+	if len(o.Invalid) == maxInvalid {
+		o.cut(keptInvalid)
+		return
+	}
+	o.Invalid = append(o.Invalid, strings.Clone(text[:min(len(text), maxInvalidText)]))
 }
 
 // address parses an address that one node can have.

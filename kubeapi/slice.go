@@ -4,6 +4,10 @@ import (
 	discoveryv1 "k8s.io/api/discovery/v1"
 )
 
+// MaxMembers is how many addresses of one EndpointSlice are kept, the first: as many as it may have
+// endpoints.
+const MaxMembers = 1000
+
 func (s Shrinker) slice(e *discoveryv1.EndpointSlice) *Object {
 	o := s.meta(&e.ObjectMeta, e.Labels[discoveryv1.LabelServiceName])
 	if e.AddressType == discoveryv1.AddressTypeFQDN {
@@ -26,7 +30,7 @@ func (s Shrinker) slice(e *discoveryv1.EndpointSlice) *Object {
 	}
 	s.keepPorts(o, ports)
 	if len(e.Endpoints) > 0 {
-		o.Members = make([]Member, 0, len(e.Endpoints))
+		o.Members = make([]Member, 0, min(len(e.Endpoints), MaxMembers))
 	}
 	for i := range e.Endpoints {
 		s.endpoint(o, &e.Endpoints[i])
@@ -52,11 +56,15 @@ func (s Shrinker) endpoint(o *Object, e *discoveryv1.Endpoint) {
 	for _, text := range e.Addresses {
 		addr, ok := address(text)
 		if !ok {
-			o.Invalid = append(o.Invalid, text)
+			o.invalid(text)
 			continue
 		}
 		if !s.family.has(addr) {
 			continue
+		}
+		if len(o.Members) == MaxMembers {
+			o.cut(keptMembers)
+			return
 		}
 		m.Address = addr
 		o.Members = append(o.Members, m)

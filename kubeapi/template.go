@@ -17,11 +17,11 @@ type Template struct {
 	Service string
 	// Ports are the named ports, MaxPorts at most, in their order in the object if it has no more.
 	Ports []Port
-	// Invalid are the addresses that cannot be parsed, or that no node can have. Hardly any
-	// object has such, so here they cost the others least.
+	// Invalid are the first addresses that cannot be parsed, or that no node can have, as far as they can be
+	// logged. Hardly any object has such, so here they cost the others least.
 	Invalid []string
-	// CutPorts is whether the object has more than MaxPorts named ports.
-	CutPorts bool
+	// Cut says what the object has more of than is kept, and how much is kept, as in "100 named ports".
+	Cut []string
 }
 
 // Label is the value of one label, and whether the object has it at all.
@@ -31,7 +31,7 @@ type Label struct {
 }
 
 func (t *Template) sameTemplate(o *Template) bool {
-	return t == o || t.Namespace == o.Namespace && t.Service == o.Service && t.CutPorts == o.CutPorts &&
+	return t == o || t.Namespace == o.Namespace && t.Service == o.Service && slices.Equal(t.Cut, o.Cut) &&
 		slices.Equal(t.Labels, o.Labels) && slices.Equal(t.Ports, o.Ports) && slices.Equal(t.Invalid, o.Invalid)
 }
 
