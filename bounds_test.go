@@ -4,156 +4,16 @@ import (
 	"fmt"
 	"math"
 	"net"
-	"net/netip"
 	"runtime"
 	"slices"
 	"testing"
 
 	"github.com/coredns/coredns/request"
 	"github.com/miekg/dns"
-	corev1 "k8s.io/api/core/v1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/longnames/longnames/kubeapi"
 	"github.com/longnames/longnames/membership"
 )
-
-// hostileData is a kind of data that a tenant can have as much of as it likes.
-type hostileData struct {
-	kind      string
-	block     string
-	few       int // and ten times as many
-	objects   func(c *config, n int) []*kubeapi.Object
-	client    string // who asks; default: one that is nobody
-	questions []hostileQuestion
-}
-
-type hostileQuestion struct {
-	name, qtype string
-	rcode       int
-}
-
-var hostileKinds = []hostileData{
-	{
-		kind: "members", few: 100, block: "longnames erl.internal 10.in-addr.arpa {\n selector app\n basename app\n}",
-		objects: func(_ *config, n int) []*kubeapi.Object {
-			return []*kubeapi.Object{ported(bigSlice(n), kubeapi.Port{Name: "http", Protocol: "TCP", Number: 80})}
-		},
-		questions: []hostileQuestion{
-			{"erl.internal.", "SRV", 0}, {"eRl.internal.", "SRV", 0}, {"erl.internal.", "TXT", 0}, {"eRl.internal.", "TXT", 0},
-			{"erl.internal.", "A", 0}, {"erl.internal.", "MX", 0}, {"_epmd._tcp.erl.internal.", "SRV", 0},
-			{"_http._tcp.erl.internal.", "SRV", 0}, {"_nothing._tcp.erl.internal.", "SRV", dns.RcodeNameError},
-			{"_tcp.erl.internal.", "SRV", 0}, {"web-7.erl.internal.", "SRV", 0}, {"10-0-0-8.erl.internal.", "A", 0},
-			{"nobody.erl.internal.", "A", dns.RcodeNameError}, {"8.0.0.10.in-addr.arpa.", "PTR", 0},
-			{"9.9.9.10.in-addr.arpa.", "PTR", dns.RcodeNameError},
-		},
-	},
-	{
-		kind: "ports of one that is not listed", few: 1500, client: "10.9.9.9",
-		block: "longnames erl.internal {\n selector app\n basename app\n lookup pods\n include ready\n}",
-		objects: func(c *config, n int) []*kubeapi.Object {
-			return append(podsOf(20), labelled(c, nil, podWithPorts(c, n)))
-		},
-		questions: []hostileQuestion{
-			{"_epmd._tcp.erl.internal.", "SRV", 0}, {"_p00001._tcp.erl.internal.", "SRV", 0}, {"_p00001._tcp.erl.internal.", "A", 0},
-			{"_nothing._tcp.erl.internal.", "SRV", dns.RcodeNameError}, {"_tcp.erl.internal.", "SRV", 0},
-			{"_udp.erl.internal.", "SRV", dns.RcodeNameError}, {"erl.internal.", "SRV", 0}, {"nobody.erl.internal.", "A", dns.RcodeNameError},
-		},
-	},
-	{
-		kind: "names at the asker's address that are not listed", few: 100, client: "10.9.9.9",
-		block: "longnames erl.internal {\n selector app\n basename label role\n lookup pods\n include ready\n}",
-		objects: func(c *config, n int) []*kubeapi.Object {
-			all := podsOf(200)
-			for _, o := range all {
-				labelled(c, labels{"role": "app"}, o)
-			}
-			for i := range n {
-				pod := fmt.Sprintf("x-%05d", i)
-				all = append(all, labelled(c, labels{"role": pod}, named(pod, slice("", unready(endpoint(pod, "10.9.9.9"))))))
-			}
-			return all
-		},
-		questions: []hostileQuestion{
-			{"erl.internal.", "SRV", 0}, {"eRl.internal.", "TXT", 0}, {"erl.internal.", "TXT", 0}, {"erl.internal.", "A", 0},
-			{"_epmd._tcp.erl.internal.", "SRV", 0}, {"nobody.erl.internal.", "A", dns.RcodeNameError}, {"x-00007.erl.internal.", "TXT", 0},
-		},
-	},
-	{
-		kind: "clusters that claim one address", few: 100,
-		block: "longnames erl.internal cluster.local 10.in-addr.arpa {\n group_by app\n mode dns\n}",
-		objects: func(c *config, n int) []*kubeapi.Object {
-			var all []*kubeapi.Object
-			for i := range n {
-				app := fmt.Sprint("app-", i)
-				all = append(all, labelled(c, labels{"app": app}, slice(app, endpoint(app, "10.0.0.1"))))
-			}
-			return all
-		},
-		questions: []hostileQuestion{
-			{"1.0.0.10.in-addr.arpa.", "PTR", 0}, {"10-0-0-1.prod.pod.cluster.local.", "A", 0}, {"10-0-0-1.prod.pod.cluster.local.", "MX", 0},
-			{"app-7.prod.erl.internal.", "SRV", 0}, {"10-0-0-1.app-7.prod.erl.internal.", "A", 0},
-			{"2.0.0.10.in-addr.arpa.", "PTR", dns.RcodeNameError}, {"nobody.prod.pod.cluster.local.", "A", dns.RcodeNameError},
-		},
-	},
-	{
-		kind: "pods of one hostname", few: 100,
-		block: "longnames erl.internal {\n selector app\n basename app\n mode hostname\n cluster_domain erl.internal\n port dist\n}",
-		objects: func(c *config, n int) []*kubeapi.Object {
-			all := podsOf(n)
-			for i, o := range all {
-				o.Service, o.Members[0].Hostname = "web", "web"
-				o.Ports = []kubeapi.Port{{Name: "dist", Protocol: "TCP", Number: uint16(9000 + i%kubeapi.MaxPorts)}}
-			}
-			return all
-		},
-		questions: []hostileQuestion{
-			{"erl.internal.", "SRV", 0}, {"web.erl.internal.", "A", 0}, {"web.erl.internal.", "SRV", 0}, {"web.erl.internal.", "MX", 0},
-			{"pod-7.erl.internal.", "SRV", 0}, {"wEb.erl.internal.", "A", 0}, {"web.web.prod.svc.erl.internal.", "A", 0},
-			{"web.web.prod.svc.erl.internal.", "AAAA", 0}, {"_dist._tcp.erl.internal.", "SRV", 0},
-		},
-	},
-	{
-		kind: "pods at one address", few: 100,
-		block: "longnames erl.internal 10.in-addr.arpa {\n selector app\n basename app\n mode hostname\n cluster_domain erl.internal\n}",
-		objects: func(c *config, n int) []*kubeapi.Object {
-			all := podsOf(n)
-			for _, o := range all {
-				m := &o.Members[0]
-				o.Service, m.Hostname, m.Address = "web", m.ID, netip.MustParseAddr("10.0.0.1")
-			}
-			return all
-		},
-		questions: []hostileQuestion{
-			{"erl.internal.", "SRV", 0}, {"erl.internal.", "A", 0}, {"1.0.0.10.in-addr.arpa.", "PTR", 0}, {"10-0-0-1.erl.internal.", "A", 0},
-			{"10-0-0-1.erl.internal.", "TXT", 0}, {"10-0-0-1.erl.internal.", "SRV", 0}, {"pod-7.web.prod.svc.erl.internal.", "A", 0},
-		},
-	},
-}
-
-// podsOf are so many ready pods.
-func podsOf(n int) []*kubeapi.Object {
-	all := make([]*kubeapi.Object, 0, n)
-	for i := range n {
-		pod := fmt.Sprint("pod-", i)
-		all = append(all, named(pod, slice("", endpoint(pod, fmt.Sprintf("10.1.%d.%d", i/250, i%250+1)))))
-	}
-	return all
-}
-
-// podWithPorts is a pod that is not ready, with so many named ports, as it is read.
-func podWithPorts(c *config, n int) *kubeapi.Object {
-	p := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: "prod", Name: "hostile"}, Status: corev1.PodStatus{PodIP: "10.9.9.9"}}
-	p.Spec.Containers = make([]corev1.Container, 1)
-	for i := range n {
-		p.Spec.Containers[0].Ports = append(p.Spec.Containers[0].Ports, corev1.ContainerPort{Name: fmt.Sprintf("p%05d", i), ContainerPort: int32(i + 1)})
-	}
-	o, err := kubeapi.NewShrinker(&c.source).Shrink(p)
-	if err != nil {
-		panic(err)
-	}
-	return o
-}
 
 // repeated is a question that is asked again and again.
 type repeated struct {
@@ -180,6 +40,9 @@ func (h *hostileData) serve(tb testing.TB, n int) *Longnames {
 
 func (h *hostileData) asks(l *Longnames, q hostileQuestion) *repeated {
 	a := &repeated{l, new(dns.Msg).SetQuestion(q.name, dns.StringToType[q.qtype]), newDiscard("udp")}
+	if h.do {
+		a.r.SetEdns0(1232, true)
+	}
 	if h.client != "" {
 		a.w.remote = &net.UDPAddr{IP: net.ParseIP(h.client), Port: 4711}
 	}
@@ -254,43 +117,64 @@ func TestCostOfAChangeGrowsWithTheData(t *testing.T) {
 	}
 }
 
-// sharedSlices are Services that select the same pods, and declare different ports.
-var sharedSlices = hostileData{
-	kind: "slices of the same pods", few: 50, block: ipBlock,
-	objects: func(_ *config, n int) []*kubeapi.Object {
-		var members []kubeapi.Member
-		for _, o := range podsOf(20) {
-			members = append(members, o.Members...)
+// However much changes in a cluster, and is asked about it, others pay nothing for it.
+func TestAChangeCostsOtherClustersNothing(t *testing.T) {
+	c := configOf(t, "longnames erl.internal 10.in-addr.arpa {\n group_by app\n}")
+	other, fresh := labelled(c, labels{"app": "other"}, bigSlice(1000)), labelled(c, labels{"app": "other"}, bigSlice(999))
+	table := tableOf(c, other, labelled(c, labels{"app": "web"}, slice("web", endpoint("web", "10.9.9.9"))))
+	l := serving(table)
+	for _, q := range []hostileQuestion{
+		{"web.prod.erl.internal.", "SRV", 0}, {"10-9-9-9.web.prod.erl.internal.", "A", 0}, {"nobody.web.prod.erl.internal.", "A", dns.RcodeNameError},
+		{"nobody.prod.erl.internal.", "A", dns.RcodeNameError}, {"9.9.9.10.in-addr.arpa.", "PTR", 0}, {"8.8.8.10.in-addr.arpa.", "PTR", dns.RcodeNameError},
+	} {
+		a := (&hostileData{}).asks(l, q)
+		a.ask(t)
+		if a.w.rcode != q.rcode {
+			t.Errorf("%s %s: got rcode %d, want %d", q.name, q.qtype, a.w.rcode, q.rcode)
 		}
-		var all []*kubeapi.Object
-		for i := range n {
-			all = append(all, ported(slice(fmt.Sprint("s", i), members...), somePorts(i)...))
+		want, _ := cost(5, 1, func() { a.ask(t) })
+		table.Apply([]kubeapi.Change{{Old: other, New: fresh}})
+		other, fresh = fresh, other
+		if got, _ := cost(1, 1, func() { a.ask(t) }); got > growth*want {
+			t.Errorf("%s %s: got %.0f bytes after a change of another cluster, want the %.0f of before", q.name, q.qtype, got, want)
 		}
-		return all
-	},
-	questions: []hostileQuestion{{"erl.internal.", "TXT", 0}, {"_epmd._tcp.erl.internal.", "SRV", 0}},
-}
-
-// differentPorts are pods that share a longname, and declare different ports.
-var differentPorts = hostileData{
-	kind: "pods of one longname", few: 50, block: "longnames erl.internal {\n selector app\n basename app\n lookup pods\n}",
-	objects: func(_ *config, n int) []*kubeapi.Object {
-		all := podsOf(n)
-		for i, o := range all {
-			o.Members[0].Address, o.Ports = netip.MustParseAddr("10.0.0.1"), somePorts(i)
-		}
-		return all
-	},
-	questions: []hostileQuestion{{"erl.internal.", "TXT", 0}, {"_epmd._tcp.erl.internal.", "SRV", 0}},
-}
-
-// somePorts are as many as an object may have, with names of their own.
-func somePorts(of int) []kubeapi.Port {
-	ports := make([]kubeapi.Port, kubeapi.MaxPorts)
-	for i := range ports {
-		ports[i] = kubeapi.Port{Name: fmt.Sprintf("p%d-%d", of, i), Protocol: "TCP", Number: uint16(i + 1)}
 	}
-	return ports
+}
+
+// BenchmarkChangeAndQuestion shows what the first question about a cluster costs that has changed: who has it
+// change all the time can have each question cost that.
+func BenchmarkChangeAndQuestion(b *testing.B) {
+	for _, members := range []int{1000, 10_000} {
+		for _, q := range []hostileQuestion{
+			{"web.prod.erl.internal.", "SRV", 0}, {"_epmd._tcp.web.prod.erl.internal.", "SRV", 0},
+			{"web-7.web.prod.erl.internal.", "A", 0}, {"nobody.web.prod.erl.internal.", "A", dns.RcodeNameError},
+			{"8.0.0.10.in-addr.arpa.", "PTR", 0},
+		} {
+			b.Run(fmt.Sprintf("members=%d/%s %s", members, q.name, q.qtype), func(b *testing.B) {
+				c := configOf(b, "longnames erl.internal 10.in-addr.arpa {\n group_by app\n lookup pods\n}")
+				var changes []kubeapi.Change
+				for i, m := range bigSlice(members).Members {
+					changes = append(changes, kubeapi.Change{New: labelled(c, labels{"app": "web"}, named(fmt.Sprint("web-", i), slice("", m)))})
+				}
+				table := newTable(c)
+				table.Apply(changes)
+				table.Synced()
+				l := serving(table)
+				a := (&hostileData{}).asks(l, q)
+				old := changes[0].New
+				fresh := labelled(c, labels{"app": "web"}, named(old.Name, slice("", endpoint(old.Name, "10.9.9.9"))))
+				b.ReportAllocs()
+				for b.Loop() {
+					table.Apply([]kubeapi.Change{{Old: old, New: fresh}})
+					old, fresh = fresh, old
+					a.ask(b)
+				}
+				if a.w.rcode != q.rcode {
+					b.Fatalf("got rcode %d, want %d", a.w.rcode, q.rcode)
+				}
+			})
+		}
+	}
 }
 
 // BenchmarkHostile shows what TestCostOfAQuestionDoesNotGrow asserts, and the time, with CoreDNS' part.
@@ -301,6 +185,7 @@ func BenchmarkHostile(b *testing.B) {
 			for _, q := range h.questions {
 				b.Run(fmt.Sprintf("%s=%d/%s %s", h.kind, n, q.name, q.qtype), func(b *testing.B) {
 					a := h.asks(l, q)
+					a.ask(b)
 					b.ReportAllocs()
 					for b.Loop() {
 						if _, err := l.ServeDNS(b.Context(), request.NewScrubWriter(a.r, a.w), a.r); err != nil {

@@ -94,13 +94,16 @@ const smallestRecord = 1 + 10 + 4
 // capToSize returns as many records of an answer as the client could take if they were the smallest,
 // and reports whether these are not all. CoreDNS truncates the rest of what does not fit, but it
 // takes the length of every record before, and most nodes of a large cluster ask like that
-// first. An answer to be signed stays whole, for a signature is of all records. Who is not listed comes
-// last. The records are shared: neither they nor their list may be written to.
+// first. An answer to be signed stays whole as long as any message could hold it, for a signature is of all
+// records. Who is not listed comes last. The records are shared: neither they nor their list may be written to.
 func capToSize(w dns.ResponseWriter, r *dns.Msg, set *rrset) (some []dns.RR, truncated bool) {
 	total := set.len()
 	if most := dns.MinMsgSize / smallestRecord; total > most {
 		state := request.Request{W: w, Req: r}
-		if most = state.Size() / smallestRecord; total > most && !state.Do() {
+		if most = state.Size() / smallestRecord; state.Do() {
+			most = mostRecords
+		}
+		if total > most {
 			total, truncated = most, true
 		}
 	}
