@@ -50,6 +50,7 @@ func (h *hostileData) asks(l *Longnames, q hostileQuestion) *repeated {
 }
 
 func (a *repeated) ask(tb testing.TB) {
+	tb.Helper()
 	if _, err := a.l.ServeDNS(tb.Context(), a.w, a.r); err != nil {
 		tb.Fatal(err)
 	}

@@ -1,9 +1,12 @@
 package longnames
 
 import (
+	"cmp"
 	"net/netip"
 	"slices"
 	"strings"
+	"sync"
+	"sync/atomic"
 
 	"github.com/miekg/dns"
 
@@ -33,6 +36,22 @@ func (e *encoder) hasHost(host string) bool {
 		return e.hosts == inside
 	}
 	return slices.ContainsFunc(e.zones, func(z zone) bool { return dns.IsSubDomain(z.name, host) })
+}
+
+// lazy is something that is made when it is first asked for. There are many: it is as small
+// as can be, so that those of one cluster share a lock.
+type lazy[T any] struct{ made atomic.Pointer[T] }
+
+func (l *lazy[T]) get(mu *sync.Mutex, made func() *T) *T {
+	if got := l.made.Load(); got != nil {
+		return got
+	}
+	mu.Lock()
+	defer mu.Unlock()
+	if l.made.Load() == nil {
+		l.made.Store(made())
+	}
+	return l.made.Load()
 }
 
 // rrset is the answer to one kind of question. It is shared by all who ask, so it is
@@ -110,6 +129,36 @@ func (s *rrset) with(more *rrset, said map[datum]bool) *rrset {
 	return &rrset{answer: s.answer, glue: s.glue, size: s.size + more.size, asker: own}
 }
 
+// mostWaiting is how many nodes that are not listed, and share the asker's address, its answer has. A host
+// has room for more, but its pods have addresses of their own, unless they share the host's.
+const mostWaiting = 16
+
+// fewWaiting returns one node for each longname, of nodes in the order of these. If there are too many, it
+// takes those first that do not end, then pods, then the first by longname.
+func fewWaiting(nodes []*membership.Node) []*membership.Node {
+	if len(nodes) < 2 {
+		return nodes
+	}
+	byLongname := func(a, b *membership.Node) int { return strings.Compare(a.Longname(), b.Longname()) }
+	nodes = slices.CompactFunc(nodes, func(a, b *membership.Node) bool { return byLongname(a, b) == 0 })
+	if len(nodes) <= mostWaiting {
+		return nodes
+	}
+	doubt := func(n *membership.Node) int {
+		switch {
+		case n.Member.Terminating:
+			return 2
+		case !n.Member.IsPod:
+			return 1
+		}
+		return 0
+	}
+	slices.SortStableFunc(nodes, func(a, b *membership.Node) int { return cmp.Compare(doubt(a), doubt(b)) })
+	nodes = slices.Clone(nodes[:mostWaiting])
+	slices.SortFunc(nodes, byLongname)
+	return nodes
+}
+
 // rrset makes the RRset of one type for some nodes; nil for a type that nodes have none of.
 func (e *encoder) rrset(qtype uint16, owner string, nodes []*membership.Node, at hosts) *rrset {
 	switch qtype {
@@ -137,7 +186,11 @@ func (e *encoder) portSet(cluster, service string, nodes []*membership.Node, at 
 	})
 }
 
-// most is how many records a message can hold at all.
+// smallestRecord is the least bytes that a record of ours takes: the root as its owner, type to
+// length, and the address of an A record.
+const smallestRecord = 1 + 10 + 4
+
+// mostRecords is how many records a message can hold at all.
 const mostRecords = dns.MaxMsgSize / smallestRecord
 
 // srv makes SRV records (RFC 2782), one for each target and port; ports appends those of a
@@ -183,6 +236,9 @@ func (e *encoder) srv(owner string, nodes []*membership.Node, at hosts, ports fu
 
 // hosts returns the nodes that have a host part, which several may claim.
 type hosts func(target string) []*membership.Node
+
+// fewNodes is how many nodes the records of one name are made of for each question. There should be one.
+const fewNodes = 8
 
 // glue makes the addresses of host parts, some of which may come more than once. One that more than few
 // nodes share has none: each of their records would bring the addresses of all.

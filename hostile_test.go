@@ -98,7 +98,7 @@ var hostileKinds = []hostileData{
 	{
 		kind: "pods of one hostname", few: 100,
 		block: "longnames erl.internal {\n selector app\n basename app\n mode hostname\n cluster_domain erl.internal\n port dist\n}",
-		objects: func(c *config, n int) []*kubeapi.Object {
+		objects: func(_ *config, n int) []*kubeapi.Object {
 			all := podsOf(n)
 			for i, o := range all {
 				o.Service, o.Members[0].Hostname = "web", "web"
@@ -115,7 +115,7 @@ var hostileKinds = []hostileData{
 	{
 		kind: "pods at one address", few: 100,
 		block: "longnames erl.internal 10.in-addr.arpa {\n selector app\n basename app\n mode hostname\n cluster_domain erl.internal\n}",
-		objects: func(c *config, n int) []*kubeapi.Object {
+		objects: func(_ *config, n int) []*kubeapi.Object {
 			all := podsOf(n)
 			for _, o := range all {
 				m := &o.Members[0]

@@ -1,9 +1,7 @@
 package longnames
 
 import (
-	"cmp"
 	"net/netip"
-	"slices"
 	"strings"
 	"time"
 
@@ -157,7 +155,7 @@ func (r *resolver) among(m *members, z *zone, q *question, below string) (set *r
 	}
 	d := m.directory(r.config)
 	if nodes := d.byName[below]; len(nodes) > 0 {
-		return d.set(q, nodes, func() *rrset { return r.config.rrset(q.qtype, q.name, nodes, m.hosts(r.config)) }), true
+		return d.set(nameType{q.name, q.qtype}, nodes, func() *rrset { return r.config.rrset(q.qtype, q.name, nodes, m.hosts(r.config)) }), true
 	}
 	return nil, d.above[below]
 }
@@ -176,63 +174,6 @@ func (r *resolver) port(m *members, records *records, asker []*membership.Node, 
 		set = records.with(set, r.config.portSet(records.owner, name, asker, m.hosts(r.config)))
 	}
 	return set, exists
-}
-
-// mostWaiting is how many nodes that are not listed, and share the asker's address, its answer has. A host
-// has room for more, but its pods have addresses of their own, unless they share the host's.
-const mostWaiting = 16
-
-// fewWaiting returns one node for each longname, of nodes in the order of these. If there are too many, it
-// takes those first that do not end, then pods, then the first by longname.
-func fewWaiting(nodes []*membership.Node) []*membership.Node {
-	if len(nodes) < 2 {
-		return nodes
-	}
-	byLongname := func(a, b *membership.Node) int { return strings.Compare(a.Longname(), b.Longname()) }
-	nodes = slices.CompactFunc(nodes, func(a, b *membership.Node) bool { return byLongname(a, b) == 0 })
-	if len(nodes) <= mostWaiting {
-		return nodes
-	}
-	doubt := func(n *membership.Node) int {
-		switch {
-		case n.Member.Terminating:
-			return 2
-		case !n.Member.IsPod:
-			return 1
-		}
-		return 0
-	}
-	slices.SortStableFunc(nodes, func(a, b *membership.Node) int { return cmp.Compare(doubt(a), doubt(b)) })
-	nodes = slices.Clone(nodes[:mostWaiting])
-	slices.SortFunc(nodes, byLongname)
-	return nodes
-}
-
-// with adds what those have who wait at the asker's address. What they share with a set is looked for once.
-func (r *records) with(set, own *rrset) *rrset {
-	if set == nil {
-		return own
-	}
-	said := set.said.get(&r.mu, func() *map[datum]bool {
-		said := says(set.answer, r.members.dataOfWaiting())
-		return &said
-	})
-	return set.with(own, *said)
-}
-
-// dataOfWaiting returns what records of those who wait may say, but for ports.
-func (m *members) dataOfWaiting() map[datum]bool {
-	return *m.mayAsk.get(&m.building, func() *map[datum]bool {
-		data := make(map[datum]bool)
-		for address, nodes := range m.waiting {
-			data[datum{address: address}] = true
-			for _, n := range nodes {
-				data[datum{name: n.Longname()}] = true
-				data[datum{name: strings.ToLower(n.Host())}] = true
-			}
-		}
-		return &data
-	})
 }
 
 // host looks for a host part, of any cluster.
@@ -267,7 +208,7 @@ func (r *resolver) hostSet(q *question, d *directory, nodes []*membership.Node) 
 	if len(nodes) == 0 || q.qtype != dns.TypeA && q.qtype != dns.TypeAAAA {
 		return nil
 	}
-	return d.set(q, nodes, func() *rrset { return &rrset{answer: r.config.addresses(q.qtype, q.name, nodes)} })
+	return d.set(nameType{q.name, q.qtype}, nodes, func() *rrset { return &rrset{answer: r.config.addresses(q.qtype, q.name, nodes)} })
 }
 
 // reverse looks for an address: it has one PTR record, for inet_res:gethostbyaddr takes
@@ -294,7 +235,7 @@ func (r *resolver) reverse(q *question) (set *rrset, exists bool) {
 	if len(nodes) == 0 || q.qtype != dns.TypePTR {
 		return nil, len(nodes) > 0
 	}
-	return d.set(q, nodes, func() *rrset { return &rrset{answer: []dns.RR{r.config.pointer(q.name, nodes)}} }), true
+	return d.set(nameType{q.name, q.qtype}, nodes, func() *rrset { return &rrset{answer: []dns.RR{r.config.pointer(q.name, nodes)}} }), true
 }
 
 // minimalAny is the answer to a question for records of any type (RFC 8482, section 4.2).

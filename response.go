@@ -87,10 +87,6 @@ func addEDE(m *dns.Msg, w dns.ResponseWriter, r *dns.Msg, code uint16, text stri
 	m.Compress = false
 }
 
-// smallestRecord is the least bytes that a record of ours takes: the root as its owner, type to
-// length, and the address of an A record.
-const smallestRecord = 1 + 10 + 4
-
 // capToSize returns as many records of an answer as the client could take if they were the smallest,
 // and reports whether these are not all. CoreDNS truncates the rest of what does not fit, but it
 // takes the length of every record before, and most nodes of a large cluster ask like that

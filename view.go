@@ -85,6 +85,21 @@ func newMembers(c *config, cluster string, nodes []membership.Node) *members {
 	return m
 }
 
+// dataOfWaiting returns what records of those who wait may say, but for ports.
+func (m *members) dataOfWaiting() map[datum]bool {
+	return *m.mayAsk.get(&m.building, func() *map[datum]bool {
+		data := make(map[datum]bool)
+		for address, nodes := range m.waiting {
+			data[datum{address: address}] = true
+			for _, n := range nodes {
+				data[datum{name: n.Longname()}] = true
+				data[datum{name: strings.ToLower(n.Host())}] = true
+			}
+		}
+		return &data
+	})
+}
+
 // services returns who declares which port.
 func (m *members) services() *services {
 	return m.ports.get(&m.building, func() *services { return servicesOf(m.listed()) })
@@ -149,19 +164,15 @@ type nameType struct {
 	qtype uint16
 }
 
-// fewNodes is how many nodes the records of one name are made of for each question. There should be one.
-const fewNodes = 8
-
 // set makes the set of a name that some nodes have, or keeps it if they are more than few. There is no
 // directory, and are few, if several clusters have the name.
-func (d *directory) set(q *question, nodes []*membership.Node, made func() *rrset) *rrset {
+func (d *directory) set(of nameType, nodes []*membership.Node, made func() *rrset) *rrset {
 	if len(nodes) <= fewNodes || d == nil {
 		return made()
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	key := nameType{q.name, q.qtype}
-	set, ok := d.sets[key]
+	set, ok := d.sets[of]
 	if !ok {
 		if set = made(); set == nil {
 			return nil // and anybody could ask for any type
@@ -169,7 +180,7 @@ func (d *directory) set(q *question, nodes []*membership.Node, made func() *rrse
 		if d.sets == nil {
 			d.sets = make(map[nameType]*rrset)
 		}
-		d.sets[key] = set
+		d.sets[of] = set
 	}
 	return set
 }
@@ -242,22 +253,6 @@ func hostsOf(listed []*membership.Node) hosts {
 	}
 }
 
-// lazy is something that is made when it is first asked for. There are many: it is as small
-// as can be, so that those of one cluster share a lock.
-type lazy[T any] struct{ made atomic.Pointer[T] }
-
-func (l *lazy[T]) get(mu *sync.Mutex, made func() *T) *T {
-	if got := l.made.Load(); got != nil {
-		return got
-	}
-	mu.Lock()
-	defer mu.Unlock()
-	if l.made.Load() == nil {
-		l.made.Store(made())
-	}
-	return l.made.Load()
-}
-
 // records are the RRsets of one cluster in one zone.
 type records struct {
 	config  *config
@@ -288,6 +283,18 @@ func (r *records) of(qtype uint16) *rrset {
 		listed := r.members.listed()
 		return r.config.rrset(qtype, r.owner, listed, hostsOf(listed))
 	})
+}
+
+// with adds what those have who wait at the asker's address. What they share with a set is looked for once.
+func (r *records) with(set, own *rrset) *rrset {
+	if set == nil {
+		return own
+	}
+	said := set.said.get(&r.mu, func() *map[datum]bool {
+		said := says(set.answer, r.members.dataOfWaiting())
+		return &said
+	})
+	return set.with(own, *said)
 }
 
 // mostPortSets is how many SRV sets of ports are kept, besides epmd's: few nodes have more ports that

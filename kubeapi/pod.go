@@ -30,7 +30,7 @@ func (s Shrinker) pod(p *corev1.Pod) *Object {
 		Serving:     ready,
 		Terminating: p.DeletionTimestamp != nil,
 	}}
-	s.keepPorts(o, containerPorts(&p.Spec))
+	o.keepPorts(containerPorts(&p.Spec), s.ports)
 	return o
 }
 
@@ -89,4 +89,11 @@ func appendPorts(ports []Port, c *corev1.Container) []Port {
 		}
 	}
 	return ports
+}
+
+func protocol(p corev1.Protocol) string {
+	if p == "" {
+		return string(corev1.ProtocolTCP)
+	}
+	return string(p)
 }

@@ -5,7 +5,6 @@ import (
 	"net/netip"
 	"slices"
 	"strconv"
-	"strings"
 
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
@@ -73,35 +72,6 @@ func version(text string) uint64 {
 	return v
 }
 
-// What of an object is kept, see Template.Cut.
-var (
-	keptPorts   = fmt.Sprint(MaxPorts, " named ports")
-	keptMembers = fmt.Sprint(MaxMembers, " addresses")
-	keptInvalid = fmt.Sprint(maxInvalid, " addresses that are none")
-)
-
-// cut notes that something is left out beyond what is kept.
-func (o *Object) cut(kept string) {
-	if !slices.Contains(o.Cut, kept) {
-		o.Cut = append(o.Cut, kept)
-	}
-}
-
-// maxInvalid is how many addresses that are none are kept of one object, maxInvalidText how many bytes of each.
-const (
-	maxInvalid     = 10
-	maxInvalidText = 100
-)
-
-// invalid notes an address that is none.
-func (o *Object) invalid(text string) {
-	if len(o.Invalid) == maxInvalid {
-		o.cut(keptInvalid)
-		return
-	}
-	o.Invalid = append(o.Invalid, strings.Clone(text[:min(len(text), maxInvalidText)]))
-}
-
 // address parses an address that one node can have.
 func address(text string) (netip.Addr, bool) {
 	a, err := netip.ParseAddr(text)
@@ -109,6 +79,10 @@ func address(text string) (netip.Addr, bool) {
 		return netip.Addr{}, false
 	}
 	return a, true
+}
+
+func portNumber(n int32) (uint16, bool) {
+	return uint16(n), n > 0 && n <= 65535 //nolint:gosec // not used unless it is in range
 }
 
 // shrunk is an Object on its way through the reflector, which asks for its name.

@@ -4,10 +4,6 @@ import (
 	discoveryv1 "k8s.io/api/discovery/v1"
 )
 
-// MaxMembers is how many addresses of one EndpointSlice are kept, the first: as many as it may have
-// endpoints.
-const MaxMembers = 1000
-
 func (s Shrinker) slice(e *discoveryv1.EndpointSlice) *Object {
 	o := s.meta(&e.ObjectMeta, e.Labels[discoveryv1.LabelServiceName])
 	if e.AddressType == discoveryv1.AddressTypeFQDN {
@@ -28,7 +24,7 @@ func (s Shrinker) slice(e *discoveryv1.EndpointSlice) *Object {
 		}
 		ports = append(ports, port)
 	}
-	s.keepPorts(o, ports)
+	o.keepPorts(ports, s.ports)
 	if len(e.Endpoints) > 0 {
 		o.Members = make([]Member, 0, min(len(e.Endpoints), MaxMembers))
 	}

@@ -30,6 +30,14 @@ type Label struct {
 	Set   bool
 }
 
+// Port is a named port of a container or of an endpoint.
+type Port struct {
+	Name string
+	// Protocol is TCP, UDP or SCTP.
+	Protocol string
+	Number   uint16
+}
+
 func (t *Template) sameTemplate(o *Template) bool {
 	return t == o || t.Namespace == o.Namespace && t.Service == o.Service && slices.Equal(t.Cut, o.Cut) &&
 		slices.Equal(t.Labels, o.Labels) && slices.Equal(t.Ports, o.Ports) && slices.Equal(t.Invalid, o.Invalid)
