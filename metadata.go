@@ -130,12 +130,11 @@ func firstIn(occurrences []occurrence) *view {
 // listedFor counts the longnames that a client is answered with: one that is not listed finds
 // itself added.
 func (m *members) listedFor(client netip.Addr) int {
-	count, last := m.count, ""
-	for _, n := range m.waiting[client] { // ordered by longname, as all nodes are
-		if n.Longname() != last && !m.lists(n.Longname()) {
+	count := m.count
+	for _, n := range m.waiting[client] { // one for each longname
+		if !m.lists(n.Longname()) {
 			count++
 		}
-		last = n.Longname()
 	}
 	return count
 }
