@@ -63,8 +63,8 @@ type rrset struct {
 	glue []dns.RR
 	size int
 
-	asker *rrset // what is added for who asks, if anything; size has it, too
-	said  lazy[map[datum]bool]
+	asker *rrset               // more records, for this client alone; nil if there are none. They count in size
+	said  lazy[map[datum]bool] // what the records have in common with those of nodes that wait
 }
 
 // len returns how many records there are.
@@ -96,7 +96,8 @@ func datumOf(rr dns.RR) (d datum) {
 	return d
 }
 
-// says returns what of some data, regardless of ports, records say. A target is also there without its port.
+// says returns the data of records, as far as some data have them without ports. Targets are there with
+// their ports, and without.
 func says(rrs []dns.RR, data map[datum]bool) map[datum]bool {
 	said := make(map[datum]bool)
 	for _, rr := range rrs {
@@ -109,8 +110,8 @@ func says(rrs []dns.RR, data map[datum]bool) map[datum]bool {
 	return said
 }
 
-// with returns a set with more records for who asks, less those that the set has, which are said. Neither
-// of the two changes.
+// with returns a set with more records for one client, less those whose data are said. Neither of the two
+// sets changes.
 func (s *rrset) with(more *rrset, said map[datum]bool) *rrset {
 	own := &rrset{}
 	for _, rr := range more.answer {
@@ -129,8 +130,8 @@ func (s *rrset) with(more *rrset, said map[datum]bool) *rrset {
 	return &rrset{answer: s.answer, glue: s.glue, size: s.size + more.size, asker: own}
 }
 
-// mostWaiting is how many nodes that are not listed, and share the asker's address, its answer has. A host
-// has room for more, but its pods have addresses of their own, unless they share the host's.
+// mostWaiting is how many nodes are added for a client that has their address and is not listed. Only pods
+// that have their host's address share one.
 const mostWaiting = 16
 
 // fewWaiting returns one node for each longname, of nodes in the order of these. If there are too many, it

@@ -91,7 +91,7 @@ func addEDE(m *dns.Msg, w dns.ResponseWriter, r *dns.Msg, code uint16, text stri
 // and reports whether these are not all. CoreDNS truncates the rest of what does not fit, but it
 // takes the length of every record before, and most nodes of a large cluster ask like that
 // first. An answer to be signed stays whole as long as any message could hold it, for a signature is of all
-// records. Who is not listed comes last. The records are shared: neither they nor their list may be written to.
+// records. Those for the client alone come last. Neither the records nor the list may be written to.
 func capToSize(w dns.ResponseWriter, r *dns.Msg, set *rrset) (some []dns.RR, truncated bool) {
 	total := set.len()
 	if most := dns.MinMsgSize / smallestRecord; total > most {

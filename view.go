@@ -60,7 +60,7 @@ type members struct {
 	found *directory
 
 	ports    lazy[services]
-	mayAsk   lazy[map[datum]bool] // what records of those who wait may say, but for ports
+	mayAsk   lazy[map[datum]bool] // see dataOfWaiting
 	building sync.Mutex           // held while one of the two is made
 }
 
@@ -85,7 +85,7 @@ func newMembers(c *config, cluster string, nodes []membership.Node) *members {
 	return m
 }
 
-// dataOfWaiting returns what records of those who wait may say, but for ports.
+// dataOfWaiting returns the data, without ports, that records of waiting nodes may have.
 func (m *members) dataOfWaiting() map[datum]bool {
 	return *m.mayAsk.get(&m.building, func() *map[datum]bool {
 		data := make(map[datum]bool)
@@ -164,8 +164,8 @@ type nameType struct {
 	qtype uint16
 }
 
-// set makes the set of a name that some nodes have, or keeps it if they are more than few. There is no
-// directory, and are few, if several clusters have the name.
+// set makes the set of a name that some nodes have. If they are more than few, it is kept; d is nil if
+// several clusters have the name, each of which gives few.
 func (d *directory) set(of nameType, nodes []*membership.Node, made func() *rrset) *rrset {
 	if len(nodes) <= fewNodes || d == nil {
 		return made()
@@ -285,7 +285,8 @@ func (r *records) of(qtype uint16) *rrset {
 	})
 }
 
-// with adds what those have who wait at the asker's address. What they share with a set is looked for once.
+// with adds the records of nodes that wait at the client's address. What those share with a set is looked
+// for once.
 func (r *records) with(set, own *rrset) *rrset {
 	if set == nil {
 		return own
