@@ -63,13 +63,15 @@ const (
 	undeclaredPort membership.Problem = "port"
 	// contestedName is found of a member that is served, but not by a name that another one has.
 	contestedName membership.Problem = "name"
+	// tooMuch is found of an object that has more ports or addresses than are kept.
+	tooMuch membership.Problem = "cut"
 	// tooMany is found of a cluster whose SRV records no DNS message can hold.
 	tooMany membership.Problem = "size"
 )
 
 func newAudit(c *config, t *table) *audit {
 	a := &audit{config: c, table: t, known: make(map[*view]clusterStats), counts: make(map[prometheus.Gauge]int), begin: time.Now()}
-	for _, p := range append(membership.Problems, undeclaredPort, contestedName, tooMany) {
+	for _, p := range append(membership.Problems, undeclaredPort, contestedName, tooMuch, tooMany) {
 		a.countFinding(p, 0) // so that it is there
 	}
 	a.countCluster(clusterStats{}, 0)
@@ -98,6 +100,8 @@ func (a *audit) countFinding(p membership.Problem, delta int) {
 		a.count(defaultPorts, delta)
 	case contestedName:
 		a.count(contestedNames, delta)
+	case tooMuch:
+		a.count(cutObjects, delta)
 	default:
 		a.count(leftOutMembers, delta, string(p))
 	}
@@ -234,6 +238,9 @@ func (a *audit) find(s state) clusterStats {
 		for _, text := range o.Invalid {
 			note(o, text, membership.InvalidAddress)
 		}
+		for _, what := range o.Cut {
+			note(o, what, tooMuch)
+		}
 		if s.view != a.table.ungrouped {
 			continue
 		}
@@ -295,6 +302,8 @@ func (a *audit) log(f finding) {
 		log.Warningf("%s in %s declares no port %q: SRV records give %d", f.what, zone, a.config.port.name, epmdPort)
 	case contestedName:
 		log.Warningf("%s/%s claims a name in %s: %s", f.namespace, f.object, zone, f.what)
+	case tooMuch:
+		log.Warningf("%s/%s has more than %s: the others are left out of %s", f.namespace, f.object, f.what, zone)
 	case tooMany:
 		log.Warningf("%s Cluster %s has more members than the 64 KiB of a DNS message hold as SRV records: answers are truncated", zone, f.what)
 	case membership.InvalidAddress:

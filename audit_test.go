@@ -117,6 +117,26 @@ func TestAuditCountsDefaultPorts(t *testing.T) {
 	}
 }
 
+func TestAuditCountsWhatIsCut(t *testing.T) {
+	c := configOf(t, "longnames ports.internal {\n selector app=web\n basename app\n lookup pods\n}")
+	o := podWithPorts(c, kubeapi.MaxPorts+1)
+	table := tableOf(c, o, labelled(c, nil, named("other", podWithPorts(c, kubeapi.MaxPorts))))
+	a := newAudit(c, table)
+	t.Cleanup(a.close)
+	log := logged(t, a.scan)
+	if want := "prod/hostile has more than 100 named ports: the others are left out of ports.internal."; !strings.Contains(log, want) || strings.Count(log, "\n") != 1 {
+		t.Errorf("log: got %q, want one line with %q", log, want)
+	}
+	if got := testutil.ToFloat64(cutObjects.WithLabelValues("ports.internal.")); got != 1 {
+		t.Errorf("count: got %v, want 1", got)
+	}
+	table.Apply(gone(o))
+	a.scan()
+	if got := testutil.ToFloat64(cutObjects.WithLabelValues("ports.internal.")); got != 0 {
+		t.Errorf("count afterwards: got %v, want 0", got)
+	}
+}
+
 func TestAuditLogIsBounded(t *testing.T) {
 	c := configOf(t, "longnames many.internal {\n selector app=web\n basename app\n mode hostname\n}")
 	var members []kubeapi.Member

@@ -1,9 +1,12 @@
 package longnames
 
 import (
+	"cmp"
 	"net/netip"
 	"slices"
 	"strings"
+	"sync"
+	"sync/atomic"
 
 	"github.com/miekg/dns"
 
@@ -35,6 +38,22 @@ func (e *encoder) hasHost(host string) bool {
 	return slices.ContainsFunc(e.zones, func(z zone) bool { return dns.IsSubDomain(z.name, host) })
 }
 
+// lazy is something that is made when it is first asked for. There are many: it is as small
+// as can be, so that those of one cluster share a lock.
+type lazy[T any] struct{ made atomic.Pointer[T] }
+
+func (l *lazy[T]) get(mu *sync.Mutex, made func() *T) *T {
+	if got := l.made.Load(); got != nil {
+		return got
+	}
+	mu.Lock()
+	defer mu.Unlock()
+	if l.made.Load() == nil {
+		l.made.Store(made())
+	}
+	return l.made.Load()
+}
+
 // rrset is the answer to one kind of question. It is shared by all who ask, so it is
 // never written to.
 type rrset struct {
@@ -43,34 +62,111 @@ type rrset struct {
 	// of a whole message with it, if there can be any.
 	glue []dns.RR
 	size int
+
+	asker *rrset               // more records, for this client alone; nil if there are none. They count in size
+	said  lazy[map[datum]bool] // what the records have in common with those of nodes that wait
 }
 
-// with returns a set with more records. Neither of the two changes.
-func (s *rrset) with(more *rrset) *rrset {
-	return &rrset{answer: union(s.answer, more.answer), glue: union(s.glue, more.glue), size: s.size + more.size}
+// len returns how many records there are.
+func (s *rrset) len() int {
+	if s == nil {
+		return 0
+	}
+	return len(s.answer) + s.asker.len()
 }
 
-// union returns records, and those of others that are not among them. Neither changes.
-func union(rrs, others []dns.RR) []dns.RR {
-	both := slices.Clone(rrs)
-	for _, rr := range others {
-		if !slices.ContainsFunc(rrs, func(known dns.RR) bool { return dns.IsDuplicate(rr, known) }) {
-			both = append(both, rr)
+// datum is what a record says of its owner.
+type datum struct {
+	name    string // a longname or, in lower case, a host part with a final dot
+	port    uint16
+	address netip.Addr
+}
+
+func datumOf(rr dns.RR) (d datum) {
+	switch rr := rr.(type) {
+	case *dns.SRV:
+		d.name, d.port = strings.ToLower(rr.Target), rr.Port
+	case *dns.TXT:
+		d.name = rr.Txt[0]
+	case *dns.A:
+		d.address, _ = netip.AddrFromSlice(rr.A)
+	case *dns.AAAA:
+		d.address, _ = netip.AddrFromSlice(rr.AAAA)
+	}
+	return d
+}
+
+// says returns the data of records, as far as some data have them without ports. Targets are there with
+// their ports, and without.
+func says(rrs []dns.RR, data map[datum]bool) map[datum]bool {
+	said := make(map[datum]bool)
+	for _, rr := range rrs {
+		d := datumOf(rr)
+		bare := d
+		if bare.port = 0; data[bare] {
+			said[d], said[bare] = true, true
 		}
 	}
-	return both
+	return said
 }
 
-// portSets are the SRV sets of named ports, as _name._protocol in lower case.
-type portSets map[string]*rrset
+// with returns a set with more records for one client, less those whose data are said. Neither of the two
+// sets changes.
+func (s *rrset) with(more *rrset, said map[datum]bool) *rrset {
+	own := &rrset{}
+	for _, rr := range more.answer {
+		if !said[datumOf(rr)] {
+			own.answer = append(own.answer, rr)
+		}
+	}
+	if len(own.answer) == 0 {
+		return s
+	}
+	for _, rr := range more.glue {
+		if !said[datum{name: strings.ToLower(rr.Header().Name)}] {
+			own.glue = append(own.glue, rr)
+		}
+	}
+	return &rrset{answer: s.answer, glue: s.glue, size: s.size + more.size, asker: own}
+}
+
+// mostWaiting is how many nodes are added for a client that has their address and is not listed. Only pods
+// that have their host's address share one.
+const mostWaiting = 16
+
+// fewWaiting returns one node for each longname, of nodes in the order of these. If there are too many, it
+// takes those first that do not end, then pods, then the first by longname.
+func fewWaiting(nodes []*membership.Node) []*membership.Node {
+	if len(nodes) < 2 {
+		return nodes
+	}
+	byLongname := func(a, b *membership.Node) int { return strings.Compare(a.Longname(), b.Longname()) }
+	nodes = slices.CompactFunc(nodes, func(a, b *membership.Node) bool { return byLongname(a, b) == 0 })
+	if len(nodes) <= mostWaiting {
+		return nodes
+	}
+	doubt := func(n *membership.Node) int {
+		switch {
+		case n.Member.Terminating:
+			return 2
+		case !n.Member.IsPod:
+			return 1
+		}
+		return 0
+	}
+	slices.SortStableFunc(nodes, func(a, b *membership.Node) int { return cmp.Compare(doubt(a), doubt(b)) })
+	nodes = slices.Clone(nodes[:mostWaiting])
+	slices.SortFunc(nodes, byLongname)
+	return nodes
+}
 
 // rrset makes the RRset of one type for some nodes; nil for a type that nodes have none of.
 func (e *encoder) rrset(qtype uint16, owner string, nodes []*membership.Node, at hosts) *rrset {
 	switch qtype {
 	case dns.TypeSRV:
-		return e.srv(owner, nodes, at, func(i int) []uint16 {
-			number, _ := e.port.of(nodes[i])
-			return []uint16{number}
+		return e.srv(owner, nodes, at, func(numbers []uint16, n *membership.Node) []uint16 {
+			number, _ := e.port.of(n)
+			return append(numbers, number)
 		})
 	case dns.TypeTXT:
 		return &rrset{answer: e.txt(owner, nodes)}
@@ -80,50 +176,27 @@ func (e *encoder) rrset(qtype uint16, owner string, nodes []*membership.Node, at
 	return nil
 }
 
-// portSets makes the SRV sets of all ports that nodes declare, and of epmd's.
-func (e *encoder) portSets(owner string, nodes []*membership.Node, at hosts) portSets {
-	declared := make(map[string]*declaration)
-	for _, n := range nodes {
-		for _, p := range n.Ports {
-			if !membership.IsBasename(p.Name) || !membership.IsBasename(p.Protocol) {
-				continue // a question spells other characters in another way
-			}
-			service := "_" + strings.ToLower(p.Name) + "._" + strings.ToLower(p.Protocol)
-			if declared[service] == nil {
-				declared[service] = &declaration{}
-			}
-			declared[service].add(n, p.Number)
+// portSet makes the SRV set of one port, which is named as in services, for nodes that declare it.
+func (e *encoder) portSet(cluster, service string, nodes []*membership.Node, at hosts) *rrset {
+	owner := service + "." + strings.TrimPrefix(cluster, ".") // the root is a dot
+	return e.srv(owner, nodes, at, func(numbers []uint16, n *membership.Node) []uint16 {
+		if service == epmdService {
+			return append(numbers, e.port.epmd(n))
 		}
-	}
-	sets := make(portSets, len(declared)+1)
-	below := "." + strings.TrimPrefix(owner, ".") // the root is a dot
-	for service, d := range declared {
-		sets[service] = e.srv(service+below, d.nodes, at, func(i int) []uint16 { return d.ports[i] })
-	}
-	sets["_epmd._tcp"] = e.srv("_epmd._tcp"+below, nodes, at, func(i int) []uint16 {
-		return []uint16{e.port.epmd(nodes[i])}
+		return appendDeclared(numbers, n, service)
 	})
-	return sets
 }
 
-// declaration is which nodes declare a port, and with which numbers.
-type declaration struct {
-	nodes []*membership.Node
-	ports [][]uint16
-}
+// smallestRecord is the least bytes that a record of ours takes: the root as its owner, type to
+// length, and the address of an A record.
+const smallestRecord = 1 + 10 + 4
 
-func (d *declaration) add(n *membership.Node, port uint16) {
-	if last := len(d.nodes) - 1; last >= 0 && d.nodes[last] == n {
-		d.ports[last] = append(d.ports[last], port)
-		return
-	}
-	d.nodes = append(d.nodes, n)
-	d.ports = append(d.ports, []uint16{port})
-}
+// mostRecords is how many records a message can hold at all.
+const mostRecords = dns.MaxMsgSize / smallestRecord
 
-// srv makes SRV records (RFC 2782), one for each target and port; ports gives those of the
-// node of that index. Their glue is the answer to a question for the targets' addresses.
-func (e *encoder) srv(owner string, nodes []*membership.Node, at hosts, ports func(i int) []uint16) *rrset {
+// srv makes SRV records (RFC 2782), one for each target and port; ports appends those of a
+// node. Their glue is the answer to a question for the targets' addresses.
+func (e *encoder) srv(owner string, nodes []*membership.Node, at hosts, ports func([]uint16, *membership.Node) []uint16) *rrset {
 	type end struct {
 		target string
 		port   uint16
@@ -131,10 +204,12 @@ func (e *encoder) srv(owner string, nodes []*membership.Node, at hosts, ports fu
 	set := &rrset{answer: make([]dns.RR, 0, len(nodes))}
 	records := make([]dns.SRV, 0, len(nodes)) // all at once; should they be more, those made stay where they are
 	seen := make(map[end]bool, len(nodes))
+	var numbers []uint16
 	var targets []string // in our zones
-	for i, n := range nodes {
+	for _, n := range nodes {
 		isNew := false
-		for _, port := range ports(i) {
+		numbers = ports(numbers[:0], n)
+		for _, port := range numbers {
 			at := end{n.Host(), port}
 			if !seen[at] {
 				seen[at], isNew = true, true
@@ -145,6 +220,9 @@ func (e *encoder) srv(owner string, nodes []*membership.Node, at hosts, ports fu
 		if isNew && e.hasHost(n.Host()) {
 			targets = append(targets, n.Host())
 		}
+	}
+	if len(set.answer)+len(targets) > mostRecords {
+		return set // with glue it fits into no message
 	}
 	if len(targets) > 0 {
 		set.glue = e.glue(targets, at)
@@ -160,19 +238,26 @@ func (e *encoder) srv(owner string, nodes []*membership.Node, at hosts, ports fu
 // hosts returns the nodes that have a host part, which several may claim.
 type hosts func(target string) []*membership.Node
 
-// glue makes the addresses of host parts, some of which may come more than once.
+// fewNodes is how many nodes the records of one name are made of for each question. There should be one.
+const fewNodes = 8
+
+// glue makes the addresses of host parts, some of which may come more than once. One that more than few
+// nodes share has none: each of their records would bring the addresses of all.
 func (e *encoder) glue(targets []string, at hosts) []dns.RR {
-	type place struct {
-		target  string
-		address netip.Addr
-	}
 	glue := make([]dns.RR, 0, len(targets))
-	seen := make(map[place]bool, len(targets))
+	seen := make(map[string]bool, len(targets))
 	for _, target := range targets {
-		for _, n := range at(target) {
-			if p := (place{target, n.Address()}); !seen[p] {
-				seen[p] = true
-				glue = append(glue, addressRecord(p.target, p.address, e.ttl))
+		if seen[target] {
+			continue
+		}
+		seen[target] = true
+		nodes := at(target)
+		if len(nodes) > fewNodes {
+			continue
+		}
+		for i, n := range nodes {
+			if !slices.ContainsFunc(nodes[:i], func(o *membership.Node) bool { return o.Address() == n.Address() }) {
+				glue = append(glue, addressRecord(target, n.Address(), e.ttl))
 			}
 		}
 	}

@@ -122,8 +122,8 @@ func (y *blockZone) cluster(of clusterAt, m *members, yield func([]dns.RR) bool)
 	if y.tells(records.owner) && !y.sets(records.of, yield) {
 		return false
 	}
-	for _, set := range records.ofPorts() {
-		if len(set.answer) > 0 && y.tells(set.answer[0].Header().Name) && !yield(set.answer) {
+	for service := range m.services().nodes {
+		if set := records.ofPort(service); set.len() > 0 && y.tells(set.answer[0].Header().Name) && !yield(set.answer) {
 			return false
 		}
 	}
@@ -169,7 +169,7 @@ func (y *blockZone) hosts(of clusterAt, m *members, yield func([]dns.RR) bool) b
 			all = nil
 			if !y.emitted[host] {
 				y.emitted[host] = true
-				all, _ = r.owners(in, func(v *view) []*membership.Node { return v.members(c).directory(c).byHost[host] })
+				all, _, _ = r.owners(in, func(v *view) (*directory, []*membership.Node) { return v.named(c, host) })
 			}
 		}
 		var home *view
@@ -209,7 +209,7 @@ func (y *blockZone) pointers(m *members, yield func([]dns.RR) bool) bool {
 				continue
 			}
 			y.emitted[name] = true
-			nodes, _ = r.ownersOf(address)
+			nodes, _, _ = r.ownersOf(address)
 		}
 		if len(nodes) > 0 && !yield([]dns.RR{c.pointer(name, nodes)}) {
 			return false

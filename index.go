@@ -1,6 +1,7 @@
 package longnames
 
 import (
+	"container/list"
 	"net/netip"
 	"slices"
 	"strings"
@@ -10,16 +11,22 @@ import (
 	"github.com/longnames/longnames/membership"
 )
 
-// index has the clusters in which something occurs. Readers need no lock; writers have the
-// table's.
+// index has the clusters in which something occurs: a few of those that have it of a pod, else of those
+// that had it first. Readers need no lock; writers have the table's.
 type index[K comparable] struct {
-	m      sync.Map     // K → []occurrence, never written to
-	shared atomic.Int64 // keys that occur in several clusters
+	m      sync.Map           // K → []occurrence, fewOccurrences at most, never written to
+	shared atomic.Int64       // keys that occur in several clusters
+	others map[K]*occurrences // that readers do not see; nil if there are none
 }
 
+// fewOccurrences is how many clusters a question looks in. An address or a host part should be in one, but
+// whoever writes EndpointSlices can claim it in any number.
+const fewOccurrences = 8
+
+// occurrence is that of a key in one cluster.
 type occurrence struct {
-	view  *view
-	count int
+	view        *view
+	nodes, pods int32 // how many, and how many of them are pods
 }
 
 func (x *index[K]) in(k K) []occurrence {
@@ -28,19 +35,25 @@ func (x *index[K]) in(k K) []occurrence {
 	return found
 }
 
-// add counts k in or out, and reports whether it has come, or has gone with that.
-func (x *index[K]) add(k K, v *view, delta int) (changed bool) {
-	known := x.in(k)
+// add counts k in or out, of a pod or of another node, and reports whether it has come, or has gone with
+// that.
+func (x *index[K]) add(k K, v *view, isPod bool, delta int32) (changed bool) {
+	known, others := x.in(k), x.others[k]
 	next := slices.Clone(known)
 	at := slices.IndexFunc(next, func(o occurrence) bool { return o.view == v })
-	if at < 0 {
+	switch {
+	case at < 0 && others.has(v):
+		others.count(v, isPod, delta)
+	case at < 0:
 		at = len(next)
 		next = append(next, occurrence{view: v})
+		fallthrough
+	default:
+		if next[at].count(isPod, delta); next[at].nodes <= 0 {
+			next = slices.Delete(next, at, at+1)
+		}
 	}
-	next[at].count += delta
-	if next[at].count <= 0 {
-		next = slices.Delete(next, at, at+1)
-	}
+	next = x.choose(k, next)
 	switch {
 	case len(known) < 2 && len(next) > 1:
 		x.shared.Add(1)
@@ -53,6 +66,100 @@ func (x *index[K]) add(k K, v *view, delta int) (changed bool) {
 		x.m.Store(k, next)
 	}
 	return len(known) == 0 != (len(next) == 0)
+}
+
+func (o *occurrence) count(isPod bool, delta int32) {
+	if o.nodes += delta; isPod {
+		o.pods += delta
+	}
+}
+
+// choose returns those of some occurrences, of which the last may be one too many, and of the others that
+// readers see. The rest are the others from then on.
+func (x *index[K]) choose(k K, seen []occurrence) []occurrence {
+	others := x.others[k]
+	if len(seen) > fewOccurrences {
+		if others == nil {
+			others = newOccurrences()
+			if x.others == nil {
+				x.others = make(map[K]*occurrences)
+			}
+			x.others[k] = others
+		}
+		last := len(seen) - 1
+		others.push(seen[last])
+		seen = seen[:last]
+	}
+	if others == nil {
+		return seen
+	}
+	if len(seen) < fewOccurrences {
+		seen = append(seen, others.pop())
+	}
+	if at := lastOther(seen); at >= 0 && others.pods.Len() > 0 {
+		other := seen[at]
+		seen = append(slices.Delete(seen, at, at+1), others.pop())
+		others.unpop(other)
+	}
+	if len(others.at) == 0 {
+		delete(x.others, k)
+	}
+	return seen
+}
+
+// lastOther returns the index of the last occurrence that is of no pod, negative if there is none.
+func lastOther(of []occurrence) int {
+	at := len(of) - 1
+	for ; at >= 0 && of[at].pods > 0; at-- {
+	}
+	return at
+}
+
+// occurrences are two queues: those of pods, and the rest.
+type occurrences struct {
+	pods, rest list.List // of occurrence
+	at         map[*view]*list.Element
+}
+
+func newOccurrences() *occurrences { return &occurrences{at: make(map[*view]*list.Element)} }
+
+func (q *occurrences) has(v *view) bool { return q != nil && q.at[v] != nil }
+
+// of returns the queue of an occurrence.
+func (q *occurrences) of(o occurrence) *list.List {
+	if o.pods > 0 {
+		return &q.pods
+	}
+	return &q.rest
+}
+
+func (q *occurrences) push(o occurrence)  { q.at[o.view] = q.of(o).PushBack(o) }
+func (q *occurrences) unpop(o occurrence) { q.at[o.view] = q.of(o).PushFront(o) }
+
+// pop removes the first: of pods, if there are any.
+func (q *occurrences) pop() occurrence {
+	from := &q.pods
+	if from.Len() == 0 {
+		from = &q.rest
+	}
+	o := from.Remove(from.Front()).(occurrence)
+	delete(q.at, o.view)
+	return o
+}
+
+// count counts nodes of an occurrence in or out.
+func (q *occurrences) count(v *view, isPod bool, delta int32) {
+	e := q.at[v]
+	o := e.Value.(occurrence)
+	was := q.of(o)
+	if o.count(isPod, delta); o.nodes > 0 && q.of(o) == was {
+		e.Value = o
+		return
+	}
+	was.Remove(e)
+	if delete(q.at, v); o.nodes > 0 {
+		q.push(o)
+	}
 }
 
 // names counts the names that lie at or below a name: one that has any below it exists,
@@ -130,6 +237,7 @@ func (a *addresses) overlaps(prefix netip.Prefix) bool {
 type place struct {
 	address netip.Addr
 	host    string // lower case, with a final dot
+	isPod   bool
 }
 
 // move is how the places of a cluster's nodes change.
@@ -153,15 +261,15 @@ func (t *table) moves(edits []*membership.Edit) []move {
 }
 
 // index counts places in or out.
-func (t *table) index(v *view, places []place, delta int) {
+func (t *table) index(v *view, places []place, delta int32) {
 	c := t.config
 	for _, p := range places {
-		if c.reverse && t.addresses.add(p.address, v, delta) {
-			t.prefixes.add(p.address, delta)
+		if c.reverse && t.addresses.add(p.address, v, p.isPod, delta) {
+			t.prefixes.add(p.address, int(delta))
 		}
-		if c.hosts != outside && t.hosts.add(p.host, v, delta) {
+		if c.hosts != outside && t.hosts.add(p.host, v, p.isPod, delta) {
 			_, above, _ := strings.Cut(p.host, ".")
-			t.hostNames.add(above, delta)
+			t.hostNames.add(above, int(delta))
 		}
 	}
 }
@@ -170,7 +278,7 @@ func (t *table) index(v *view, places []place, delta int) {
 func placesOf(nodes []membership.Node) []place {
 	places := make([]place, 0, len(nodes))
 	for i := range nodes {
-		places = append(places, place{nodes[i].Address(), strings.ToLower(nodes[i].Host())})
+		places = append(places, place{nodes[i].Address(), strings.ToLower(nodes[i].Host()), nodes[i].Member.IsPod})
 	}
 	return places
 }

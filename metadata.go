@@ -101,9 +101,8 @@ func (r *resolver) clusterOf(z *zone, q *question) *view {
 	if c != nil && isOfCluster(below) || !r.table.indexed() {
 		return c
 	}
-	if _, home := r.owners(r.table.hosts.in(q.name), func(v *view) []*membership.Node {
-		return v.members(r.config).directory(r.config).byHost[q.name]
-	}); home != nil {
+	_, home, _ := r.owners(r.table.hosts.in(q.name), func(v *view) (*directory, []*membership.Node) { return v.named(r.config, q.name) })
+	if home != nil {
 		return home
 	}
 	return c
@@ -115,7 +114,7 @@ func (r *resolver) clusterAt(q *question) *view {
 	if !ok || !prefix.IsSingleIP() {
 		return nil
 	}
-	nodes, home := r.ownersOf(prefix.Addr())
+	nodes, home, _ := r.ownersOf(prefix.Addr())
 	if len(nodes) == 0 {
 		return nil
 	}
@@ -125,12 +124,11 @@ func (r *resolver) clusterAt(q *question) *view {
 // listedFor counts the longnames in the answer to a client: one that is not listed finds itself
 // added.
 func (m *members) listedFor(client netip.Addr) int {
-	count, last := m.count, ""
-	for _, n := range m.waiting[client] { // ordered by longname, as all nodes are
-		if n.Longname() != last && !m.lists(n.Longname()) {
+	count := m.count
+	for _, n := range m.waiting[client] { // one for each longname
+		if !m.lists(n.Longname()) {
 			count++
 		}
-		last = n.Longname()
 	}
 	return count
 }

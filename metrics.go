@@ -35,6 +35,8 @@ var (
 
 	defaultPorts = gauge("members_without_port", "Members that do not declare the port that SRV records are configured to give.")
 
+	cutObjects = gauge("cut_objects", "Pods or EndpointSlices that have more ports or addresses than are kept.")
+
 	staleAnswers = counter("stale_answers_total", "Answers from the members that were last known, before they have been read.", "server", "zone")
 )
 

@@ -79,8 +79,8 @@ func TestMetricsOfAZoneEndWithItsLastBlock(t *testing.T) {
 	want := map[string]bool{
 		"coredns_longnames_members_known": true, "coredns_longnames_members": true, "coredns_longnames_clusters": true,
 		"coredns_longnames_cluster_falls_total": true, "coredns_longnames_suspect_members": true, "coredns_longnames_suspects_ended_total": true,
-		"coredns_longnames_truncated_clusters": true,
-		"coredns_longnames_left_out_members":   true, "coredns_longnames_members_without_port": true,
+		"coredns_longnames_truncated_clusters": true, "coredns_longnames_cut_objects": true,
+		"coredns_longnames_left_out_members": true, "coredns_longnames_members_without_port": true,
 		"coredns_longnames_contested_names": true,
 	}
 	check := func(when string, want map[string]bool) {

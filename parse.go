@@ -199,6 +199,7 @@ func (p *parser) finish() error {
 	if p.basenameLabel != "" {
 		c.rules.Naming.BasenameLabel = p.label(p.basenameLabel)
 	}
+	c.source.Ports = c.port.names()
 	c.place()
 	c.reserve()
 	if z := c.clash(); z != nil {

@@ -93,7 +93,7 @@ func checkPlaces(t *testing.T, got *table) {
 		nodes, _ := got.config.rules.Nodes(home.roster.Load().Roster)
 		for i := range nodes {
 			if n := &nodes[i]; want.indexed() {
-				want.index(home, []place{{n.Address(), strings.ToLower(n.Host())}}, +1)
+				want.index(home, []place{{n.Address(), strings.ToLower(n.Host()), n.Member.IsPod}}, +1)
 			}
 		}
 		return true
@@ -108,7 +108,8 @@ func counted(t *table) map[string]int {
 	counts := make(map[string]int)
 	occurrences := func(k, v any) bool {
 		for _, o := range v.([]occurrence) {
-			counts[fmt.Sprint(k, " in ", o.view.name)] = o.count
+			counts[fmt.Sprint(k, " in ", o.view.name)] = int(o.nodes)
+			counts[fmt.Sprint(k, " of pods in ", o.view.name)] = int(o.pods)
 		}
 		return true
 	}

@@ -60,10 +60,10 @@ func (r *resolver) answer(z *zone, q *question) reply {
 	switch {
 	case !ok:
 		return reply{result: nameError}
-	case set == nil || len(set.answer) == 0:
+	case set.len() == 0:
 		return reply{result: noData}
 	}
-	return reply{result: success, answer: copyWithOwner(set.answer, q.qname), glue: set.glue, hosts: &r.table.hosts, size: set.size}
+	return reply{result: success, set: set, owner: q.qname, hosts: &r.table.hosts}
 }
 
 // find looks for the records of a name, and reports whether the name exists.
@@ -117,18 +117,19 @@ func (r *resolver) forward(z *zone, q *question, relative string) (set *rrset, e
 			}
 		}
 	}
-	all, own, exists := r.host(q.name, c, m)
+	all, own, d, exists := r.host(q.name, c, m)
+	of := nameType{q.name, q.qtype}
 	switch {
 	case len(all) > 0 && (q.qtype == dns.TypeA || q.qtype == dns.TypeAAAA):
-		return &rrset{answer: r.config.addresses(q.qtype, q.name, all)}, true
+		return d.set(of, all, func() *rrset { return &rrset{answer: r.config.addresses(q.qtype, q.name, all)} }), true
 	case len(all) > 0 && len(own) > 0 && !strings.Contains(below, "."):
-		return r.config.rrset(q.qtype, q.name, own, m.hosts(r.config)), true // the node's name in its cluster, too
+		return m.set(r.config, of, own), true // the node's name in its cluster, too
 	case len(all) > 0:
 		return nil, true
 	}
 	if m != nil {
 		if nodes := m.directory(r.config).byName[below]; len(nodes) > 0 {
-			return r.config.rrset(q.qtype, q.name, nodes, m.hosts(r.config)), true
+			return m.set(r.config, of, nodes), true
 		}
 	}
 	return nil, exists || r.table.spaces.has(relative)
@@ -160,70 +161,65 @@ func (r *resolver) ofCluster(m *members, z *zone, q *question, below string) (se
 	if below == "" {
 		set := records.of(q.qtype)
 		if len(asker) > 0 && set != nil {
-			set = set.with(r.config.rrset(q.qtype, records.owner, asker, m.hosts(r.config)))
+			set = records.with(set, r.config.rrset(q.qtype, records.owner, asker, m.hosts(r.config)))
 		}
 		return set, true
 	}
-	set, exists = findPort(records.ofPorts(), q, below)
-	if len(asker) > 0 {
-		own, ok := findPort(r.config.portSets(records.owner, asker, m.hosts(r.config)), q, below)
-		switch {
-		case set == nil:
-			set = own
-		case own != nil:
-			set = set.with(own)
-		}
-		exists = exists || ok
+	return r.port(m, records, asker, q.qtype, below)
+}
+
+// port looks for _PORT._PROTOCOL, and for _PROTOCOL alone, which has no records.
+func (r *resolver) port(m *members, records *records, asker []*membership.Node, qtype uint16, name string) (set *rrset, exists bool) {
+	exists = m.services().has(name)
+	for _, n := range asker {
+		exists = exists || hasService(n, name)
+	}
+	if qtype != dns.TypeSRV {
+		return nil, exists
+	}
+	set = records.ofPort(name)
+	if asker = declaring(asker, name); len(asker) > 0 {
+		set = records.with(set, r.config.portSet(records.owner, name, asker, m.hosts(r.config)))
 	}
 	return set, exists
 }
 
-// findPort looks for _PORT._PROTOCOL, and for _PROTOCOL alone, which has no records.
-func findPort(sets map[string]*rrset, q *question, below string) (set *rrset, exists bool) {
-	if set, ok := sets[below]; ok {
-		if q.qtype != dns.TypeSRV {
-			return nil, true
-		}
-		return set, true
-	}
-	for service := range sets {
-		if _, protocol, _ := strings.Cut(service, "."); protocol == below {
-			return nil, true
-		}
-	}
-	return nil, false
-}
-
-// host returns the nodes that have a host part, of all clusters and of one, which may be nil, as it is; and
-// reports whether the name exists, maybe since host parts lie below it.
-func (r *resolver) host(name string, c *view, m *members) (all, own []*membership.Node, exists bool) {
+// host returns the nodes that have a host part, of all clusters and of one, which may be nil, as it is; the
+// directory that all of them are in, if it is one; and reports whether the name exists, maybe since host parts lie
+// below it.
+func (r *resolver) host(name string, c *view, m *members) (all, own []*membership.Node, d *directory, exists bool) {
 	switch {
 	case r.config.hosts == outside:
-		return nil, nil, false
+		return nil, nil, nil, false
 	case !r.table.indexed():
-		d := m.directory(r.config)
+		d = m.directory(r.config)
 		own = d.byHost[name]
-		return own, own, len(own) > 0 || d.above[name]
+		return own, own, d, len(own) > 0 || d.above[name]
 	}
 	in := r.table.hosts.in(name)
-	all, _ = r.owners(in, func(v *view) []*membership.Node {
-		if v == c {
-			own = m.directory(r.config).byHost[name]
-			return own
+	all, _, d = r.owners(in, func(v *view) (*directory, []*membership.Node) {
+		if v != c {
+			return v.named(r.config, name)
 		}
-		return v.members(r.config).directory(r.config).byHost[name]
+		d := m.directory(r.config)
+		own = d.byHost[name]
+		return d, own
 	})
-	return all, own, len(in) > 0 || r.table.hostNames.has(name)
+	return all, own, d, len(in) > 0 || r.table.hostNames.has(name)
 }
 
 // owners returns the owners of a host part or an address that some clusters have, and where the first of them is.
-func (r *resolver) owners(in []occurrence, of func(*view) []*membership.Node) (nodes []*membership.Node, home *view) {
+// Each cluster has a few of them; if it is one, all count, and its directory is returned, too.
+func (r *resolver) owners(in []occurrence, of func(*view) (*directory, []*membership.Node)) (nodes []*membership.Node, home *view, d *directory) {
 	if len(in) == 1 {
-		return of(in[0].view), in[0].view
+		home = in[0].view
+		d, nodes = of(home)
+		return nodes, home, d
 	}
 	homes := make(map[*membership.Node]*view)
 	for _, o := range in {
-		for _, n := range of(o.view) {
+		_, all := of(o.view)
+		for _, n := range all[:min(len(all), fewNodes)] {
 			nodes = append(nodes, n)
 			homes[n] = o.view
 		}
@@ -231,18 +227,21 @@ func (r *resolver) owners(in []occurrence, of func(*view) []*membership.Node) (n
 	if nodes = membership.Owners("", nodes); len(nodes) > 0 {
 		home = homes[membership.Owner("", nodes)]
 	}
-	return nodes, home
+	return nodes, home, nil
 }
 
-// ownersOf returns the owners of an address, and the cluster of the first of them.
-func (r *resolver) ownersOf(a netip.Addr) (nodes []*membership.Node, home *view) {
-	if !r.table.indexed() {
-		home = r.table.view("")
-		return home.members(r.config).directory(r.config).byAddress[a], home
+// ownersOf does so for an address.
+func (r *resolver) ownersOf(a netip.Addr) (nodes []*membership.Node, home *view, d *directory) {
+	at := func(v *view) (*directory, []*membership.Node) {
+		d := v.members(r.config).directory(r.config)
+		return d, d.byAddress[a]
 	}
-	return r.owners(r.table.addresses.in(a), func(v *view) []*membership.Node {
-		return v.members(r.config).directory(r.config).byAddress[a]
-	})
+	if r.table.indexed() {
+		return r.owners(r.table.addresses.in(a), at)
+	}
+	home = r.table.view("")
+	d, nodes = at(home)
+	return nodes, home, d
 }
 
 // reverse looks for an address: it has one PTR record, for inet_res:gethostbyaddr takes
@@ -259,11 +258,11 @@ func (r *resolver) reverse(q *question) (set *rrset, exists bool) {
 	default:
 		return nil, r.table.view("").members(r.config).directory(r.config).addresses.overlaps(prefix)
 	}
-	nodes, _ := r.ownersOf(prefix.Addr())
+	nodes, _, d := r.ownersOf(prefix.Addr())
 	if len(nodes) == 0 || q.qtype != dns.TypePTR {
 		return nil, len(nodes) > 0
 	}
-	return &rrset{answer: []dns.RR{r.config.pointer(q.qname, nodes)}}, true
+	return d.set(nameType{q.name, q.qtype}, nodes, func() *rrset { return &rrset{answer: []dns.RR{r.config.pointer(q.name, nodes)}} }), true
 }
 
 // minimalAny is the answer to a question for records of any type (RFC 8482, section 4.2).

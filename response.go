@@ -24,10 +24,9 @@ const (
 // reply is the answer to a question.
 type reply struct {
 	result result
-	answer []dns.RR       // shared: neither it nor its records may be written to
-	glue   []dns.RR       // likewise; addresses that may be left out
+	set    *rrset         // of success
+	owner  string         // of the answer's records, as the client spelt it
 	hosts  *index[string] // tells of glue that other clusters have more of
-	size   int            // bytes of the message with glue
 	stale  bool           // from what was last known, which may be out of date
 	empty  bool           // the name is that of a cluster without members
 	soa    dns.RR         // of the closest zone, if there is no answer
@@ -54,11 +53,11 @@ func write(w dns.ResponseWriter, r *dns.Msg, reply *reply) (int, error) {
 	case noData:
 		m.Ns = []dns.RR{reply.soa}
 	case success:
-		answer, truncated := capToSize(w, r, reply.answer)
+		answer, truncated := capToSize(w, r, reply.set)
 		// Clipped, since other plugins append to it.
-		m.Answer, m.Truncated = slices.Clip(answer), truncated
+		m.Answer, m.Truncated = slices.Clip(copyWithOwner(answer, reply.owner)), truncated
 		if glueFits(w, r, reply) {
-			m.Extra = slices.Clip(reply.own())
+			m.Extra = slices.Clip(reply.ownGlue())
 		}
 	}
 	if reply.stale {
@@ -88,33 +87,39 @@ func addEDE(m *dns.Msg, w dns.ResponseWriter, r *dns.Msg, code uint16, text stri
 	m.Compress = false
 }
 
-// smallestRecord is the least bytes that a record of ours takes: the root as its owner, type to
-// length, and the address of an A record.
-const smallestRecord = 1 + 10 + 4
-
 // capToSize returns as many records of an answer as the client could take if they were the smallest,
 // and reports whether these are not all. CoreDNS truncates the rest of what does not fit, but it
 // takes the length of every record before, and most nodes of a large cluster ask like that
-// first. An answer to be signed stays whole, for a signature is of all records.
-func capToSize(w dns.ResponseWriter, r *dns.Msg, answer []dns.RR) (some []dns.RR, truncated bool) {
-	if len(answer) <= dns.MinMsgSize/smallestRecord {
-		return answer, false
+// first. An answer to be signed stays whole as long as any message could hold it, for a signature is of all
+// records. Those for the client alone come last. Neither the records nor the list may be written to.
+func capToSize(w dns.ResponseWriter, r *dns.Msg, set *rrset) (some []dns.RR, truncated bool) {
+	total := set.len()
+	if most := dns.MinMsgSize / smallestRecord; total > most {
+		state := request.Request{W: w, Req: r}
+		if most = state.Size() / smallestRecord; state.Do() {
+			most = mostRecords
+		}
+		if total > most {
+			total, truncated = most, true
+		}
 	}
-	state := request.Request{W: w, Req: r}
-	most := state.Size() / smallestRecord
-	if state.Do() || len(answer) <= most {
-		return answer, false
+	if set.asker == nil || total <= len(set.answer) {
+		return set.answer[:total], truncated
 	}
-	return answer[:most], true
+	return append(slices.Clip(set.answer), set.asker.answer[:total-len(set.answer)]...), truncated
 }
 
-// own returns the glue without host parts that several clusters share: the reply has the nodes of
+// ownGlue returns the glue without host parts that several clusters share: the reply has the nodes of
 // one of them only.
-func (r *reply) own() []dns.RR {
-	if r.hosts.shared.Load() == 0 {
-		return r.glue
+func (r *reply) ownGlue() []dns.RR {
+	glue := r.set.glue
+	if r.set.asker != nil {
+		glue = append(slices.Clip(glue), r.set.asker.glue...)
 	}
-	return slices.DeleteFunc(slices.Clone(r.glue), func(rr dns.RR) bool {
+	if r.hosts.shared.Load() == 0 {
+		return glue
+	}
+	return slices.DeleteFunc(slices.Clone(glue), func(rr dns.RR) bool {
 		return len(r.hosts.in(strings.ToLower(rr.Header().Name))) > 1
 	})
 }
@@ -125,11 +130,11 @@ const ednsRoom = 128
 // glueFits reports whether the client can take the message with its glue: left out it does
 // no harm, but a truncated message does. For signatures there is no telling.
 func glueFits(w dns.ResponseWriter, r *dns.Msg, reply *reply) bool {
-	if len(reply.glue) == 0 {
+	if len(reply.set.glue) == 0 && (reply.set.asker == nil || len(reply.set.asker.glue) == 0) {
 		return false
 	}
 	state := request.Request{W: w, Req: r}
-	size := reply.size
+	size := reply.set.size
 	if opt := r.IsEdns0(); opt != nil {
 		size += dns.Len(opt) + ednsRoom
 	}

@@ -52,12 +52,16 @@ func (r *roster) members(conf *config, cluster string) *members {
 type members struct {
 	nodes []membership.Node // ordered by longname
 	count int               // of the longnames that are listed
-	// waiting are those that are not listed, by address; nil if there are none.
+	// waiting are those that are not listed, by address, mostWaiting each; nil if there are none.
 	waiting map[netip.Addr][]*membership.Node
 	records []records // by zone.index
 
 	once  sync.Once
 	found *directory
+
+	ports    lazy[services]
+	mayAsk   lazy[map[datum]bool] // see dataOfWaiting
+	building sync.Mutex           // held while one of the two is made
 }
 
 func newMembers(c *config, cluster string, nodes []membership.Node) *members {
@@ -70,12 +74,35 @@ func newMembers(c *config, cluster string, nodes []membership.Node) *members {
 			m.waiting[n.Address()] = append(m.waiting[n.Address()], n)
 		}
 	}
+	for address, nodes := range m.waiting {
+		m.waiting[address] = fewWaiting(nodes)
+	}
 	for i := range c.zones {
 		if z := &c.zones[i]; !z.reverse {
 			m.records = append(m.records, records{config: c, members: m, owner: z.absolute(cluster)})
 		}
 	}
 	return m
+}
+
+// dataOfWaiting returns the data, without ports, that records of waiting nodes may have.
+func (m *members) dataOfWaiting() map[datum]bool {
+	return *m.mayAsk.get(&m.building, func() *map[datum]bool {
+		data := make(map[datum]bool)
+		for address, nodes := range m.waiting {
+			data[datum{address: address}] = true
+			for _, n := range nodes {
+				data[datum{name: n.Longname()}] = true
+				data[datum{name: strings.ToLower(n.Host())}] = true
+			}
+		}
+		return &data
+	})
+}
+
+// services returns who declares which port.
+func (m *members) services() *services {
+	return m.ports.get(&m.building, func() *services { return servicesOf(m.listed()) })
 }
 
 // listed returns the nodes that every question gets, suspects last: clients connect to one after the
@@ -126,6 +153,47 @@ type directory struct {
 	addresses addresses
 	// above has what exists only because something in byHost lies below it.
 	above map[string]bool
+
+	mu   sync.Mutex
+	sets map[nameType]*rrset // of names that more than few nodes share
+}
+
+// nameType is what a set is asked for by: a name in lower case with a final dot, and a type.
+type nameType struct {
+	name  string
+	qtype uint16
+}
+
+// set makes the set of a name that some nodes have. If they are more than few, it is kept; d is nil if
+// several clusters have the name, each of which gives few.
+func (d *directory) set(of nameType, nodes []*membership.Node, made func() *rrset) *rrset {
+	if len(nodes) <= fewNodes || d == nil {
+		return made()
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	set, ok := d.sets[of]
+	if !ok {
+		if set = made(); set == nil {
+			return nil // and anybody could ask for any type
+		}
+		if d.sets == nil {
+			d.sets = make(map[nameType]*rrset)
+		}
+		d.sets[of] = set
+	}
+	return set
+}
+
+// set is the directory's for what is below the cluster's name.
+func (m *members) set(c *config, of nameType, nodes []*membership.Node) *rrset {
+	return m.directory(c).set(of, nodes, func() *rrset { return c.rrset(of.qtype, of.name, nodes, m.hosts(c)) })
+}
+
+// named returns the nodes of a cluster that have a host part, and the directory that they are in.
+func (v *view) named(c *config, host string) (*directory, []*membership.Node) {
+	d := v.members(c).directory(c)
+	return d, d.byHost[host]
 }
 
 func newDirectory(c *config, nodes []membership.Node) *directory {
@@ -187,31 +255,15 @@ func hostsOf(listed []*membership.Node) hosts {
 	}
 }
 
-// lazy is something that is made when it is first asked for. There are many: it is as small
-// as can be, so that those of one cluster share a lock.
-type lazy[T any] struct{ made atomic.Pointer[T] }
-
-func (l *lazy[T]) get(mu *sync.Mutex, made func() *T) *T {
-	if got := l.made.Load(); got != nil {
-		return got
-	}
-	mu.Lock()
-	defer mu.Unlock()
-	if l.made.Load() == nil {
-		l.made.Store(made())
-	}
-	return l.made.Load()
-}
-
 // records are the RRsets of one cluster in one zone.
 type records struct {
 	config  *config
 	members *members
 	owner   string
 
-	mu                sync.Mutex // held while one of them is made
-	srv, txt, a, aaaa lazy[rrset]
-	ports             lazy[portSets]
+	mu                      sync.Mutex // held while one of them is made
+	srv, txt, a, aaaa, epmd lazy[rrset]
+	ports                   atomic.Pointer[map[string]*rrset] // by name of the service; never written to
 }
 
 // of returns the set for a type, nil for one that clusters have no records of.
@@ -235,11 +287,65 @@ func (r *records) of(qtype uint16) *rrset {
 	})
 }
 
-// ofPorts returns the SRV sets of all ports that somebody declares, and of epmd's.
-func (r *records) ofPorts() portSets {
-	return *r.ports.get(&r.mu, func() *portSets {
-		listed := r.members.listed()
-		sets := r.config.portSets(r.owner, listed, hostsOf(listed))
-		return &sets
+// with adds the records of nodes that wait at the client's address. What those share with a set is looked
+// for once.
+func (r *records) with(set, own *rrset) *rrset {
+	if set == nil {
+		return own
+	}
+	said := set.said.get(&r.mu, func() *map[datum]bool {
+		said := says(set.answer, r.members.dataOfWaiting())
+		return &said
 	})
+	return set.with(own, *said)
+}
+
+// mostPortSets is how many SRV sets of ports are kept, besides epmd's: few nodes have more ports that
+// anybody asks for, and each set is as large as that of the cluster.
+const mostPortSets = 16
+
+// ofPort returns the SRV set of a port, nil if nobody declares it.
+func (r *records) ofPort(service string) *rrset {
+	services := r.members.services()
+	declared := services.nodes[service]
+	if declared == nil {
+		return nil
+	}
+	made := func() *rrset {
+		return r.config.portSet(r.owner, service, declared.nodes, hostsOf(services.nodes[epmdService].nodes))
+	}
+	if service == epmdService {
+		return r.epmd.get(&r.mu, made)
+	}
+	if set := r.keptPort(service); set != nil {
+		return set
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	set := r.keptPort(service)
+	if set == nil {
+		set = made()
+		r.keepPort(service, set)
+	}
+	return set
+}
+
+func (r *records) keptPort(service string) *rrset {
+	if kept := r.ports.Load(); kept != nil {
+		return (*kept)[service]
+	}
+	return nil
+}
+
+// keepPort keeps a set, in place of any other if there are too many.
+func (r *records) keepPort(service string, set *rrset) {
+	sets := map[string]*rrset{service: set}
+	if kept := r.ports.Load(); kept != nil {
+		for other, set := range *kept {
+			if len(sets) < mostPortSets {
+				sets[other] = set
+			}
+		}
+	}
+	r.ports.Store(&sets)
 }

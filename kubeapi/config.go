@@ -60,6 +60,8 @@ type Config struct {
 	Selector string
 	// Labels are the keys of the labels whose values Objects shall carry.
 	Labels []string
+	// Ports are names of ports that Objects shall carry whatever else is left out, see MaxPorts.
+	Ports  []string
 	Family Family
 
 	// Kubeconfig is a file, Context one of its contexts (default: the current one).

@@ -14,6 +14,7 @@ import (
 type identity struct {
 	origin      Origin
 	labels      string // their keys in order, since Objects have only values
+	ports       string // that are not left out
 	cached      bool
 	credentials [sha256.Size]byte
 	log         Logger
@@ -23,14 +24,15 @@ func newIdentity(c *Config, server string, namespaces []string) identity {
 	return identity{
 		origin: newOrigin(c, server, namespaces),
 		labels: strings.Join(c.Labels, " "),
+		ports:  words(c.Ports),
 		cached: c.Cached,
 		log:    c.Log,
 	}
 }
 
 func (id identity) same(other identity) bool {
-	return maps.Equal(id.origin, other.origin) && id.labels == other.labels && id.cached == other.cached &&
-		id.credentials == other.credentials && id.log == other.log
+	return maps.Equal(id.origin, other.origin) && id.labels == other.labels && id.ports == other.ports &&
+		id.cached == other.cached && id.credentials == other.credentials && id.log == other.log
 }
 
 // identity reads files of which a running source would not notice a change. Certificates and

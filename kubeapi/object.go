@@ -21,8 +21,8 @@ type Object struct {
 	Version uint64
 	// Created is the creationTimestamp in seconds since 1970; 0 if the object does not tell.
 	Created uint32
-	// Members are the endpoints of a slice, one for each address, or the one pod;
-	// none for a pod without an address.
+	// Members are the endpoints of a slice, one for each address and MaxMembers at most, or the
+	// one pod; none for a pod without an address.
 	Members []Member
 }
 

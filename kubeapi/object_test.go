@@ -9,7 +9,7 @@ import (
 func TestSameLooksAtEverythingButTheVersion(t *testing.T) {
 	full := func() *Object {
 		return &Object{
-			Template: &Template{"prod", []Label{{"shop", true}}, "shop", []Port{{"epmd", "TCP", 4369}}, []string{"x"}},
+			Template: &Template{"prod", []Label{{"shop", true}}, "shop", []Port{{"epmd", "TCP", 4369}}, []string{"x"}, []string{"1 x"}},
 			Name:     "a", Version: 5, Created: 7,
 			Members: []Member{{ID: "a", IsPod: true, Hostname: "a", Address: addr("10.0.0.1"), Ready: true, Serving: true}},
 		}

@@ -30,7 +30,7 @@ func (s Shrinker) pod(p *corev1.Pod) *Object {
 		Serving:     ready,
 		Terminating: p.DeletionTimestamp != nil,
 	}}
-	o.Ports = containerPorts(&p.Spec)
+	o.keepPorts(containerPorts(&p.Spec), s.ports)
 	return o
 }
 

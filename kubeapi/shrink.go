@@ -17,14 +17,15 @@ import (
 // Shrinker reduces Pods and EndpointSlices to Objects. It is for one goroutine at a time.
 type Shrinker struct {
 	labels []string
+	ports  []string // see Config.Ports
 	family Family
 	local  bool       // loopback addresses are members': files may be about nodes of this host
 	shared *templates // nil if objects are not kept
 }
 
-// NewShrinker returns one for Config.Labels, Config.Family and Config.Manifests.
+// NewShrinker returns one for Config.Labels, Config.Ports, Config.Family and Config.Manifests.
 func NewShrinker(c *Config) Shrinker {
-	return Shrinker{labels: c.Labels, family: c.Family, local: len(c.Manifests) > 0, shared: newTemplates()}
+	return Shrinker{labels: c.Labels, ports: c.Ports, family: c.Family, local: len(c.Manifests) > 0, shared: newTemplates()}
 }
 
 // Shrink takes a *corev1.Pod or a *discoveryv1.EndpointSlice, or what it was shrunk to before.
@@ -87,7 +88,7 @@ func (s Shrinker) address(o *Object, text string) (netip.Addr, bool) {
 	if what == "" || what == loopback && s.local {
 		return a, true
 	}
-	o.Invalid = append(o.Invalid, text)
+	o.invalid(text)
 	return netip.Addr{}, false
 }
 

@@ -9,6 +9,7 @@ func (s Shrinker) slice(e *discoveryv1.EndpointSlice) *Object {
 	if e.AddressType == discoveryv1.AddressTypeFQDN {
 		return o
 	}
+	var ports []Port
 	for _, p := range e.Ports {
 		if p.Name == nil || *p.Name == "" || p.Port == nil {
 			continue
@@ -21,10 +22,11 @@ func (s Shrinker) slice(e *discoveryv1.EndpointSlice) *Object {
 		if p.Protocol != nil {
 			port.Protocol = protocol(*p.Protocol)
 		}
-		o.Ports = append(o.Ports, port)
+		ports = append(ports, port)
 	}
+	o.keepPorts(ports, s.ports)
 	if len(e.Endpoints) > 0 {
-		o.Members = make([]Member, 0, len(e.Endpoints))
+		o.Members = make([]Member, 0, min(len(e.Endpoints), MaxMembers))
 	}
 	for i := range e.Endpoints {
 		s.endpoint(o, &e.Endpoints[i])
@@ -49,10 +51,16 @@ func (s Shrinker) endpoint(o *Object, e *discoveryv1.Endpoint) {
 		m.Hostname = *e.Hostname
 	}
 	for _, text := range e.Addresses {
-		if addr, ok := s.address(o, text); ok && s.family.has(addr) {
-			m.Address = addr
-			o.Members = append(o.Members, m)
+		addr, ok := s.address(o, text)
+		if !ok || !s.family.has(addr) {
+			continue
 		}
+		if len(o.Members) == MaxMembers {
+			o.cut(keptMembers)
+			return
+		}
+		m.Address = addr
+		o.Members = append(o.Members, m)
 	}
 }
 

@@ -1,6 +1,8 @@
 package kubeapi
 
 import (
+	"fmt"
+	"net/netip"
 	"reflect"
 	"slices"
 	"strings"
@@ -101,7 +103,7 @@ func TestEndpointAddresses(t *testing.T) {
 		{name: "only IPv4", family: IPv4, of: [][]string{{"10.0.0.1"}, {"fd00::1"}}, want: []string{"10.0.0.1"}},
 		{name: "only IPv6", family: IPv6, of: [][]string{{"10.0.0.1"}, {"fd00::1"}}, want: []string{"fd00::1"}},
 		{name: "names of FQDN slices", kind: discoveryv1.AddressTypeFQDN, of: [][]string{{"node.example.org"}, {"10.0.0.1"}}},
-		{name: "what is none harms no other", of: [][]string{{"10.0.0.1", "x", "10.0.0.2"}, {long}, {"10.0.0.3"}}, want: []string{"10.0.0.1", "10.0.0.2", "10.0.0.3"}, invalid: []string{"x", long}},
+		{name: "what is none harms no other", of: [][]string{{"10.0.0.1", "x", "10.0.0.2"}, {long}, {"10.0.0.3"}}, want: []string{"10.0.0.1", "10.0.0.2", "10.0.0.3"}, invalid: []string{"x", long[:maxInvalidText]}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			e := kubetest.NewSlice("prod/shop")
@@ -144,5 +146,29 @@ func TestEndpointPorts(t *testing.T) {
 	want := []Port{{"epmd", "TCP", 4369}, {"dns", "UDP", 53}, {"plain", "TCP", 1}, {"highest", "TCP", 65535}}
 	if got := (Shrinker{}).slice(e).Ports; !slices.Equal(got, want) {
 		t.Errorf("\nwant %v\n got %v", want, got)
+	}
+}
+
+// An object has as many addresses as it likes, but not in memory.
+func TestFewAddressesAreKept(t *testing.T) {
+	e := kubetest.NewSlice("prod/shop")
+	var want []string
+	for i := range 3 * MaxMembers {
+		a := netip.AddrFrom4([4]byte{10, 0, byte(i >> 8), byte(i)}).String()
+		e.Endpoints = append(e.Endpoints, discoveryv1.Endpoint{Addresses: []string{a, fmt.Sprint("none", i)}})
+		if i < MaxMembers {
+			want = append(want, a)
+		}
+	}
+	o := Shrinker{}.slice(e)
+	var got []string
+	for _, m := range o.Members {
+		got = append(got, m.Address.String())
+	}
+	if !slices.Equal(got, want) || cap(o.Members) > MaxMembers {
+		t.Errorf("got %d members, room for %d: %q; want the first %d", len(got), cap(o.Members), got, MaxMembers)
+	}
+	if len(o.Invalid) != maxInvalid || !slices.Equal(o.Cut, []string{"10 addresses that are none", "1000 addresses"}) {
+		t.Errorf("got %d invalid ones, cut %q; want %d, and that both are cut", len(o.Invalid), o.Cut, maxInvalid)
 	}
 }

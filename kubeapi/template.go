@@ -15,11 +15,13 @@ type Template struct {
 	Labels []Label
 	// Service is a slice's kubernetes.io/service-name or a pod's spec.subdomain.
 	Service string
-	// Ports are the named ports, in their order in the object.
+	// Ports are the named ports, MaxPorts at most, in their order in the object if it has no more.
 	Ports []Port
-	// Invalid are the addresses that cannot be parsed, or that no node can have. Hardly any
-	// object has such, so here they cost the others least.
+	// Invalid are the first addresses that cannot be parsed, or that no node can have, as far as they can be
+	// logged. Hardly any object has such, so here they cost the others least.
 	Invalid []string
+	// Cut says what the object has more of than is kept, and how much is kept, as in "100 named ports".
+	Cut []string
 }
 
 // Label is the value of one label, and whether the object has it at all.
@@ -37,7 +39,7 @@ type Port struct {
 }
 
 func (t *Template) sameTemplate(o *Template) bool {
-	return t == o || t.Namespace == o.Namespace && t.Service == o.Service &&
+	return t == o || t.Namespace == o.Namespace && t.Service == o.Service && slices.Equal(t.Cut, o.Cut) &&
 		slices.Equal(t.Labels, o.Labels) && slices.Equal(t.Ports, o.Ports) && slices.Equal(t.Invalid, o.Invalid)
 }
 

@@ -8,7 +8,7 @@ import (
 )
 
 func newTemplate() *Template {
-	return &Template{"prod", []Label{{"shop", true}}, "shop", []Port{{"epmd", "TCP", 4369}}, nil}
+	return &Template{"prod", []Label{{"shop", true}}, "shop", []Port{{"epmd", "TCP", 4369}}, nil, nil}
 }
 
 func TestTemplatesAreSharedByWhatIsTheSame(t *testing.T) {
@@ -23,6 +23,7 @@ func TestTemplatesAreSharedByWhatIsTheSame(t *testing.T) {
 		"value of a label":      func(o *Template) { o.Labels[0].Value = "till" },
 		"label that is not set": func(o *Template) { o.Labels[0].Set = false },
 		"service":               func(o *Template) { o.Service = "till" },
+		"more that is left out": func(o *Template) { o.Cut = []string{"1 x"} },
 		"no ports":              func(o *Template) { o.Ports = nil },
 		"name of a port":        func(o *Template) { o.Ports[0].Name = "dist" },
 		"protocol":              func(o *Template) { o.Ports[0].Protocol = "UDP" },

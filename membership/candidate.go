@@ -1,7 +1,6 @@
 package membership
 
 import (
-	"cmp"
 	"net/netip"
 	"slices"
 
@@ -61,13 +60,14 @@ type identity struct {
 
 // join makes the candidates of one cluster, one for each identity, in the order in which
 // the objects tell of them, without the IPv6 addresses of those that are known by an IPv4 one. Ports
-// are united; a candidate passes if any object lets it.
-func join(objects []*kubeapi.Object, include Include, four map[identity]bool) []candidate {
+// are united, those of some names first; a candidate passes if any object lets it.
+func join(objects []*kubeapi.Object, include Include, four map[identity]bool, first []string) []candidate {
 	members := 0
 	for _, o := range objects {
 		members += len(o.Members)
 	}
 	candidates := make([]candidate, 0, members)
+	ports := uniter{first: first}
 	var known map[identity]int
 	if members > 1 {
 		known = make(map[identity]int, members)
@@ -89,7 +89,7 @@ func join(objects []*kubeapi.Object, include Include, four map[identity]bool) []
 			}
 			c := &candidates[at]
 			if ok {
-				c.ports = unite(c.ports, o.Ports)
+				c.ports = ports.unite(c.ports, o.Ports)
 			}
 			c.entries = append(c.entries, entry{o, m})
 			c.passes = c.passes || include.passes(m)
@@ -145,14 +145,29 @@ func hasIPv6(o *kubeapi.Object) bool {
 	return slices.ContainsFunc(o.Members, func(m kubeapi.Member) bool { return m.Address.Is6() })
 }
 
-// unite joins two lists of ports without duplicates. It changes neither.
-func unite(a, b []kubeapi.Port) []kubeapi.Port {
-	if slices.Equal(a, b) {
+// uniter unites lists of ports. It keeps the last result, for the members of one object mostly have all
+// lists in common, and share that.
+type uniter struct {
+	first []string // names of ports that are kept whatever else is left out
+	last  [2][]kubeapi.Port
+	both  []kubeapi.Port
+}
+
+// unite joins two lists of ports without duplicates, as many as one object may have. It changes neither.
+func (u *uniter) unite(a, b []kubeapi.Port) []kubeapi.Port {
+	switch {
+	case isSame(a, u.last[0]) && isSame(b, u.last[1]):
+		return u.both
+	case slices.Equal(a, b):
 		return a
 	}
 	both := slices.Concat(a, b)
-	slices.SortFunc(both, func(p, q kubeapi.Port) int {
-		return cmp.Or(cmp.Compare(p.Name, q.Name), cmp.Compare(p.Protocol, q.Protocol), cmp.Compare(p.Number, q.Number))
-	})
-	return slices.Compact(both)
+	slices.SortFunc(both, kubeapi.ComparePorts)
+	u.last, u.both = [...][]kubeapi.Port{a, b}, kubeapi.KeepPorts(slices.Compact(both), u.first)
+	return u.both
+}
+
+// isSame reports whether two lists are one.
+func isSame(a, b []kubeapi.Port) bool {
+	return len(a) == len(b) && len(a) > 0 && &a[0] == &b[0]
 }

@@ -116,7 +116,7 @@ func TestJoin(t *testing.T) {
 				include = IncludeReady
 			}
 			var got []string
-			for _, c := range join(tc.objects, include, knownByIPv4(tc.objects, tc.family, nil)) {
+			for _, c := range join(tc.objects, include, knownByIPv4(tc.objects, tc.family, nil), nil) {
 				text := c.entries[0].member.Address.String()
 				if c.passes {
 					text += "+"
@@ -133,7 +133,7 @@ func TestJoinUnitesPorts(t *testing.T) {
 	dist := kubeapi.Port{Name: "dist", Protocol: "TCP", Number: 9100}
 	a := ported(slice("api", endpoint("p1", "10.0.0.1")), http)
 	b := ported(slice("web", endpoint("p1", "10.0.0.1")), dist, http)
-	got := join([]*kubeapi.Object{a, b}, IncludeReady, nil)
+	got := join([]*kubeapi.Object{a, b}, IncludeReady, nil, nil)
 	if len(got) != 1 {
 		t.Fatalf("candidates: got %d, want 1", len(got))
 	}
@@ -154,11 +154,46 @@ func TestJoinDoesNotDependOnOrderOfMembers(t *testing.T) {
 	members := []kubeapi.Member{endpoint("p1", "10.0.0.1"), endpoint("p1", "fd00::1"), unready(endpoint("p2", "10.0.0.2"))}
 	count := func() int {
 		objects := []*kubeapi.Object{slice("web", members...)}
-		return len(join(objects, IncludeReady, knownByIPv4(objects, kubeapi.AnyFamily, nil)))
+		return len(join(objects, IncludeReady, knownByIPv4(objects, kubeapi.AnyFamily, nil), nil))
 	}
 	want := count()
 	slices.Reverse(members)
 	if got := count(); got != want {
 		t.Errorf("candidates: got %d, want %d", got, want)
+	}
+}
+
+// However many objects tell of one node, and however many nodes have one longname, few ports of it are
+// kept, in whichever order the objects come.
+func TestPortsOfOneNodeAreFew(t *testing.T) {
+	dist := kubeapi.Port{Name: "dist", Protocol: "TCP", Number: 9100}
+	var objects, pods []*kubeapi.Object
+	for i := range 50 {
+		var ports []kubeapi.Port
+		for p := range kubeapi.MaxPorts {
+			ports = append(ports, kubeapi.Port{Name: fmt.Sprintf("a%d-%d", i, p), Protocol: "TCP", Number: 1})
+		}
+		if i == 20 {
+			ports[0] = dist
+		}
+		service, pod := fmt.Sprintf("s%02d", i), fmt.Sprintf("p%02d", i)
+		objects = append(objects, ported(slice(service, endpoint("p1", "10.0.0.1"), endpoint("p2", "10.0.0.2")), ports...))
+		pods = append(pods, ported(slice(pod, endpoint(pod, "10.0.0.1")), ports...))
+	}
+	rules := &Rules{Source: &kubeapi.Config{Ports: []string{"dist"}}, Naming: Naming{Mode: ModeIP, Basename: "app", BasenameLabel: -1}}
+	for name, objects := range map[string][]*kubeapi.Object{"many slices": objects, "many pods": pods} {
+		forth, _ := rules.Nodes(&Roster{Objects: objects})
+		slices.Reverse(objects)
+		back, _ := rules.Nodes(&Roster{Objects: objects})
+		for i := range forth {
+			got := portTexts(forth[i].Ports)
+			if len(got) != kubeapi.MaxPorts || !slices.Contains(got, "dist/TCP 9100") {
+				t.Errorf("%s: got %d ports, want %d with dist: %q", name, len(got), kubeapi.MaxPorts, got)
+			}
+			equal(t, name+": ports in reverse order", portTexts(back[i].Ports), got)
+			if &forth[i].Ports[0] != &forth[0].Ports[0] {
+				t.Errorf("%s: node %d has a list of its own, want that of the others", name, i)
+			}
+		}
 	}
 }

@@ -87,7 +87,7 @@ func differing(o *kubeapi.Object, others []*kubeapi.Object, same sameness) []kub
 // object.
 func (r *Rules) isNamedAs(o, p *kubeapi.Object, m, n *kubeapi.Member) bool {
 	return p.Service == o.Service && r.Naming.basenameOf(p) == r.Naming.basenameOf(o) &&
-		m.Address == n.Address && m.Hostname == n.Hostname && m.ID == n.ID
+		m.Address == n.Address && m.Hostname == n.Hostname && m.ID == n.ID && m.IsPod == n.IsPod
 }
 
 // isAs reports whether all of a member is as in another state of its object.

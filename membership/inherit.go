@@ -144,7 +144,7 @@ func (s *State) adopt(from inheritance, missingToo bool, now time.Time) []*Edit 
 
 // rename gives a suspect the name that its object has by some rules, and reports whether it has one.
 func (s *Suspect) rename(r *Rules) bool {
-	candidates := join([]*kubeapi.Object{s.object}, IncludeAll, nil)
+	candidates := join([]*kubeapi.Object{s.object}, IncludeAll, nil, nil)
 	if len(candidates) == 0 {
 		return false
 	}

@@ -120,7 +120,7 @@ func (r *Rules) Nodes(of *Roster) (nodes []Node, left []LeftOut) {
 			nodes[i].Listed = !nodes[i].ends
 		}
 	}
-	return arrange(withSuspects(nodes, of.Suspects)), left
+	return r.arrange(withSuspects(nodes, of.Suspects)), left
 }
 
 // candidates returns the nodes that objects tell of, in no order. Those are listed that pass Include.
@@ -132,7 +132,7 @@ func (r *Rules) candidates(objects []*kubeapi.Object, suspects []*Suspect) []Nod
 // name does the same, but for the IPv6 addresses of those that are known by their IPv4 ones, and says
 // who has no longname.
 func (r *Rules) name(objects []*kubeapi.Object, four map[identity]bool) (nodes []Node, left []LeftOut) {
-	candidates := join(objects, r.Include, four)
+	candidates := join(objects, r.Include, four, r.Source.Ports)
 	nodes = make([]Node, 0, len(candidates))
 	for i := range candidates {
 		n, e, p := r.Naming.nameOf(&candidates[i])
@@ -181,30 +181,31 @@ func withSuspects(nodes []Node, suspects []*Suspect) []Node {
 }
 
 // arrange orders nodes by longname.
-func arrange(nodes []Node) []Node {
+func (r *Rules) arrange(nodes []Node) []Node {
 	slices.SortStableFunc(nodes, func(a, b Node) int { return strings.Compare(a.Longname(), b.Longname()) })
-	unitePorts(nodes)
+	r.unitePorts(nodes)
 	return nodes
 }
 
 // unitePorts lets nodes of one longname, which are next to each other, declare the same
 // ports: hostNetwork pods that share an address are one node to the BEAM. Those of other namespaces
 // than the owner's have no say.
-func unitePorts(nodes []Node) {
+func (r *Rules) unitePorts(nodes []Node) {
+	of := uniter{first: r.Source.Ports}
 	for len(nodes) > 0 {
 		same := 1
 		for same < len(nodes) && nodes[same].text == nodes[0].text {
 			same++
 		}
 		if same > 1 {
-			shareOwnersPorts(nodes[:same])
+			of.shareOwners(nodes[:same])
 		}
 		nodes = nodes[same:]
 	}
 }
 
-// shareOwnersPorts does so for the nodes of one longname.
-func shareOwnersPorts(nodes []Node) {
+// shareOwners does so for the nodes of one longname.
+func (u *uniter) shareOwners(nodes []Node) {
 	claimants := make([]*Node, len(nodes))
 	for i := range nodes {
 		claimants[i] = &nodes[i]
@@ -213,7 +214,7 @@ func shareOwnersPorts(nodes []Node) {
 	ports := owner.Ports
 	for _, n := range claimants {
 		if n.Namespace() == owner.Namespace() {
-			ports = unite(ports, n.Ports)
+			ports = u.unite(ports, n.Ports)
 		}
 	}
 	for _, n := range claimants {

@@ -1,0 +1,278 @@
+package longnames
+
+import (
+	"fmt"
+	"math"
+	"net"
+	"runtime"
+	"slices"
+	"testing"
+
+	"github.com/coredns/coredns/request"
+	"github.com/miekg/dns"
+
+	"github.com/longnames/longnames/kubeapi"
+	"github.com/longnames/longnames/membership"
+)
+
+// repeated is a question that is asked again and again.
+type repeated struct {
+	l *Longnames
+	r *dns.Msg
+	w *discard
+}
+
+func (h *hostileData) serve(tb testing.TB, n int) *Longnames {
+	tb.Helper()
+	c := configOf(tb, h.block)
+	var changes []kubeapi.Change
+	for _, o := range h.objects(c, n) {
+		if o.Labels == nil {
+			labelled(c, nil, o)
+		}
+		changes = append(changes, kubeapi.Change{New: o})
+	}
+	t := newTable(c)
+	t.Apply(changes)
+	t.Synced()
+	return serving(t)
+}
+
+func (h *hostileData) asks(l *Longnames, q hostileQuestion) *repeated {
+	a := &repeated{l, new(dns.Msg).SetQuestion(q.name, dns.StringToType[q.qtype]), newDiscard("udp")}
+	if h.do {
+		a.r.SetEdns0(1232, true)
+	}
+	if h.client != "" {
+		a.w.remote = &net.UDPAddr{IP: net.ParseIP(h.client), Port: 4711}
+	}
+	return a
+}
+
+func (a *repeated) ask(tb testing.TB) {
+	tb.Helper()
+	if _, err := a.l.ServeDNS(tb.Context(), a.w, a.r); err != nil {
+		tb.Fatal(err)
+	}
+}
+
+// cost returns what something allocates each time: the least of some rounds, for others allocate too.
+func cost(rounds int, runs uint64, do func()) (bytes, allocations float64) {
+	bytes, allocations = math.Inf(1), math.Inf(1)
+	for range rounds {
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		for range runs {
+			do()
+		}
+		runtime.ReadMemStats(&after)
+		bytes = min(bytes, float64(after.TotalAlloc-before.TotalAlloc)/float64(runs))
+		allocations = min(allocations, float64(after.Mallocs-before.Mallocs)/float64(runs))
+	}
+	return bytes, allocations
+}
+
+// growth is how much more a question may cost with ten times the data.
+const growth = 1.2
+
+// Whatever a tenant has, and how much of it, a question costs the same.
+func TestCostOfAQuestionDoesNotGrow(t *testing.T) {
+	for _, h := range hostileKinds {
+		few, many := h.serve(t, h.few), h.serve(t, 10*h.few)
+		for _, q := range h.questions {
+			t.Run(fmt.Sprintf("%s/%s %s", h.kind, q.name, q.qtype), func(t *testing.T) {
+				var bytes, allocations [2]float64
+				for i, l := range []*Longnames{few, many} {
+					a := h.asks(l, q)
+					a.w.pack = false // that is CoreDNS' part
+					a.ask(t)
+					if a.w.rcode != q.rcode {
+						t.Fatalf("got rcode %d, want %d", a.w.rcode, q.rcode)
+					}
+					bytes[i], allocations[i] = cost(5, 20, func() { a.ask(t) })
+				}
+				if bytes[1] > growth*bytes[0] || allocations[1] > growth*allocations[0] {
+					t.Errorf("got %.0f bytes in %.0f allocations with %d, and %.0f in %.0f with ten times as many; want %.1f times at most",
+						bytes[0], allocations[0], h.few, bytes[1], allocations[1], growth)
+				}
+			})
+		}
+	}
+}
+
+// What is made once after a change grows with the data, and not with its square, which would be a hundred
+// times as much.
+func TestCostOfAChangeGrowsWithTheData(t *testing.T) {
+	for _, h := range append(hostileKinds, sharedSlices, differentPorts) {
+		for _, q := range h.questions {
+			t.Run(fmt.Sprintf("%s/%s %s", h.kind, q.name, q.qtype), func(t *testing.T) {
+				var bytes [2]float64
+				for i, n := range []int{h.few, 10 * h.few} {
+					bytes[i], _ = cost(1, 1, func() { h.asks(h.serve(t, n), q).ask(t) })
+				}
+				if bytes[1] > 20*bytes[0] {
+					t.Errorf("got %.0f bytes with %d, and %.0f with ten times as many; want 20 times at most", bytes[0], h.few, bytes[1])
+				}
+			})
+		}
+	}
+}
+
+// However much changes in a cluster, and is asked about it, others pay nothing for it.
+func TestAChangeCostsOtherClustersNothing(t *testing.T) {
+	c := configOf(t, "longnames erl.internal 10.in-addr.arpa {\n group_by app\n}")
+	other, fresh := labelled(c, labels{"app": "other"}, bigSlice(1000)), labelled(c, labels{"app": "other"}, bigSlice(999))
+	table := tableOf(c, other, labelled(c, labels{"app": "web"}, slice("web", endpoint("web", "10.9.9.9"))))
+	l := serving(table)
+	for _, q := range []hostileQuestion{
+		{"web.prod.erl.internal.", "SRV", 0}, {"10-9-9-9.web.prod.erl.internal.", "A", 0}, {"nobody.web.prod.erl.internal.", "A", dns.RcodeNameError},
+		{"nobody.prod.erl.internal.", "A", dns.RcodeNameError}, {"9.9.9.10.in-addr.arpa.", "PTR", 0}, {"8.8.8.10.in-addr.arpa.", "PTR", dns.RcodeNameError},
+	} {
+		a := (&hostileData{}).asks(l, q)
+		a.ask(t)
+		if a.w.rcode != q.rcode {
+			t.Errorf("%s %s: got rcode %d, want %d", q.name, q.qtype, a.w.rcode, q.rcode)
+		}
+		want, _ := cost(5, 1, func() { a.ask(t) })
+		table.Apply([]kubeapi.Change{{Old: other, New: fresh}})
+		other, fresh = fresh, other
+		if got, _ := cost(1, 1, func() { a.ask(t) }); got > growth*want {
+			t.Errorf("%s %s: got %.0f bytes after a change of another cluster, want the %.0f of before", q.name, q.qtype, got, want)
+		}
+	}
+}
+
+// BenchmarkChangeAndQuestion shows what the first question about a cluster costs that has changed: who has it
+// change all the time can have each question cost that.
+func BenchmarkChangeAndQuestion(b *testing.B) {
+	for _, members := range []int{1000, 10_000} {
+		for _, q := range []hostileQuestion{
+			{"web.prod.erl.internal.", "SRV", 0}, {"_epmd._tcp.web.prod.erl.internal.", "SRV", 0},
+			{"web-7.web.prod.erl.internal.", "A", 0}, {"nobody.web.prod.erl.internal.", "A", dns.RcodeNameError},
+			{"8.0.0.10.in-addr.arpa.", "PTR", 0},
+		} {
+			b.Run(fmt.Sprintf("members=%d/%s %s", members, q.name, q.qtype), func(b *testing.B) {
+				c := configOf(b, "longnames erl.internal 10.in-addr.arpa {\n group_by app\n lookup pods\n}")
+				var changes []kubeapi.Change
+				for i, m := range bigSlice(members).Members {
+					changes = append(changes, kubeapi.Change{New: labelled(c, labels{"app": "web"}, named(fmt.Sprint("web-", i), slice("", m)))})
+				}
+				table := newTable(c)
+				table.Apply(changes)
+				table.Synced()
+				l := serving(table)
+				a := (&hostileData{}).asks(l, q)
+				old := changes[0].New
+				fresh := labelled(c, labels{"app": "web"}, named(old.Name, slice("", endpoint(old.Name, "10.9.9.9"))))
+				b.ReportAllocs()
+				for b.Loop() {
+					table.Apply([]kubeapi.Change{{Old: old, New: fresh}})
+					old, fresh = fresh, old
+					a.ask(b)
+				}
+				if a.w.rcode != q.rcode {
+					b.Fatalf("got rcode %d, want %d", a.w.rcode, q.rcode)
+				}
+			})
+		}
+	}
+}
+
+// BenchmarkHostile shows what TestCostOfAQuestionDoesNotGrow asserts, and the time, with CoreDNS' part.
+func BenchmarkHostile(b *testing.B) {
+	for _, h := range hostileKinds {
+		for _, n := range []int{h.few, 10 * h.few} {
+			l := h.serve(b, n)
+			for _, q := range h.questions {
+				b.Run(fmt.Sprintf("%s=%d/%s %s", h.kind, n, q.name, q.qtype), func(b *testing.B) {
+					a := h.asks(l, q)
+					a.ask(b)
+					b.ReportAllocs()
+					for b.Loop() {
+						if _, err := l.ServeDNS(b.Context(), request.NewScrubWriter(a.r, a.w), a.r); err != nil {
+							b.Fatal(err)
+						}
+					}
+				})
+			}
+		}
+	}
+}
+
+// Of many ports that are asked for, the sets of few are kept, and each answer is right.
+func TestFewSetsOfPortsAreKept(t *testing.T) {
+	l := serving(tableOf(configOf(t, ipBlock), ported(bigSlice(3), somePorts(0)...)))
+	for range 2 {
+		for i, p := range somePorts(0) {
+			got := texts(ask(t, l, "_"+p.Name+"._tcp.erl.internal.", "SRV", client{}).Answer)
+			if want := fmt.Sprintf("_%s._tcp.erl.internal. 5 IN SRV 0 0 %d 10.0.0.1.", p.Name, i+1); len(got) != 3 || !slices.Contains(got, want) {
+				t.Errorf("%s: got %q, want 3 with %q", p.Name, got, want)
+			}
+		}
+	}
+	b := l.blocks[0]
+	if got := len(*b.table.view("").members(b.config).records[0].ports.Load()); got != mostPortSets {
+		t.Errorf("got %d sets kept, want %d", got, mostPortSets)
+	}
+}
+
+// Of many names that wait at one address, an asker finds few: pods that do not end, the first by name.
+func TestFewOfThoseWhoWaitAreAdded(t *testing.T) {
+	c := configOf(t, "longnames erl.internal {\n selector app\n basename label role\n include ready\n}")
+	objects := []*kubeapi.Object{labelled(c, labels{"role": "app"}, slice("app", endpoint("app", "10.0.0.1"), endpoint("both", "10.0.0.9")))}
+	add := func(role string, m kubeapi.Member) {
+		objects = append(objects, labelled(c, labels{"role": role}, slice(role, m)))
+	}
+	handMade := unready(endpoint("", "10.0.0.9"))
+	handMade.IsPod = false
+	want := []string{"app@10.0.0.1", "app@10.0.0.9"}
+	for i := range 3 * mostWaiting {
+		add(fmt.Sprintf("a%02d", i), handMade)
+		add(fmt.Sprintf("b%02d", i), unready(terminating(endpoint(fmt.Sprint("b", i), "10.0.0.9"))))
+		pod := fmt.Sprintf("c%02d", i)
+		add(pod, unready(endpoint(pod, "10.0.0.9")))
+		if i < mostWaiting {
+			want = append(want, pod+"@10.0.0.9")
+		}
+	}
+	l := serving(tableOf(c, objects...))
+	from := client{address: "10.0.0.9", tcp: true}
+	equal(t, "TXT", data(ask(t, l, "erl.internal.", "TXT", from).Answer), want)
+	equal(t, "SRV", data(ask(t, l, "erl.internal.", "SRV", from).Answer), []string{"10.0.0.1.", "10.0.0.9."})
+	equal(t, "A", data(ask(t, l, "erl.internal.", "A", from).Answer), []string{"10.0.0.1", "10.0.0.9"})
+	equal(t, "another client's TXT", data(ask(t, l, "erl.internal.", "TXT", client{tcp: true}).Answer), want[:2])
+}
+
+// Many records may have one target, and many nodes one host part: their product is never made.
+func TestGlueLooksForEachTargetOnce(t *testing.T) {
+	e := encoder{ttl: 5, port: port{name: "dist"}, hosts: inside}
+	node := func(host string, i int) *membership.Node {
+		return nodeOf(t, host, fmt.Sprintf("10.1.%d.%d", i/250, i%250+1), uint16(i+1))
+	}
+	var nodes []*membership.Node
+	for i := range 1000 {
+		nodes = append(nodes, node("web", i))
+	}
+	nodes = append(nodes, node("one", 1000), node("two", 1001), node("two", 1002))
+	calls, at := 0, hostsOf(nodes)
+	set := e.rrset(dns.TypeSRV, "erl.internal.", nodes, func(target string) []*membership.Node {
+		calls++
+		return at(target)
+	})
+	if len(set.answer) != len(nodes) || calls != 3 {
+		t.Errorf("got %d records and %d looks, want %d and 3", len(set.answer), calls, len(nodes))
+	}
+	equal(t, "glue", data(set.glue), []string{"10.1.4.1", "10.1.4.2", "10.1.4.3"})
+}
+
+// nodeOf is a node of mode hostname that declares a port called dist.
+func nodeOf(t *testing.T, hostname, address string, number uint16) *membership.Node {
+	t.Helper()
+	c := configOf(t, "longnames erl.internal {\n selector app\n basename app\n mode hostname\n cluster_domain erl.internal\n}")
+	m := endpoint(hostname, address)
+	m.Hostname = hostname
+	nodes, _ := c.rules.Nodes(&membership.Roster{Objects: []*kubeapi.Object{
+		ported(slice("web", m), kubeapi.Port{Name: "dist", Protocol: "TCP", Number: number}),
+	}})
+	return &nodes[0]
+}

@@ -1,0 +1,93 @@
+package kubeapi
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// How much of one object is kept. Whoever writes objects decides how much they have: an object of a
+// megabyte has room for tens of thousands of ports or addresses.
+const (
+	// MaxPorts is how many named ports are kept, also of a node of which several objects tell. The API says
+	// of an EndpointSlice that it has no more, though it may have 20 000.
+	MaxPorts = 100
+	// MaxMembers is how many addresses of an EndpointSlice are kept, the first. It has as many endpoints at
+	// most.
+	MaxMembers = 1000
+
+	maxInvalid     = 10  // texts that are no addresses, the first
+	maxInvalidText = 100 // bytes of each
+)
+
+// These are in Template.Cut.
+var (
+	keptPorts   = fmt.Sprint(MaxPorts, " named ports")
+	keptMembers = fmt.Sprint(MaxMembers, " addresses")
+	keptInvalid = fmt.Sprint(maxInvalid, " addresses that are none")
+)
+
+// cut notes that something is left out beyond what is kept.
+func (o *Object) cut(kept string) {
+	if !slices.Contains(o.Cut, kept) {
+		o.Cut = append(o.Cut, kept)
+	}
+}
+
+// invalid notes a text that is no address.
+func (o *Object) invalid(text string) {
+	if len(o.Invalid) == maxInvalid {
+		o.cut(keptInvalid)
+		return
+	}
+	o.Invalid = append(o.Invalid, strings.Clone(text[:min(len(text), maxInvalidText)]))
+}
+
+// keepPorts gives an object its ports, see KeepPorts.
+func (o *Object) keepPorts(ports []Port, first []string) {
+	if o.Ports = KeepPorts(ports, first); len(ports) > MaxPorts && len(o.Ports) == MaxPorts {
+		o.cut(keptPorts)
+	}
+}
+
+// KeepPorts returns ports, at most MaxPorts: those of some names first, then by name. Of what is kept of
+// some lists together, it keeps what it would of the lists themselves. It does not change ports.
+func KeepPorts(ports []Port, first []string) []Port {
+	if len(ports) <= MaxPorts {
+		return ports
+	}
+	rank := func(p Port) int {
+		at := slices.IndexFunc(first, func(name string) bool { return strings.EqualFold(name, p.Name) })
+		if at < 0 {
+			return len(first)
+		}
+		return at
+	}
+	order := func(a, b Port) int {
+		if c := cmp.Compare(rank(a), rank(b)); c != 0 {
+			return c
+		}
+		return ComparePorts(a, b)
+	}
+	kept := make([]Port, 0, MaxPorts)
+	for _, p := range ports {
+		if len(kept) == MaxPorts && order(p, kept[MaxPorts-1]) > 0 {
+			continue
+		}
+		at, found := slices.BinarySearchFunc(kept, p, order)
+		if found {
+			continue
+		}
+		kept = slices.Insert(kept[:min(len(kept), MaxPorts-1)], at, p)
+	}
+	return kept
+}
+
+// ComparePorts orders ports by name, protocol and number.
+func ComparePorts(a, b Port) int {
+	if c := strings.Compare(a.Name, b.Name); c != 0 {
+		return c
+	}
+	return cmp.Or(strings.Compare(a.Protocol, b.Protocol), cmp.Compare(a.Number, b.Number))
+}
