@@ -80,6 +80,32 @@ func TestDeployCorefilesAreAccepted(t *testing.T) {
 	}
 }
 
+// Whoever is asked for many members must not be of use to somebody who forges addresses. NodeLocal DNSCache lacks the
+// plugin, and is asked by pods of its own node.
+func TestShippedCorefilesBoundAnswersOverUDP(t *testing.T) {
+	corefiles := deployCorefiles(t)
+	corefiles["Corefile.example"] = read(t, "Corefile.example")
+	delete(corefiles, "deploy/overlays/stub-domain/node-local-dns/Corefile")
+	if len(corefiles) != 5 {
+		t.Fatalf("got %d Corefiles, want 5", len(corefiles))
+	}
+	for path, text := range corefiles {
+		ours := 0
+		for _, server := range corefileTokens(t, text) {
+			if server[pluginName] == "" && !strings.HasPrefix(server["zones"], "erl.internal") {
+				continue
+			}
+			ours++
+			if got, want := server["bufsize"], "bufsize 1232"; got != want {
+				t.Errorf("%s, %s: got %q, want %q", path, server["zones"], got, want)
+			}
+		}
+		if ours == 0 {
+			t.Errorf("%s: got no server block of ours", path)
+		}
+	}
+}
+
 // optionsIn gives the options of the one longnames block in a Corefile, each with its words, but for those that say where
 // members are read from and kept.
 func optionsIn(t *testing.T, text string) map[string]string {
