@@ -55,6 +55,21 @@ func (x *index[K]) add(k K, v *view, delta int) (changed bool) {
 	return len(known) == 0 != (len(next) == 0)
 }
 
+// copyTo fills an index of other views, which stand for those of this one.
+func (x *index[K]) copyTo(other *index[K], views map[*view]*view) {
+	x.m.Range(func(k, v any) bool {
+		var found []occurrence
+		for _, o := range v.([]occurrence) {
+			if of := views[o.view]; of != nil {
+				found = append(found, occurrence{of, o.count})
+			}
+		}
+		other.m.Store(k, found)
+		return true
+	})
+	other.shared.Store(x.shared.Load())
+}
+
 // names counts the names that lie at or below a name: one that has any below it exists,
 // though it may have no records (RFC 8020). Readers need no lock; writers have the table's.
 type names struct{ m sync.Map } // string → int
