@@ -204,7 +204,7 @@ func (a *audit) find(s state) clusterStats {
 		if group := o.Labels[a.config.rules.GroupLabel].Value; !membership.IsLabel(group) {
 			note(o, group, membership.InvalidGroup)
 		} else {
-			note(o, o.Name, membership.InvalidNamespace)
+			note(o, membership.Quote(o.Name), membership.InvalidNamespace)
 		}
 	}
 	if s.view == a.table.ungrouped {
@@ -242,17 +242,17 @@ func srvSize(nodes []membership.Node) int {
 }
 
 func (a *audit) log(f finding) {
-	zone := a.config.name()
+	zone, object := a.config.name(), membership.Quote(f.namespace)+"/"+membership.Quote(f.object)
 	switch f.problem {
 	case undeclaredPort:
 		log.Warningf("%s in %s declares no port %q: SRV records give %d", f.what, zone, a.config.port.name, epmdPort)
 	case tooMany:
 		log.Warningf("%s Cluster %s has more members than the 64 KiB of a DNS message hold as SRV records: answers are truncated", zone, f.what)
 	case membership.InvalidAddress:
-		log.Warningf("%s/%s is left out of %s: %q is no address", f.namespace, f.object, zone, f.what)
+		log.Warningf("%s is left out of %s: %q is no address", object, zone, f.what)
 	case membership.InvalidGroup:
-		log.Warningf("%s/%s is left out of %s: its group %q is no DNS label", f.namespace, f.object, zone, f.what)
+		log.Warningf("%s is left out of %s: its group %q is no DNS label", object, zone, f.what)
 	default:
-		log.Warningf("%s/%s: %s is left out of %s: %s", f.namespace, f.object, f.what, zone, a.config.rules.Naming.Expects(f.problem))
+		log.Warningf("%s: %s is left out of %s: %s", object, f.what, zone, a.config.rules.Naming.Expects(f.problem))
 	}
 }

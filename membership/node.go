@@ -3,6 +3,7 @@ package membership
 import (
 	"net/netip"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -205,7 +206,16 @@ func (n *Naming) nameOf(cand *candidate) (Node, entry, Problem) {
 
 func describe(e entry) string {
 	if e.member.IsPod {
-		return "pod " + e.member.ID + " at " + e.member.Address.String()
+		return "pod " + Quote(e.member.ID) + " at " + e.member.Address.String()
 	}
 	return "address " + e.member.Address.String()
+}
+
+// Quote returns a name as it is if a message can have it like that, and else in quotes: an object may be
+// called anything if nobody has checked it.
+func Quote(name string) string {
+	if strings.Trim(name, "-.0123456789_ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz") == "" && name != "" {
+		return name
+	}
+	return strconv.Quote(name)
 }
