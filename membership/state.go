@@ -15,6 +15,8 @@ type State struct {
 	clusters  map[string]*Cluster
 	ungrouped *Cluster              // has the objects whose group or namespace is no label
 	pending   map[*Cluster]struct{} // that have suspects
+	// namespaces are those of groups, by name, in lower case.
+	namespaces map[string]*namespace
 	// absent are the clusters of suspects that are, by these and by their addresses: either may turn
 	// up in another cluster.
 	absent      map[identity][]*Cluster
@@ -38,11 +40,12 @@ func newCluster(name string) *Cluster { return &Cluster{Name: name, roster: &Ros
 // New returns a state that knows nobody.
 func New(r *Rules) *State {
 	s := &State{
-		rules:     r,
-		clusters:  make(map[string]*Cluster),
-		ungrouped: newCluster(""),
-		pending:   make(map[*Cluster]struct{}),
-		absent:    make(map[identity][]*Cluster),
+		rules:      r,
+		clusters:   make(map[string]*Cluster),
+		ungrouped:  newCluster(""),
+		pending:    make(map[*Cluster]struct{}),
+		namespaces: make(map[string]*namespace),
+		absent:     make(map[identity][]*Cluster),
 	}
 	if r.GroupLabel < 0 {
 		s.clusters[""] = newCluster("")
@@ -98,6 +101,12 @@ func (s *State) Apply(changes []kubeapi.Change, now time.Time) []*Edit {
 		e.After = c.roster.with(e.removed, e.added)
 		s.review(e, about, now)
 		made = append(made, s.settle(e))
+	}
+	for c := range edits {
+		if n := s.namespaces[c.namespace()]; n != nil {
+			n.count()
+			made = append(made, s.drop(n, now)...)
+		}
 	}
 	return made
 }
@@ -159,6 +168,11 @@ func (s *State) settle(e *Edit) *Edit {
 	s.lookFor(c, e.After.Suspects)
 	s.forget(c, e.Before.Suspects)
 	c.roster = e.After
+	if n := s.namespaceOf(c); n != nil {
+		if n.settle(c, len(e.After.Suspects)-len(e.Before.Suspects)); n.members+n.suspects == 0 {
+			delete(s.namespaces, c.namespace())
+		}
+	}
 	if c.pulse != nil {
 		e.Due = c.pulse.due
 	}
@@ -235,6 +249,9 @@ func (s *State) Expire(now time.Time) []*Edit {
 			continue
 		}
 		edits = append(edits, s.settle(s.expire(c, now)))
+		if n := s.namespaces[c.namespace()]; n != nil {
+			n.count()
+		}
 	}
 	return edits
 }
