@@ -6,6 +6,7 @@ import (
 
 	"github.com/miekg/dns"
 	"github.com/prometheus/client_golang/prometheus"
+	"golang.org/x/time/rate"
 
 	"github.com/longnames/longnames/kubeapi"
 	"github.com/longnames/longnames/membership"
@@ -15,8 +16,49 @@ import (
 // fast things change.
 const auditInterval = time.Second
 
-// auditLog is how many members that are left out get a line each in one audit.
-const auditLog = 10
+const (
+	// auditLog is how many members that are left out, or clusters that fell, get a line each in one audit.
+	auditLog = 10
+	// Whoever changes things all the time shall not fill the log: of each kind there are so many lines at
+	// most, and from then on one in each of these times. Metrics count all.
+	quotaLines = 60
+	quotaPause = 6 * time.Second
+)
+
+// quota bounds the lines of a kind.
+type quota struct {
+	limiter *rate.Limiter
+	unsaid  int // lines, since the last that was said
+}
+
+func newQuota() *quota { return &quota{limiter: rate.NewLimiter(rate.Every(quotaPause), quotaLines)} }
+
+// allows reports whether there may be a line, and otherwise counts it.
+func (q *quota) allows() bool {
+	if q.limiter.Allow() {
+		return true
+	}
+	q.unsaid++
+	return false
+}
+
+// each has some lines said, as far as they are allowed.
+func (q *quota) each(lines int, say func(line int)) {
+	for i := range min(lines, auditLog) {
+		if q.allows() {
+			say(i)
+		}
+	}
+	q.unsaid += max(0, lines-auditLog)
+}
+
+// rest has it said how many lines there were more.
+func (q *quota) rest(say func(unsaid int)) {
+	if q.unsaid > 0 && q.limiter.Allow() {
+		say(q.unsaid)
+		q.unsaid = 0
+	}
+}
 
 // audit tells the operator, in the log and in metrics, who is served, and who is not as they
 // may expect. It follows the table at its own pace, for nobody waits for it.
@@ -31,6 +73,8 @@ type audit struct {
 	// settled is whether all that there was at the start has been looked at, so that what is
 	// missing from then on has been lost.
 	settled bool
+	// These bound the lines about findings, clusters that fell, and suspects.
+	findings, falls, suspects *quota
 }
 
 // clusterStats has what there is to count and to log of a cluster.
@@ -59,7 +103,10 @@ const (
 )
 
 func newAudit(c *config, t *table) *audit {
-	a := &audit{config: c, table: t, known: make(map[*view]clusterStats), counts: make(map[prometheus.Gauge]int), begin: time.Now()}
+	a := &audit{
+		config: c, table: t, known: make(map[*view]clusterStats), counts: make(map[prometheus.Gauge]int), begin: time.Now(),
+		findings: newQuota(), falls: newQuota(), suspects: newQuota(),
+	}
 	for _, p := range append(membership.Problems, undeclaredPort, tooMany) {
 		a.countFinding(p, 0) // so that it is there
 	}
@@ -178,13 +225,9 @@ func (a *audit) scan() {
 			delete(a.known, s.view)
 		}
 	}
-	for i, f := range fresh {
-		if i == auditLog {
-			log.Warningf("%d more such findings in %s", len(fresh)-i, a.config.name())
-			break
-		}
-		a.log(f)
-	}
+	a.findings.each(len(fresh), func(i int) { a.log(fresh[i]) })
+	a.findings.rest(func(unsaid int) { log.Warningf("%d more such findings in %s", unsaid, a.config.name()) })
+	a.suspects.rest(func(unsaid int) { log.Warningf("%s And %d more such lines about suspects", a.config.name(), unsaid) })
 	a.tell(fallen)
 }
 
