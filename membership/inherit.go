@@ -140,7 +140,7 @@ func (s *State) adopt(from inheritance, missingToo bool, now time.Time) []*Edit 
 	s.restored = true
 	s.plan(c, e.After.Suspects)
 	s.settle(e)
-	if n := s.namespaceOf(c); n != nil {
+	if n := s.namespaces.of(c); n != nil {
 		n.most = max(n.most, n.members+n.suspects) // there were as many before
 	}
 	return []*Edit{e}

@@ -1,9 +1,9 @@
 package membership
 
 import (
+	"cmp"
 	"slices"
 	"strings"
-	"time"
 )
 
 // namespace bounds the suspects that all clusters of a Kubernetes namespace have: whoever writes there
@@ -21,17 +21,19 @@ func (c *Cluster) namespace() string {
 	return name
 }
 
-// namespaceOf returns the namespace of a group, and makes it if there is none; nil for other clusters, and if
-// nobody is ever suspect.
-func (s *State) namespaceOf(c *Cluster) *namespace {
+// namespaces are those of groups, by name; nil if nobody is ever suspect.
+type namespaces map[string]*namespace
+
+// of returns the namespace of a group, and makes it if there is none; nil for other clusters.
+func (all namespaces) of(c *Cluster) *namespace {
 	name := c.namespace()
-	if name == "" || s.rules.Hold == 0 {
+	if name == "" || all == nil {
 		return nil
 	}
-	if s.namespaces[name] == nil {
-		s.namespaces[name] = &namespace{clusters: make(map[*Cluster]struct{})}
+	if all[name] == nil {
+		all[name] = &namespace{clusters: make(map[*Cluster]struct{})}
 	}
-	return s.namespaces[name]
+	return all[name]
 }
 
 // settle takes note of how a cluster's suspects have changed.
@@ -53,8 +55,8 @@ func (n *namespace) count() {
 	n.most = max(n.most, n.members)
 }
 
-// drop gives up the oldest suspects of a namespace that has too many.
-func (s *State) drop(n *namespace, now time.Time) []*Edit {
+// excess returns the oldest suspects of a namespace that has too many.
+func (n *namespace) excess() map[*Suspect]bool {
 	over := n.suspects - max(minSuspects, n.most)
 	if over <= 0 {
 		return nil
@@ -64,20 +66,11 @@ func (s *State) drop(n *namespace, now time.Time) []*Edit {
 		all = append(all, c.roster.Suspects...)
 	}
 	slices.SortFunc(all, func(a, b *Suspect) int {
-		if order := a.since.Compare(b.since); order != 0 {
-			return order
-		}
-		return strings.Compare(a.text, b.text)
+		return cmp.Or(a.since.Compare(b.since), strings.Compare(a.text, b.text))
 	})
-	goes := make(map[*Suspect]bool, over)
-	for _, suspect := range all[:over] {
-		goes[suspect] = true
+	oldest := make(map[*Suspect]bool, over)
+	for _, s := range all[:over] {
+		oldest[s] = true
 	}
-	var edits []*Edit
-	for c := range n.clusters {
-		if slices.ContainsFunc(c.roster.Suspects, func(s *Suspect) bool { return goes[s] }) {
-			edits = append(edits, s.settle(s.giveUp(c, now, Dropped, func(s *Suspect) bool { return goes[s] })))
-		}
-	}
-	return edits
+	return oldest
 }

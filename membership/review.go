@@ -24,7 +24,7 @@ func (s *State) review(e *Edit, about func() *news, now time.Time) {
 	before, sureBefore := c.counts.passes(had.Suspects)
 	c.counts.count(rules, e.added, +1)
 	c.counts.count(rules, had.states(e.removed), -1)
-	if n := s.namespaceOf(c); n != nil {
+	if n := s.namespaces.of(c); n != nil {
 		n.members += int(c.counts.four + c.counts.six - members)
 	}
 	after, sureAfter := c.counts.passes(had.Suspects)
@@ -74,6 +74,22 @@ func (s *State) giveUp(c *Cluster, now time.Time, end End, goes func(*Suspect) b
 	}
 	s.conclude(r, stay)
 	return e
+}
+
+// drop gives up the oldest suspects of a namespace that has too many.
+func (s *State) drop(n *namespace, now time.Time) []*Edit {
+	excess := n.excess()
+	if len(excess) == 0 {
+		return nil
+	}
+	goes := func(s *Suspect) bool { return excess[s] }
+	var edits []*Edit
+	for c := range n.clusters {
+		if slices.ContainsFunc(c.roster.Suspects, goes) {
+			edits = append(edits, s.settle(s.giveUp(c, now, Dropped, goes)))
+		}
+	}
+	return edits
 }
 
 // newReview begins one of an edit.

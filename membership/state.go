@@ -11,12 +11,11 @@ import (
 
 // State knows the clusters that objects make by some rules. It is for one goroutine at a time.
 type State struct {
-	rules     *Rules
-	clusters  map[string]*Cluster
-	ungrouped *Cluster              // has the objects whose group or namespace is no label
-	pending   map[*Cluster]struct{} // that have suspects
-	// namespaces are those of groups, by name, in lower case.
-	namespaces map[string]*namespace
+	rules      *Rules
+	clusters   map[string]*Cluster
+	ungrouped  *Cluster              // has the objects whose group or namespace is no label
+	pending    map[*Cluster]struct{} // that have suspects
+	namespaces namespaces
 	// absent are the clusters of suspects that are, by these and by their addresses: either may turn
 	// up in another cluster.
 	absent      map[identity][]*Cluster
@@ -40,15 +39,17 @@ func newCluster(name string) *Cluster { return &Cluster{Name: name, roster: &Ros
 // New returns a state that knows nobody.
 func New(r *Rules) *State {
 	s := &State{
-		rules:      r,
-		clusters:   make(map[string]*Cluster),
-		ungrouped:  newCluster(""),
-		pending:    make(map[*Cluster]struct{}),
-		namespaces: make(map[string]*namespace),
-		absent:     make(map[identity][]*Cluster),
+		rules:     r,
+		clusters:  make(map[string]*Cluster),
+		ungrouped: newCluster(""),
+		pending:   make(map[*Cluster]struct{}),
+		absent:    make(map[identity][]*Cluster),
 	}
 	if r.GroupLabel < 0 {
 		s.clusters[""] = newCluster("")
+	}
+	if r.Hold > 0 {
+		s.namespaces = make(namespaces)
 	}
 	return s
 }
@@ -168,7 +169,7 @@ func (s *State) settle(e *Edit) *Edit {
 	s.lookFor(c, e.After.Suspects)
 	s.forget(c, e.Before.Suspects)
 	c.roster = e.After
-	if n := s.namespaceOf(c); n != nil {
+	if n := s.namespaces.of(c); n != nil {
 		if n.settle(c, len(e.After.Suspects)-len(e.Before.Suspects)); n.members+n.suspects == 0 {
 			delete(s.namespaces, c.namespace())
 		}
