@@ -19,8 +19,8 @@ const auditInterval = time.Second
 const (
 	// auditLog is how many members that are left out, or clusters that fell, get a line each in one audit.
 	auditLog = 10
-	// Whoever changes things all the time shall not fill the log: of each kind there are so many lines at
-	// most, and from then on one in each of these times. Metrics count all.
+	// A stream of changes shall not fill the log: of each kind there are quotaLines at most, and one more each
+	// quotaPause. Metrics count all.
 	quotaLines = 60
 	quotaPause = 6 * time.Second
 )
@@ -60,8 +60,8 @@ func (q *quota) rest(say func(unsaid int)) {
 	}
 }
 
-// audit tells the operator, in the log and in metrics, who is served, and who is not as they
-// may expect. It follows the table at its own pace, for nobody waits for it.
+// audit reports to the operator, in the log and in metrics, which members are served, and which candidates
+// are not as may be expected. It follows the table at its own pace, for nobody waits for it.
 type audit struct {
 	config *config
 	table  *table

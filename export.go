@@ -14,7 +14,7 @@ import (
 type export struct {
 	*Longnames
 	asked *zone
-	chain []zoneOwner // who may answer in it; frozen
+	chain []zoneOwner // all that may answer in it; frozen
 }
 
 // all yields the RRsets of the zone, but for its SOA record, until yield is false.
@@ -61,7 +61,7 @@ func (x *export) lower(name, than string) bool {
 type blockZone struct {
 	*export
 	zoneOwner
-	before    []zoneOwner // who is asked first
+	before    []zoneOwner // those that are asked first
 	addresses []netip.Addr
 	emitted   map[string]bool // names that several clusters have
 }
@@ -142,7 +142,7 @@ func (y *blockZone) sets(name string, of func(qtype uint16) *rrset, yield func([
 	return true
 }
 
-// inParts yields copies of records, some at a time: whoever has a record has all that it was made with.
+// inParts yields copies of records, some at a time: a record keeps all records that it was made with.
 func inParts(rrs []dns.RR, yield func([]dns.RR) bool) bool {
 	for part := range slices.Chunk(rrs, transferBatch) {
 		copies := make([]dns.RR, len(part))

@@ -10,7 +10,7 @@ import (
 	"github.com/longnames/longnames/membership"
 )
 
-// index tells in which clusters something occurs. Readers need no lock; writers have the
+// index has the clusters in which something occurs. Readers need no lock; writers have the
 // table's.
 type index[K comparable] struct {
 	m      sync.Map     // K → []occurrence, never written to
@@ -94,7 +94,7 @@ func (n *names) add(name string, delta int) {
 	}
 }
 
-// prefixes tells which prefixes have an address in them, of those that a name below in-addr.arpa
+// prefixes has the prefixes that have an address in them, of those that a name below in-addr.arpa
 // or ip6.arpa can stand for. Readers need no lock; writers have the table's.
 type prefixes struct{ m sync.Map } // netip.Prefix → int: how many there are that are one label longer
 

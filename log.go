@@ -15,8 +15,8 @@ const pluginName = "longnames"
 
 var log = lineLog{clog.NewWithPlugin(pluginName)}
 
-// lineLog has each message be one line, and no longer than a log needs: names, labels, files and errors may
-// hold anything.
+// lineLog logs each message as one line of bounded length, whatever the names, labels, files and errors in it
+// hold.
 type lineLog struct{ to clog.P }
 
 func (l lineLog) Debugf(format string, v ...any) {
@@ -31,7 +31,7 @@ func (l lineLog) Errorf(format string, v ...any)   { l.to.Error(toLine(format, v
 // maxLine is how many bytes of a message are logged.
 const maxLine = 4096
 
-// toLine formats a message, with whatever does not print, such as a line feed or an escape, as Go spells it.
+// toLine formats a message. Characters that do not print, such as line feeds and escapes, are spelt as in Go.
 func toLine(format string, v ...any) string {
 	text, cut := fmt.Sprintf(format, v...), ""
 	if more := len(text) - maxLine; more > 0 {

@@ -19,8 +19,8 @@ const (
 	// transfer waits: a secondary that gets an error comes again after the SOA record's retry.
 	maxTransfers = 4
 	transferTurn = 3 * time.Second
-	// maxOpenTransfers counts those, too, that wait for their turn, and those that are given up while
-	// CoreDNS still waits to write to somebody who does not read: it has no limit for that.
+	// maxOpenTransfers bounds these together with the transfers that wait for their turn, and with those that
+	// are given up while CoreDNS still waits to write to a client that does not read, which it does for ever.
 	maxOpenTransfers = 32
 	// transferIdle is how long a secondary may take nothing, and transferLimit how long a whole transfer
 	// may take. A kernel may take megabytes at once, and then nothing until a good part of these is read.
@@ -34,7 +34,7 @@ var (
 )
 
 // Transfer implements transfer.Transferer: all that would be answered in a zone, of the blocks
-// of a server block, as it is now. Who has a serial that is no older gets the SOA record alone, others
+// of a server block, as it is now. A secondary whose serial is no older gets the SOA record alone, others
 // everything, as RFC 1995 allows. It is an error, and never an empty zone, as long as not all
 // members are known. The channel is closed early, before the SOA record comes for the second
 // time, if CoreDNS ends, or if a secondary is too slow.
@@ -64,7 +64,7 @@ func (l *Longnames) Transfer(zone string, serial uint32) (<-chan []dns.RR, error
 		defer l.transfers.close()
 		defer close(h.to)
 		isWhole := x.send(soa, h)
-		x = nil // what it was made from may be gone long before CoreDNS takes note
+		x = nil // the rosters shall not be kept until CoreDNS takes note
 		l.transfers.yield()
 		if !isWhole {
 			h.giveUp(zone)
@@ -78,7 +78,7 @@ func (x *export) send(soa []dns.RR, h *handover) bool {
 	return h.add(soa) && x.all(h.add) && h.add(soa) && h.flush()
 }
 
-// transfers bounds those of an instance: each keeps what its zone was made from at its beginning.
+// transfers bounds the zone transfers of an instance. Each keeps the rosters of its beginning.
 type transfers struct {
 	open  chan struct{} // has an element for each
 	turns chan struct{} // has an element for each that has its turn
@@ -147,8 +147,7 @@ func (h *handover) flush() bool {
 	return false
 }
 
-// giveUp waits until CoreDNS comes for more, which is when somebody reads again or the connection has
-// ended. It does not come for nothing.
+// giveUp waits until CoreDNS takes note, which is when the client reads again, or its connection has ended.
 func (h *handover) giveUp(zone string) {
 	select {
 	case <-h.ended:
@@ -156,7 +155,7 @@ func (h *handover) giveUp(zone string) {
 	default:
 	}
 	log := zoneLog{zone}
-	log.Warningf("Transfer: given up, for the secondary does not read, or not fast enough")
+	log.Warningf("Transfer: given up: the secondary does not read, or is too slow")
 	select {
 	case h.to <- nil:
 	case <-h.ended:
@@ -179,7 +178,7 @@ func frozen(chain []zoneOwner) []zoneOwner {
 	return owners
 }
 
-// chain is who may have an answer in a zone, in the order in which ServeDNS asks them.
+// chain returns all that may have an answer in a zone, in the order in which ServeDNS asks them.
 func (l *Longnames) chain(zone string) []zoneOwner {
 	var chain []zoneOwner
 	for name := range ancestors(zone) {

@@ -6,8 +6,8 @@ import (
 	"strings"
 )
 
-// namespace bounds the suspects that all clusters of a Kubernetes namespace have: whoever writes there
-// can make a new group with each change, and each could have as many as a cluster may.
+// namespace bounds the suspects that all clusters of a Kubernetes namespace have together: a tenant can
+// make a new group with each change, and each group could have as many as a cluster may.
 type namespace struct {
 	members  int // as objects tell of them, whether listed or not
 	most     int // of these at once since the first became suspect
@@ -46,8 +46,7 @@ func (n *namespace) settle(c *Cluster, change int) {
 	}
 }
 
-// count takes note of how many there are once an edit of all clusters is over: a member may go from one to
-// another.
+// count notes the number of members once all clusters are edited: a member may go from one to another.
 func (n *namespace) count() {
 	if n.suspects == 0 {
 		n.most = 0

@@ -211,8 +211,7 @@ func describe(e entry) string {
 	return "address " + e.member.Address.String()
 }
 
-// Quote returns a name as it is if a message can have it like that, and else in quotes: an object may be
-// called anything if nobody has checked it.
+// Quote returns a name as it is if all its characters are common in names, and in quotes otherwise.
 func Quote(name string) string {
 	if strings.Trim(name, "-.0123456789_ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz") == "" && name != "" {
 		return name

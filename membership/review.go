@@ -45,7 +45,7 @@ func (s *State) review(e *Edit, about func() *news, now time.Time) {
 	s.conclude(r, had.Suspects)
 }
 
-// expire gives up those of a cluster's suspects whose time is up.
+// expire gives up the suspects of a cluster whose time is up.
 func (s *State) expire(c *Cluster, now time.Time) *Edit {
 	return s.giveUp(c, now, GivenUp, func(suspect *Suspect) bool {
 		at := c.pulse.until(suspect, s.rules.Hold)
@@ -53,8 +53,8 @@ func (s *State) expire(c *Cluster, now time.Time) *Edit {
 	})
 }
 
-// giveUp gives up some of a cluster's suspects. Which IPv6 addresses count depends on who is suspect, and
-// so it may be that others are not alive any longer.
+// giveUp gives up some suspects of a cluster. Which IPv6 addresses count depends on the suspects, so that
+// others may not be alive any longer.
 func (s *State) giveUp(c *Cluster, now time.Time, end End, goes func(*Suspect) bool) *Edit {
 	rules, had := s.rules, c.roster
 	e := &Edit{Cluster: c, Before: had, After: &Roster{Objects: had.Objects}}
@@ -111,7 +111,7 @@ func (s *State) newReview(e *Edit, about *news, now time.Time) *review {
 func (s *State) conclude(r *review, had []*Suspect) {
 	c, e := r.edit.Cluster, r.edit
 	depends := c.counts.six > 0 && s.rules.Source.Family == kubeapi.AnyFamily
-	if depends { // which IPv6 addresses count depends on who is suspect
+	if depends { // which IPv6 addresses count depends on the suspects
 		known := &Roster{Objects: e.After.Objects, Suspects: slices.Collect(maps.Values(r.suspects))}
 		r.alive = newLedger(s.rules, known).alive
 	}
