@@ -8,6 +8,7 @@ import (
 
 	"github.com/miekg/dns"
 	"github.com/prometheus/client_golang/prometheus"
+	"golang.org/x/time/rate"
 
 	"github.com/longnames/longnames/kubeapi"
 	"github.com/longnames/longnames/membership"
@@ -17,8 +18,49 @@ import (
 // fast things change.
 const auditInterval = time.Second
 
-// auditLog is how many members that are left out get a line each in one audit.
-const auditLog = 10
+const (
+	// auditLog is how many members that are left out, or clusters that fell, get a line each in one audit.
+	auditLog = 10
+	// A stream of changes shall not fill the log: of each kind there are quotaLines at most, and one more each
+	// quotaPause. Metrics count all.
+	quotaLines = 60
+	quotaPause = 6 * time.Second
+)
+
+// quota bounds the lines of a kind.
+type quota struct {
+	limiter *rate.Limiter
+	unsaid  int // lines, since the last that was said
+}
+
+func newQuota() *quota { return &quota{limiter: rate.NewLimiter(rate.Every(quotaPause), quotaLines)} }
+
+// allows reports whether there may be a line, and otherwise counts it.
+func (q *quota) allows() bool {
+	if q.limiter.Allow() {
+		return true
+	}
+	q.unsaid++
+	return false
+}
+
+// each has some lines said, as far as they are allowed.
+func (q *quota) each(lines int, say func(line int)) {
+	for i := range min(lines, auditLog) {
+		if q.allows() {
+			say(i)
+		}
+	}
+	q.unsaid += max(0, lines-auditLog)
+}
+
+// rest has it said how many lines there were more.
+func (q *quota) rest(say func(unsaid int)) {
+	if q.unsaid > 0 && q.limiter.Allow() {
+		say(q.unsaid)
+		q.unsaid = 0
+	}
+}
 
 // audit reports to the operator, in the log and in metrics, which members are served, and which candidates
 // are not as may be expected. It follows the table at its own pace, for nobody waits for it.
@@ -35,6 +77,8 @@ type audit struct {
 	settled bool
 	objects int  // in all clusters
 	blind   bool // the log says that nothing matches
+	// These bound the lines about findings, clusters that fell, and suspects.
+	findings, falls, suspects *quota
 }
 
 // clusterStats has what there is to count and to log of a cluster.
@@ -70,7 +114,10 @@ const (
 )
 
 func newAudit(c *config, t *table) *audit {
-	a := &audit{config: c, table: t, known: make(map[*view]clusterStats), counts: make(map[prometheus.Gauge]int), begin: time.Now()}
+	a := &audit{
+		config: c, table: t, known: make(map[*view]clusterStats), counts: make(map[prometheus.Gauge]int), begin: time.Now(),
+		findings: newQuota(), falls: newQuota(), suspects: newQuota(),
+	}
 	for _, p := range append(membership.Problems, undeclaredPort, contestedName, tooMuch, tooMany) {
 		a.countFinding(p, 0) // so that it is there
 	}
@@ -194,13 +241,9 @@ func (a *audit) scan() {
 			delete(a.known, s.view)
 		}
 	}
-	for i, f := range fresh {
-		if i == auditLog {
-			log.Warningf("%d more such findings in %s", len(fresh)-i, a.config.name())
-			break
-		}
-		a.log(f)
-	}
+	a.findings.each(len(fresh), func(i int) { a.log(fresh[i]) })
+	a.findings.rest(func(unsaid int) { log.Warningf("%d more such findings in %s", unsaid, a.config.name()) })
+	a.suspects.rest(func(unsaid int) { log.Warningf("%s And %d more such lines about suspects", a.config.name(), unsaid) })
 	a.tell(fallen)
 	a.see()
 }
@@ -248,9 +291,9 @@ func (a *audit) find(s state) clusterStats {
 		case membership.InvalidGroup:
 			note(o, o.Labels[a.config.rules.GroupLabel].Value, p)
 		case membership.ReservedName:
-			note(o, "cluster "+name, p)
+			note(o, "cluster "+membership.Quote(name), p)
 		default:
-			note(o, o.Name, p)
+			note(o, membership.Quote(o.Name), p)
 		}
 	}
 	if s.view == a.table.ungrouped {
@@ -296,21 +339,21 @@ func srvSize(nodes []membership.Node) int {
 }
 
 func (a *audit) log(f finding) {
-	zone := a.config.name()
+	zone, object := a.config.name(), membership.Quote(f.namespace)+"/"+membership.Quote(f.object)
 	switch f.problem {
 	case undeclaredPort:
 		log.Warningf("%s in %s declares no port %q: SRV records give %d", f.what, zone, a.config.port.name, epmdPort)
 	case contestedName:
-		log.Warningf("%s/%s claims a name in %s: %s", f.namespace, f.object, zone, f.what)
+		log.Warningf("%s claims a name in %s: %s", object, zone, f.what)
 	case tooMuch:
-		log.Warningf("%s/%s has more than %s: the others are left out of %s", f.namespace, f.object, f.what, zone)
+		log.Warningf("%s has more than %s: the others are left out of %s", object, f.what, zone)
 	case tooMany:
 		log.Warningf("%s Cluster %s has more members than the 64 KiB of a DNS message hold as SRV records: answers are truncated", zone, f.what)
 	case membership.InvalidAddress:
-		log.Warningf("%s/%s is left out of %s: %q is %s", f.namespace, f.object, zone, f.what, kubeapi.NoAddress(f.what))
+		log.Warningf("%s is left out of %s: %q is %s", object, zone, f.what, kubeapi.NoAddress(f.what))
 	case membership.InvalidGroup:
-		log.Warningf("%s/%s is left out of %s: its group %q is no DNS label", f.namespace, f.object, zone, f.what)
+		log.Warningf("%s is left out of %s: its group %q is no DNS label", object, zone, f.what)
 	default:
-		log.Warningf("%s/%s: %s is left out of %s: %s", f.namespace, f.object, f.what, zone, a.config.rules.Naming.Expects(f.problem))
+		log.Warningf("%s: %s is left out of %s: %s", object, f.what, zone, a.config.rules.Naming.Expects(f.problem))
 	}
 }

@@ -55,14 +55,12 @@ type loss struct {
 func (a *audit) tell(fallen []loss) {
 	clusterFalls.WithLabelValues(a.config.name()).Add(float64(len(fallen)))
 	log := zoneLog{a.config.name()}
-	for i, f := range fallen {
-		if i == auditLog {
-			log.Warningf("And %d more clusters", len(fallen)-i)
-			return
-		}
+	a.falls.each(len(fallen), func(i int) {
+		f := fallen[i]
 		log.Warningf("Cluster %s lists %d members, fewer than half of those (%d) that it has listed lately",
 			a.config.first().absolute(f.cluster.name), f.to, f.from)
-	}
+	})
+	a.falls.rest(func(unsaid int) { log.Warningf("And %d more clusters", unsaid) })
 }
 
 // namesLogged is how many suspects of a cluster a line of the log names.
@@ -86,7 +84,7 @@ func (a *audit) suspicion(s state, before []*membership.Suspect) {
 		}
 	}
 	for why, names := range fresh {
-		if len(names) > 0 {
+		if len(names) > 0 && a.suspects.allows() {
 			log.Warningf("Cluster %s: %s: %s; %s", cluster, suspected[why], summary(names), prospect(s.due, a.config.rules.Hold))
 		}
 	}
@@ -104,10 +102,10 @@ func (a *audit) suspicion(s state, before []*membership.Suspect) {
 			gone = append(gone, b.Longname())
 		}
 	}
-	if len(back) > 0 {
+	if len(back) > 0 && a.suspects.allows() {
 		log.Infof("Cluster %s: no longer suspect: %s", cluster, summary(back))
 	}
-	if len(gone) > 0 {
+	if len(gone) > 0 && a.suspects.allows() {
 		log.Warningf("Cluster %s: no longer members: %s", cluster, summary(gone))
 	}
 }

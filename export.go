@@ -2,6 +2,7 @@ package longnames
 
 import (
 	"net/netip"
+	"slices"
 	"strings"
 
 	"github.com/miekg/dns"
@@ -9,11 +10,11 @@ import (
 	"github.com/longnames/longnames/membership"
 )
 
-// export is all that is in a zone.
+// export is all that is in a zone at one time.
 type export struct {
 	*Longnames
 	asked *zone
-	chain []zoneOwner // all that may answer in it
+	chain []zoneOwner // all that may answer in it; frozen
 }
 
 // all yields the RRsets of the zone, but for its SOA record, until yield is false.
@@ -65,40 +66,34 @@ type blockZone struct {
 	emitted   map[string]bool // names that several clusters have
 }
 
-// clusterAt is a cluster at one time.
-type clusterAt struct {
-	*view
-	roster *roster
-}
-
-// all yields what the block would answer, unless another one does. What its clusters are made
-// of is taken down first, which is quick: a change meanwhile leads to another serial, and so to
-// another transfer. Records are made cluster by cluster, and not kept.
+// all yields what the block would answer, unless another one does. Records are made cluster by cluster,
+// some at a time, and not kept; but one that is alone is what questions are answered from.
 func (y *blockZone) all(yield func([]dns.RR) bool) bool {
-	c := y.block.config
-	if y.tells(y.zone.server) && !yield(addressRecords(y.zone.server, y.addresses, c.ttl)) {
+	t := y.block.table
+	if y.tells(y.zone.server) && !yield(addressRecords(y.zone.server, y.addresses, y.block.config.ttl)) {
 		return false
 	}
-	var clusters []clusterAt
-	y.block.table.views.Range(func(_, v any) bool {
-		c := v.(*view)
-		clusters = append(clusters, clusterAt{c, c.roster.Load()})
-		return true
+	more := true
+	t.views.Range(func(_, v any) bool {
+		of := v.(*view)
+		roster := of.roster.Load()
+		if t.indexed() {
+			nodes, _ := y.block.config.rules.Nodes(roster.Roster)
+			more = y.cluster(of, newMembers(y.block.config, of.name, nodes), yield)
+			return more
+		}
+		more = y.cluster(of, roster.members(y.block.config, of.name), yield)
+		return more
 	})
-	for _, of := range clusters {
-		nodes, _ := c.rules.Nodes(of.roster.Roster)
-		m := newMembers(c, of.name, nodes)
-		if y.zone.reverse {
-			if !y.pointers(m, yield) {
-				return false
-			}
-			continue
-		}
-		if !y.cluster(of, m, yield) || !y.hosts(of, m, yield) {
-			return false
-		}
+	return more
+}
+
+// cluster yields what a cluster of these members has.
+func (y *blockZone) cluster(of *view, m *members, yield func([]dns.RR) bool) bool {
+	if y.zone.reverse {
+		return y.pointers(m, yield)
 	}
-	return true
+	return y.names(of, m, yield) && y.hosts(of, m, yield)
 }
 
 // tells reports whether a question for a name in the zone comes to this block, if it is in no
@@ -116,14 +111,14 @@ func (y *blockZone) tells(name string) bool {
 	return true
 }
 
-// cluster yields the sets of a cluster, of its ports, and of single nodes.
-func (y *blockZone) cluster(of clusterAt, m *members, yield func([]dns.RR) bool) bool {
+// names yields the sets of a cluster's name, of its ports, and of single nodes.
+func (y *blockZone) names(of *view, m *members, yield func([]dns.RR) bool) bool {
 	c, records := y.block.config, &m.records[y.zone.index]
 	if y.tells(records.owner) && !y.sets(records.of, yield) {
 		return false
 	}
 	for service := range m.services().nodes {
-		if set := records.ofPort(service); set.len() > 0 && y.tells(set.answer[0].Header().Name) && !yield(set.answer) {
+		if set := records.ofPort(service); set.len() > 0 && y.tells(set.answer[0].Header().Name) && !inParts(set.answer, yield) {
 			return false
 		}
 	}
@@ -146,7 +141,21 @@ func (y *blockZone) isAnothers(m *members, name string) bool {
 // sets yields those of all types that a name can have.
 func (*blockZone) sets(of func(qtype uint16) *rrset, yield func([]dns.RR) bool) bool {
 	for _, qtype := range []uint16{dns.TypeSRV, dns.TypeTXT, dns.TypeA, dns.TypeAAAA} {
-		if answer := of(qtype).answer; len(answer) > 0 && !yield(answer) {
+		if answer := of(qtype).answer; len(answer) > 0 && !inParts(answer, yield) {
+			return false
+		}
+	}
+	return true
+}
+
+// inParts yields copies of records, some at a time: a record keeps all records that it was made with.
+func inParts(rrs []dns.RR, yield func([]dns.RR) bool) bool {
+	for part := range slices.Chunk(rrs, transferBatch) {
+		copies := make([]dns.RR, len(part))
+		for i, rr := range part {
+			copies[i] = dns.Copy(rr)
+		}
+		if !yield(copies) {
 			return false
 		}
 	}
@@ -155,7 +164,7 @@ func (*blockZone) sets(of func(qtype uint16) *rrset, yield func([]dns.RR) bool) 
 
 // hosts yields the records of host parts, of which several clusters may have one: addresses, and what a node
 // has by its name in its cluster if that is the same.
-func (y *blockZone) hosts(of clusterAt, m *members, yield func([]dns.RR) bool) bool {
+func (y *blockZone) hosts(of *view, m *members, yield func([]dns.RR) bool) bool {
 	c, r := y.block.config, y.block.resolver
 	if c.hosts == outside {
 		return true
@@ -184,7 +193,7 @@ func (y *blockZone) hosts(of clusterAt, m *members, yield func([]dns.RR) bool) b
 			switch {
 			case qtype == dns.TypeA || qtype == dns.TypeAAAA:
 				return &rrset{answer: c.addresses(qtype, host, all)}
-			case home == of.view && !strings.Contains(below, "."):
+			case home == of && !strings.Contains(below, "."):
 				return c.rrset(qtype, host, own, m.hosts(c))
 			}
 			return &rrset{}

@@ -162,6 +162,22 @@ func (q *occurrences) count(v *view, isPod bool, delta int32) {
 	}
 }
 
+// copyTo fills an index of other views, which stand for those of this one.
+func (x *index[K]) copyTo(other *index[K], views map[*view]*view) {
+	x.m.Range(func(k, v any) bool {
+		var found []occurrence
+		for _, o := range v.([]occurrence) {
+			if of := views[o.view]; of != nil {
+				o.view = of
+				found = append(found, o)
+			}
+		}
+		other.m.Store(k, found)
+		return true
+	})
+	other.shared.Store(x.shared.Load())
+}
+
 // names counts the names that lie at or below a name: one that has any below it exists,
 // though it may have no records (RFC 8020). Readers need no lock; writers have the table's.
 type names struct{ m sync.Map } // string → int

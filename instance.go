@@ -26,6 +26,8 @@ type instance struct {
 	old      *instance
 	replaces bool // another one, by a reload
 	serials  *serials
+	// transfers are those of its zones, and end with it.
+	transfers *transfers
 	// ready is whether all members have been known once.
 	ready atomic.Bool
 	// next is made from the Corefile of a reload, until that has succeeded or failed.
@@ -44,7 +46,7 @@ func instanceOf(c *caddy.Controller) *instance {
 	if i, ok := c.Get(storageKey{}).(*instance); ok {
 		return i
 	}
-	i := &instance{listening: make(chan struct{}), serials: &serials{}}
+	i := &instance{listening: make(chan struct{}), serials: &serials{}, transfers: newTransfers()}
 	c.Set(storageKey{}, i)
 	if old := reloading.Swap(nil); old != nil {
 		old.next.Store(i)

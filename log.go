@@ -1,6 +1,10 @@
 package longnames
 
 import (
+	"fmt"
+	"strconv"
+	"unicode/utf8"
+
 	"github.com/coredns/coredns/coremain"
 	clog "github.com/coredns/coredns/plugin/pkg/log"
 
@@ -9,7 +13,45 @@ import (
 
 const pluginName = "longnames"
 
-var log = clog.NewWithPlugin(pluginName)
+var log = lineLog{clog.NewWithPlugin(pluginName)}
+
+// lineLog logs each message as one line of bounded length, whatever the names, labels, files and errors in it
+// hold.
+type lineLog struct{ to clog.P }
+
+func (l lineLog) Debugf(format string, v ...any) {
+	if clog.D.Value() {
+		l.to.Debug(toLine(format, v...))
+	}
+}
+func (l lineLog) Infof(format string, v ...any)    { l.to.Info(toLine(format, v...)) }
+func (l lineLog) Warningf(format string, v ...any) { l.to.Warning(toLine(format, v...)) }
+func (l lineLog) Errorf(format string, v ...any)   { l.to.Error(toLine(format, v...)) }
+
+// maxLine is how many bytes of a message are logged.
+const maxLine = 4096
+
+// toLine formats a message. Characters that do not print, such as line feeds and escapes, are spelt as in Go.
+func toLine(format string, v ...any) string {
+	text, cut := fmt.Sprintf(format, v...), ""
+	if more := len(text) - maxLine; more > 0 {
+		text, cut = text[:maxLine], fmt.Sprintf("... (%d bytes more)", more)
+	}
+	line := make([]byte, 0, len(text)+len(cut))
+	for at, r := range text {
+		_, size := utf8.DecodeRuneInString(text[at:])
+		switch {
+		case r == utf8.RuneError && size == 1:
+			line = fmt.Appendf(line, `\x%02x`, text[at])
+		case !strconv.IsPrint(r):
+			quoted := strconv.QuoteRune(r)
+			line = append(line, quoted[1:len(quoted)-1]...)
+		default:
+			line = append(line, text[at:at+size]...)
+		}
+	}
+	return string(append(line, cut...))
+}
 
 // zoneLog says of which block a message is.
 type zoneLog struct{ zone string }

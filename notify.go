@@ -71,7 +71,7 @@ func (n *notice) run(ctx context.Context) {
 		last := problem
 		problem = ""
 		if err := n.send(n.zone); err != nil {
-			problem = toLine(err)
+			problem = withoutPort(err)
 		}
 		switch {
 		case ctx.Err() != nil:
@@ -92,8 +92,8 @@ func (n *notice) run(ctx context.Context) {
 // ownPort is in errors of each exchange, and another one each time.
 var ownPort = regexp.MustCompile(`:\d+->`)
 
-// toLine returns the same line for errors of which there is nothing new to say.
-func toLine(err error) string {
+// withoutPort returns the same line for errors of which there is nothing new to say.
+func withoutPort(err error) string {
 	return ownPort.ReplaceAllString(strings.ReplaceAll(err.Error(), "\n", "; "), "->")
 }
 

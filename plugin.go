@@ -30,9 +30,10 @@ type Longnames struct {
 	blocks []*block
 	zones  map[string][]zoneOwner // by name, in the order of the Corefile
 	// serials are those of all plugins of the instance.
-	serials *serials
-	all     *instance
-	server  *dnsserver.Config // of the server block
+	serials   *serials
+	transfers *transfers // likewise
+	all       *instance
+	server    *dnsserver.Config // of the server block
 
 	ended <-chan struct{} // closed at the end; nil before the start
 	end   func()          // ends transfers and notifications; nil before the start

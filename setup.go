@@ -15,7 +15,7 @@ func setup(c *caddy.Controller) error {
 	}
 	l.server = dnsserver.GetConfig(c)
 	l.all = instanceOf(c)
-	l.serials = l.all.serials
+	l.serials, l.transfers = l.all.serials, l.all.transfers
 	l.link()
 	for _, b := range l.blocks {
 		if other := l.all.writerOf(b.config.source.Snapshot); other != nil {

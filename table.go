@@ -255,6 +255,38 @@ func (t *table) takeDirty() []state {
 // indexed reports whether there can be many clusters.
 func (t *table) indexed() bool { return t.config.rules.GroupLabel >= 0 }
 
+// freeze returns a table that has what questions see now, for good. A block with one cluster has no more
+// than that.
+func (t *table) freeze() *table {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	f := &table{config: t.config}
+	views := make(map[*view]*view)
+	t.views.Range(func(name, of any) bool {
+		v := &view{name: name.(string)}
+		v.roster.Store(of.(*view).roster.Load())
+		f.views.Store(name, v)
+		views[of.(*view)] = v
+		return true
+	})
+	if t.indexed() {
+		t.hosts.copyTo(&f.hosts, views)
+		t.addresses.copyTo(&f.addresses, views)
+		copyTo(&t.spaces.m, &f.spaces.m)
+		copyTo(&t.hostNames.m, &f.hostNames.m)
+		copyTo(&t.prefixes.m, &f.prefixes.m)
+	}
+	return f
+}
+
+// copyTo stores all that one map has in another.
+func copyTo(from, to *sync.Map) {
+	from.Range(func(k, v any) bool {
+		to.Store(k, v)
+		return true
+	})
+}
+
 // observe counts how suspects ceased to be, and how long it took until questions get what has changed.
 func (t *table) observe(edits []*membership.Edit) {
 	zone, now := t.config.name(), time.Now()

@@ -1,8 +1,8 @@
 package longnames
 
 import (
+	"errors"
 	"fmt"
-	"iter"
 	"net/netip"
 	"slices"
 	"strings"
@@ -12,58 +12,170 @@ import (
 	"github.com/miekg/dns"
 )
 
-// transferBatch is how many records are handed over at a time.
-const transferBatch = 500
+const (
+	// transferBatch is how many records are handed over at a time.
+	transferBatch = 500
+	// maxTransfers is how many zones are transferred at a time, and transferTurn how long another
+	// transfer waits: a secondary that gets an error comes again after the SOA record's retry.
+	maxTransfers = 4
+	transferTurn = 3 * time.Second
+	// maxOpenTransfers bounds these together with the transfers that wait for their turn, and with those that
+	// are given up while CoreDNS still waits to write to a client that does not read, which it does for ever.
+	maxOpenTransfers = 32
+	// transferIdle is how long a secondary may take nothing, and transferLimit how long a whole transfer
+	// may take. A kernel may take megabytes at once, and then nothing until a good part of these is read.
+	transferIdle  = 20 * time.Second
+	transferLimit = 10 * time.Minute
+)
+
+var (
+	errManyTransfers = errors.New("there are too many transfers at a time")
+	errPluginEnds    = errors.New("the plugin ends")
+)
 
 // Transfer implements transfer.Transferer: all that would be answered in a zone, of the blocks
-// of a server block. A secondary whose serial is no older gets the SOA record alone, others
+// of a server block, as it is now. A secondary whose serial is no older gets the SOA record alone, others
 // everything, as RFC 1995 allows. It is an error, and never an empty zone, as long as not all
 // members are known. The channel is closed early, before the SOA record comes for the second
-// time, if CoreDNS ends.
+// time, if CoreDNS ends, or if a secondary is too slow.
 func (l *Longnames) Transfer(zone string, serial uint32) (<-chan []dns.RR, error) {
 	zone = strings.ToLower(zone)
 	if len(l.zones[zone]) == 0 {
 		return nil, transfer.ErrNotAuthoritative
 	}
-	x := &export{Longnames: l, chain: l.chain(zone)}
-	if b := unsyncedBlock(x.chain); b != nil {
+	chain := l.chain(zone)
+	if b := unsyncedBlock(chain); b != nil {
 		return nil, fmt.Errorf("transfer of %s: the members of %s are not known yet", zone, b.config.name())
 	}
-	x.asked = x.chain[0].zone
-	current := x.asked.serial.at(time.Now()) // what follows is no older
-	soa := []dns.RR{x.asked.soa(zone, x.ttl(), current)}
-	ch := make(chan []dns.RR)
+	asked, ttl := chain[0].zone, chain[0].block.config.ttl
+	if current := asked.serial.at(time.Now()); serial != 0 && !newer(current, serial) {
+		ch := make(chan []dns.RR, 1)
+		ch <- []dns.RR{asked.soa(zone, ttl, current)}
+		close(ch)
+		return ch, nil
+	}
+	if err := l.transfers.begin(l.ended); err != nil {
+		return nil, fmt.Errorf("transfer of %s: %w", zone, err)
+	}
+	soa := []dns.RR{asked.soa(zone, ttl, asked.serial.at(time.Now()))} // what follows is no older
+	x := &export{Longnames: l, asked: asked, chain: frozen(chain)}
+	h := &handover{to: make(chan []dns.RR), ended: l.ended, deadline: time.Now().Add(transferLimit)}
 	go func() {
-		defer close(ch)
-		send(ch, l.ended, func(yield func([]dns.RR) bool) {
-			isUpToDate := serial != 0 && !newer(current, serial)
-			_ = yield(soa) && !isUpToDate && x.all(yield) && yield(soa)
-		})
+		defer l.transfers.close()
+		defer close(h.to)
+		isWhole := x.send(soa, h)
+		x = nil // the rosters shall not be kept until CoreDNS takes note
+		l.transfers.yield()
+		if !isWhole {
+			h.giveUp(zone)
+		}
 	}()
-	return ch, nil
+	return h.to, nil
 }
 
-// send sends sets of records, some together, until there are no more or nobody wants them.
-func send(ch chan<- []dns.RR, ended <-chan struct{}, sets iter.Seq[[]dns.RR]) {
-	var batch []dns.RR
-	flush := func() bool {
-		select {
-		case ch <- batch:
-			batch = nil
-			return true
-		case <-ended:
-			return false
+// send hands over all of the zone, and reports whether all of it has been taken.
+func (x *export) send(soa []dns.RR, h *handover) bool {
+	return h.add(soa) && x.all(h.add) && h.add(soa) && h.flush()
+}
+
+// transfers bounds the zone transfers of an instance. Each keeps the rosters of its beginning.
+type transfers struct {
+	open  chan struct{} // has an element for each
+	turns chan struct{} // has an element for each that has its turn
+}
+
+func newTransfers() *transfers {
+	return &transfers{open: make(chan struct{}, maxOpenTransfers), turns: make(chan struct{}, maxTransfers)}
+}
+
+// begin waits for the turn of a transfer.
+func (t *transfers) begin(ended <-chan struct{}) error {
+	select {
+	case t.open <- struct{}{}:
+	default:
+		return errManyTransfers
+	}
+	patience := time.NewTimer(transferTurn)
+	defer patience.Stop()
+	select {
+	case t.turns <- struct{}{}:
+		return nil
+	case <-patience.C:
+		t.close()
+		return errManyTransfers
+	case <-ended:
+		t.close()
+		return errPluginEnds
+	}
+}
+
+// yield ends the turn of a transfer.
+func (t *transfers) yield() { <-t.turns }
+
+// close ends a transfer that has no turn.
+func (t *transfers) close() { <-t.open }
+
+// handover gives records to CoreDNS, some sets together.
+type handover struct {
+	to       chan []dns.RR
+	ended    <-chan struct{}
+	deadline time.Time
+	batch    []dns.RR
+}
+
+// add adds records, and reports whether more are wanted.
+func (h *handover) add(set []dns.RR) bool {
+	h.batch = append(h.batch, set...)
+	return len(h.batch) < transferBatch || h.flush()
+}
+
+// flush reports whether what has been added is taken in time.
+func (h *handover) flush() bool {
+	batch := h.batch
+	h.batch = nil
+	if len(batch) == 0 {
+		return true
+	}
+	timer := time.NewTimer(min(transferIdle, time.Until(h.deadline)))
+	defer timer.Stop()
+	select {
+	case h.to <- batch:
+		return true
+	case <-timer.C:
+	case <-h.ended:
+	}
+	return false
+}
+
+// giveUp waits until CoreDNS takes note, which is when the client reads again, or its connection has ended.
+func (h *handover) giveUp(zone string) {
+	select {
+	case <-h.ended:
+		return
+	default:
+	}
+	log := zoneLog{zone}
+	log.Warningf("Transfer: given up: the secondary does not read, or is too slow")
+	select {
+	case h.to <- nil:
+	case <-h.ended:
+	}
+}
+
+// frozen returns the owners with blocks that stay as they are now.
+func frozen(chain []zoneOwner) []zoneOwner {
+	blocks := make(map[*block]*block, len(chain))
+	owners := make([]zoneOwner, 0, len(chain))
+	for _, a := range chain {
+		b := blocks[a.block]
+		if b == nil {
+			t := a.block.table.freeze()
+			b = &block{config: a.block.config, table: t, resolver: &resolver{config: a.block.config, table: t}}
+			blocks[a.block] = b
 		}
+		owners = append(owners, zoneOwner{b, a.zone})
 	}
-	for set := range sets {
-		batch = append(batch, set...)
-		if len(batch) >= transferBatch && !flush() {
-			return
-		}
-	}
-	if len(batch) > 0 {
-		flush()
-	}
+	return owners
 }
 
 // chain returns all that may have an answer in a zone, in the order in which ServeDNS asks them.
@@ -101,6 +213,9 @@ func unsyncedBlock(chain []zoneOwner) *block {
 func (l *Longnames) link() {
 	if l.serials == nil {
 		l.serials = &serials{}
+	}
+	if l.transfers == nil {
+		l.transfers = newTransfers()
 	}
 	for _, b := range l.blocks {
 		b.table.serials = nil

@@ -13,6 +13,7 @@ import (
 	"github.com/coredns/coredns/core/dnsserver"
 	_ "github.com/coredns/coredns/plugin/acl"
 	_ "github.com/coredns/coredns/plugin/bind"
+	_ "github.com/coredns/coredns/plugin/bufsize"
 	_ "github.com/coredns/coredns/plugin/cache"
 	_ "github.com/coredns/coredns/plugin/errors"
 	_ "github.com/coredns/coredns/plugin/forward"
@@ -28,6 +29,7 @@ import (
 	_ "github.com/coredns/coredns/plugin/rewrite"
 	_ "github.com/coredns/coredns/plugin/root"
 	_ "github.com/coredns/coredns/plugin/transfer"
+	_ "github.com/coredns/coredns/plugin/tsig"
 	_ "github.com/coredns/coredns/plugin/view"
 	"github.com/miekg/dns"
 
@@ -157,6 +159,10 @@ func podFiles(t *testing.T) func(corefile string) string {
 	api := fakeapi.New(t, fakeapi.WithClientCert())
 	api.WriteTLS(dir)
 	api.WriteServiceAccount(dir, "secret", "kube-system")
+	const transferKey = "key \"transfer.\" {\n\talgorithm hmac-sha256;\n\tsecret \"c2VjcmV0\";\n};\n"
+	if err := os.WriteFile(filepath.Join(dir, "transfer.key"), []byte(transferKey), 0o600); err != nil {
+		t.Fatal(err)
+	}
 	kubeconfig := api.WriteKubeconfig(dir, "prod")
 	paths := strings.NewReplacer(
 		"/etc/coredns/kubeconfig prod", kubeconfig+" fakeapi",

@@ -301,3 +301,29 @@ esac
 		}
 	}
 }
+
+// Whoever is asked for many members must not be of use to somebody who forges addresses. NodeLocal DNSCache lacks the
+// plugin, and is asked by pods of its own node.
+func TestShippedCorefilesBoundAnswersOverUDP(t *testing.T) {
+	corefiles := deployCorefiles(t)
+	corefiles["Corefile.example"] = read(t, "../Corefile.example")
+	maps.DeleteFunc(corefiles, func(path, _ string) bool { return strings.Contains(path, "node-local-dns") })
+	if len(corefiles) != 5 {
+		t.Fatalf("got %d Corefiles, want 5", len(corefiles))
+	}
+	for path, corefile := range corefiles {
+		ours := 0
+		for _, server := range words(t, corefile) {
+			if server["longnames"] == "" && !strings.HasPrefix(server["zones"], "erl.internal") {
+				continue
+			}
+			ours++
+			if got, want := server["bufsize"], "bufsize 1232 "; got != want {
+				t.Errorf("%s, %s: got %q, want %q", path, server["zones"], got, want)
+			}
+		}
+		if ours == 0 {
+			t.Errorf("%s: got no server block of ours", path)
+		}
+	}
+}

@@ -139,7 +139,11 @@ func (s *State) adopt(from inheritance, missingToo bool, now time.Time) []*Edit 
 	p.count(c.ledger.alive, e.After.Suspects, now)
 	s.restored = true
 	s.plan(c, e.After.Suspects)
-	return []*Edit{s.settle(e)}
+	s.settle(e)
+	if n := s.namespaces.of(c); n != nil {
+		n.most = max(n.most, n.members+n.suspects) // there were as many before
+	}
+	return []*Edit{e}
 }
 
 // rename gives a suspect the name that its object has by some rules, and reports whether it has one.

@@ -3,6 +3,7 @@ package membership
 import (
 	"net/netip"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -249,7 +250,15 @@ func (n *Naming) nameOf(cand *candidate) (Node, entry, Problem) {
 
 func describe(e entry) string {
 	if e.member.IsPod {
-		return "pod " + e.member.ID + " at " + e.member.Address.String()
+		return "pod " + Quote(e.member.ID) + " at " + e.member.Address.String()
 	}
 	return "address " + e.member.Address.String()
+}
+
+// Quote returns a name as it is if all its characters are common in names, and in quotes otherwise.
+func Quote(name string) string {
+	if strings.Trim(name, "-.0123456789_ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz") == "" && name != "" {
+		return name
+	}
+	return strconv.Quote(name)
 }

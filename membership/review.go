@@ -19,10 +19,14 @@ func (s *State) review(e *Edit, about func() *news, now time.Time) {
 	if rules.Hold == 0 || c == s.ungrouped {
 		return
 	}
-	wasEmpty := c.counts.four+c.counts.six == 0
+	members := c.counts.four + c.counts.six
+	wasEmpty := members == 0
 	before, sureBefore := c.counts.passes(had.Suspects)
 	c.counts.count(rules, e.added, +1)
 	c.counts.count(rules, had.states(e.removed), -1)
+	if n := s.namespaces.of(c); n != nil {
+		n.members += int(c.counts.four + c.counts.six - members)
+	}
 	after, sureAfter := c.counts.passes(had.Suspects)
 	if len(had.Suspects) == 0 && (wasEmpty || !s.Known() || sureBefore && sureAfter && before == after && e.isQuiet(rules, about, after)) {
 		return
@@ -41,20 +45,28 @@ func (s *State) review(e *Edit, about func() *news, now time.Time) {
 	s.conclude(r, had.Suspects)
 }
 
-// expire gives up the suspects of a cluster whose time is up. Which IPv6 addresses count depends on the
-// suspects, so that others may not be alive any longer.
+// expire gives up the suspects of a cluster whose time is up.
 func (s *State) expire(c *Cluster, now time.Time) *Edit {
+	return s.giveUp(c, now, GivenUp, func(suspect *Suspect) bool {
+		at := c.pulse.until(suspect, s.rules.Hold)
+		return !at.IsZero() && !at.After(now)
+	})
+}
+
+// giveUp gives up some suspects of a cluster. Which IPv6 addresses count depends on the suspects, so that
+// others may not be alive any longer.
+func (s *State) giveUp(c *Cluster, now time.Time, end End, goes func(*Suspect) bool) *Edit {
 	rules, had := s.rules, c.roster
 	e := &Edit{Cluster: c, Before: had, After: &Roster{Objects: had.Objects}}
 	r := s.newReview(e, &news{}, now)
 	stay := make([]*Suspect, 0, len(had.Suspects))
 	for _, suspect := range had.Suspects {
-		if at := r.pulse.until(suspect, rules.Hold); at.IsZero() || at.After(now) {
+		if !goes(suspect) {
 			stay = append(stay, suspect)
 			continue
 		}
 		delete(r.suspects, suspect.text)
-		e.Ends[GivenUp]++
+		e.Ends[end]++
 	}
 	if rules.knownByIPv4(had.Objects, had.Suspects) != nil {
 		r.compare(rules, had.Objects, had.Objects, stay, !passesAny(rules.candidates(had.Objects, stay)))
@@ -62,6 +74,22 @@ func (s *State) expire(c *Cluster, now time.Time) *Edit {
 	}
 	s.conclude(r, stay)
 	return e
+}
+
+// drop gives up the oldest suspects of a namespace that has too many.
+func (s *State) drop(n *namespace, now time.Time) []*Edit {
+	excess := n.excess()
+	if len(excess) == 0 {
+		return nil
+	}
+	goes := func(s *Suspect) bool { return excess[s] }
+	var edits []*Edit
+	for c := range n.clusters {
+		if slices.ContainsFunc(c.roster.Suspects, goes) {
+			edits = append(edits, s.settle(s.giveUp(c, now, Dropped, goes)))
+		}
+	}
+	return edits
 }
 
 // newReview begins one of an edit.

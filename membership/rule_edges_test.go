@@ -380,7 +380,7 @@ func TestStateForgets(t *testing.T) {
 			tc.before(s)
 			s.drop("x")
 			s.pass(patience * defaultHold)
-			if n := len(s.clusters) + len(s.pending) + len(s.absent) + len(s.rosters); n > 0 {
+			if n := len(s.clusters) + len(s.pending) + len(s.absent) + len(s.rosters) + len(s.namespaces); n > 0 {
 				t.Errorf("got clusters %v, of which %d have suspects, %d traces of these and rosters %v, want none", s.clusters, len(s.pending), len(s.absent), s.rosters)
 			}
 		})

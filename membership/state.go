@@ -10,10 +10,11 @@ import (
 
 // State knows the clusters that objects make by some rules. It is for one goroutine at a time.
 type State struct {
-	rules     *Rules
-	clusters  map[string]*Cluster
-	ungrouped *Cluster              // has the objects whose group or namespace makes no name of a cluster
-	pending   map[*Cluster]struct{} // that have suspects
+	rules      *Rules
+	clusters   map[string]*Cluster
+	ungrouped  *Cluster              // has the objects whose group or namespace makes no name of a cluster
+	pending    map[*Cluster]struct{} // that have suspects
+	namespaces namespaces
 	// absent are the clusters of suspects that are, by these and by their addresses: either may turn
 	// up in another cluster.
 	absent      map[identity][]*Cluster
@@ -45,6 +46,9 @@ func New(r *Rules) *State {
 	}
 	if r.GroupLabel < 0 {
 		s.clusters[""] = newCluster("")
+	}
+	if r.Hold > 0 {
+		s.namespaces = make(namespaces)
 	}
 	return s
 }
@@ -97,6 +101,12 @@ func (s *State) Apply(changes []kubeapi.Change, now time.Time) []*Edit {
 		e.After = c.roster.with(e.removed, e.added)
 		s.review(e, about, now)
 		made = append(made, s.settle(e))
+	}
+	for c := range edits {
+		if n := s.namespaces[c.namespace()]; n != nil {
+			n.count()
+			made = append(made, s.drop(n, now)...)
+		}
 	}
 	return made
 }
@@ -157,6 +167,11 @@ func (s *State) settle(e *Edit) *Edit {
 	s.lookFor(c, e.After.Suspects)
 	s.forget(c, e.Before.Suspects)
 	c.roster = e.After
+	if n := s.namespaces.of(c); n != nil {
+		if n.settle(c, len(e.After.Suspects)-len(e.Before.Suspects)); n.members+n.suspects == 0 {
+			delete(s.namespaces, c.namespace())
+		}
+	}
 	if c.pulse != nil {
 		e.Due = c.pulse.due
 	}
@@ -233,6 +248,9 @@ func (s *State) Expire(now time.Time) []*Edit {
 			continue
 		}
 		edits = append(edits, s.settle(s.expire(c, now)))
+		if n := s.namespaces[c.namespace()]; n != nil {
+			n.count()
+		}
 	}
 	return edits
 }

@@ -7,38 +7,44 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"crypto/x509/pkix"
+	"encoding/json"
 	"encoding/pem"
 	"fmt"
 	"math/big"
 	"net"
 	"slices"
-	"strings"
 	"testing"
 	"time"
 
 	_ "github.com/coredns/coredns/plugin/tls"
 	"github.com/miekg/dns"
 	discoveryv1 "k8s.io/api/discovery/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/longnames/longnames/internal/servertest"
-	"github.com/longnames/longnames/test/fakeapi"
 )
 
 // tryTLS asks over TLS (RFC 7858) for a cluster that does not fit into 512 bytes, as one of
 // its nodes that is not ready: it is in the answer because it asks.
 func tryTLS(t *testing.T) {
-	const members = 300
+	const size = 300
 	endpoints := []discoveryv1.Endpoint{endpoint("web-asks", "127.0.0.1", false)}
 	addresses, txt, srv := []string{"127.0.0.1"}, []string{"app@127.0.0.1"}, []string{"127.0.0.1."}
-	for i := range members {
+	for i := range size {
 		a := fmt.Sprintf("10.0.%d.%d", i/250, i%250+1)
 		endpoints = append(endpoints, endpoint(fmt.Sprint("web-", i), a, true))
 		addresses, txt, srv = append(addresses, a), append(txt, "app@"+a), append(srv, a+".")
 	}
-	api := fakeapi.New(t)
-	api.Put(slice(endpoints...))
+	members := slice(endpoints...) // in a file, where an address of this host can be a member's
+	members.TypeMeta = metav1.TypeMeta{APIVersion: discoveryv1.SchemeGroupVersion.String(), Kind: "EndpointSlice"}
+	text, err := json.Marshal(members)
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	write(t, dir, "slice.json", string(text))
 	cert, key, trusted := certificate(t)
-	address := startTLS(t, strings.Replace(corefile(api, ""), ".:0 {", "tls://.:0 {\nbind 127.0.0.1\ntls "+cert+" "+key, 1))
+	address := startTLS(t, "tls://.:0 {\nbind 127.0.0.1\ntls "+cert+" "+key+"\nlongnames erl.internal {\nmanifests "+dir+"/slice.json\nselector app=web\nbasename app\n}\n}")
 	for qtype, want := range map[string][]string{"A": addresses, "TXT": txt, "SRV": srv} {
 		m := new(dns.Msg).SetQuestion("erl.internal.", dns.StringToType[qtype])
 		answer, err := askOverTLS(address, trusted, m)

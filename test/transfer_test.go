@@ -395,8 +395,8 @@ func newer(a, b uint32) bool { return int32(a-b) > 0 }
 // TestPageTransfer runs the example of its page as it stands, but for what there is not here.
 func TestPageTransfer(t *testing.T) {
 	examples := markdown.Read(t, "../docs/zone-transfers.md").Snippets("corefile")
-	if len(examples) != 1 {
-		t.Fatalf("got %d Corefiles on the page, want 1", len(examples))
+	if len(examples) != 2 {
+		t.Fatalf("got %d Corefiles on the page, want this one, and that with keys", len(examples))
 	}
 	text := examples[0].Text
 	to := newSecondary(t)
