@@ -18,8 +18,8 @@ const auditInterval = time.Second
 // auditLog is how many members that are left out get a line each in one audit.
 const auditLog = 10
 
-// audit tells the operator, in the log and in metrics, who is served, and who is not as they
-// may expect. It follows the table at its own pace, for nobody waits for it.
+// audit reports to the operator, in the log and in metrics, which members are served, and which candidates
+// are not as may be expected. It follows the table at its own pace, for nobody waits for it.
 type audit struct {
 	config *config
 	table  *table

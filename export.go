@@ -14,7 +14,7 @@ import (
 type export struct {
 	*Longnames
 	asked *zone
-	chain []zoneOwner // who may answer in it
+	chain []zoneOwner // all that may answer in it
 }
 
 // all yields the RRsets of the zone, but for its SOA record, until yield is false.
@@ -61,7 +61,7 @@ func (x *export) lower(name, than string) bool {
 type blockZone struct {
 	*export
 	zoneOwner
-	before    []zoneOwner // who is asked first
+	before    []zoneOwner // those that are asked first
 	addresses []netip.Addr
 	emitted   map[string]bool // names that several clusters have
 }

@@ -11,8 +11,8 @@ import (
 	"github.com/longnames/longnames/membership"
 )
 
-// index tells in which clusters something occurs: in a few of those that have it of a pod, else of those
-// that had it first. Readers need no lock; writers have the table's.
+// index has a few of the clusters in which something occurs: those where it is a pod's first, then those that
+// had it first. Readers need no lock; writers have the table's.
 type index[K comparable] struct {
 	m      sync.Map           // K → []occurrence, fewOccurrences at most, never written to
 	shared atomic.Int64       // keys that occur in several clusters
@@ -186,7 +186,7 @@ func (n *names) add(name string, delta int) {
 	}
 }
 
-// prefixes tells which prefixes have an address in them, of those that a name below in-addr.arpa
+// prefixes has the prefixes that have an address in them, of those that a name below in-addr.arpa
 // or ip6.arpa can stand for. Readers need no lock; writers have the table's.
 type prefixes struct{ m sync.Map } // netip.Prefix → int: how many there are that are one label longer
 

@@ -141,7 +141,7 @@ func (i *instance) writerOf(path string) *block {
 	return nil
 }
 
-// successions tells which block each block replaces: the one that reads the same or else, in
+// successions returns which block each block replaces: the one that reads the same or else, in
 // the order of the Corefile, one that shares a zone, and at best the selector. Some may replace none.
 func (i *instance) successions() map[*block]*block {
 	replaced := make(map[*block]*block)

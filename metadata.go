@@ -127,8 +127,8 @@ func firstIn(occurrences []occurrence) *view {
 	return slices.MinFunc(occurrences, func(a, b occurrence) int { return strings.Compare(a.view.name, b.view.name) }).view
 }
 
-// listedFor counts the longnames that a client is answered with: one that is not listed finds
-// itself added.
+// listedFor counts the longnames in the answer to a client: one that is not listed finds itself
+// added.
 func (m *members) listedFor(client netip.Addr) int {
 	count := m.count
 	for _, n := range m.waiting[client] { // one for each longname

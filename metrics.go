@@ -119,7 +119,7 @@ func withMetrics(zone string, do func()) {
 }
 
 // membersKnown is no sum as the other gauges are: a zone is known if all of its blocks are.
-var membersKnown = gauge("members_known", "1 if the members are known, be it from before the start, and 0 if those of a block are not.")
+var membersKnown = gauge("members_known", "1 if the members are known, also if only from before the start, and 0 if those of a block are not.")
 
 // unsynced counts the blocks of each zone that do not know their members.
 var unsynced = struct {

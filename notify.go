@@ -15,7 +15,7 @@ const (
 	// noticePause is the least time between two notifications of a zone: changes often come
 	// many at a time, and a secondary takes all that there are by then.
 	noticePause = time.Second
-	// noticeRetry and noticeRetries are how often somebody who does not answer is told again.
+	// noticeRetry and noticeRetries are how often a secondary that does not answer is told again.
 	// (RFC 1996, section 3.6)
 	noticeRetry   = time.Minute
 	noticeRetries = 5
@@ -43,7 +43,7 @@ func (n *notice) mark() {
 }
 
 // run tells of changes until ctx ends: of the first at once, of those that come within a pause
-// together. It does not return before those who are being told have answered, or have not.
+// together. It does not return before the secondaries that are being told have answered, or have not.
 func (n *notice) run(ctx context.Context) {
 	log := zoneLog{n.zone}
 	problem, retries := "", 0
@@ -98,7 +98,7 @@ func toLine(err error) string {
 }
 
 // notifier has the notices of all zones that show what a source knows. It follows that after the table
-// does, so that who is told finds it there.
+// does, so that a secondary that is told finds it there.
 type notifier struct{ of []*notice }
 
 var _ kubeapi.Sink = (*notifier)(nil)
@@ -141,7 +141,7 @@ func (l *Longnames) announce(ctx context.Context, listening <-chan struct{}, sen
 		}
 		go func() {
 			select {
-			case <-listening: // who is told comes to ask
+			case <-listening: // a secondary that is told comes to ask
 				n.run(ctx)
 			case <-ctx.Done():
 			}

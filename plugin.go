@@ -1,11 +1,11 @@
-// Package longnames is a CoreDNS plugin that tells Erlang and Elixir nodes who their cluster is. It
-// watches the Pods or EndpointSlices of a Kubernetes cluster, gives every member its longname,
+// Package longnames is a CoreDNS plugin that tells Erlang and Elixir nodes the members of their cluster.
+// It watches the Pods or EndpointSlices of a Kubernetes cluster, works out the longname of every member,
 // basename@host, and answers for it in a zone of its own.
 //
 // A question goes from plugin.go to resolver.go, which finds a cluster's view in table.go, and its records
-// are made by encoder.go. Package kubeapi tells the table what changes, and package membership who is a
-// member then. setup.go makes all that from a Corefile; transfer.go hands over whole zones, and notify.go
-// tells secondaries of changes.
+// are made by encoder.go. Package kubeapi tells the table what changes, and package membership decides
+// which members there are then. setup.go makes all that from a Corefile; transfer.go hands over whole
+// zones, and notify.go tells secondaries of changes.
 package longnames
 
 import (

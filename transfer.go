@@ -16,7 +16,7 @@ import (
 const transferBatch = 500
 
 // Transfer implements transfer.Transferer: all that would be answered in a zone, of the blocks
-// of a server block. Who has a serial that is no older gets the SOA record alone, others
+// of a server block. A secondary whose serial is no older gets the SOA record alone, others
 // everything, as RFC 1995 allows. It is an error, and never an empty zone, as long as not all
 // members are known. The channel is closed early, before the SOA record comes for the second
 // time, if CoreDNS ends.
@@ -66,7 +66,7 @@ func send(ch chan<- []dns.RR, ended <-chan struct{}, sets iter.Seq[[]dns.RR]) {
 	}
 }
 
-// chain is who may have an answer in a zone, in the order in which ServeDNS asks them.
+// chain returns all that may have an answer in a zone, in the order in which ServeDNS asks them.
 func (l *Longnames) chain(zone string) []zoneOwner {
 	var chain []zoneOwner
 	for name := range ancestors(zone) {

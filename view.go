@@ -139,7 +139,7 @@ func listed(nodes []membership.Node) int {
 	return count
 }
 
-// directory finds single nodes of a cluster, listed or not: who is listed is a matter of
+// directory finds single nodes of a cluster, listed or not: whether a node is listed is a matter of
 // probes, but a name belongs to its node as long as that is there. Where several have the
 // same name, those that are most likely alive have it.
 type directory struct {

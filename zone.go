@@ -81,7 +81,7 @@ func (z *zone) soa(owner string, ttl, serial uint32) dns.RR {
 		Ns:      z.server,
 		Mbox:    z.contact,
 		Serial:  serial,
-		Refresh: 60, // one question, for who has missed a NOTIFY
+		Refresh: 60, // one question, for a secondary that has missed a NOTIFY
 		Retry:   30,
 		Expire:  4 * 7 * 86400, // (RFC 1912, section 2.2)
 		Minttl:  ttl,

@@ -41,8 +41,8 @@ func (s *State) review(e *Edit, about func() *news, now time.Time) {
 	s.conclude(r, had.Suspects)
 }
 
-// expire gives up those of a cluster's suspects whose time is up. Which IPv6 addresses count depends on
-// who is suspect, and so it may be that others are not alive any longer.
+// expire gives up the suspects of a cluster whose time is up. Which IPv6 addresses count depends on the
+// suspects, so that others may not be alive any longer.
 func (s *State) expire(c *Cluster, now time.Time) *Edit {
 	rules, had := s.rules, c.roster
 	e := &Edit{Cluster: c, Before: had, After: &Roster{Objects: had.Objects}}
@@ -83,7 +83,7 @@ func (s *State) newReview(e *Edit, about *news, now time.Time) *review {
 func (s *State) conclude(r *review, had []*Suspect) {
 	c, e := r.edit.Cluster, r.edit
 	depends := c.counts.six > 0 && s.rules.Source.Family == kubeapi.AnyFamily
-	if depends { // which IPv6 addresses count depends on who is suspect
+	if depends { // which IPv6 addresses count depends on the suspects
 		known := &Roster{Objects: e.After.Objects, Suspects: slices.Collect(maps.Values(r.suspects))}
 		r.alive = newLedger(s.rules, known).alive
 	}

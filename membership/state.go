@@ -87,7 +87,7 @@ func (s *State) Apply(changes []kubeapi.Change, now time.Time) []*Edit {
 		for who := range about().suspects {
 			for _, c := range s.absent[who] {
 				if edits[c] == nil {
-					edits[c] = &Edit{} // it may not be its member's any more
+					edits[c] = &Edit{} // the name may not be its member's any more
 				}
 			}
 		}
