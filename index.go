@@ -11,8 +11,8 @@ import (
 	"github.com/longnames/longnames/membership"
 )
 
-// index has the clusters in which something occurs: a few of those that have it of a pod, else of those
-// that had it first. Readers need no lock; writers have the table's.
+// index has a few of the clusters in which something occurs: those where it is a pod's first, then those that
+// had it first. Readers need no lock; writers have the table's.
 type index[K comparable] struct {
 	m      sync.Map           // K → []occurrence, fewOccurrences at most, never written to
 	shared atomic.Int64       // keys that occur in several clusters
