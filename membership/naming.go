@@ -23,6 +23,9 @@ const (
 // https://www.erlang.org/doc/system/system_limits.html
 const maxLongname = 255
 
+// maxLabel is the length of the longest label of a domain name (RFC 1035, section 2.3.4).
+const maxLabel = 63
+
 // Naming says how members are named. Names are never re-spelt: the BEAM compares them byte for byte.
 type Naming struct {
 	Mode Mode
@@ -183,7 +186,10 @@ func (n *Naming) Suffix() string {
 
 // Dashed writes an address as one label, as CoreDNS' kubernetes plugin does.
 // https://github.com/kubernetes/dns/blob/master/docs/specification.md
-func Dashed(a netip.Addr) string { return string(appendDashed(nil, a)) }
+func Dashed(a netip.Addr) string {
+	var space [maxLabel]byte
+	return string(appendDashed(space[:0], a))
+}
 
 func appendDashed(b []byte, a netip.Addr) []byte {
 	from := len(b)
@@ -212,7 +218,7 @@ func IsBasename(text string) bool {
 // IsLabel reports whether text is a label of a host name (RFC 1123, section 2.1), in
 // which upper case is allowed.
 func IsLabel(text string) bool {
-	if text == "" || len(text) > 63 || text[0] == '-' || text[len(text)-1] == '-' {
+	if text == "" || len(text) > maxLabel || text[0] == '-' || text[len(text)-1] == '-' {
 		return false
 	}
 	for i := range len(text) {

@@ -38,7 +38,7 @@ func (n *Node) Names(yield func(name string, by Claim) bool) {
 // isName reports whether a node can be called so below its cluster's name, where ports have names that begin
 // with an underscore.
 func isName(text string) bool {
-	return len(text) <= 63 && IsBasename(text) && text[0] != '_' && !isDashed(text)
+	return len(text) <= maxLabel && IsBasename(text) && text[0] != '_' && !isDashed(text)
 }
 
 // isDashed reports whether a text is what Dashed makes of an address.
