@@ -22,8 +22,8 @@ import (
 	"github.com/longnames/longnames/test/e2e/watch"
 )
 
-// program is a name server of somebody else, as Debian packages it. In what follows, $DIR is a directory of its own, $PORT
-// where it listens, and $SERVER an address of CoreDNS.
+// program is a name server of somebody else, as Debian packages it. In what follows, $DIR is a directory of its own, $ADDRESS
+// and $PORT where it listens, $SERVER an address of CoreDNS, and $OTHER that of another one.
 type program struct {
 	path, args string
 	config     string
@@ -31,10 +31,10 @@ type program struct {
 }
 
 // start starts one on a host, and waits until it listens.
-func (p *program) start(t *testing.T, h *cluster.Host, name, address, port, server, more string) {
+func (p *program) start(t *testing.T, h *cluster.Host, name, address, port string, servers []string, more string) {
 	t.Helper()
 	dir := t.TempDir()
-	values := map[string]string{"DIR": dir, "ADDRESS": address, "PORT": port, "SERVER": server}
+	values := map[string]string{"DIR": dir, "ADDRESS": address, "PORT": port, "SERVER": servers[0], "OTHER": servers[len(servers)-1]}
 	expand := func(text string) string { return os.Expand(text, func(key string) string { return values[key] }) }
 	write(t, dir+"/conf", expand(p.config+more))
 	// A copy: AppArmor keeps the packaged one, by its path, in directories of its own.
@@ -79,6 +79,7 @@ var named = program{path: "/usr/sbin/named", args: namedArgs, config: `options {
 	listen-on port $PORT { $ADDRESS; };
 	empty-zones-enable no;
 	qname-minimization strict;
+	max-retry-time 5; // of a stub zone that it could not read
 	dnssec-validation yes;
 };
 controls { };
@@ -236,7 +237,7 @@ func resolvers(t *testing.T, b *bed) {
 		for _, zone := range zones {
 			more += fmt.Sprintf(r.zone, zone)
 		}
-		r.start(t, host, r.name, host.Address, port, at, more)
+		r.start(t, host, r.name, host.Address, port, []string{at}, more)
 		for _, zone := range zones[:5] { // a stub zone has to be read before
 			soon(t, r.name+" has "+zone, func() error { return r.ask(t, host, "udp", lookup{zone + " MX", ""}) })
 		}
