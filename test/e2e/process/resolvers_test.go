@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"os"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -17,81 +16,9 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
-	"github.com/longnames/longnames/test/e2e/build"
 	"github.com/longnames/longnames/test/e2e/cluster"
 	"github.com/longnames/longnames/test/e2e/watch"
 )
-
-// program is a name server of somebody else, as Debian packages it. In what follows, $DIR is a directory of its own, $ADDRESS
-// and $PORT where it listens, $SERVER an address of CoreDNS, and $OTHER that of another one.
-type program struct {
-	path, args string
-	config     string
-	anchor     string // to trust a key: name, flags, protocol, algorithm and key
-}
-
-// start starts one on a host, and waits until it listens.
-func (p *program) start(t *testing.T, h *cluster.Host, name, address, port string, servers []string, more string) {
-	t.Helper()
-	dir := t.TempDir()
-	values := map[string]string{"DIR": dir, "ADDRESS": address, "PORT": port, "SERVER": servers[0], "OTHER": servers[len(servers)-1]}
-	expand := func(text string) string { return os.Expand(text, func(key string) string { return values[key] }) }
-	write(t, dir+"/conf", expand(p.config+more))
-	// A copy: AppArmor keeps the packaged one, by its path, in directories of its own.
-	command := filepath.Join(dir, filepath.Base(p.path))
-	must(t, build.CopyFile(command, p.path))
-	process := h.Daemons(t, name, nil, append([]string{command}, strings.Fields(expand(p.args))...)...)
-	soon(t, name+" listens", func() error {
-		must(t, process.Ended())
-		conn, err := h.Dial(t.Context(), "tcp", net.JoinHostPort(address, port))
-		if err == nil {
-			conn.Close()
-		}
-		return err
-	})
-}
-
-var unbound = program{path: "/usr/sbin/unbound", args: "-d -c $DIR/conf", config: `remote-control:
-  control-enable: no
-server:
-  interface: $ADDRESS@$PORT
-  access-control: 10.0.0.0/8 allow
-  do-ip6: no
-  num-threads: 1
-  username: ""
-  chroot: ""
-  directory: ""
-  pidfile: ""
-  use-syslog: no
-  unblock-lan-zones: yes
-  module-config: "validator iterator"
-  qname-minimisation-strict: yes
-  use-caps-for-id: yes
-  aggressive-nsec: yes
-  rrset-roundrobin: no
-`, anchor: "  trust-anchor: \"%s DNSKEY %d %d %d %s\"\n"}
-
-const namedArgs = "-g -4 -n 1 -c $DIR/conf"
-
-var named = program{path: "/usr/sbin/named", args: namedArgs, config: `options {
-	directory "$DIR";
-	pid-file none;
-	session-keyfile "$DIR/session.key";
-	listen-on port $PORT { $ADDRESS; };
-	empty-zones-enable no;
-	qname-minimization strict;
-	dnssec-validation yes;
-};
-controls { };
-`, anchor: "trust-anchors { %s static-key %d %d %d \"%s\"; };\n"}
-
-var kresd = program{path: "/usr/sbin/kresd", args: "-n -c $DIR/conf $DIR", config: `net.ipv6 = false
-net.listen('$ADDRESS', $PORT)
-cache.size = 10 * MB
-cache.min_ttl(0)
-trust_anchors.remove('.')
-for _, each in ipairs({'ta_update', 'ta_signal_query', 'priming', 'detect_time_skew'}) do modules.unload(each) end
-`, anchor: "trust_anchors.add('%s DNSKEY %d %d %d %s')\n"}
 
 // resolver is a way to ask CoreDNS that somebody's name server has.
 type resolver struct {

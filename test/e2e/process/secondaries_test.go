@@ -16,65 +16,6 @@ import (
 	"github.com/longnames/longnames/test/e2e/watch"
 )
 
-// secondaryProgram is one with what its configuration has for a zone: before its primaries, for each of them, and after.
-// None needs to look by itself: it is told.
-type secondaryProgram struct {
-	*program
-	zone, primary, end string
-}
-
-var secondaryPrograms = map[string]secondaryProgram{
-	"BIND": {&program{path: "/usr/sbin/named", args: namedArgs, config: `options {
-	directory "$DIR";
-	pid-file none;
-	session-keyfile "$DIR/session.key";
-	listen-on port $PORT { $ADDRESS; };
-	recursion no;
-	notify no;
-	dnssec-validation no;
-	allow-transfer { any; };
-	max-records-per-type 0;
-	min-refresh-time 3600;
-};
-controls { };
-`}, "zone %q { type secondary; file %[1]q; primaries {", " %s;", " }; };\n"},
-	"NSD": {&program{path: "/usr/sbin/nsd", args: "-d -c $DIR/conf", config: `server:
-  ip-address: $ADDRESS@$PORT
-  server-count: 1
-  username: ""
-  zonesdir: "$DIR"
-  database: ""
-  zonelistfile: "$DIR/list"
-  xfrdfile: ""
-  xfrdir: "$DIR"
-  pidfile: ""
-remote-control:
-  control-enable: no
-`}, "zone:\n  name: %s\n  zonefile: %[1]s\n  provide-xfr: 0.0.0.0/0 NOKEY\n  min-refresh-time: 3600\n",
-		"  request-xfr: %s NOKEY\n  allow-notify: %[1]s NOKEY\n", ""},
-	"Knot": {&program{path: "/usr/sbin/knotd", args: "-c $DIR/conf", config: `server:
-  rundir: $DIR
-  listen: $ADDRESS@$PORT
-  udp-workers: 1
-  tcp-workers: 1
-  background-workers: 1
-database:
-  storage: $DIR
-log:
-  - target: stderr
-    any: info
-remote:
-  - id: $SERVER
-    address: $SERVER
-  - id: $OTHER
-    address: $OTHER
-acl:
-  - id: all
-    action: [notify, transfer]
-zone:
-`}, "  - domain: %s\n    acl: all\n    zonefile-sync: -1\n    refresh-min-interval: 3600\n", "    master: %s\n", ""},
-}
-
 var secondaryTable = []struct {
 	program string
 	of      int // the first of the primaries
