@@ -185,16 +185,17 @@ func resolvers(t *testing.T, b *bed) {
 		}
 	})
 
-	// each asks all of them. Some may not have it at once.
-	each := func(what string, mayWait func(*resolver) bool, lookups []lookup) {
+	// each asks all of them once CoreDNS has it. Some may have it later.
+	each := func(what string, mayWait func(*resolver) bool, lookups ...lookup) {
 		t.Helper()
+		soon(t, what, func() error { return resolverTable[0].ask(t, host, "udp", lookups...) })
 		cluster.Many(t, 0, len(resolverTable), func(i int) {
 			r, begin := &resolverTable[i], time.Now()
 			network := []string{"udp", "tcp"}[i%2]
 			err := r.ask(t, host, network, lookups...)
 			if err != nil && mayWait(r) {
 				err = cluster.Poll(patience, what, func() error { return r.ask(t, host, network, lookups...) })
-				t.Logf("%s: %s has it after %.1f s", r.name, what, time.Since(begin).Seconds())
+				t.Logf("%s: %s: after %.1f s", r.name, what, time.Since(begin).Seconds())
 			}
 			if err != nil {
 				t.Errorf("%s: %s: %v", r.name, what, err)
@@ -203,10 +204,6 @@ func resolvers(t *testing.T, b *bed) {
 	}
 	none, inexact, anyone := func(*resolver) bool { return false }, func(r *resolver) bool { return !r.isExact() },
 		func(*resolver) bool { return true }
-	seen := func(what string, lookups []lookup) {
-		t.Helper()
-		soon(t, what, func() error { return resolverTable[0].ask(t, host, "udp", lookups...) })
-	}
 
 	addresses := append(b.some(10, 13, "%s"), "fd00::11")
 	reverse := func(address string) string {
@@ -289,36 +286,30 @@ func resolvers(t *testing.T, b *bed) {
 	create("shop", 3, addresses[3])
 	set, nodes := shop(0, 1, 3)
 	lookups := slices.Concat(set, nodes, queue(2), others)
-	seen("CoreDNS has it", lookups)
-	each("first", none, lookups)
-	each("again", none, lookups)
+	each("first", none, lookups...)
+	each("again", none, lookups...)
 	create("queue", 2, b.address(22), hosted)
-	seen("CoreDNS has one more, with a TTL", queue(3))
-	each("one more, with a TTL", anyone, queue(3))
+	each("one more, with a TTL", anyone, queue(3)...)
 	b.pod(t, secret, "shop", "shop-0", 30)
 	b.grant(t, b.prod, secret, pods, listWatch) // which is seen in a while
 
 	create("shop", 2, addresses[2])
 	set, nodes = shop(0, 1, 2, 3)
-	seen("CoreDNS has one more", slices.Concat(set, nodes))
-	each("one more", inexact, slices.Concat(set, nodes))
+	each("one more", inexact, slices.Concat(set, nodes)...)
 	cluster.Many(t, 0, 4, func(i int) { b.DeletePod(t, b.prod, shopName(i)) })
 	set, nodes = shop()
-	seen("CoreDNS has nobody", slices.Concat(set, nodes))
-	each("nobody", inexact, slices.Concat(set, nodes))
+	each("nobody", inexact, slices.Concat(set, nodes)...)
 	create("shop", 1, addresses[1])
 	set, nodes = shop(1)
-	seen("CoreDNS has one", slices.Concat(set, nodes))
-	each("one after nobody", inexact, slices.Concat(set, nodes))
-	known := []lookup{{"secret.erl.internal A", b.address(30)}, {"secret.erl.internal AAAA", ""}, {"nobody.secret.erl.internal A", "NXDOMAIN"}}
-	seen("CoreDNS has all zones", known)
-	each("all zones", anyone, known)
+	each("one after nobody", inexact, slices.Concat(set, nodes)...)
+	each("all zones", anyone, lookup{"secret.erl.internal A", b.address(30)}, lookup{"secret.erl.internal AAAA", ""},
+		lookup{"nobody.secret.erl.internal A", "NXDOMAIN"})
 
 	zones = append(zones, "shop.erl.internal", "apps.erl.internal")
 	s.may(`plugin/errors: 2 (xn--nameservertest\..*|\. NS): `) // zonemaster looks whether it answers for all names
 	cluster.Many(t, 0, len(zones), func(i int) { checkZone(t, host, at, zones[i]) })
 
-	// What is *dnssec*'s fault, see docs/plugins.md.
+	// These are faults of *dnssec*, see docs/plugins.md.
 	for i := range resolverTable {
 		r, ptr := &resolverTable[i], lookup{"2.0.20.172.in-addr.arpa PTR", vaults[1]}
 		if r.aggressive {
