@@ -11,7 +11,7 @@ import (
 	"github.com/longnames/longnames/test/e2e/cluster"
 )
 
-// program is a name server of somebody else, as Debian packages it. In what follows, $DIR is a directory of its own, $ADDRESS
+// program is a name server of somebody else, as Debian packages it. In its fields, $DIR is a directory of its own, $ADDRESS
 // and $PORT where it listens, $SERVER an address of CoreDNS, and $OTHER that of another one.
 type program struct {
 	path, args string
@@ -83,7 +83,7 @@ for _, each in ipairs({'ta_update', 'ta_signal_query', 'priming', 'detect_time_s
 `, anchor: "trust_anchors.add('%s DNSKEY %d %d %d %s')\n"}
 
 // secondaryProgram is one with what its configuration has for a zone: before its primaries, for each of them, and after.
-// None needs to look by itself: it is told.
+// None needs to ask by itself: it is told.
 type secondaryProgram struct {
 	*program
 	zone, primary, end string

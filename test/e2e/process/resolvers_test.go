@@ -64,7 +64,7 @@ type lookup struct{ question, want string }
 // isExact reports whether it keeps the order of a set, and nothing of TTL 0. Others keep that to the end of the second.
 func (r *resolver) isExact() bool { return r.program == nil || r.program == &unbound }
 
-// ask asks a resolver, and it finds an error unless it gets what is wanted.
+// ask asks a resolver, and returns an error for each answer that is not the one that is wanted.
 func (r *resolver) ask(t *testing.T, from *cluster.Host, network string, lookups ...lookup) error {
 	t.Helper()
 	var errs []error
@@ -112,10 +112,10 @@ func signingKey(t *testing.T, zone string) (key *dns.DNSKEY, file string) {
 	return key, file
 }
 
-// isPolicy matches what zonemaster has against any zone of a private network that has one name server.
+// isPolicy matches the complaints of zonemaster about any zone of a private network with one name server.
 var isPolicy = regexp.MustCompile(`(?m)^.* ERROR +(NAMESERVER_IP_PRIVATE_NETWORK|NOT_ENOUGH_(IPV4_)?NS_(DEL|CHILD)) .*\n`)
 
-// checkZone has programs of others check a zone, and what is transferred of it.
+// checkZone checks a zone and its transfer with programs of others.
 func checkZone(t *testing.T, host *cluster.Host, at, zone string) {
 	t.Helper()
 	text, err := host.Run(t.Context(), "dig", "-r", "+noall", "+answer", "+onesoa", "@"+at, zone, "AXFR")
@@ -129,7 +129,7 @@ func checkZone(t *testing.T, host *cluster.Host, at, zone string) {
 	}
 	out, err := host.Run(t.Context(), "zonemaster-cli", "--raw", "--no-ipv6", "--level", "ERROR", "--ns", "ns.dns."+zone+"/"+at, zone)
 	if wrong := isPolicy.ReplaceAllString(out, ""); err != nil || wrong != "" || wrong == out {
-		t.Errorf("zonemaster: %v: got %s, want only what is wrong with each zone", err, out)
+		t.Errorf("zonemaster: %v: got %s, want the complaints about any such zone alone", err, out)
 	}
 }
 
@@ -185,7 +185,7 @@ func resolvers(t *testing.T, b *bed) {
 		}
 	})
 
-	// each asks all of them once CoreDNS has it. Some may have it later.
+	// each asks all resolvers once CoreDNS has the answers. Some may have them later.
 	each := func(what string, mayWait func(*resolver) bool, lookups ...lookup) {
 		t.Helper()
 		soon(t, what, func() error { return resolverTable[0].ask(t, host, "udp", lookups...) })

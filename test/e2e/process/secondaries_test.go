@@ -97,8 +97,8 @@ func (s *secondary) same(zone string, nodes int) error {
 	return err
 }
 
-// staysAhead has it asked for its serials until the test ends. These never go back.
-func (s *secondary) staysAhead() {
+// watchSerials polls the serials of a secondary until the test ends: none goes back.
+func (s *secondary) watchSerials() {
 	done, last := make(chan struct{}), make(map[string]uint32)
 	go func() {
 		defer close(done)
@@ -163,7 +163,7 @@ func secondaries(t *testing.T, b *bed) {
 		p.start()
 	}
 	for _, s := range all {
-		s.staysAhead()
+		s.watchSerials()
 	}
 
 	first, second := primaries[0], primaries[1]
@@ -193,7 +193,7 @@ func secondaries(t *testing.T, b *bed) {
 		follow(fmt.Sprintf("%d nodes", n))
 	}
 
-	// The first one starts again without the API server, from its snapshot. Who asks the second one, too, has its zone.
+	// The first one starts again without the API server, from its snapshot. A secondary of both follows the second one.
 	first.away()
 	scale(4)
 	sees := func(what string) {
