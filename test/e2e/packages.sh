@@ -3,7 +3,8 @@
 set -eu
 
 missing=$(for package in erlang-base bind9-dnsutils bind9 dnsperf prometheus util-linux buildah openssl mmdebstrap \
-	containerd runc containernetworking-plugins nftables iptables iproute2; do
+	containerd runc containernetworking-plugins nftables iptables iproute2 \
+	unbound knot-resolver nsd knot ldnsutils zonemaster-cli; do
 	[ "$(dpkg-query -Wf '${db:Status-Status}' "$package" 2>/dev/null)" = installed ] || printf ' %s' "$package"
 done)
 [ -n "$missing" ] || exit 0

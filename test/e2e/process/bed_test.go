@@ -44,7 +44,8 @@ func TestProcess(t *testing.T) {
 	}{
 		{"Monitoring", monitoring},
 		{"MonitoringRules", monitoringRules},
-		{"Transfer", transfer},
+		{"Secondaries", secondaries},
+		{"Resolvers", resolvers},
 		{"RightsOneNamespace", func(t *testing.T, b *bed) { enoughRights(t, b, endpointSlices, false) }},
 		{"RightsAllNamespaces", func(t *testing.T, b *bed) { enoughRights(t, b, pods, true) }},
 		{"RightsMissingList", missingList},
