@@ -49,7 +49,7 @@ func serverAddress(w dns.ResponseWriter) netip.Addr {
 func hostAddresses(ipv6 bool) []netip.Addr {
 	all, err := net.InterfaceAddrs()
 	if err != nil {
-		return nil // whoever learns of the name server knows where to ask
+		return nil // a secondary is configured with an address anyway
 	}
 	var addresses []netip.Addr
 	for _, one := range all {

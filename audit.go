@@ -72,8 +72,8 @@ type audit struct {
 	begin  time.Time
 	// unsynced is whether the members of the block are not known.
 	unsynced bool
-	// settled is whether all that there was at the start has been looked at, so that what is
-	// missing from then on has been lost.
+	// settled is true once the first complete list has been audited: what is missing later has been
+	// lost.
 	settled bool
 	objects int  // in all clusters
 	blind   bool // the log says that nothing matches

@@ -8,8 +8,7 @@ import (
 	"github.com/longnames/longnames/membership"
 )
 
-// fallWindow is how far an audit looks back at least for the most that a cluster has listed, and
-// half of how far it does at most.
+// fallWindow is the window of a peak. A peak covers one to two windows.
 const fallWindow = 10 * time.Minute
 
 // peak is the most that a cluster has listed lately. There may be very many clusters, and few of

@@ -45,7 +45,7 @@ func newBlock(c *config) (*block, error) {
 	}
 	t := newTable(c)
 	b := &block{config: c, source: source, blank: err, table: t, resolver: &resolver{config: c, table: t}}
-	t.changes = func() { b.source.Touch() }
+	t.expired = func() { b.source.Touch() }
 	return b, nil
 }
 

@@ -35,8 +35,7 @@ func (x *index[K]) in(k K) []occurrence {
 	return found
 }
 
-// add counts k in or out, of a pod or of another node, and reports whether it has come, or has gone with
-// that.
+// add counts k in or out, of a pod or of another node, and reports whether it appeared or disappeared.
 func (x *index[K]) add(k K, v *view, isPod bool, delta int32) (changed bool) {
 	known, others := x.in(k), x.others[k]
 	next := slices.Clone(known)

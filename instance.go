@@ -101,8 +101,8 @@ func hookStartup() {
 	})
 }
 
-// listen takes note that the servers can be asked, and those that they replace no more: what they have
-// to say may differ.
+// listen notes that the servers can be asked, and the replaced ones no longer. Their zones may differ, so
+// that secondaries are notified.
 func (i *instance) listen() {
 	i.listens.Do(func() {
 		if i.replaces {

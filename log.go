@@ -72,7 +72,7 @@ func (l zoneLog) Warningf(format string, v ...any) { log.Warningf("%s "+format, 
 // Errorf implements kubeapi.Logger.
 func (l zoneLog) Errorf(format string, v ...any) { log.Errorf("%s "+format, l.with(v)...) }
 
-// Version is the version of the plugin. A build sets it.
+// Version is the version of the plugin. The build of CoreDNS sets it at its start.
 var Version = "devel"
 
 // userAgent is how the API server knows us, in its audit log for example.

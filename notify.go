@@ -97,8 +97,8 @@ func withoutPort(err error) string {
 	return ownPort.ReplaceAllString(strings.ReplaceAll(err.Error(), "\n", "; "), "->")
 }
 
-// notifier has the notices of all zones that show what a source knows. It follows that after the table
-// does, so that a secondary that is told finds it there.
+// notifier has the notices of all zones that show what a source knows. It joins the source after the
+// table, so that a secondary that is told finds the change there.
 type notifier struct{ of []*notice }
 
 var _ kubeapi.Sink = (*notifier)(nil)

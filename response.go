@@ -17,7 +17,7 @@ const (
 	nameError                 // the name does not exist
 	unavailable               // nobody knows yet
 	refused                   // not answered here
-	fellThrough               // what came of a nameError, or of an unavailable, with fallthrough
+	fellThrough               // passed on after a nameError, or after an unavailable
 	results                   // how many there are
 )
 

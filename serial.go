@@ -25,8 +25,8 @@ func (s *serials) of(zone string) *serial {
 	return found.(*serial)
 }
 
-// restore notes that what was written at a time is all that is known. It may be older than what others
-// have, and shall not look newer.
+// restore sets the serial to the time at which a snapshot was written, so that old content does not look
+// newer than what others have.
 func (s *serial) restore(written time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -96,7 +96,7 @@ func TestWhatGivesAZoneANewSerial(t *testing.T) {
 		t.Run(tc.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				table := newTable(configOf(t, ipBlock))
-				table.changes = func() { table.Apply(nil) } // as a source does
+				table.expired = func() { table.Apply(nil) } // as a source does
 				zone := &serial{}
 				table.serials = []*serial{zone}
 				tc.before(table)

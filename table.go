@@ -38,8 +38,8 @@ type table struct {
 	changed   chan struct{}       // has an element if there is something to audit
 	woken     chan struct{}       // has an element if a deadline may be sooner
 
-	// changes tells of what has changed without the source.
-	changes func()
+	// expired is called after suspects have been given up.
+	expired func()
 }
 
 var _ kubeapi.Sink = (*table)(nil)
@@ -53,7 +53,7 @@ func newTable(c *config) *table {
 		changed:   make(chan struct{}, 1),
 		woken:     make(chan struct{}, 1),
 		done:      make(chan struct{}),
-		changes:   func() {},
+		expired:   func() {},
 	}
 	if !t.indexed() {
 		t.views.Store("", newView("")) // a zone's apex always exists
@@ -74,7 +74,7 @@ func (t *table) Apply(changes []kubeapi.Change) {
 	t.edit(func() []*membership.Edit { return t.state.Apply(changes, time.Now()) })
 }
 
-// Restored implements kubeapi.Sink. Serials go on from when the members were known.
+// Restored implements kubeapi.Sink.
 func (t *table) Restored() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -148,12 +148,12 @@ func (t *table) release(now time.Time) (next time.Time, ok bool) {
 		return edits
 	})
 	if changed {
-		t.changes()
+		t.expired()
 	}
 	return next, ok
 }
 
-// edit has questions see what changes. Its callers count: a source that is touched does so by Apply.
+// edit has questions see what changes. Apply counts changes for the serials.
 func (t *table) edit(change func() []*membership.Edit) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -163,8 +163,8 @@ func (t *table) edit(change func() []*membership.Edit) {
 	t.observe(edits)
 }
 
-// count lets the zones have new serials, unless nobody is told yet what they have. What has changed is
-// there before that: a secondary that asks for the serial first gets no less.
+// count gives the zones new serials once members are known. It comes after publishing: a secondary that
+// asks for the serial first gets no less.
 func (t *table) count() {
 	if !t.known() {
 		return

@@ -27,7 +27,7 @@ func (i Include) passes(m *kubeapi.Member) bool {
 	return true
 }
 
-// candidate is one that could be a member, joined from all objects that tell of it.
+// candidate is a potential member, merged from all objects that contain it.
 type candidate struct {
 	entries []entry
 	ports   []kubeapi.Port
@@ -35,7 +35,7 @@ type candidate struct {
 	ends    bool // any object says that it terminates
 }
 
-// entry is where an object tells of a candidate.
+// entry is a candidate in one of its objects.
 type entry struct {
 	object *kubeapi.Object
 	member *kubeapi.Member
@@ -75,7 +75,7 @@ func join(objects []*kubeapi.Object, include Include, four map[identity]bool, fi
 	for _, o := range objects {
 		for i := range o.Members {
 			m := &o.Members[i]
-			who := whoIs(o, m)
+			who := identityOf(o, m)
 			if m.Address.Is6() && four[who.withoutAddress()] {
 				continue
 			}
@@ -107,7 +107,7 @@ func (who identity) withoutAddress() identity {
 	return who
 }
 
-func whoIs(o *kubeapi.Object, m *kubeapi.Member) identity {
+func identityOf(o *kubeapi.Object, m *kubeapi.Member) identity {
 	who := identity{namespace: o.Namespace, id: m.ID, address: m.Address}
 	if who.id == "" && m.Hostname != "" {
 		who.id = o.Service + "/" + m.Hostname // an endpoint made by hand
@@ -130,12 +130,12 @@ func knownByIPv4(objects []*kubeapi.Object, family kubeapi.Family, suspects []*S
 	}
 	for _, o := range objects {
 		for i := range o.Members {
-			add(whoIs(o, &o.Members[i]))
+			add(identityOf(o, &o.Members[i]))
 		}
 	}
 	for _, s := range suspects {
 		if s.Reason == Missing {
-			add(s.who())
+			add(s.identity())
 		}
 	}
 	return four

@@ -45,8 +45,8 @@ func (e *Edit) Nodes(r *Rules) (was, is []Node) {
 		withSuspects(r.candidates(after, e.After.Suspects), e.After.Suspects)
 }
 
-// part returns what an edit may have changed, as it was and as it is: the members with the IDs of which
-// it tells, as all objects tell of them.
+// part returns what an edit may have changed, as it was and as it is: all objects, reduced to the members
+// that the edit mentions.
 func (e *Edit) part(r *Rules) (before, after []*kubeapi.Object) {
 	if r.Source.Lookup != kubeapi.Endpoints { // of a pod, one object tells
 		return e.Before.states(e.removed), e.added
@@ -58,7 +58,7 @@ func (e *Edit) part(r *Rules) (before, after []*kubeapi.Object) {
 // sameness compares a member of an object with one of its other state.
 type sameness func(o, p *kubeapi.Object, m, n *kubeapi.Member) bool
 
-// ids returns those of the members of which an edit tells, but for those that are the same as before.
+// ids returns those of the members that an edit mentions, except those that are the same as before.
 func (e *Edit) ids(same sameness) map[string]bool {
 	ids := make(map[string]bool)
 	for _, pair := range [][2][]*kubeapi.Object{{e.removed, e.added}, {e.added, e.removed}} {
@@ -136,8 +136,8 @@ func (r *Rules) shows(change *kubeapi.Change) bool {
 		change.Old.Service != change.New.Service || !slices.Equal(change.Old.Labels, change.New.Labels)
 }
 
-// namedIn returns the members of an object that have what makes a longname, with Ready instead of all
-// conditions for those that Include lets in. The object may be nil.
+// namedIn returns the members of an object that have a longname, with Ready set to whether Include accepts
+// them and no other condition. The object may be nil.
 func (r *Rules) namedIn(o *kubeapi.Object) []kubeapi.Member {
 	if o == nil {
 		return nil

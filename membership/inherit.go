@@ -7,7 +7,7 @@ import (
 	"github.com/longnames/longnames/kubeapi"
 )
 
-// inheritance is what a state takes over of a cluster.
+// inheritance is the suspects of a cluster and their times, taken from an earlier state.
 type inheritance struct {
 	suspects []*Suspect
 	pulse    pulse
@@ -27,25 +27,25 @@ func (s *State) Inherit(old *State, now time.Time) []*Edit {
 	}
 	var edits []*Edit
 	reselects := rules.Source.Selector != was.Source.Selector
-	for name, their := range old.clusters {
+	for name, theirs := range old.clusters {
 		var stay []*Suspect
-		for _, their := range their.roster.Suspects {
-			if o := rules.readAs(was, their.object); o != nil && rules.watches(o.Namespace) && (their.Reason != Failing || rules.Include == was.Include) {
-				stay = append(stay, &Suspect{Node: Node{object: o}, Reason: their.Reason, since: their.since, from: their.from})
+		for _, suspect := range theirs.roster.Suspects {
+			if o := rules.readAs(was, suspect.object); o != nil && rules.watches(o.Namespace) && (suspect.Reason != Failing || rules.Include == was.Include) {
+				stay = append(stay, &Suspect{Node: Node{object: o}, Reason: suspect.Reason, since: suspect.since, from: suspect.from})
 			}
 		}
 		switch {
-		case their.pulse == nil:
+		case theirs.pulse == nil:
 		case reselects && !s.synced:
-			s.unconfirmed = append(s.unconfirmed, inheritance{stay, *their.pulse})
+			s.unconfirmed = append(s.unconfirmed, inheritance{stay, *theirs.pulse})
 		default:
-			edits = append(edits, s.adopt(inheritance{stay, *their.pulse}, !reselects, now)...)
+			edits = append(edits, s.adopt(inheritance{stay, *theirs.pulse}, !reselects, now)...)
 		}
 		if mine := s.clusters[name]; mine != nil && len(rules.listed(mine.roster)) > 0 {
 			continue
 		}
 		stay = nil
-		for _, n := range was.listed(their.roster) {
+		for _, n := range was.listed(theirs.roster) {
 			if o := rules.readAs(was, n.alone()); o != nil {
 				stay = append(stay, &Suspect{Node: Node{object: o}, Reason: Last, since: now, from: now})
 			}
@@ -75,7 +75,7 @@ func (s *State) Restore(clusters []kubeapi.Suspects, now time.Time) []*Edit {
 	return edits
 }
 
-// confirm takes over those suspects of which the first list tells.
+// confirm takes over the inherited suspects that are in the first list.
 func (s *State) confirm(now time.Time) []*Edit {
 	edits := make([]*Edit, 0, len(s.unconfirmed))
 	for _, i := range s.unconfirmed {
@@ -85,8 +85,8 @@ func (s *State) confirm(now time.Time) []*Edit {
 	return edits
 }
 
-// adopt adds suspects of one cluster, each with an object that tells of it alone, unless they are
-// members anyway. Those that are not there are missing, or if they may not be, no longer suspect.
+// adopt adds suspects of one cluster, each with an object that has no other member, unless they are
+// members anyway. A suspect without an object of the cluster is missing, or is dropped unless missingToo.
 func (s *State) adopt(from inheritance, missingToo bool, now time.Time) []*Edit {
 	p := from.pulse
 	suspects := slices.DeleteFunc(from.suspects, func(suspect *Suspect) bool { return !suspect.rename(s.rules) })
@@ -103,7 +103,7 @@ func (s *State) adopt(from inheritance, missingToo bool, now time.Time) []*Edit 
 	for i := range nodes {
 		known[nodes[i].text] = known[nodes[i].text] || nodes[i].Listed
 		if nodes[i].ends {
-			ended[nodes[i].who().withoutAddress()] = true
+			ended[nodes[i].identity().withoutAddress()] = true
 		} else {
 			there[nodes[i].text] = true
 		}
@@ -112,7 +112,7 @@ func (s *State) adopt(from inheritance, missingToo bool, now time.Time) []*Edit 
 		known[s.text] = true
 	}
 	suspects = slices.DeleteFunc(suspects, func(s *Suspect) bool {
-		is := known[s.text] || ended[s.who().withoutAddress()] && s.Reason != Last || !missingToo && !there[s.text]
+		is := known[s.text] || ended[s.identity().withoutAddress()] && s.Reason != Last || !missingToo && !there[s.text]
 		known[s.text] = true
 		switch {
 		case s.Reason == Failing && !there[s.text]:
@@ -120,11 +120,11 @@ func (s *State) adopt(from inheritance, missingToo bool, now time.Time) []*Edit 
 		case s.Reason == Missing && there[s.text]:
 			s.Reason, s.from, p.probes = Failing, now, now
 		}
-		s.stand()
+		s.markListed()
 		return is
 	})
 	if len(suspects) == 0 {
-		s.tidy(c)
+		s.dropIfEmpty(c)
 		return nil
 	}
 	if c.pulse != nil { // suspects of its own, which it has had not for long
@@ -139,7 +139,7 @@ func (s *State) adopt(from inheritance, missingToo bool, now time.Time) []*Edit 
 	p.count(c.ledger.alive, e.After.Suspects, now)
 	s.restored = true
 	s.plan(c, e.After.Suspects)
-	s.settle(e)
+	s.commit(e)
 	if n := s.namespaces.of(c); n != nil {
 		n.most = max(n.most, n.members+n.suspects) // there were as many before
 	}

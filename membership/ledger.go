@@ -6,8 +6,8 @@ import (
 	"github.com/longnames/longnames/kubeapi"
 )
 
-// ledger knows who bears which longname of a cluster that has suspects, so that an edit need not name
-// all of them. It is for the state only.
+// ledger counts the candidates of each longname of a cluster that has suspects, so that an edit need not
+// name all of them again. It is for the state only.
 type ledger struct {
 	nobody   bool // passes include, so that all that do not end are alive
 	bearers  map[string]bearers
@@ -59,7 +59,7 @@ func (l *ledger) add(n *Node, delta int32) bool {
 	return alive
 }
 
-// lasts counts the suspects that are there because nobody else is.
+// lasts counts the suspects that stay only because the cluster has no other member.
 func (l *ledger) lasts() int {
 	count := 0
 	for _, s := range l.suspects {
@@ -70,7 +70,7 @@ func (l *ledger) lasts() int {
 	return count
 }
 
-// dropLast drops them once somebody else is.
+// dropLast drops them once it has another one.
 func (l *ledger) dropLast() {
 	if l.alive > 0 || l.lasts() < len(l.suspects) {
 		maps.DeleteFunc(l.suspects, func(_ string, s *Suspect) bool { return s.Reason == Last })
@@ -80,8 +80,8 @@ func (l *ledger) dropLast() {
 // headcounts count the members of a cluster, as objects tell of them.
 type headcounts struct {
 	four, six int32
-	// Those that include lets in: with an IPv4 address and what makes a longname, with an IPv6 one and
-	// that, and without what makes a longname.
+	// Candidates that pass include: with an IPv4 address and a longname, with an IPv6 address and one, and
+	// without a longname.
 	fourPass, sixPass, namelessPass int32
 }
 

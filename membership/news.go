@@ -10,7 +10,7 @@ import (
 // news has what changes tell of pods, in whichever cluster.
 type news struct {
 	pods      map[identity]podNews
-	addresses map[netip.Addr]bool // of whatever terminates or did not have it before; true if a pod did not
+	addresses map[netip.Addr]bool // true if a pod gained it, false if its member terminates or is no pod
 }
 
 // podNews has what changes tell of a pod.
@@ -42,7 +42,7 @@ func newsOf(changes []kubeapi.Change) *news {
 
 // tell notes what an object tells of a member.
 func (n *news) tell(o *kubeapi.Object, m *kubeapi.Member, note func(*podNews)) {
-	pod := whoIs(o, m).withoutAddress()
+	pod := identityOf(o, m).withoutAddress()
 	p := n.pods[pod]
 	note(&p)
 	if m.Terminating {
@@ -54,18 +54,18 @@ func (n *news) tell(o *kubeapi.Object, m *kubeapi.Member, note func(*podNews)) {
 	n.pods[pod] = p
 }
 
-// tellsOf reports whether there may be news of a suspect: of its pod, or of its address.
+// tellsOf reports whether the changes concern a suspect's pod or address.
 func (n *news) tellsOf(s *Suspect) bool {
 	_, told := n.addresses[s.Address()]
-	return told || n.pods[s.who().withoutAddress()].isNew()
+	return told || n.pods[s.identity().withoutAddress()].isNew()
 }
 
-// isAny reports whether there may be news of any suspect.
+// isAny reports whether the changes may concern any suspect.
 func (n *news) isAny() bool { return len(n.addresses) > 0 }
 
 func (p podNews) isNew() bool { return p.ends || len(p.gains) > 0 }
 
-// suspects yields what suspects of which there may be news are looked up by.
+// suspects yields the keys of the state's index under which the suspects are that the changes concern.
 func (n *news) suspects(do func(identity) bool) {
 	for pod, p := range n.pods {
 		if p.isNew() && !do(pod) {

@@ -60,7 +60,7 @@ func (n *Node) Doubt() int {
 }
 
 // who returns the node's identity.
-func (n *Node) who() identity { return whoIs(n.object, n.Member) }
+func (n *Node) identity() identity { return identityOf(n.object, n.Member) }
 
 // alone returns an object that tells of the node alone.
 func (n *Node) alone() *kubeapi.Object {
@@ -130,8 +130,8 @@ func (r *Rules) candidates(objects []*kubeapi.Object, suspects []*Suspect) []Nod
 	return nodes
 }
 
-// name does the same, but for the IPv6 addresses of those that are known by their IPv4 ones, and says
-// who has no longname.
+// name does the same, but skips the IPv6 addresses of pods in four, and returns the candidates without a
+// longname, too.
 func (r *Rules) name(objects []*kubeapi.Object, four map[identity]bool) (nodes []Node, left []LeftOut) {
 	candidates := join(objects, r.Include, four, r.Source.Ports)
 	nodes = make([]Node, 0, len(candidates))
@@ -224,7 +224,7 @@ func (u *uniter) shareOwners(nodes []Node) {
 }
 
 // nameOf tries what each object tells of a candidate until it makes a longname: only the
-// slices of one service may know a pod's hostname. If none does, it gives the first
+// slices of one service may know a pod's hostname. If none does, it returns the first
 // problem.
 func (n *Naming) nameOf(cand *candidate) (Node, entry, Problem) {
 	first := NoProblem

@@ -10,7 +10,7 @@ import (
 	"github.com/longnames/longnames/kubeapi"
 )
 
-// A review finds who of a cluster becomes suspect by an edit, and who of its suspects no longer is.
+// A review determines which members of a cluster an edit makes suspect, and which suspects it clears.
 
 // review sets the suspects of an edit's roster. While there are none, it costs what the edit changes;
 // else, what the cluster has.
@@ -86,7 +86,7 @@ func (s *State) drop(n *namespace, now time.Time) []*Edit {
 	var edits []*Edit
 	for c := range n.clusters {
 		if slices.ContainsFunc(c.roster.Suspects, goes) {
-			edits = append(edits, s.settle(s.giveUp(c, now, Dropped, goes)))
+			edits = append(edits, s.commit(s.giveUp(c, now, Dropped, goes)))
 		}
 	}
 	return edits
@@ -107,7 +107,7 @@ func (s *State) newReview(e *Edit, about *news, now time.Time) *review {
 	}
 }
 
-// conclude ends a review of a cluster that had some suspects, or still has these.
+// conclude stores the result of a review. Had are the suspects that were there and may still be.
 func (s *State) conclude(r *review, had []*Suspect) {
 	c, e := r.edit.Cluster, r.edit
 	depends := c.counts.six > 0 && s.rules.Source.Family == kubeapi.AnyFamily
@@ -125,8 +125,8 @@ func (s *State) conclude(r *review, had []*Suspect) {
 	}
 }
 
-// isQuiet reports whether an edit makes nobody suspect of a cluster that has no suspects: whoever was
-// alive is so still, or its end was announced. Any candidate passes Include before and after, or none
+// isQuiet reports whether an edit of a cluster without suspects makes no member suspect: every member that
+// was alive still is, or its end was announced. Any candidate passes Include before and after, or none
 // does; then an end may be that of the last member.
 func (e *Edit) isQuiet(rules *Rules, about func() *news, anyPasses bool) bool {
 	before, after := e.part(rules)
@@ -154,13 +154,13 @@ type review struct {
 	// onPurpose is whether what vanishes has been taken out by the operator.
 	onPurpose bool
 
-	before map[string][]*Node // the nodes that were listed, of those that may have changed, by longname
+	before map[string][]*Node // the nodes that were alive, of those that may have changed, and suspects, by longname
 	seen   map[string]bool    // longnames of all of these, as they were and as they are
 	four   map[identity]bool  // pods that are known by their IPv4 addresses; nil if there are no others
 	fresh  []*Suspect
 	left   []*Node // whose end has been announced
-	gone   int     // how many are members no longer
-	begun  bool    // somebody has become suspect
+	gone   int     // how many have ceased to be members
+	begun  bool    // a member has become suspect
 }
 
 // compare brings the ledger up to date, and finds the nodes that may have changed, of objects as they were
@@ -178,9 +178,9 @@ func (r *review) compare(rules *Rules, before, after []*kubeapi.Object, stay []*
 	}
 	r.nobody = nobody
 	r.four = rules.knownByIPv4(after, stay)
-	if r.four != nil && len(stay) == len(had) && rules.Naming.Mode != ModeHostname { // whoever vanishes at one of its addresses keeps its name
+	if r.four != nil && len(stay) == len(had) && rules.Naming.Mode != ModeHostname { // a pod that loses one of its addresses keeps its name
 		for i := range was {
-			if who := was[i].who(); who.id != "" && who.address.Is4() {
+			if who := was[i].identity(); who.id != "" && who.address.Is4() {
 				r.four[who.withoutAddress()] = true
 			}
 		}
@@ -239,9 +239,9 @@ func (r *review) announced(n *Node) bool {
 	return r.news.announces(n, r.edit.After.Objects)
 }
 
-// announces reports whether that is so by the news, and what is now told of the node's pod.
+// announces reports whether the changes, or the objects as they now are, announce the end of a node.
 func (n *news) announces(m *Node, objects []*kubeapi.Object) bool {
-	who := m.who()
+	who := m.identity()
 	pod := n.pods[who.withoutAddress()]
 	if m.ends || pod.ends {
 		return true
@@ -252,16 +252,16 @@ func (n *news) announces(m *Node, objects []*kubeapi.Object) bool {
 
 // taken reports whether the address of a node has become another pod's.
 func (r *review) taken(n *Node) bool {
-	own := r.news.pods[n.who().withoutAddress()].gains
-	return r.news.addresses[n.Address()] && !slices.Contains(own, n.Address()) && !r.edit.After.has(n.who())
+	own := r.news.pods[n.identity().withoutAddress()].gains
+	return r.news.addresses[n.Address()] && !slices.Contains(own, n.Address()) && !r.edit.After.has(n.identity())
 }
 
 // renamed reports whether a node, which has its IPv6 address still, is known by its IPv4 one now.
 func (r *review) renamed(n *Node) bool {
-	return n.Address().Is6() && r.four[n.who().withoutAddress()] && r.edit.After.has(n.who())
+	return n.Address().Is6() && r.four[n.identity().withoutAddress()] && r.edit.After.has(n.identity())
 }
 
-// returns notes that a member is alive, which was suspect unless s is nil.
+// returns notes that a member is alive. S is its suspicion, or nil.
 func (r *review) returns(s *Suspect) {
 	if s != nil {
 		r.pulse.cease(s.Reason, r.now)
@@ -270,7 +270,7 @@ func (r *review) returns(s *Suspect) {
 	}
 }
 
-// leaves notes that a member, which was suspect unless s is nil, is none any more.
+// leaves notes that a member has ceased to be one. S is its suspicion, or nil.
 func (r *review) leaves(s *Suspect) {
 	r.gone++
 	if s != nil {
@@ -279,11 +279,11 @@ func (r *review) leaves(s *Suspect) {
 	}
 }
 
-// suspect makes a member suspect, or if it was already, for another reason.
+// suspect makes a member suspect. If it was already, S, it is so for another reason from now on.
 func (r *review) suspect(s *Suspect, n *Node, why Reason) {
 	next := &Suspect{Node: *n, Reason: why, since: r.now, from: r.now}
 	next.object = n.alone()
-	next.stand()
+	next.markListed()
 	if s != nil {
 		next.since = s.since
 		r.pulse.cease(s.Reason, r.now)

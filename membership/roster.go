@@ -8,13 +8,13 @@ import (
 	"github.com/longnames/longnames/kubeapi"
 )
 
-// Roster is what a cluster is made of at one time. It never changes.
+// Roster is what a cluster is made of at one time. It does not change, but for the times of its suspects.
 type Roster struct {
 	Objects  []*kubeapi.Object // ordered by namespace and name
 	Suspects []*Suspect        // the oldest first
 }
 
-// IsEmpty reports whether nothing tells of the cluster.
+// IsEmpty reports whether the cluster has neither objects nor suspects.
 func (r *Roster) IsEmpty() bool { return len(r.Objects)+len(r.Suspects) == 0 }
 
 // with returns a roster without some objects and with others, which may be newer states of the former,
@@ -58,7 +58,7 @@ func (r *Roster) has(who identity) bool { return has(r.Objects, who) }
 
 func has(objects []*kubeapi.Object, who identity) bool {
 	return slices.ContainsFunc(objects, func(o *kubeapi.Object) bool {
-		return slices.ContainsFunc(o.Members, func(m kubeapi.Member) bool { return m.Address == who.address && whoIs(o, &m) == who })
+		return slices.ContainsFunc(o.Members, func(m kubeapi.Member) bool { return m.Address == who.address && identityOf(o, &m) == who })
 	})
 }
 

@@ -53,7 +53,7 @@ func (m *model) standings(cluster string, objects map[string]*kubeapi.Object, fo
 	for _, o := range inOrder(objects) {
 		for i := range o.Members {
 			member := &o.Members[i]
-			who := whoIs(o, member)
+			who := identityOf(o, member)
 			if m.clusterOf(o) != cluster || member.Address.Is6() && four[who.withoutAddress()] {
 				continue
 			}
@@ -111,7 +111,7 @@ func (m *model) everybody(objects map[string]*kubeapi.Object, cluster string) ma
 	all := make(map[identity]bool)
 	for _, o := range objects {
 		for i := range o.Members {
-			if who := whoIs(o, &o.Members[i]); cluster == anyCluster || m.clusterOf(o) == cluster {
+			if who := identityOf(o, &o.Members[i]); cluster == anyCluster || m.clusterOf(o) == cluster {
 				all[who] = all[who] || o.Members[i].Terminating
 			}
 		}
@@ -308,7 +308,7 @@ func (c *modelled) cease(s *modelSuspect, now time.Time) {
 func (m *model) isPod(before, after map[string]*kubeapi.Object, who identity) bool {
 	for _, o := range slices.Concat(inOrder(before), inOrder(after)) {
 		for i := range o.Members {
-			if whoIs(o, &o.Members[i]).withoutAddress() == who.withoutAddress() && o.Members[i].IsPod {
+			if identityOf(o, &o.Members[i]).withoutAddress() == who.withoutAddress() && o.Members[i].IsPod {
 				return true
 			}
 		}

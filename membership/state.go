@@ -15,8 +15,8 @@ type State struct {
 	ungrouped  *Cluster              // has the objects whose group or namespace makes no name of a cluster
 	pending    map[*Cluster]struct{} // that have suspects
 	namespaces namespaces
-	// absent are the clusters of suspects that are, by these and by their addresses: either may turn
-	// up in another cluster.
+	// absent has the clusters of missing suspects, by identity and by address: either may turn up in
+	// another cluster.
 	absent      map[identity][]*Cluster
 	reselects   bool          // a reload asks for something else: what the first list lacks, the operator has taken out
 	unconfirmed []inheritance // until the first list
@@ -53,7 +53,7 @@ func New(r *Rules) *State {
 	return s
 }
 
-// Ungrouped returns the cluster of objects whose group or namespace makes no name. It has no members.
+// Ungrouped returns the cluster of objects whose group or namespace makes no name. It lists no members.
 func (s *State) Ungrouped() *Cluster { return s.ungrouped }
 
 // Known reports whether there is anything to answer from, even if it is out of date.
@@ -62,8 +62,8 @@ func (s *State) Known() bool { return s.synced || s.restored }
 // Suspicious reports whether any cluster has suspects.
 func (s *State) Suspicious() bool { return len(s.pending) > 0 }
 
-// Restored notes that what has been applied so far was last known before the start, and reports whether
-// that is anybody. To know of nobody is to know nothing.
+// Restored notes that the objects so far are those last known before the start, and reports whether they
+// have any member. Without one, nothing counts as known.
 func (s *State) Restored() bool {
 	for _, c := range s.clusters {
 		if len(c.roster.Suspects) > 0 || s.rules.Naming.namesAny(c.roster.Objects) {
@@ -81,8 +81,8 @@ func (s *State) Synced(now time.Time) []*Edit {
 	return edits
 }
 
-// Apply takes changes that belong together. It costs what they change, and what those of their clusters
-// have that have suspects.
+// Apply takes changes that belong together. The names and members that it works out are those of changed
+// objects, and in clusters with suspects all of them.
 func (s *State) Apply(changes []kubeapi.Change, now time.Time) []*Edit {
 	about := sync.OnceValue(func() *news { return newsOf(changes) })
 	edits := s.collect(changes)
@@ -100,7 +100,7 @@ func (s *State) Apply(changes []kubeapi.Change, now time.Time) []*Edit {
 		e.Cluster, e.Before = c, c.roster
 		e.After = c.roster.with(e.removed, e.added)
 		s.review(e, about, now)
-		made = append(made, s.settle(e))
+		made = append(made, s.commit(e))
 	}
 	for c := range edits {
 		if n := s.namespaces[c.namespace()]; n != nil {
@@ -161,11 +161,11 @@ func (s *State) home(o *kubeapi.Object) *Cluster {
 	return c
 }
 
-// settle has the cluster be as after an edit.
-func (s *State) settle(e *Edit) *Edit {
+// commit makes the result of an edit the state of its cluster.
+func (s *State) commit(e *Edit) *Edit {
 	c := e.Cluster
-	s.lookFor(c, e.After.Suspects)
-	s.forget(c, e.Before.Suspects)
+	s.indexAbsent(c, e.After.Suspects)
+	s.unindexAbsent(c, e.Before.Suspects)
 	c.roster = e.After
 	if n := s.namespaces.of(c); n != nil {
 		if n.settle(c, len(e.After.Suspects)-len(e.Before.Suspects)); n.members+n.suspects == 0 {
@@ -175,27 +175,27 @@ func (s *State) settle(e *Edit) *Edit {
 	if c.pulse != nil {
 		e.Due = c.pulse.due
 	}
-	s.tidy(c)
+	s.dropIfEmpty(c)
 	return e
 }
 
-// tidy forgets a cluster that is empty, unless there is one alone.
-func (s *State) tidy(c *Cluster) {
+// dropIfEmpty forgets a cluster that is empty, unless the block has no group_by.
+func (s *State) dropIfEmpty(c *Cluster) {
 	if c.Name != "" && c.roster.IsEmpty() {
 		delete(s.clusters, c.Name)
 	}
 }
 
-// lookFor notes where suspects are missed.
-func (s *State) lookFor(c *Cluster, suspects []*Suspect) {
-	for _, who := range traces(suspects) {
+// indexAbsent adds the missing suspects of a cluster to the index.
+func (s *State) indexAbsent(c *Cluster, suspects []*Suspect) {
+	for _, who := range absentKeys(suspects) {
 		s.absent[who] = append(s.absent[who], c)
 	}
 }
 
-// forget takes that back.
-func (s *State) forget(c *Cluster, suspects []*Suspect) {
-	for _, who := range traces(suspects) {
+// unindexAbsent removes them from it.
+func (s *State) unindexAbsent(c *Cluster, suspects []*Suspect) {
+	for _, who := range absentKeys(suspects) {
 		at := slices.Index(s.absent[who], c)
 		if s.absent[who] = slices.Delete(s.absent[who], at, at+1); len(s.absent[who]) == 0 {
 			delete(s.absent, who)
@@ -203,12 +203,12 @@ func (s *State) forget(c *Cluster, suspects []*Suspect) {
 	}
 }
 
-// traces returns what suspects that are absent may turn up by.
-func traces(suspects []*Suspect) []identity {
+// absentKeys returns the keys by which missing suspects are recognized in changes.
+func absentKeys(suspects []*Suspect) []identity {
 	var all []identity
 	for _, s := range suspects {
 		if s.absent {
-			all = append(all, s.who().withoutAddress(), identity{address: s.Address()})
+			all = append(all, s.identity().withoutAddress(), identity{address: s.Address()})
 		}
 	}
 	return all
@@ -247,7 +247,7 @@ func (s *State) Expire(now time.Time) []*Edit {
 		if c.pulse.due.IsZero() || c.pulse.due.After(now) {
 			continue
 		}
-		edits = append(edits, s.settle(s.expire(c, now)))
+		edits = append(edits, s.commit(s.expire(c, now)))
 		if n := s.namespaces[c.namespace()]; n != nil {
 			n.count()
 		}

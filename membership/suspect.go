@@ -12,8 +12,8 @@ type Suspect struct {
 	from   time.Time // that is the reason
 }
 
-// stand has the suspect, whose object tells of it alone, be listed as such.
-func (s *Suspect) stand() {
+// markListed has the suspect be listed. Its object has no other member.
+func (s *Suspect) markListed() {
 	s.Member = &s.object.Members[0]
 	s.Listed, s.Suspect, s.absent = true, true, s.Reason != Failing
 }
@@ -41,7 +41,7 @@ const (
 	minSuspects = 64
 )
 
-// pulse has what the deadlines of a cluster's suspects follow from, and the next one.
+// pulse has the counts and times that the deadlines of a cluster's suspects follow from, and the next deadline.
 type pulse struct {
 	alive   int       // members that are listed and not suspect
 	most    int       // that were so at once since the first became suspect, less those that left
@@ -70,8 +70,8 @@ func (p *pulse) until(s *Suspect, hold time.Duration) time.Time {
 	return earlier(later(from, p.enough).Add(hold), s.since.Add(patience*hold))
 }
 
-// count notes how many are alive beside the suspects, which number so many. Time in which few are
-// is not held against any of these.
+// count notes how many are alive beside some suspects. Time in which few are alive does not count against a
+// suspect.
 func (p *pulse) count(alive int, suspects []*Suspect, now time.Time) {
 	p.alive, p.most = alive, max(p.most, alive)
 	switch few := len(suspects) > 0 && 2*alive < p.most; {
