@@ -7,12 +7,12 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"crypto/x509/pkix"
+	"encoding/json"
 	"encoding/pem"
 	"fmt"
 	"math/big"
 	"net"
 	"slices"
-	"strings"
 	"testing"
 	"time"
 
@@ -20,8 +20,7 @@ import (
 	_ "github.com/coredns/coredns/plugin/tls"
 	"github.com/miekg/dns"
 	discoveryv1 "k8s.io/api/discovery/v1"
-
-	"github.com/longnames/longnames/test/fakeapi"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
 // tryTLS asks over TLS (RFC 7858) for a cluster that does not fit into 512 bytes, as one of
@@ -35,10 +34,17 @@ func tryTLS(t *testing.T) {
 		endpoints = append(endpoints, endpoint(fmt.Sprint("web-", i), a, true))
 		addresses, txt, srv = append(addresses, a), append(txt, "app@"+a), append(srv, a+".")
 	}
-	api := fakeapi.New(t)
-	api.Put(slice(endpoints...))
+	asks := slice(endpoints...)
+	asks.TypeMeta = metav1.TypeMeta{APIVersion: "discovery.k8s.io/v1", Kind: "EndpointSlice"}
+	text, err := json.Marshal(asks)
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir() // only in a file may the address of who asks here be a member's
+	write(t, dir, "slice.json", string(text))
 	cert, key, trusted := certificate(t)
-	address := startTLS(t, strings.Replace(corefile(api, ""), ".:0 {", "tls://.:0 {\nbind 127.0.0.1\ntls "+cert+" "+key, 1))
+	address := startTLS(t, "tls://.:0 {\nbind 127.0.0.1\ntls "+cert+" "+key+
+		"\nlongnames erl.internal {\nmanifests "+dir+"/slice.json\nselector app=web\nbasename app\n}\n}\n")
 	for qtype, want := range map[string][]string{"A": addresses, "TXT": txt, "SRV": srv} {
 		m := new(dns.Msg).SetQuestion("erl.internal.", dns.StringToType[qtype])
 		answer, err := askOverTLS(address, trusted, m)
