@@ -562,14 +562,14 @@ func (*tenancy) compareCluster(t *testing.T, name string, without, with *Longnam
 
 func TestTenantsKeepTheirNames(t *testing.T) {
 	seen := make(map[string]int)
-	for seed := range uint64(160) {
+	for seed := range uint64(300) {
 		r := rand.New(rand.NewPCG(seed, 7))
 		data := make(bits, 300)
 		for i := range data {
 			data[i] = byte(r.IntN(256))
 		}
 		w := newTenancy(data)
-		w.isThorough = seed%8 == 0
+		w.isThorough = seed%16 == 0
 		if !t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) { w.compare(t, seen) }) {
 			t.Logf("seed %d: inside %t, older %t\n%s\n%s", seed, w.isInside, w.isOlder, w.block, describeObjects(w.hostile))
 		}
