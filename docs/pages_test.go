@@ -27,6 +27,7 @@ const (
 	clientsPath    = "clients.md"
 	migratingPath  = "migrating-from-libcluster.md"
 	operationsPath = "operations.md"
+	securityPath   = "security.md"
 )
 
 // pages returns all documents for users.

@@ -122,12 +122,12 @@ components: [DEPLOY/components/fixed-address, DEPLOY/components/critical, DEPLOY
 	}
 }
 
-// acl has the Corefiles of docs/operations.md in place of the one of deploy/: one pod may ask, others may not.
+// acl has the Corefiles of docs/security.md in place of the one of deploy/: one pod may ask, others may not.
 func (p peers) acl() {
 	const network = "10.1.0.0/16"
 	shop := question{"shop.erl.internal", "A", addresses(p.at("prod").pods("app=shop"))}
 	var dir string
-	for _, corefile := range blocks(p.T, operationsPage, "Who may ask", "corefile", "") {
+	for _, corefile := range blocks(p.T, securityPage, "Who may ask", "corefile", "") {
 		corefile = p.replaced(corefile, network, p.all["asker"].address+"/32")
 		zone, rest, _ := strings.Cut(corefile, " {\n")
 		rest = strings.NewReplacer("    ready\n", "", "    kubernetes cluster.local\n", "").Replace(rest)

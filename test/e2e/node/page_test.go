@@ -14,10 +14,10 @@ const checkout = "../../.."
 
 // The pages whose blocks of code are tried.
 const (
-	deployPage     = "deploy/README.md"
-	operationsPage = "docs/operations.md"
-	clientsPage    = "docs/clients.md"
-	migratingPage  = "docs/migrating-from-libcluster.md"
+	deployPage    = "deploy/README.md"
+	securityPage  = "docs/security.md"
+	clientsPage   = "docs/clients.md"
+	migratingPage = "docs/migrating-from-libcluster.md"
 )
 
 // snippet is a block of code on a page.

@@ -114,7 +114,7 @@ const (
 	lookups   = "53/udp 53/tcp"
 )
 
-// ingress is what the policy of deploy/, and the one of docs/operations.md for another CoreDNS, let in.
+// ingress is what the policy of deploy/, and the one of docs/security.md for another CoreDNS, let in.
 func ingress(to string) []connection {
 	return []connection{
 		{"friend", to, questions, true},
@@ -211,9 +211,9 @@ func (b *bed) policies() {
 		connection{"member", longnames[0].Name, questions, true})
 }
 
-// example applies a policy of docs/operations.md to a namespace.
+// example applies a policy of docs/security.md to a namespace.
 func (b *bed) example(name, namespace string) {
-	text := blocks(b.T, operationsPage, "Who may ask", "yaml", "name: "+name+"\n")[0]
+	text := blocks(b.T, securityPage, "Who may ask", "yaml", "name: "+name+"\n")[0]
 	b.create("%s", regexp.MustCompile(`(?m)^  namespace: \w+$`).ReplaceAllString(text, "  namespace: "+namespace))
 }
 
