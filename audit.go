@@ -1,6 +1,7 @@
 package longnames
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"strings"
@@ -8,7 +9,6 @@ import (
 
 	"github.com/miekg/dns"
 	"github.com/prometheus/client_golang/prometheus"
-	"golang.org/x/time/rate"
 
 	"github.com/longnames/longnames/kubeapi"
 	"github.com/longnames/longnames/membership"
@@ -17,50 +17,6 @@ import (
 // auditInterval is the least time between two audits, so that they cost little however
 // fast things change.
 const auditInterval = time.Second
-
-const (
-	// auditLog is how many members that are left out, or clusters that fell, get a line each in one audit.
-	auditLog = 10
-	// A stream of changes shall not fill the log: of each kind there are quotaLines at most, and one more each
-	// quotaPause. Metrics count all.
-	quotaLines = 60
-	quotaPause = 6 * time.Second
-)
-
-// quota bounds the lines of a kind.
-type quota struct {
-	limiter *rate.Limiter
-	unsaid  int // lines, since the last that was said
-}
-
-func newQuota() *quota { return &quota{limiter: rate.NewLimiter(rate.Every(quotaPause), quotaLines)} }
-
-// allows reports whether there may be a line, and otherwise counts it.
-func (q *quota) allows() bool {
-	if q.limiter.Allow() {
-		return true
-	}
-	q.unsaid++
-	return false
-}
-
-// each has some lines said, as far as they are allowed.
-func (q *quota) each(lines int, say func(line int)) {
-	for i := range min(lines, auditLog) {
-		if q.allows() {
-			say(i)
-		}
-	}
-	q.unsaid += max(0, lines-auditLog)
-}
-
-// rest has it said how many lines there were more.
-func (q *quota) rest(say func(unsaid int)) {
-	if q.unsaid > 0 && q.limiter.Allow() {
-		say(q.unsaid)
-		q.unsaid = 0
-	}
-}
 
 // audit reports to the operator, in the log and in metrics, which members are served, and which candidates
 // are not as may be expected. It follows the table at its own pace, for nobody waits for it.
@@ -107,6 +63,10 @@ const (
 	undeclaredPort membership.Problem = "port"
 	// contestedName is found of a member that is served, but not by a name that another one has.
 	contestedName membership.Problem = "name"
+	// sharedLongname is found of two live members that have one longname, sharedGroup of two groups that make
+	// one cluster.
+	sharedLongname membership.Problem = "longname"
+	sharedGroup    membership.Problem = "case"
 	// tooMuch is found of an object that has more ports or addresses than are kept.
 	tooMuch membership.Problem = "cut"
 	// tooMany is found of a cluster whose SRV records no DNS message can hold.
@@ -118,7 +78,7 @@ func newAudit(c *config, t *table) *audit {
 		config: c, table: t, known: make(map[*view]clusterStats), counts: make(map[prometheus.Gauge]int), begin: time.Now(),
 		findings: newQuota(), falls: newQuota(), suspects: newQuota(),
 	}
-	for _, p := range append(membership.Problems, undeclaredPort, contestedName, tooMuch, tooMany) {
+	for _, p := range append(membership.Problems, undeclaredPort, contestedName, sharedLongname, sharedGroup, tooMuch, tooMany) {
 		a.countFinding(p, 0) // so that it is there
 	}
 	a.countCluster(clusterStats{}, 0)
@@ -145,7 +105,7 @@ func (a *audit) countFinding(p membership.Problem, delta int) {
 		a.count(truncatedClusters, delta)
 	case undeclaredPort:
 		a.count(defaultPorts, delta)
-	case contestedName:
+	case contestedName, sharedLongname, sharedGroup:
 		a.count(contestedNames, delta)
 	case tooMuch:
 		a.count(cutObjects, delta)
@@ -308,6 +268,12 @@ func (a *audit) find(s state) clusterStats {
 	for _, l := range left {
 		note(l.Object, l.What, l.Problem)
 	}
+	for _, what := range sharedLongnames(nodes) {
+		found[finding{what: what, problem: sharedLongname}] = struct{}{}
+	}
+	for _, what := range a.sharedGroups(s.roster.Objects) {
+		found[finding{what: what, problem: sharedGroup}] = struct{}{}
+	}
 	if srvSize(nodes) > dns.MaxMsgSize {
 		found[finding{what: a.config.first().absolute(s.view.name), problem: tooMany}] = struct{}{}
 	}
@@ -320,6 +286,41 @@ func (a *audit) find(s state) clusterStats {
 		found = nil // and not a map for each cluster
 	}
 	return clusterStats{objects: count(len(s.roster.Objects)), members: count(listed(nodes)), suspects: s.roster.Suspects, findings: found}
+}
+
+// sharedLongnames says which longnames several live members have, as pods of a Deployment with one hostname.
+func sharedLongnames(nodes []membership.Node) (found []string) {
+	var last *membership.Node
+	for i := range nodes { // which are ordered by them
+		n := &nodes[i]
+		if !n.IsAlive() {
+			continue
+		}
+		if last != nil && last.Longname() == n.Longname() {
+			found = append(found, fmt.Sprintf("Longname %s is that of %q and %q", n.Longname(), nameOf(last), nameOf(n)))
+		}
+		last = n
+	}
+	return found
+}
+
+// nameOf returns the namespace of a node, and the name of its pod or else its address.
+func nameOf(n *membership.Node) string {
+	return n.Namespace() + "/" + cmp.Or(n.Member.Pod(), n.Address().String())
+}
+
+// sharedGroups says which groups of a cluster are not spelt as its first object's.
+func (a *audit) sharedGroups(objects []*kubeapi.Object) (found []string) {
+	at := a.config.rules.GroupLabel
+	if at < 0 {
+		return nil
+	}
+	for _, o := range objects {
+		if first := objects[0]; o.Labels[at].Value != first.Labels[at].Value {
+			found = append(found, fmt.Sprintf("Groups %q and %q of namespace %s", first.Labels[at].Value, o.Labels[at].Value, o.Namespace))
+		}
+	}
+	return found
 }
 
 // count is a number that there is one of for each cluster, so that it is small.
@@ -345,6 +346,10 @@ func (a *audit) log(f finding) {
 		log.Warningf("%s in %s declares no port %q: SRV records give %d", f.what, zone, a.config.port.name, epmdPort)
 	case contestedName:
 		log.Warningf("%s claims a name in %s: %s", object, zone, f.what)
+	case sharedLongname:
+		log.Warningf("%s %s: others take both for one node", zone, f.what)
+	case sharedGroup:
+		log.Warningf("%s %s differ in case only: they are one cluster", zone, f.what)
 	case tooMuch:
 		log.Warningf("%s has more than %s: the others are left out of %s", object, f.what, zone)
 	case tooMany:
@@ -352,7 +357,7 @@ func (a *audit) log(f finding) {
 	case membership.InvalidAddress:
 		log.Warningf("%s is left out of %s: %q is %s", object, zone, f.what, kubeapi.NoAddress(f.what))
 	case membership.InvalidGroup:
-		log.Warningf("%s is left out of %s: its group %q is no DNS label", object, zone, f.what)
+		log.Warningf("%s is left out of %s: its group %q is no DNS label, which may have underscores", object, zone, f.what)
 	default:
 		log.Warningf("%s: %s is left out of %s: %s", object, f.what, zone, a.config.rules.Naming.Expects(f.problem))
 	}

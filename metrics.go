@@ -31,7 +31,7 @@ var (
 
 	leftOutMembers = gauge("left_out_members", "Candidates that are not served since no longname can be made for them.", "reason")
 
-	contestedNames = gauge("contested_names", "Names below their cluster's that nodes claim, and others have.")
+	contestedNames = gauge("contested_names", "Names below their cluster's that nodes claim, and others have; longnames that several live members have; groups that differ in case only.")
 
 	defaultPorts = gauge("members_without_port", "Members that do not declare the port that SRV records are configured to give.")
 

@@ -21,28 +21,29 @@ type option struct {
 
 // options are all of them.
 var options = map[string]option{
-	"namespaces":      {"NAMESPACE...", 1, -1, readNamespaces},
-	"selector":        {"EXPRESSION", 1, -1, readSelector},
-	"lookup":          {"endpoints|pods", 1, 1, readLookup},
-	"include":         {"ready|serving|all", 1, 1, readInclude},
-	"group_by":        {"LABEL", 1, 1, readGroupBy},
-	"basename":        {"NAME | label LABEL", 1, 2, readBasename},
-	"mode":            {"ip|dns|hostname", 1, 1, readMode},
-	"service":         {"NAME", 1, 1, readService},
-	"cluster_domain":  {"DOMAIN", 1, 1, readClusterDomain},
-	"family":          {"ipv4|ipv6", 1, 1, readFamily},
-	"port":            {"NUMBER | NAME", 1, 1, readPort},
-	"ttl":             {"SECONDS", 1, 1, readTTL},
-	"fallthrough":     {"[ZONES...]", 0, -1, readFallthrough},
-	"hold":            {"DURATION", 1, 1, readHold},
-	"kubeconfig":      {"FILE [CONTEXT]", 1, 2, readKubeconfig},
-	"endpoint":        {"URL", 1, 1, readEndpoint},
-	"tls":             {"CERT KEY CACERT", 3, 3, readTLS},
-	"service_account": {"DIR", 1, 1, readServiceAccount},
-	"cached":          {"", 0, 0, readCached},
-	"manifests":       {"FILE...", 1, -1, readManifests},
-	"snapshot":        {"FILE", 1, 1, readSnapshot},
-	"startup_timeout": {"DURATION", 1, 1, readStartupTimeout},
+	"namespaces":         {"NAMESPACE...", 1, -1, readNamespaces},
+	"selector":           {"EXPRESSION", 1, -1, readSelector},
+	"lookup":             {"endpoints|pods", 1, 1, readLookup},
+	"include":            {"ready|serving|all", 1, 1, readInclude},
+	"group_by":           {"LABEL", 1, 1, readGroupBy},
+	"basename":           {"NAME | label LABEL", 1, 2, readBasename},
+	"mode":               {"ip|dns|hostname", 1, 1, readMode},
+	"service":            {"NAME", 1, 1, readService},
+	"endpoint_pod_names": {"", 0, 0, readEndpointPodNames},
+	"cluster_domain":     {"DOMAIN", 1, 1, readClusterDomain},
+	"family":             {"ipv4|ipv6", 1, 1, readFamily},
+	"port":               {"NUMBER | NAME", 1, 1, readPort},
+	"ttl":                {"SECONDS", 1, 1, readTTL},
+	"fallthrough":        {"[ZONES...]", 0, -1, readFallthrough},
+	"hold":               {"DURATION", 1, 1, readHold},
+	"kubeconfig":         {"FILE [CONTEXT]", 1, 2, readKubeconfig},
+	"endpoint":           {"URL", 1, 1, readEndpoint},
+	"tls":                {"CERT KEY CACERT", 3, 3, readTLS},
+	"service_account":    {"DIR", 1, 1, readServiceAccount},
+	"cached":             {"", 0, 0, readCached},
+	"manifests":          {"FILE...", 1, -1, readManifests},
+	"snapshot":           {"FILE", 1, 1, readSnapshot},
+	"startup_timeout":    {"DURATION", 1, 1, readStartupTimeout},
 }
 
 func readNamespaces(p *parser) error {
@@ -125,6 +126,11 @@ func readService(p *parser) error {
 		return p.wrong("expected the name of a Service, got %q", p.args[0])
 	}
 	p.config.rules.Naming.Service = p.args[0]
+	return nil
+}
+
+func readEndpointPodNames(p *parser) error {
+	p.config.rules.Naming.PodNames = true
 	return nil
 }
 

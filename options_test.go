@@ -72,6 +72,7 @@ func TestOptionTakes(t *testing.T) {
 		{[]string{"mode ip"}, style, membership.ModeIP},
 		{[]string{"mode dns"}, style, membership.ModeDNS},
 		{[]string{"mode hostname"}, style, membership.ModeHostname},
+		{[]string{"endpoint_pod_names", "mode hostname"}, func(c *config) any { return c.rules.Naming.PodNames }, true},
 		{[]string{"service queue-nodes", "mode hostname"}, func(c *config) any { return c.rules.Naming.Service }, "queue-nodes"},
 		{[]string{"cluster_domain k8s.example", "mode ip"}, domain, "k8s.example"}, // of no use, but no mistake
 		{[]string{"cluster_domain k8s.example", "mode dns"}, domain, "k8s.example"},
@@ -125,23 +126,24 @@ func TestOptionDefaults(t *testing.T) {
 	t.Setenv("CLUSTER_DOMAIN", "")
 	c := configOf(t, blockOf())
 	for name, pair := range map[string][2]any{
-		"namespaces":       {c.source.Namespaces, []string(nil)},
-		"lookup":           {c.source.Lookup, kubeapi.Endpoints},
-		"include":          {c.rules.Include, membership.IncludeReady},
-		"include for pods": {configOf(t, blockOf("lookup pods")).rules.Include, membership.IncludeAll},
-		"group_by":         {c.rules.GroupLabel, -1},
-		"basename label":   {c.rules.Naming.BasenameLabel, -1},
-		"mode":             {c.rules.Naming.Mode, membership.ModeIP},
-		"service":          {configOf(t, blockOf("mode hostname")).rules.Naming.Service, ""},
-		"cluster_domain":   {configOf(t, blockOf("mode dns")).rules.Naming.Domain, "cluster.local"},
-		"family":           {c.source.Family, kubeapi.AnyFamily},
-		"port":             {c.port, port{number: 4369}},
-		"ttl":              {c.ttl, uint32(5)},
-		"fallthrough":      {c.fall.Zones, []string(nil)},
-		"hold":             {c.rules.Hold, 30 * time.Second},
-		"cached":           {c.source.Cached, false},
-		"snapshot":         {c.source.Snapshot, ""},
-		"startup_timeout":  {c.startupTimeout, 5 * time.Second},
+		"namespaces":         {c.source.Namespaces, []string(nil)},
+		"lookup":             {c.source.Lookup, kubeapi.Endpoints},
+		"include":            {c.rules.Include, membership.IncludeReady},
+		"include for pods":   {configOf(t, blockOf("lookup pods")).rules.Include, membership.IncludeAll},
+		"group_by":           {c.rules.GroupLabel, -1},
+		"basename label":     {c.rules.Naming.BasenameLabel, -1},
+		"mode":               {c.rules.Naming.Mode, membership.ModeIP},
+		"endpoint_pod_names": {configOf(t, blockOf("mode hostname")).rules.Naming.PodNames, false},
+		"service":            {configOf(t, blockOf("mode hostname")).rules.Naming.Service, ""},
+		"cluster_domain":     {configOf(t, blockOf("mode dns")).rules.Naming.Domain, "cluster.local"},
+		"family":             {c.source.Family, kubeapi.AnyFamily},
+		"port":               {c.port, port{number: 4369}},
+		"ttl":                {c.ttl, uint32(5)},
+		"fallthrough":        {c.fall.Zones, []string(nil)},
+		"hold":               {c.rules.Hold, 30 * time.Second},
+		"cached":             {c.source.Cached, false},
+		"snapshot":           {c.source.Snapshot, ""},
+		"startup_timeout":    {c.startupTimeout, 5 * time.Second},
 	} {
 		if got, want := pair[0], pair[1]; !reflect.DeepEqual(got, want) {
 			t.Errorf("%s: got %#v, want %#v", name, got, want)
@@ -201,6 +203,7 @@ func TestOptionRefuses(t *testing.T) {
 		{[]string{"mode"}, "got 0 arguments"},
 		{[]string{"mode ip dns"}, "got 2 arguments"},
 		{[]string{"mode fqdn"}, `expected ip or dns or hostname, got "fqdn"`},
+		{[]string{"endpoint_pod_names true", "mode hostname"}, `expected "endpoint_pod_names", got 1 arguments`},
 		{[]string{"service", "mode hostname"}, "got 0 arguments"},
 		{[]string{"service a b", "mode hostname"}, "got 2 arguments"},
 		{[]string{"service queue.prod", "mode hostname"}, `expected the name of a Service, got "queue.prod"`},
@@ -276,7 +279,7 @@ func TestOptionRefuses(t *testing.T) {
 func TestOptionIsGivenOnce(t *testing.T) {
 	args := map[string]string{
 		"tls": "a b c", "endpoint": "https://a", "port": "1", "ttl": "1", "hold": "1s", "startup_timeout": "1s", "lookup": "pods",
-		"include": "all", "mode": "dns", "family": "ipv4", "cached": "", "fallthrough": "",
+		"include": "all", "mode": "dns", "family": "ipv4", "cached": "", "fallthrough": "", "endpoint_pod_names": "",
 	}
 	for name := range options {
 		arg, ok := args[name]

@@ -290,6 +290,50 @@ func TestWhoClaimsTheNameOfAnotherIsCounted(t *testing.T) {
 	}
 }
 
+// To the other nodes, members that are called alike are one, and so are clusters to DNS.
+func TestWhatIsCalledAlikeIsCounted(t *testing.T) {
+	for _, tc := range []struct {
+		name, options string
+		objects       func(c *config) []*kubeapi.Object
+		want          []string // in the log
+	}{
+		{"pods of a Deployment with one hostname, of which some do not live", "selector app\n basename shop\n mode hostname", func(*config) []*kubeapi.Object {
+			return []*kubeapi.Object{slice("web", called("h", endpoint("a", "10.0.0.1")), called("h", unready(endpoint("b", "10.0.0.2"))),
+				called("h", endpoint("c", "10.0.0.3")), called("h", terminating(endpoint("d", "10.0.0.4"))), called("i", endpoint("e", "10.0.0.5")))}
+		}, []string{`Longname shop@h.web.prod.svc.cluster.local is that of "prod/a" and "prod/c": others take both for one node`}},
+		{"hostNetwork pods of one host", "selector app\n basename shop", func(*config) []*kubeapi.Object {
+			return []*kubeapi.Object{slice("web", endpoint("a", "10.0.0.1"), endpoint("b", "10.0.0.1"))}
+		}, []string{`Longname shop@10.0.0.1 is that of "prod/a" and "prod/b"`}},
+		{"one pod of two Services", "selector app\n basename shop", func(*config) []*kubeapi.Object {
+			return []*kubeapi.Object{slice("web", endpoint("a", "10.0.0.1")), named("api", slice("api", endpoint("a", "10.0.0.1")))}
+		}, nil},
+		{"endpoints without pods", "selector app\n basename shop\n mode hostname", func(*config) []*kubeapi.Object {
+			return []*kubeapi.Object{slice("web", called("h", byHand(endpoint("", "10.0.0.1"))), called("h", byHand(endpoint("", "10.0.0.2"))))}
+		}, []string{`is that of "prod/10.0.0.1" and "prod/10.0.0.2"`}},
+		{"groups in upper and lower case", "group_by app", func(c *config) []*kubeapi.Object {
+			return []*kubeapi.Object{
+				app(c, "Shop", slice("web", endpoint("a", "10.0.0.1"))), app(c, "shop", named("web2", slice("web", endpoint("b", "10.0.0.2")))),
+				app(c, "db_1", named("db", slice("db", endpoint("c", "10.0.0.3")))),
+			}
+		}, []string{`Groups "Shop" and "shop" of namespace prod differ in case only: they are one cluster`}},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			c := configOf(t, "longnames alike.internal {\n "+tc.options+"\n}")
+			a := newAudit(c, tableOf(c, tc.objects(c)...))
+			t.Cleanup(a.close)
+			lines := logged(t, a.scan)
+			if got := testutil.ToFloat64(contestedNames.WithLabelValues("alike.internal.")); got != float64(len(tc.want)) || strings.Count(lines, "\n") != len(tc.want) {
+				t.Errorf("got %.0f, and lines %q, want %d", got, lines, len(tc.want))
+			}
+			for _, want := range tc.want {
+				if !strings.Contains(lines, want) {
+					t.Errorf("got %q, want %q", lines, want)
+				}
+			}
+		})
+	}
+}
+
 // An address that somebody writes down says nothing of the pod that had it, and one that a pod gets says all.
 func TestASuspectStaysUntilAPodHasItsAddress(t *testing.T) {
 	for _, tc := range []struct {

@@ -152,9 +152,11 @@ func (p *parser) contradictions() error {
 	if p.has("tls") && !strings.HasPrefix(p.config.source.Endpoint, "https:") {
 		return p.Errf("option tls (line %d): expected option endpoint with it, with an https URL", p.lines["tls"])
 	}
-	if p.has("service") && p.config.rules.Naming.Mode != membership.ModeHostname {
-		return p.Errf("option service (line %d): expected mode hostname with it, since mode %s has no service in its names",
-			p.lines["service"], p.config.rules.Naming.Mode)
+	for _, option := range []string{"service", "endpoint_pod_names"} {
+		if p.has(option) && p.config.rules.Naming.Mode != membership.ModeHostname {
+			return p.Errf("option %s (line %d): expected mode hostname with it, since mode %s has no hostname or service in its names",
+				option, p.lines[option], p.config.rules.Naming.Mode)
+		}
 	}
 	if !p.has("selector") && p.groupBy == "" {
 		return p.Errf("expected option selector or option group_by, to say who the members are")

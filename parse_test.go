@@ -155,8 +155,9 @@ func TestContradictions(t *testing.T) {
 			"either tls (line 3) or service_account (line 4): credentials are either a certificate or a token"},
 		{"tls without endpoint", []string{"tls a b c"}, "5", "option tls (line 2): expected option endpoint with it, with an https URL"},
 		{"tls in clear", []string{"tls a b c", "endpoint http://a"}, "6", "option tls (line 2): expected option endpoint with it, with an https URL"},
-		{"service in mode ip", []string{"service a"}, "5", "option service (line 2): expected mode hostname with it, since mode ip has no service"},
-		{"service in mode dns", []string{"service a", "mode dns"}, "6", "option service (line 2): expected mode hostname with it, since mode dns has no service"},
+		{"service in mode ip", []string{"service a"}, "5", "option service (line 2): expected mode hostname with it, since mode ip has no hostname or service"},
+		{"endpoint_pod_names in mode ip", []string{"endpoint_pod_names"}, "5", "option endpoint_pod_names (line 2): expected mode hostname with it"},
+		{"service in mode dns", []string{"service a", "mode dns"}, "6", "option service (line 2): expected mode hostname with it, since mode dns has no hostname or service"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			text := "longnames erl.internal {\n" + strings.Join(tc.block, "\n") + "\n}"

@@ -68,6 +68,8 @@ func rulesOf(t testing.TB, lines string) *Rules {
 			r.Edited = true
 		case "include":
 			r.Include = Include(args)
+		case "endpoint_pod_names":
+			r.Naming.PodNames = true
 		case "group_by":
 			group = args
 		case "basename":

@@ -35,7 +35,9 @@ type Naming struct {
 	BasenameLabel int
 	// Service replaces the one that the object tells, if it is not empty.
 	Service string
-	Domain  string // without a final dot
+	// PodNames has a member without hostname be called by its pod's name.
+	PodNames bool
+	Domain   string // without a final dot
 	// Reserved are host parts that nobody has, in lower case with a final dot: they are names of name servers.
 	Reserved []string
 }
@@ -66,7 +68,7 @@ func (n *Naming) Expects(p Problem) string {
 	case InvalidBasename:
 		return "its basename must match [0-9A-Za-z_-]+"
 	case InvalidHostname:
-		return "mode hostname needs a hostname that is a DNS label (a pod's spec.hostname, an endpoint's hostname)"
+		return "mode hostname needs a hostname that is a DNS label: its pod's spec.hostname, if spec.subdomain names the Service, or else option endpoint_pod_names"
 	case InvalidService:
 		return "mode hostname needs a service that is a DNS label"
 	case InvalidNamespace:
@@ -143,6 +145,13 @@ func (n *Naming) basenameOf(o *kubeapi.Object) string {
 	return n.Basename
 }
 
+func (n *Naming) hostnameOf(m *kubeapi.Member) string {
+	if n.PodNames && m.Hostname == "" {
+		return m.Pod()
+	}
+	return m.Hostname
+}
+
 func (n *Naming) serviceOf(o *kubeapi.Object) string {
 	if n.Service != "" {
 		return n.Service
@@ -160,12 +169,12 @@ func (n *Naming) appendHost(b []byte, o *kubeapi.Object, m *kubeapi.Member) ([]b
 	case n.Mode == ModeDNS:
 		b = appendDashed(b, m.Address)
 		return appendLabels(b, o.Namespace, "pod", n.Domain), NoProblem
-	case !IsLabel(m.Hostname):
+	case !IsLabel(n.hostnameOf(m)):
 		return b, InvalidHostname
 	case !IsLabel(n.serviceOf(o)):
 		return b, InvalidService
 	}
-	return appendLabels(append(b, m.Hostname...), n.serviceOf(o), o.Namespace, "svc", n.Domain), NoProblem
+	return appendLabels(append(b, n.hostnameOf(m)...), n.serviceOf(o), o.Namespace, "svc", n.Domain), NoProblem
 }
 
 // appendLabels appends each text after a dot.
@@ -228,6 +237,9 @@ func IsLabel(text string) bool {
 	}
 	return true
 }
+
+// isGroup reports whether a group can be called so: a DNS label, or one that has underscores inside.
+func isGroup(text string) bool { return IsLabel(strings.ReplaceAll(text, "_", "x")) && text[0] != '_' }
 
 // isNamespace reports whether a namespace can be called so. Two that differ in case would share their names.
 func isNamespace(text string) bool { return IsLabel(text) && text == strings.ToLower(text) }

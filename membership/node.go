@@ -32,6 +32,9 @@ func (n *Node) Host() string { return n.text[n.at:] }
 // Address returns the node's address.
 func (n *Node) Address() netip.Addr { return n.Member.Address }
 
+// IsAlive reports whether the node is listed and is neither suspect nor about to end.
+func (n *Node) IsAlive() bool { return n.Listed && !n.Suspect && !n.ends }
+
 // Rank orders nodes that have the same name or address, as a pod of a StatefulSet and the one that
 // replaces it: the greater, the likelier it is alive.
 func (n *Node) Rank() int {
@@ -97,7 +100,7 @@ func (r *Rules) ClusterOf(o *kubeapi.Object) (name string, p Problem) {
 	group := o.Labels[r.GroupLabel].Value
 	name = strings.ToLower(group + "." + o.Namespace)
 	switch {
-	case !IsLabel(group):
+	case !isGroup(group):
 		return name, InvalidGroup
 	case !isNamespace(o.Namespace):
 		return name, InvalidNamespace
@@ -227,6 +230,13 @@ func (u *uniter) shareOwners(nodes []Node) {
 // slices of one service may know a pod's hostname. If none does, it returns the first
 // problem.
 func (n *Naming) nameOf(cand *candidate) (Node, entry, Problem) {
+	if n.PodNames {
+		byHostname := *n
+		byHostname.PodNames = false
+		if node, e, p := byHostname.nameOf(cand); p == NoProblem {
+			return node, e, p
+		}
+	}
 	first := NoProblem
 	for _, e := range cand.entries {
 		text, at, p := n.longname(e.object, e.member)

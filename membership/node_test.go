@@ -2,6 +2,7 @@ package membership
 
 import (
 	"cmp"
+	"net/netip"
 	"slices"
 	"testing"
 
@@ -37,6 +38,17 @@ func TestNodes(t *testing.T) {
 		},
 		{
 			name: "a hostname that only one of two services knows", rules: hostname,
+			objects: []*kubeapi.Object{slice("api", endpoint("web-0", "10.0.0.1")), slice("web", hosted(endpoint("web-0", "10.0.0.1")))},
+			want:    []string{"app@web-0.web.prod.svc.cluster.local"},
+		},
+		{
+			name: "endpoint_pod_names: pods without a hostname have their own name", rules: hostname + "\nendpoint_pod_names",
+			objects: []*kubeapi.Object{slice("web", endpoint("web-7d9f", "10.0.0.1"), hosted(endpoint("web-0", "10.0.0.2")), endpoint("web.1", "10.0.0.3"), kubeapi.Member{Address: netip.MustParseAddr("10.0.0.4"), Ready: true})},
+			want:    []string{"app@web-0.web.prod.svc.cluster.local", "app@web-7d9f.web.prod.svc.cluster.local"},
+			left:    []string{"hostname", "hostname"},
+		},
+		{
+			name: "endpoint_pod_names: a hostname that only one of two services knows comes first", rules: hostname + "\nendpoint_pod_names",
 			objects: []*kubeapi.Object{slice("api", endpoint("web-0", "10.0.0.1")), slice("web", hosted(endpoint("web-0", "10.0.0.1")))},
 			want:    []string{"app@web-0.web.prod.svc.cluster.local"},
 		},

@@ -27,6 +27,7 @@ type ruleBlock struct {
 	basename              string
 	basenameLabel         string
 	mode, service, domain string
+	podNames              bool
 	family, portName      string
 	port                  uint16
 	ttl                   uint32
@@ -84,7 +85,7 @@ func (b *ruleBlock) wants(namespace string, labels map[string]string) (cluster s
 	}
 	group := labels[b.groupBy]
 	cluster = strings.ToLower(group) + "." + namespace
-	return cluster, isHostLabel(group) && !b.isOthers(cluster)
+	return cluster, groupLabel.MatchString(group) && !b.isOthers(cluster)
 }
 
 // isOthers reports whether a cluster has a name that is the name server's, or lies where pods and Services have
@@ -116,9 +117,10 @@ func spellsAddress(text string) bool {
 }
 
 var (
-	hostLabel = regexp.MustCompile(`^[0-9A-Za-z]([0-9A-Za-z-]{0,61}[0-9A-Za-z])?$`)
-	nodeName  = regexp.MustCompile(`^[0-9a-z-][0-9a-z_-]{0,62}$`)
-	basename  = regexp.MustCompile(`^[0-9A-Za-z_-]+$`)
+	hostLabel  = regexp.MustCompile(`^[0-9A-Za-z]([0-9A-Za-z-]{0,61}[0-9A-Za-z])?$`)
+	nodeName   = regexp.MustCompile(`^[0-9a-z-][0-9a-z_-]{0,62}$`)
+	basename   = regexp.MustCompile(`^[0-9A-Za-z_-]+$`)
+	groupLabel = regexp.MustCompile(`^[0-9A-Za-z]([0-9A-Za-z_-]{0,61}[0-9A-Za-z_])?$`)
 )
 
 func isHostLabel(text string) bool { return hostLabel.MatchString(text) }
@@ -311,6 +313,17 @@ func (b *ruleBlock) member(said []sighting) *ruleMember {
 			m.longname, m.host = b.longname(&s)
 			m.created = max(0, s.created) // of the object that gives the longname
 		}
+	}
+	for _, s := range said {
+		if s.hostname == "" && b.podNames {
+			s.hostname = s.pod
+		}
+		if m.longname == "" {
+			m.longname, m.host = b.longname(&s)
+			m.created = max(0, s.created)
+		}
+	}
+	for _, s := range said {
 		for claim, name := range []string{s.pod, s.hostname} {
 			if name = strings.ToLower(name); nodeName.MatchString(name) && !spellsAddress(name) {
 				m.names[name] = max(m.names[name], claim)

@@ -159,6 +159,7 @@ func (w *world) block(index int) *ruleBlock {
 	if b.mode == "hostname" && w.often(3) {
 		b.service = "given"
 	}
+	b.podNames = b.mode == "hostname" && w.often(3)
 	switch w.IntN(4) {
 	case 0:
 		b.portName = pick(w, []string{"http", "dist"})
@@ -209,6 +210,9 @@ func (w *world) corefile(dir string) string {
 		option("basename", b.basename)
 		option("mode", b.mode)
 		option("service", b.service)
+		if b.podNames {
+			text.WriteString("  endpoint_pod_names\n")
+		}
 		option("cluster_domain", b.domain)
 		option("family", b.family)
 		option("ttl", fmt.Sprint(b.ttl))

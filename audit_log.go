@@ -5,8 +5,54 @@ import (
 	"strings"
 	"time"
 
+	"golang.org/x/time/rate"
+
 	"github.com/longnames/longnames/membership"
 )
+
+const (
+	// auditLog is how many members that are left out, or clusters that fell, get a line each in one audit.
+	auditLog = 10
+	// A stream of changes shall not fill the log: of each kind there are quotaLines at most, and one more each
+	// quotaPause. Metrics count all.
+	quotaLines = 60
+	quotaPause = 6 * time.Second
+)
+
+// quota bounds the lines of a kind.
+type quota struct {
+	limiter *rate.Limiter
+	unsaid  int // lines, since the last that was said
+}
+
+func newQuota() *quota { return &quota{limiter: rate.NewLimiter(rate.Every(quotaPause), quotaLines)} }
+
+// allows reports whether there may be a line, and otherwise counts it.
+func (q *quota) allows() bool {
+	if q.limiter.Allow() {
+		return true
+	}
+	q.unsaid++
+	return false
+}
+
+// each has some lines said, as far as they are allowed.
+func (q *quota) each(lines int, say func(line int)) {
+	for i := range min(lines, auditLog) {
+		if q.allows() {
+			say(i)
+		}
+	}
+	q.unsaid += max(0, lines-auditLog)
+}
+
+// rest has it said how many lines there were more.
+func (q *quota) rest(say func(unsaid int)) {
+	if q.unsaid > 0 && q.limiter.Allow() {
+		say(q.unsaid)
+		q.unsaid = 0
+	}
+}
 
 // fallWindow is the window of a peak. A peak covers one to two windows.
 const fallWindow = 10 * time.Minute
