@@ -188,7 +188,7 @@ func (s *soak) serve(limit int64) {
 	s.server = s.NewHost(s, "coredns", cluster.HostAddress(0, 0))
 	s.clients = s.NewHost(s, "clients", cluster.HostAddress(1, 0))
 	s.attacker = s.NewHost(s, "attacker", cluster.HostAddress(2, 0))
-	_, err := s.attacker.Run(s.Context(), "ip", "route", "add", "local", source(0)+"/24", "dev", "lo")
+	_, err := s.attacker.Run(s.Context(), "ip", "route", "add", "local", strings.TrimSuffix(source(0), "1")+"0/24", "dev", "lo")
 	_, err2 := s.server.Run(s.Context(), "sh", "-euc", confine, strconv.FormatInt(limit, 10), account)
 	binary, err3 := filepath.Abs(coredns)
 	corefile, err4 := filepath.Abs(shipped + "Corefile")
