@@ -229,14 +229,14 @@ func (s *soak) flood(ctx context.Context, rate float64) (sent int) {
 	return sent
 }
 
-// stall asks over TCP, many times at once, and reads nothing.
+// stall asks over TCP, several times at once, and reads nothing.
 func (s *soak) stall(ctx context.Context, question []byte) {
 	framed := append(binary.BigEndian.AppendUint16(nil, uint16(len(question))), question...)
 	for ctx.Err() == nil {
 		conn, err := s.attacker.Dial(ctx, "tcp", s.address())
 		if err == nil {
 			_ = conn.(*net.TCPConn).SetReadBuffer(0)
-			for range 100 {
+			for range 4 {
 				_, _ = conn.Write(framed)
 			}
 		}

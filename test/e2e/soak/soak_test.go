@@ -38,8 +38,9 @@ const (
 	zone    = "svc.erl.internal"
 	port    = "1053"
 
-	// A limit of memory is for so many members, as docs/operations.md has it, by bytes for all of them and bytes for each.
-	bytesForAll, bytesForEach = 100_000_000, 4 * 310
+	// A limit of memory is for so many members, as docs/operations.md has it where anybody may ask: by bytes for all of them
+	// and bytes for each.
+	bytesForAll, bytesForEach = 100_000_000, 4 * 700
 	// The hostile tenant has at most so many of them, and one of the crowd of other clusters has so many.
 	hostileMembers, together = 12_000, 10
 
@@ -166,7 +167,8 @@ func (s *soak) populate(members int64) {
 
 func other(i int) string { return fmt.Sprint("other-", i) }
 
-// confine makes cgroups for CoreDNS, and puts in place what a pod has mounted.
+// confine makes cgroups for CoreDNS, and puts in place what a pod has mounted. Its one CPU is as good as its own: in a cluster
+// it does not share that with the API server, and with those who ask.
 const confine = `
 for each in /sys/fs/cgroup/*; do
 	for file in memory.limit_in_bytes cpu.cfs_quota_us cpuacct.usage; do
@@ -175,6 +177,7 @@ for each in /sys/fs/cgroup/*; do
 done
 echo "$0" | tee /sys/fs/cgroup/*/coredns/memory.limit_in_bytes
 cat /sys/fs/cgroup/*/coredns/cpu.cfs_period_us | tee /sys/fs/cgroup/*/coredns/cpu.cfs_quota_us
+echo 262144 | tee /sys/fs/cgroup/*/cpu.shares /sys/fs/cgroup/*/coredns/cpu.shares
 mkdir -p /var/lib/coredns /var/run/secrets/kubernetes.io
 cp -r "$1" /var/run/secrets/kubernetes.io/serviceaccount
 `
@@ -213,10 +216,14 @@ func (s *soak) serve(limit int64) {
 		}
 		return nil
 	})
-	s.Logf("%.0f members are listed, %d bytes of memory used", s.metric("coredns_longnames_members"), s.cgroup("memory.max_usage_in_bytes"))
-	if got, least := s.metric("coredns_longnames_members"), s.others*together; int(got) < least {
-		s.Errorf("got %.0f members, want %d at least", got, least)
-	}
+	cluster.Eventually(s, patience, "all members are listed", func() error {
+		got, least := s.metric("coredns_longnames_members"), s.others*together+hostileMembers/2
+		if int(got) < least {
+			return fmt.Errorf("got %.0f, want %d at least", got, least)
+		}
+		s.Logf("%.0f members are listed", got)
+		return nil
+	})
 }
 
 var types = []string{"SRV", "TXT", "A"}
