@@ -229,23 +229,32 @@ func (s *soak) flood(ctx context.Context, rate float64) (sent int) {
 	return sent
 }
 
-// stall asks over TCP, several times at once, and reads nothing.
-func (s *soak) stall(ctx context.Context, question []byte) {
+// So many connections over TCP wait at a time, each for so long.
+const (
+	stalled   = 60
+	stallTime = 20 * time.Second
+)
+
+// stall asks over TCP, several times at once, and reads nothing. Not all do so at the same time.
+func (s *soak) stall(ctx context.Context, number int, questions ...[]byte) {
+	question := questions[number%len(questions)]
 	framed := append(binary.BigEndian.AppendUint16(nil, uint16(len(question))), question...)
-	for ctx.Err() == nil {
-		conn, err := s.attacker.Dial(ctx, "tcp", s.address())
-		if err == nil {
-			_ = conn.(*net.TCPConn).SetReadBuffer(0)
-			for range 4 {
-				_, _ = conn.Write(framed)
-			}
-		}
+	wait := stallTime * time.Duration(number) / stalled
+	for {
 		select {
 		case <-ctx.Done():
-		case <-time.After(20 * time.Second):
+			return
+		case <-time.After(wait):
 		}
-		if err == nil {
-			conn.Close()
+		wait = stallTime
+		conn, err := s.attacker.Dial(ctx, "tcp", s.address())
+		if err != nil {
+			continue
 		}
+		_ = conn.(*net.TCPConn).SetReadBuffer(0)
+		for range 4 {
+			_, _ = conn.Write(framed)
+		}
+		time.AfterFunc(stallTime, func() { conn.Close() })
 	}
 }

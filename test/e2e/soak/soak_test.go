@@ -12,6 +12,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"runtime/debug"
 	"strconv"
 	"strings"
 	"sync"
@@ -84,6 +85,7 @@ func (s *soak) fresh() string {
 }
 
 func TestSoak(t *testing.T) {
+	debug.SetGCPercent(1000) // it has priority, and would take all CPUs for that
 	s := &soak{TB: t, Cluster: cluster.Start(t, cluster.Options{})}
 	fast := rest.CopyConfig(s.Config)
 	fast.ContentType = "application/vnd.kubernetes.protobuf"
@@ -101,9 +103,8 @@ func TestSoak(t *testing.T) {
 	var asked, written int
 	others.Go(func() { asked = s.flood(ctx, rate) })
 	others.Go(func() { written = s.churn(ctx) })
-	for range 30 { // at a time
-		others.Go(func() { s.stall(ctx, question(zone, dns.TypeAXFR)) })
-		others.Go(func() { s.stall(ctx, question("wide.evil."+zone, dns.TypeSRV)) })
+	for i := range stalled {
+		others.Go(func() { s.stall(ctx, i, question(zone, dns.TypeAXFR), question("wide.evil."+zone, dns.TypeSRV)) })
 	}
 	flooded := s.measure(*duration)
 	stop()
@@ -336,6 +337,9 @@ func (s *soak) report(alone, flooded figures) {
 		table += fmt.Sprintf("| %s | %.0f | %.2f |\n", []string{"alone", "under the flood"}[when], f.answers/f.took.Seconds(),
 			f.cpu.Seconds()/f.took.Seconds())
 	}
+	throttled, err := s.server.Run(s.Context(), "sh", "-c", "cat /sys/fs/cgroup/*/coredns/cpu.stat")
+	s.must(err)
+	s.Log("CPU: ", strings.Join(strings.Fields(throttled), " "))
 	killed := s.cgroup("memory.oom_control")
 	s.Logf("\n%s\nmemory: %.1f MiB at most, also for files; it was killed for it %d times", table,
 		float64(s.cgroup("memory.max_usage_in_bytes"))/(1<<20), killed)
