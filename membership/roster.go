@@ -63,7 +63,11 @@ func finder(objects []*kubeapi.Object) func(identity) bool {
 			return has(objects, who)
 		}
 		if known == nil {
-			known = make(map[identity]bool)
+			members := 0
+			for _, o := range objects {
+				members += len(o.Members)
+			}
+			known = make(map[identity]bool, members)
 			for _, o := range objects {
 				for i := range o.Members {
 					known[identityOf(o, &o.Members[i])] = true
