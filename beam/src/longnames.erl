@@ -32,18 +32,17 @@ await(Name, Count, Timeout, Opts) ->
     await(Name, Count, Deadline, to_map(Opts), none).
 
 await(Name, Count, Deadline, Opts, Seen) ->
-    Timeout = max(1, min(maps:get(timeout, Opts, 5000), left(Deadline))),
+    Timeout = min(maps:get(timeout, Opts, 5000), left(Deadline)),
     Answer = longnames_dns:members(Name, Opts#{timeout => Timeout}),
     Now = now_ms(),
     Margin = maps:get(margin, Opts, 2000),
     case seen(Answer, Count, Now, Seen) of
         {Members, Since} when element(1, Answer) =:= ok, Now - Since >= Margin -> {ok, Members};
         Seen1 ->
+            timer:sleep(min(left(Deadline), 500)),
             case left(Deadline) of
                 0 -> {error, {timeout, Answer}};
-                Left ->
-                    timer:sleep(min(Left, 500)),
-                    await(Name, Count, Deadline, Opts, Seen1)
+                _ -> await(Name, Count, Deadline, Opts, Seen1)
             end
     end.
 

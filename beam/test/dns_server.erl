@@ -1,6 +1,6 @@
 %% A DNS server on a port of 127.0.0.1, by UDP and TCP, whose answers are a function of the transport and the question.
 -module(dns_server).
--export([start/1, stop/1, nameservers/1, set/2, asked/1, txt/1, srv/1, rcode/1, truncated/0]).
+-export([start/1, stop/1, nameservers/1, set/2, asked/1, txt/1, srv/1, a/1, rcode/1, truncated/0]).
 
 -record(server, {pid, port}).
 
@@ -70,9 +70,9 @@ accept(Tcp, Server) ->
 
 type(Question) ->
     {_, <<Type:16, _/binary>>} = question(Question),
-    case Type of 16 -> txt; 33 -> srv; _ -> Type end.
+    case Type of 1 -> a; 16 -> txt; 33 -> srv; _ -> Type end.
 
-%% Answers with the TXT records, each a list of strings or one string, and no records of other types.
+%% Answers that have records of one type only. A TXT record is a list of strings, or one string.
 txt(Records) ->
     fun(_, Question) ->
             answer(Question, 16, 0, 0, [<< <<(iolist_size(S)), (iolist_to_binary(S))/binary>> || S <- strings(R) >> || R <- Records])
@@ -81,7 +81,8 @@ txt(Records) ->
 strings([[_ | _] | _] = Strings) -> Strings;
 strings(String) -> [String].
 
-%% Answers with the SRV records of these hosts and ports, and with the other function whatever is not SRV.
+a(Addresses) -> fun(_, Question) -> answer(Question, 1, 0, 0, [<<A, B, C, D>> || {A, B, C, D} <- Addresses]) end.
+
 srv(Hosts) ->
     fun(_, Question) ->
             answer(Question, 33, 0, 0, [<<0:16, 0:16, Port:16, (labels(Host))/binary>> || {Host, Port} <- Hosts])

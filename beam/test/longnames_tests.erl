@@ -32,8 +32,8 @@ await_test_() ->
                      {"another set begins the margin anew", {ok, ['shop@a.c', 'shop@b.c']}, 5, 2, 5000, [Two, Other, Two]},
                      {"an error in between does not", {ok, ['shop@a.c', 'shop@b.c']}, 3, 2, 5000, [Two, Failed, Two]},
                      {"an error does not end it", {ok, ['shop@a.c', 'shop@b.c']}, 4, 2, 5000, [Two, Failed, Failed, Two]},
-                     {"too few for too long", {error, {timeout, {ok, ['shop@b.c']}}}, 3, 2, 900, [One]},
-                     {"nothing but errors", {error, {timeout, {error, servfail}}}, 3, 2, 900, [Failed]}]]}.
+                     {"too few for too long", {error, {timeout, {ok, ['shop@b.c']}}}, 2, 2, 900, [One]},
+                     {"nothing but errors", {error, {timeout, {error, servfail}}}, 2, 2, 900, [Failed]}]]}.
 
 in_turn(Turn, Answers) ->
     fun(Transport, Question) ->
