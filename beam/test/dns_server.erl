@@ -1,14 +1,16 @@
 %% A DNS server on a port of 127.0.0.1, by UDP and TCP, whose answers are a function of the transport and the question.
 -module(dns_server).
--export([start/1, stop/1, nameservers/1, set/2, asked/1, txt/1, srv/1, a/1, rcode/1, truncated/0]).
+-export([start/1, start/2, stop/1, nameservers/1, set/2, asked/1, txt/1, srv/1, a/1, rcode/1, truncated/0]).
 
 -record(server, {pid, port}).
 
 %% start(Reply): Reply(udp | tcp, Question) is a binary, or none. The function may be replaced by set.
-start(Reply) ->
+start(Reply) -> start(Reply, 0).
+
+start(Reply, Wanted) ->
     Self = self(),
     Pid = spawn(fun() ->
-                        {Udp, Tcp, Port} = open(),
+                        {Udp, Tcp, Port} = open(Wanted),
                         Server = self(),
                         spawn_link(fun() -> accept(Tcp, Server) end),
                         Self ! {self(), Port},
@@ -16,16 +18,23 @@ start(Reply) ->
                 end),
     receive {Pid, Port} -> #server{pid = Pid, port = Port} end.
 
-%% A port that is free for both.
-open() ->
-    {ok, Tcp} = gen_tcp:listen(0, [binary, {packet, 2}, {ip, {127, 0, 0, 1}}, {active, false}]),
-    {ok, Port} = inet:port(Tcp),
-    case gen_udp:open(Port, [binary, {ip, {127, 0, 0, 1}}]) of
-        {ok, Udp} -> {Udp, Tcp, Port};
-        {error, eaddrinuse} -> gen_tcp:close(Tcp), open()
+%% A port that is free for both, or the one that is wanted, once it is free.
+open(Wanted) ->
+    Options = [binary, {ip, {127, 0, 0, 1}}],
+    case gen_tcp:listen(Wanted, [{packet, 2}, {active, false}, {reuseaddr, true} | Options]) of
+        {ok, Tcp} ->
+            {ok, Port} = inet:port(Tcp),
+            case gen_udp:open(Port, Options) of
+                {ok, Udp} -> {Udp, Tcp, Port};
+                {error, eaddrinuse} -> gen_tcp:close(Tcp), open(Wanted)
+            end;
+        {error, eaddrinuse} -> timer:sleep(10), open(Wanted)
     end.
 
-stop(#server{pid = Pid}) -> exit(Pid, kill).
+stop(#server{pid = Pid}) ->
+    Monitor = monitor(process, Pid),
+    exit(Pid, kill),
+    receive {'DOWN', Monitor, process, Pid, _} -> ok end.
 
 nameservers(#server{port = Port}) -> [{{127, 0, 0, 1}, Port}].
 
