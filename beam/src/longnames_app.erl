@@ -6,10 +6,10 @@
 -export([start/2, stop/1, init/1]).
 
 %% @private
--spec start(term(), term()) -> {ok, pid()} | ignore | {error, term()}.
+-spec start(term(), term()) -> {ok, pid()}.
 start(_, _) ->
     Opts = maps:from_list(application:get_all_env(longnames)),
-    supervisor:start_link({local, longnames_sup}, ?MODULE, Opts).
+    {ok, _} = supervisor:start_link({local, longnames_sup}, ?MODULE, Opts).
 
 %% @private
 -spec stop(term()) -> ok.

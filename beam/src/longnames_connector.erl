@@ -64,7 +64,7 @@ child_spec(Opts) ->
     #{id => {?MODULE, longnames_dns:name(maps:get(name, Map))}, start => {?MODULE, start_link, [Map]}}.
 
 %% @doc Starts a connector.
--spec start_link(opts() | [{atom(), term()}]) -> {ok, pid()} | {error, term()}.
+-spec start_link(opts() | [{atom(), term()}]) -> {ok, pid()} | ignore | {error, term()}.
 start_link(Opts) -> gen_server:start_link(?MODULE, to_map(Opts), []).
 
 %% @private

@@ -72,7 +72,12 @@ longname(_) -> false.
 
 %% @doc Returns the name as it is asked for.
 -spec name(name()) -> string().
-name(Name) -> string:trim(unicode:characters_to_list(Name), trailing, ".").
+name(Name) when is_binary(Name) -> name(binary_to_list(Name));
+name(Name) ->
+    case lists:suffix(".", Name) of
+        true -> lists:droplast(Name);
+        false -> Name
+    end.
 
 host(Host) ->
     case lists:member($:, Host) of

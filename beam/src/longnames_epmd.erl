@@ -18,11 +18,11 @@
 
 %% @private
 -spec start() -> {ok, pid()} | ignore | {error, term()}.
-start() -> new_table(), erl_epmd:start().
+start() -> _ = new_table(), erl_epmd:start().
 
 %% @private
 -spec start_link() -> {ok, pid()} | ignore | {error, term()}.
-start_link() -> new_table(), erl_epmd:start_link().
+start_link() -> _ = new_table(), erl_epmd:start_link().
 
 %% @private
 -spec stop() -> term().
@@ -102,7 +102,10 @@ remember_ports(Ports) ->
                  end, maps:map(fun(_, Of) -> lists:usort(Of) end, maps:groups_from_list(fun({H, _}) -> H end, fun({_, P}) -> P end, Ports))).
 
 new_table() ->
-    ets:whereis(?MODULE) =:= undefined andalso ets:new(?MODULE, [named_table, public, {read_concurrency, true}]).
+    case ets:whereis(?MODULE) of
+        undefined -> ets:new(?MODULE, [named_table, public, {read_concurrency, true}]);
+        Table -> Table
+    end.
 
 %% Without -epmd_module there is no table. Pods come and go, and it does not grow for ever.
 insert(Key, Value) ->

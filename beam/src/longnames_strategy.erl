@@ -11,8 +11,6 @@
 
 -export([child_spec/1, start_link/1]).
 
--ignore_xref([{'Elixir.Cluster.Strategy', connect_nodes, 4}, {'Elixir.Cluster.Strategy', disconnect_nodes, 4}]).
-
 -type mfargs() :: {module(), atom(), [term()]}.
 -type state() :: #{topology := atom(), connect := mfargs(), disconnect := mfargs(), list_nodes := mfargs(),
                    config := [{atom(), term()}], atom() => term()}.
@@ -23,7 +21,7 @@
 child_spec(Args) -> #{id => ?MODULE, start => {?MODULE, start_link, [Args]}}.
 
 %% @doc Starts the strategy for a topology.
--spec start_link([state()]) -> {ok, pid()} | {error, term()}.
+-spec start_link([state()]) -> {ok, pid()} | ignore | {error, term()}.
 start_link([#{topology := Topology, connect := Connect, disconnect := Disconnect, list_nodes := List, config := Config}]) ->
     {Module, Function, Args} = List,
     longnames_connector:start_link(

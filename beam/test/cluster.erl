@@ -3,7 +3,8 @@
 %% It runs in a network namespace of its own, as root of that: see run.sh. Nodes have an address each on the loopback
 %% interface, all listen on one port, and there is no epmd.
 -module(cluster).
--export([main/0, start_coredns/2, stop_coredns/1, start_nodes/2, stop_nodes/1, connected/2, write/2, cluster/2, call/4]).
+-export([main/0, start_coredns/2, stop_coredns/1, start_nodes/2, stop_nodes/1, connected/2, write/2, cluster/2, call/4,
+         parallel/2]).
 
 -define(PORT, 9100).
 -define(PATIENCE, 30000).
@@ -31,13 +32,14 @@ test(CoreDNS, Dir, Clusters) ->
     [true = C || C <- Checks],
     say("check finds nothing"),
 
-    Wrong = [{"SERVFAIL", dns_server:rcode(2)}, {"REFUSED", dns_server:rcode(5)}, {"NXDOMAIN", dns_server:rcode(3)},
-             {"an empty answer", dns_server:txt([])}, {"a hung server", fun(_, _) -> none end}],
-    Rest = lists:foldl(fun({What, Reply}, Running) ->
+    Wrong = [{"SERVFAIL", servfail, dns_server:rcode(2)}, {"REFUSED", refused, dns_server:rcode(5)},
+             {"NXDOMAIN", nxdomain, dns_server:rcode(3)}, {"an empty answer", empty, dns_server:txt([])},
+             {"a hung server", timeout, fun(_, _) -> none end}],
+    Rest = lists:foldl(fun({What, Reason, Reply}, Running) ->
                                stop_coredns(Running),
                                Since = now_ms(),
                                Faulty = dns_server:start(Reply, 53),
-                               failing(Nodes),
+                               failing(Nodes, Reason),
                                no_downs(What, Nodes, Since),
                                dns_server:stop(Faulty),
                                start_coredns(CoreDNS, Dir)
@@ -53,7 +55,8 @@ test(CoreDNS, Dir, Clusters) ->
 
     stop_coredns(Rest),
     Killed = now_ms(),
-    failing(Nodes),
+    failing(Nodes, econnrefused),
+    timer:sleep(8000),
     no_downs("CoreDNS killed", Nodes, Killed),
     Broken = now_ms(),
     [call(First, erlang, disconnect_node, [name(Second)]) || [First, Second | _] <- Nodes],
@@ -122,13 +125,17 @@ write(Dir, Clusters) ->
     ok = file:write_file(filename:join(Dir, "pods.new"), Pods),
     ok = file:rename(filename:join(Dir, "pods.new"), filename:join(Dir, "pods.yaml")).
 
-start_nodes(#{mode := Mode, name := Name, members := Members}, Dir) ->
+start_nodes(Cluster = #{mode := Mode, name := Name, members := Members}, Dir) ->
     Inetrc = filename:join(Dir, "inetrc"),
     ok = file:write_file(Inetrc, "{resolv_conf, \"\"}.\n{lookup, [dns]}.\n{nameserver, {127, 0, 0, 1}}.\n{cache_size, 0}.\n"),
     Epmd = case Mode of
                ip -> ["-erl_epmd_port", integer_to_list(?PORT), "-proto_dist", "inet6_tcp"];
                _ -> ["-epmd_module", "longnames_epmd"]
            end,
+    Interval = case Cluster of
+                   #{interval := default} -> [];
+                   _ -> ["-longnames", "interval", "1000"]
+               end,
     parallel(fun(Member = #{address := Address}) ->
                      {Basename, Host} = longname(Mode, Member),
                      {ok, Interface} = inet:parse_address(Address),
@@ -139,9 +146,9 @@ start_nodes(#{mode := Mode, name := Name, members := Members}, Dir) ->
                                             "inet_dist_use_interface", term(Interface),
                                             "inet_dist_listen_min", integer_to_list(?PORT), "inet_dist_listen_max", integer_to_list(?PORT),
                                             "logger_level", "error",
-                                            "-longnames", "name", term(Name), "interval", "1000", "timeout", "1000",
+                                            "-longnames", "name", term(Name), "timeout", "1000",
                                             "-pa" | [D || D <- code:get_path(), string:prefix(D, code:lib_dir()) =:= nomatch, D =/= "."]]
-                               ++ ["-s", "cluster_node"]}),
+                               ++ Interval ++ ["-s", "cluster_node"]}),
                      {Pid, Node}
              end, Members).
 
@@ -177,8 +184,8 @@ whole(Nodes) ->
     end.
 
 %% Until all have noticed, and for two seconds more.
-failing(Nodes) ->
-    [until(fun() -> failure(Node) =/= false end) || N <- Nodes, Node <- N],
+failing(Nodes, Reason) ->
+    [until(fun() -> is_tuple(failure(Node)) andalso element(1, failure(Node)) =:= Reason end) || N <- Nodes, Node <- N],
     timer:sleep(2000).
 
 recovered(Nodes) -> [until(fun() -> failure(Node) =:= false end) || N <- Nodes, Node <- N].
