@@ -165,10 +165,11 @@ disconnect(Before, State = #state{opts = Opts = #{disconnect_after := Most}, mem
     Known = maps:merge(maps:from_list([{Node, 0} || Node <- Before]), State#state.absent),
     Absent = maps:map(fun(_, Times) -> Times + More end, maps:without([node() | Members], Known)),
     Gone = [Node || {Node, Times} <- maps:to_list(Absent), Times >= Most],
+    Connected = Gone -- unconnected(Gone, Opts),
     lists:foreach(fun(Node) ->
                           logger:notice("longnames: ~ts is disconnected, which ~b answers lacked", [Node, Most]),
                           spawn_one(maps:get(disconnect, Opts, fun erlang:disconnect_node/1), Node)
-                  end, Gone),
+                  end, Connected),
     State#state{absent = maps:without(Gone, Absent), counted = Counted + More * (now_ms() - Counted)};
 disconnect(_, State) -> State.
 

@@ -32,6 +32,16 @@ test(CoreDNS, Dir, Clusters) ->
     [true = C || C <- Checks],
     say("check finds nothing"),
 
+    Before = now_ms(),
+    [kill_one(Node) || _ <- lists:seq(1, 5), N <- Nodes, Node <- N],
+    [begin
+         call(Node, erlang, exit, [call(Node, erlang, whereis, [longnames_sup]), kill]), % with it goes the application, and what it knows
+         until(fun() -> call(Node, erlang, whereis, [longnames_sup]) =:= undefined end),
+         ok = call(Node, application, start, [longnames])
+     end || N <- Nodes, Node <- N],
+    [until(fun() -> members(Node) =:= length(N) end) || N <- Nodes, Node <- N],
+    no_downs("its processes killed at random", Nodes, Before),
+
     Wrong = [{"SERVFAIL", servfail, dns_server:rcode(2)}, {"REFUSED", refused, dns_server:rcode(5)},
              {"NXDOMAIN", nxdomain, dns_server:rcode(3)}, {"an empty answer", empty, dns_server:txt([])},
              {"a hung server", timeout, fun(_, _) -> none end}],
@@ -67,6 +77,9 @@ test(CoreDNS, Dir, Clusters) ->
          ok = whole(N),
          say("CoreDNS killed, a connection broken: healed; lost and back after ms: ~0p", [[{A, Back} || {_, D} <- Downs, {A, _, Back} <- D]])
      end || N <- Nodes],
+
+    [pong = remote(Node) || [Node | _] <- tl(lists:reverse(Nodes))], % those whose hosts have to be resolved
+    say("CoreDNS killed: a node that starts, as for rpc, is connected to that of its host"),
 
     Again = start_coredns(CoreDNS, Dir),
     recovered(Nodes),
@@ -147,10 +160,26 @@ start_nodes(Cluster = #{mode := Mode, name := Name, members := Members}, Dir) ->
                                             "inet_dist_listen_min", integer_to_list(?PORT), "inet_dist_listen_max", integer_to_list(?PORT),
                                             "logger_level", "error",
                                             "-longnames", "name", term(Name), "timeout", "1000",
-                                            "-pa" | [D || D <- code:get_path(), string:prefix(D, code:lib_dir()) =:= nomatch, D =/= "."]]
+                                            "-pa" | path()]
                                ++ Interval ++ ["-s", "cluster_node"]}),
                      {Pid, Node}
              end, Members).
+
+%% A node that knows nobody, and does not listen.
+remote(Node) ->
+    [_, Host] = string:split(atom_to_list(name(Node)), "@"),
+    {ok, Interface} = call(Node, application, get_env, [kernel, inet_dist_use_interface]),
+    {ok, Inetrc} = call(Node, application, get_env, [kernel, inetrc]),
+    {ok, Pid, _} = peer:start(
+        #{name => "rpc", host => Host, longnames => true, connection => standard_io,
+          args => ["-setcookie", "c", "-start_epmd", "false", "-erl_epmd_port", integer_to_list(?PORT), "-dist_listen", "false", "-hidden",
+                   "-epmd_module", "longnames_epmd", "-kernel", "inetrc", term(Inetrc),
+                   "inet_dist_use_interface", term(Interface), "-pa" | path()]}),
+    Pong = peer:call(Pid, net_adm, ping, [name(Node)], 20000),
+    peer:stop(Pid),
+    Pong.
+
+path() -> [Dir || Dir <- code:get_path(), string:prefix(Dir, code:lib_dir()) =:= nomatch, Dir =/= "."].
 
 stop_nodes(Nodes) -> [peer:stop(Pid) || {Pid, _} <- Nodes].
 
@@ -159,8 +188,17 @@ call({Pid, _}, Module, Function, Args) -> peer:call(Pid, Module, Function, Args,
 name({_, Node}) -> Node.
 
 members(Node) ->
-    [#{members := Members}] = maps:values(call(Node, longnames, status, [])),
-    length(Members).
+    case maps:values(call(Node, longnames, status, [])) of
+        [#{members := Members, running := true}] -> length(Members);
+        _ -> 0
+    end.
+
+%% The connector, or a process of its: a member that is asked for, or connected to.
+kill_one(Node) ->
+    Connectors = [Pid || {_, Pid, _, _} <- call(Node, supervisor, which_children, [longnames_sup]), is_pid(Pid)],
+    Workers = [Worker || Pid <- Connectors, {monitors, Of} <- [call(Node, erlang, process_info, [Pid, monitors])], {process, Worker} <- Of],
+    All = Connectors ++ Workers,
+    All =:= [] orelse call(Node, erlang, exit, [lists:nth(rand:uniform(length(All)), All), kill]).
 
 %% When the last one was connected to all others.
 connected(Nodes, Patience) ->

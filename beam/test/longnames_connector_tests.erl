@@ -109,8 +109,8 @@ disconnects_nobody({Server, Opts = #{name := Name}}) ->
     ?assertEqual(false, received_any(disconnect)).
 
 disconnects({Server, Opts}) ->
-    start(Opts#{disconnect_after => 3}),
-    _ = [connected(), connected()],
+    start(Opts#{disconnect_after => 3, list_nodes => fun() -> ['shop@a.c', 'shop@b.c'] end}),
+    until(fun() -> asked(Server) > 0 end),
     dns_server:set(Server, dns_server:rcode(2)),
     timer:sleep(1000),
     ?assertEqual(false, received_any(disconnect)),
@@ -122,8 +122,8 @@ disconnects({Server, Opts}) ->
 
 back({Server, Opts}) ->
     Turn = atomics:new(1, []),
-    start(Opts#{disconnect_after => 3}),
-    _ = [connected(), connected()],
+    start(Opts#{disconnect_after => 3, list_nodes => fun() -> ['shop@a.c', 'shop@b.c'] end}),
+    until(fun() -> asked(Server) > 0 end),
     dns_server:set(Server, fun(T, Q) ->
                                    Members = case atomics:add_get(Turn, 1, 1) rem 3 of
                                                  0 -> ["shop@a.c", "shop@b.c"];
