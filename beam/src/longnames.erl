@@ -20,11 +20,11 @@ members(Name, Opts) -> longnames_dns:members(Name, to_map(Opts)).
           {ok, [node()]} | {error, {timeout, {ok, [node()]} | {error, longnames_dns:reason()}}}.
 await(Name, Count, Timeout) -> await(Name, Count, Timeout, #{}).
 
-%% @doc Waits until at least so many members are listed, and have been the same for a margin, in milliseconds: the option
-%% `margin', by default 2000.
+%% @doc Waits until at least so many members are listed, and have been the same for a margin, in milliseconds: the
+%% option `margin', by default 2000.
 %%
-%% The members are sorted, so the first of them is the {@link founder/1. founder}. After the time-out it returns the last
-%% answer that there was. An answer that failed in between says nothing, and does not begin the margin anew.
+%% The members are sorted, so the first of them is the {@link founder/1. founder}. After the time-out it returns the
+%% last answer that there was. An answer that failed in between says nothing, and does not begin the margin anew.
 -spec await(longnames_dns:name(), pos_integer(), timeout(), opts()) ->
           {ok, [node()]} | {error, {timeout, {ok, [node()]} | {error, longnames_dns:reason()}}}.
 await(Name, Count, Timeout, Opts) ->
@@ -61,8 +61,8 @@ founder(Name) -> founder(Name, #{}).
 
 %% @doc Returns the member that founds the cluster: the first by name. It is the same for all that see the same members.
 %%
-%% It is no consensus. Nodes that see different sets may have different founders, so {@link await/3} all members there are to
-%% be, and take the first of what it returns. A node that starts later has to look for a cluster to join before.
+%% It is no consensus. Nodes that see different sets may have different founders, so {@link await/3} all members there
+%% are to be, and take the first of what it returns. A node that starts later has to look for a cluster to join before.
 -spec founder(longnames_dns:name(), opts()) -> {ok, node()} | {error, longnames_dns:reason()}.
 founder(Name, Opts) ->
     case members(Name, Opts) of

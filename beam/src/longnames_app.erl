@@ -1,4 +1,5 @@
-%% @private The application, and its supervisor: a connector for the cluster that the environment names, if it names one.
+%% @private The application, and its supervisor: a connector for the cluster that the environment names, if it names
+%% one.
 -module(longnames_app).
 -behaviour(application).
 -behaviour(supervisor).

@@ -43,7 +43,8 @@ reason(Reason) -> io_lib:format("~tp", [Reason]).
 distribution() ->
     case {is_alive(), net_kernel:longnames()} of
         {false, _} -> [error("This node has no name. Start it with -name, or with RELEASE_DISTRIBUTION=name.")];
-        {true, false} -> [error("~ts is a short name. Use -name instead of -sname, or RELEASE_DISTRIBUTION=name.", [node()])];
+        {true, false} ->
+            [error("~ts is a short name. Use -name instead of -sname, or RELEASE_DISTRIBUTION=name.", [node()])];
         {true, _} -> [ok("This node is ~ts.", [node()])]
     end.
 
@@ -54,9 +55,12 @@ answer(Name, {ok, Members}, _) ->
      | lists:append(parallel(fun member/1, Members))].
 
 cure(_, []) -> "There are no name servers: look at /etc/resolv.conf and the inetrc, or set `nameservers'.";
-cure(nxdomain, _) -> "Compare the name with the Corefile's zone and `group_by'. The question has to reach the CoreDNS that has longnames.";
+cure(nxdomain, _) ->
+    "Compare the name with the Corefile's zone and `group_by'. The question has to reach the CoreDNS that "
+        "has longnames.";
 cure(empty, _) -> "Something else than longnames answers for it: TXT records are needed.";
-cure(servfail, _) -> "The members are not known yet, or a forwarding server does not reach longnames: look at the logs of CoreDNS.";
+cure(servfail, _) ->
+    "The members are not known yet, or a forwarding server does not reach longnames: look at the logs of CoreDNS.";
 cure(refused, _) -> "The server is not for this zone, or its plugin acl is not for this address.";
 cure(Reason, Servers) when Reason =:= timeout; Reason =:= econnrefused ->
     io_lib:format("Asked are ~ts. A network policy has to allow UDP and TCP to there.", [lists:join(", ", Servers)]);
@@ -71,11 +75,14 @@ listed(false, Others) ->
     [Basename, Host] = string:split(atom_to_list(node()), "@"),
     case {[N || N <- Others, lists:suffix("@" ++ Host, atom_to_list(N))],
           [N || N <- Others, lists:prefix(Basename ++ "@", atom_to_list(N))]} of
-        {[Same | _], _} -> error("This node is listed as ~ts: start it by this name, or correct `basename' in the Corefile.", [Same]);
+        {[Same | _], _} ->
+            error("This node is listed as ~ts: start it by this name, or correct `basename' in the Corefile.", [Same]);
         {[], [Like | _]} ->
-            error("This node is not listed, but ~ts is: the host has to be as in there (`mode'). If it is, then its pod is not "
-                  "ready, or not selected.", [Like]);
-        {[], []} -> error("This node is not listed: its pod is not selected, or `basename' and `mode' make other names than its own.")
+            error("This node is not listed, but ~ts is: the host has to be as in there (`mode'). If it is, then its "
+                  "pod is not ready, or not selected.", [Like]);
+        {[], []} ->
+            error("This node is not listed: its pod is not selected, or `basename' and `mode' make other names than "
+                  "its own.")
     end.
 
 %% What a member is reached by, until the first thing that fails.
@@ -93,14 +100,14 @@ resolved(Node, Next) ->
         {{ok, Address}, _, _} -> Next(Address);
         {_, {ok, Address}, {ok, _}} -> Next(Address);
         {_, {ok, Address}, {error, Reason}} ->
-            [ok("~ts: DNS does not have ~ts (~ts), but this system does, as in /etc/hosts.", [Node, Host, reason(Reason)])
-             | Next(Address)];
+            [ok("~ts: DNS does not have ~ts (~ts), but this system does, as in /etc/hosts.",
+                [Node, Host, reason(Reason)]) | Next(Address)];
         {_, {error, Reason}, {ok, _}} ->
-            [error("~ts: DNS has ~ts, but the system's resolver does not (~tp). Write {lookup, [dns]}. into the inetrc.",
-                   [Node, Host, Reason])];
+            [error("~ts: DNS has ~ts, but the system's resolver does not (~tp). Write {lookup, [dns]}. into the "
+                   "inetrc.", [Node, Host, Reason])];
         {_, {error, _}, {error, Reason}} ->
-            [error("~ts: ~ts does not resolve: ~ts. The zone of the hosts has to be one that CoreDNS has (mode `dns'), or "
-                   "`cluster_domain' is another than the node's.", [Node, Host, reason(Reason)])]
+            [error("~ts: ~ts does not resolve: ~ts. The zone of the hosts has to be one that CoreDNS has (mode `dns'), "
+                   "or `cluster_domain' is another than the node's.", [Node, Host, reason(Reason)])]
     end.
 
 ipv6_distribution() ->
@@ -112,14 +119,15 @@ ipv6_distribution() ->
 port(Node, Address) ->
     [Basename, Host] = string:split(atom_to_list(Node), "@"),
     Epmd = net_kernel:epmd_module(),
-    Known = erlang:function_exported(Epmd, address_please, 3) andalso Epmd:address_please(Basename, Host, family(Address)),
-    case Known of
+    Resolves = erlang:function_exported(Epmd, address_please, 3),
+    case Resolves andalso Epmd:address_please(Basename, Host, family(Address)) of
         {ok, At, Port, _} -> listens(Node, At, Port);
         _ ->
             case Epmd:port_please(Basename, Address, ?TIMEOUT) of
                 {port, Port, _} -> listens(Node, Address, Port);
-                noport -> [error("~ts: epmd at ~ts does not know it, or does not answer: no such node runs there (compare the "
-                                 "basename), or a network policy forbids port 4369.", [Node, inet:ntoa(Address)])];
+                noport ->
+                    [error("~ts: epmd at ~ts does not know it, or does not answer: no such node runs there (compare "
+                           "the basename), or a network policy forbids port 4369.", [Node, inet:ntoa(Address)])];
                 Other -> [error("~ts: epmd at ~ts says ~tp.", [Node, inet:ntoa(Address), Other])]
             end
     end.
@@ -130,15 +138,17 @@ listens(Node, Address, Port) ->
             gen_tcp:close(Socket),
             [ok("~ts listens on ~ts port ~b.", [Node, inet:ntoa(Address), Port])];
         {error, Reason} ->
-            [error("~ts: nothing answers on ~ts port ~b (~tp). A network policy has to allow the port of distribution: fix it "
-                   "by inet_dist_listen_min and inet_dist_listen_max.", [Node, inet:ntoa(Address), Port, Reason])]
+            [error("~ts: nothing answers on ~ts port ~b (~tp). A network policy has to allow the port of distribution: "
+                   "fix it by inet_dist_listen_min and inet_dist_listen_max.",
+                   [Node, inet:ntoa(Address), Port, Reason])]
     end.
 
 handshake(Node) ->
     case net_kernel:connect_node(Node) of
         true -> [ok("~ts can be connected.", [Node])];
-        _ -> [error("~ts answers, but refuses to connect. Its log says why: the cookies differ (RELEASE_COOKIE), one has TLS and "
-                    "the other has not, or the node there has another name.", [Node])]
+        _ ->
+            [error("~ts answers, but refuses to connect. Its log says why: the cookies differ (RELEASE_COOKIE), one "
+                   "has TLS and the other has not, or the node there has another name.", [Node])]
     end.
 
 family(Address) when tuple_size(Address) =:= 4 -> inet;

@@ -1,7 +1,7 @@
 %% @doc Connects this node to the members of a cluster, and keeps it connected.
 %%
-%% It knows the members of the last good answer, whatever comes after it. It asks, and connects, in processes of their own:
-%% a server that hangs, or a member that is dead, keeps nobody waiting.
+%% It knows the members of the last good answer, whatever comes after it. It asks, and connects, in processes of their
+%% own: a server that hangs, or a member that is dead, keeps nobody waiting.
 -module(longnames_connector).
 -behaviour(gen_server).
 
@@ -24,8 +24,8 @@
 %% <ul>
 %% <li>`name': of the cluster.</li>
 %% <li>`interval': between two questions when nothing happens, in milliseconds, by default 15000.</li>
-%% <li>`disconnect_after': a member that so many good answers in a row have lacked, an interval apart, is disconnected; by
-%% default `never'.</li>
+%% <li>`disconnect_after': a member that so many good answers in a row have lacked, an interval apart, is disconnected;
+%% by default `never'.</li>
 %% <li>`callback': is called with each event, in a process of its own.</li>
 %% <li>`connect', `disconnect', `list_nodes': by default those of distribution.</li>
 %% </ul>
@@ -35,8 +35,8 @@
                | {recovered, Name :: string(), [node()]}.
 
 
-%% A node that starts connects to all others, so nobody has to ask often. What has just begun or changed is asked for soon
-%% again: at 0, 0.5, 1, 2 and 4 s.
+%% A node that starts connects to all others, so nobody has to ask often. What has just begun or changed is asked for
+%% soon again: at 0, 0.5, 1, 2 and 4 s.
 -define(SOON, [500, 500, 1000, 2000]).
 -define(ONCE_IN, 500).
 %% A node that is not listed yet is the one that has to connect, once it is. It asks each second, for a minute.
@@ -142,7 +142,8 @@ answered({ok, Members}, State = #state{members = Before}) ->
     Members =:= Before orelse tell({members, State#state.name, Members}, State),
     connect(disconnect(Before, State1#state{members = Members}));
 answered({error, Reason}, State = #state{failing = false, name = Name, members = Members}) ->
-    logger:warning("longnames: no members for ~ts: ~ts; ~b known ones stay", [Name, longnames_check:reason(Reason), length(Members)]),
+    logger:warning("longnames: no members for ~ts: ~ts; ~b known ones stay",
+                   [Name, longnames_check:reason(Reason), length(Members)]),
     tell({failing, Name, Reason}, State),
     State#state{failing = {Reason, now_ms()}};
 answered({error, Reason}, State = #state{failing = {_, Since}}) ->
@@ -150,16 +151,19 @@ answered({error, Reason}, State = #state{failing = {_, Since}}) ->
 
 recovered(_, State = #state{failing = false}) -> State;
 recovered(Members, State = #state{failing = {_, Since}, name = Name}) ->
-    logger:notice("longnames: members for ~ts again, after ~b s: ~b", [Name, (now_ms() - Since) div 1000, length(Members)]),
+    logger:notice("longnames: members for ~ts again, after ~b s: ~b",
+                  [Name, (now_ms() - Since) div 1000, length(Members)]),
     tell({recovered, Name, Members}, State),
     State#state{failing = false}.
 
 connect(State = #state{members = Members, opts = Opts, connecting = Connecting}) ->
     Connect = maps:get(connect, Opts, fun net_kernel:connect_node/1),
     New = unconnected(Members, Opts) -- maps:values(Connecting),
-    State#state{connecting = maps:merge(Connecting, maps:from_list([{spawn_one(Connect, Node), Node} || Node <- New]))}.
+    Started = maps:from_list([{spawn_one(Connect, Node), Node} || Node <- New]),
+    State#state{connecting = maps:merge(Connecting, Started)}.
 
-disconnect(Before, State = #state{opts = Opts = #{disconnect_after := Most}, members = Members, counted = Counted}) when is_integer(Most) ->
+disconnect(Before, State = #state{opts = Opts = #{disconnect_after := Most}, members = Members, counted = Counted})
+  when is_integer(Most) ->
     %% Answers that come soon after each other are taken for one.
     More = case now_ms() - Counted >= interval(Opts) div 2 of true -> 1; false -> 0 end,
     Known = maps:merge(maps:from_list([{Node, 0} || Node <- Before]), State#state.absent),

@@ -1,7 +1,7 @@
 %% @doc One DNS question, and what its answer says.
 %%
-%% The questions are inet_res's, to its name servers. A TXT record of the cluster's name is a whole longname, so nothing has
-%% to be put together. An answer that is empty or failed is an error of its own kind, and never "nobody is there".
+%% The questions are inet_res's, to its name servers. A TXT record of the cluster's name is a whole longname, so nothing
+%% has to be put together. An answer that is empty or failed is an error of its own kind, and never "nobody is there".
 -module(longnames_dns).
 
 -export([members/1, members/2, ports/1, ports/2, longname/1, name/1]).
@@ -23,8 +23,8 @@
 %% </ul>
 
 -type reason() :: nxdomain | empty | servfail | refused | timeout | formerr | econnrefused | atom().
-%% `empty': the name exists, but it has no record that is a longname. `nxdomain': the name does not exist, or there are no
-%% name servers to ask.
+%% `empty': the name exists, but it has no record that is a longname. `nxdomain': the name does not exist, or there are
+%% no name servers to ask.
 
 %% 1232 bytes go through every network unfragmented. One attempt a question: the attempts are ours, for inet_res waits
 %% 1.5 s after a SERVFAIL.
@@ -60,8 +60,8 @@ ports(Name, Opts) ->
         {error, Reason} -> {error, Reason}
     end.
 
-%% @doc Reports whether the string is a longname that a node can have: at most 255 characters, a basename, and a host that
-%% has a dot or is an IPv6 address.
+%% @doc Reports whether the string is a longname that a node can have: at most 255 characters, a basename, and a host
+%% that has a dot or is an IPv6 address.
 -spec longname(string()) -> boolean().
 longname(String) when length(String) =< 255 ->
     case string:split(String, "@") of
@@ -92,7 +92,8 @@ host(Host) ->
 label(Label) -> Label =/= [] andalso length(Label) =< 63 andalso lists:all(fun basename_char/1, Label).
 
 basename_char(C) ->
-    C >= $0 andalso C =< $9 orelse C >= $a andalso C =< $z orelse C >= $A andalso C =< $Z orelse C =:= $_ orelse C =:= $-.
+    C >= $0 andalso C =< $9 orelse C >= $a andalso C =< $z orelse C >= $A andalso C =< $Z orelse
+        C =:= $_ orelse C =:= $-.
 
 hex_char(C) -> C >= $0 andalso C =< $9 orelse C >= $a andalso C =< $f orelse C >= $A andalso C =< $F.
 
@@ -144,14 +145,16 @@ ask(Name, Type, Servers, Timeout, Deadline) ->
                 0 -> Error;
                 _ -> ask(Name, Type, Servers, 2 * Timeout, Deadline)
             end;
-        %% Builds of OTP 26 to 28 take a truncated answer for a malformed one: https://github.com/erlang/otp/issues/11114
+        %% Some builds of OTP 26 to 28 take a truncated answer for a malformed one:
+        %% https://github.com/erlang/otp/issues/11114
         {error, formerr} -> resolve(Name, Type, [{usevc, true}, {timeout, Timeout} | Servers], Deadline);
         Result -> Result
     end.
 
 resolve(Name, Type, Options, Deadline) ->
     case inet_res:resolve(Name, in, Type, ?OPTIONS ++ Options, left(Deadline)) of
-        {ok, Message} -> {ok, lists:flatmap(fun(Record) -> data(Record, Type) end, inet_dns:msg(Message, anlist))};
+        {ok, Message} ->
+            {ok, lists:flatmap(fun(Record) -> data(Record, Type) end, inet_dns:msg(Message, anlist))};
         {error, {qfmterror, _}} -> {error, formerr};
         {error, {Reason, _}} -> {error, Reason};
         {error, Reason} -> {error, Reason}

@@ -3,12 +3,12 @@
 %% Hosts are resolved as ever. After 500 ms without an answer, or after an error, the address that the host had last is
 %% taken, so that a connection which breaks while there is no DNS comes back. All else is erl_epmd's.
 %%
-%% Nodes connect before any application runs, so the table belongs to the supervisor that starts this module, and is there
-%% as long as distribution is.
+%% Nodes connect before any application runs, so the table belongs to the supervisor that starts this module, and is
+%% there as long as distribution is.
 -module(longnames_epmd).
 
--export([start/0, start_link/0, stop/0, register_node/2, register_node/3, address_please/3, port_please/2, port_please/3,
-         listen_port_please/2, names/0, names/1, open/0, open/1, open/2]).
+-export([start/0, start_link/0, stop/0, register_node/2, register_node/3, address_please/3, port_please/2,
+         port_please/3, listen_port_please/2, names/0, names/1, open/0, open/1, open/2]).
 -export([remember/2, remember_ports/1]).
 
 -define(PATIENCE, 500).
@@ -97,9 +97,13 @@ remember(Node, Address) ->
 %% Of whom an answer says epmd's port, or more than one, epmd is asked.
 -spec remember_ports([{string(), inet:port_number()}]) -> ok.
 remember_ports(Ports) ->
-    maps:foreach(fun(Host, [Port]) when Port =/= ?EPMD_PORT -> insert({port, Host}, Port);
-                    (Host, _) -> delete({port, Host})
-                 end, maps:map(fun(_, Of) -> lists:usort(Of) end, maps:groups_from_list(fun({H, _}) -> H end, fun({_, P}) -> P end, Ports))).
+    Hosts = maps:groups_from_list(fun({Host, _}) -> Host end, fun({_, Port}) -> Port end, Ports),
+    maps:foreach(fun(Host, Of) ->
+                         case lists:usort(Of) of
+                             [Port] when Port =/= ?EPMD_PORT -> insert({port, Host}, Port);
+                             _ -> delete({port, Host})
+                         end
+                 end, Hosts).
 
 new_table() ->
     case ets:whereis(?MODULE) of
@@ -159,7 +163,8 @@ known(Host, Family) ->
 
 own_address(Family) ->
     case application:get_env(kernel, inet_dist_use_interface) of
-        {ok, Address} when Family =:= inet, tuple_size(Address) =:= 4; Family =:= inet6, tuple_size(Address) =:= 8 -> Address;
+        {ok, Address} when Family =:= inet, tuple_size(Address) =:= 4 -> Address;
+        {ok, Address} when Family =:= inet6, tuple_size(Address) =:= 8 -> Address;
         _ when Family =:= inet6 -> {0, 0, 0, 0, 0, 0, 0, 1};
         _ -> {127, 0, 0, 1}
     end.

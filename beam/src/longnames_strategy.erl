@@ -6,7 +6,8 @@
 %% ]
 %% '''
 %%
-%% The options are those of {@link longnames_connector}. It is Cluster.Strategy's behaviour, without being compiled against it.
+%% The options are those of {@link longnames_connector}. It is Cluster.Strategy's behaviour, without being compiled
+%% against it.
 -module(longnames_strategy).
 
 -export([child_spec/1, start_link/1]).
@@ -22,7 +23,8 @@ child_spec(Args) -> #{id => ?MODULE, start => {?MODULE, start_link, [Args]}}.
 
 %% @doc Starts the strategy for a topology.
 -spec start_link([state()]) -> {ok, pid()} | ignore | {error, term()}.
-start_link([#{topology := Topology, connect := Connect, disconnect := Disconnect, list_nodes := List, config := Config}]) ->
+start_link([#{topology := Topology, connect := Connect, disconnect := Disconnect, list_nodes := List,
+              config := Config}]) ->
     {Module, Function, Args} = List,
     longnames_connector:start_link(
       (maps:from_list(Config))#{

@@ -1,4 +1,4 @@
-%% All that needs no other node: undefined functions, and the tests of each module.
+%% All that needs no other node: undefined functions, documentation, and the tests of each module.
 -module(all).
 -export([main/0]).
 
@@ -6,7 +6,9 @@
                 longnames_check_tests]).
 
 main() ->
-    ok = undefined(filename:dirname(code:which(longnames))),
+    Ebin = filename:dirname(code:which(longnames)),
+    ok = undefined(Ebin),
+    ok = documented(filename:dirname(Ebin)),
     case eunit:test(?TESTS, []) of
         ok -> halt(0);
         error -> halt(1)
@@ -23,3 +25,10 @@ undefined(Ebin) ->
             io:format("undefined: ~p~n", [Undefined]),
             halt(1)
     end.
+
+%% edoc exits where a comment is none that it understands.
+documented(Dir) ->
+    Sources = [proplists:get_value(source, Module:module_info(compile))
+               || File <- filelib:wildcard(filename:join([Dir, "ebin", "*.beam"])),
+                  Module <- [list_to_atom(filename:basename(File, ".beam"))]],
+    edoc:files(Sources, [{dir, filename:join(Dir, "doc")}]).
