@@ -115,24 +115,26 @@ next(#state{members = Members, started = Started, opts = Opts}) ->
             {max(1, round(interval(Opts) * (0.8 + 0.4 * rand:uniform()))), []}
     end.
 
-ask(State = #state{asking = none, name = Name, opts = Opts, members = Members}) ->
-    {_, Monitor} = spawn_monitor(fun() -> exit({answer, question(Name, Opts, Members)}) end),
+ask(State = #state{asking = none, name = Name, opts = Opts}) ->
+    {_, Monitor} = spawn_monitor(fun() -> exit({answer, question(Name, Opts)}) end),
     publish(State#state{asking = Monitor, asked = now_ms(), questions = State#state.questions + 1});
 ask(State) -> State.
 
-%% The ports are of interest for those to whom there is no connection yet, and to our own -epmd_module only.
-question(Name, Opts, Known) ->
+question(Name, Opts) ->
     Result = longnames_dns:members(Name, Opts),
-    Members = case Result of {ok, Nodes} -> Nodes; _ -> Known end,
-    case net_kernel:epmd_module() =:= longnames_epmd andalso unconnected(Members, Opts) of
-        [_ | _] ->
-            case longnames_dns:ports(Name, Opts) of
-                {ok, Ports} -> longnames_epmd:remember_ports(Ports);
-                {error, _} -> ok
-            end;
-        _ -> ok
+    case Result of
+        {ok, Members} -> learn_ports(net_kernel:epmd_module(), unconnected(Members, Opts), Name, Opts);
+        {error, _} -> ok
     end,
     Result.
+
+%% They are of interest for those to whom there is no connection yet, and to our own -epmd_module only.
+learn_ports(longnames_epmd, [_ | _], Name, Opts) ->
+    case longnames_dns:ports(Name, Opts) of
+        {ok, Ports} -> longnames_epmd:remember_ports(Ports);
+        {error, _} -> ok
+    end;
+learn_ports(_, _, _, _) -> ok.
 
 result({answer, Result}) -> Result;
 result(_) -> {error, killed}.

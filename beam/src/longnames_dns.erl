@@ -40,7 +40,8 @@ members(Name) -> members(Name, #{}).
 members(Name, Opts) ->
     case ask(Name, txt, Opts) of
         {ok, Records} ->
-            case unique(lists:flatmap(fun(Strings) -> node_name(lists:append(Strings), Opts) end, Records)) of
+            Names = [String || Strings <- Records, String <- [lists:append(Strings)], longname(String)],
+            case unique(node_names(Names, maps:get(max_names, Opts, 100000))) of
                 [] -> {error, empty};
                 Nodes -> {ok, Nodes}
             end;
@@ -97,24 +98,25 @@ basename_char(C) ->
 
 hex_char(C) -> C >= $0 andalso C =< $9 orelse C >= $a andalso C =< $f orelse C >= $A andalso C =< $F.
 
-%% Atoms are never freed, so an answer makes one only of a longname, and only so many.
-node_name(String, Opts) ->
-    case longname(String) of
-        true ->
-            try [list_to_existing_atom(String)]
-            catch error:badarg -> new_name(String, maps:get(max_names, Opts, 100000))
-            end;
-        false -> []
+%% Atoms are never freed, so only so many are made.
+node_names(Names, Max) ->
+    Nodes = lists:flatmap(fun(Name) -> node_name(Name, Max) end, Names),
+    case length(Names) - length(Nodes) of
+        0 -> ok;
+        Left -> logger:error("longnames: ~b members are left out, since DNS has brought ~b names before", [Left, Max])
+    end,
+    Nodes.
+
+node_name(Name, Max) ->
+    try [list_to_existing_atom(Name)]
+    catch error:badarg -> new_name(Name, Max)
     end.
 
-new_name(String, Max) ->
+new_name(Name, Max) ->
     Known = known_names(),
     case atomics:add_get(Known, 1, 1) of
-        Count when Count =< Max -> [list_to_atom(String)];
-        _ ->
-            atomics:sub(Known, 1, 1),
-            logger:error("longnames: ~s is left out, since DNS has brought ~b names before", [String, Max]),
-            []
+        Count when Count =< Max -> [list_to_atom(Name)];
+        _ -> atomics:sub(Known, 1, 1), []
     end.
 
 known_names() ->
@@ -135,7 +137,7 @@ ask(Name, Type, Opts) ->
     Servers = [{nameservers, S} || S <- [maps:get(nameservers, Opts, default)], S =/= default],
     Deadline = erlang:monotonic_time(millisecond) + maps:get(timeout, Opts, 5000),
     try ask(name(Name), Type, Servers, ?FIRST_TIMEOUT, Deadline)
-    catch error:_ -> {error, formerr} % inet_res crashes on some messages
+    catch _:_ -> {error, formerr} % inet_res crashes on some messages
     end.
 
 ask(Name, Type, Servers, Timeout, Deadline) ->
