@@ -373,7 +373,7 @@ func TestNamespacesThatAreNoLabel(t *testing.T) {
 func TestMisfitsAreInNobodysWay(t *testing.T) {
 	c := configOf(t, "longnames cluster.local 10.in-addr.arpa {\n group_by app\n mode hostname\n}")
 	good := labelled(c, labels{"app": "good"}, slice("web", hosted(endpoint("p1", "10.0.0.1"))))
-	bad := labelled(c, labels{"app": "bad_group"}, named("bad", slice("web", hosted(endpoint("p1", "10.0.0.2")))))
+	bad := labelled(c, labels{"app": "bad.group"}, named("bad", slice("web", hosted(endpoint("p1", "10.0.0.2")))))
 	l := serving(tableOf(c, good, bad))
 	equal(t, "the good one's host", data(ask(t, l, "p1.web.prod.svc.cluster.local.", "A", client{}).Answer), []string{"10.0.0.1"})
 	if got := ask(t, l, "2.0.0.10.in-addr.arpa.", "PTR", client{}).Rcode; got != dns.RcodeNameError {
