@@ -111,6 +111,15 @@ faults: build ## the fault matrix, which needs the machine for itself, and root 
 	cd test/e2e && $(SHIP) $(GO) vet ./faults ./watch && $(SHIP) $(GO) test -c -o ../../bin/faults.test ./faults
 	cd test/e2e/faults && exec ../../../bin/faults.test -test.v -test.parallel 3 -test.timeout 60m -test.run '$(or $(RUN),TestFaults)' $(if $(MATRIX),-matrix '$(abspath $(MATRIX))')
 
+# The honest clients must not be late themselves: they come before all else.
+SOAK ?= 10m
+soak: export GO := $(GO)
+soak: export GOWORK = off
+soak: build ## honest clients while others flood CoreDNS, within the limits of deploy/, for SOAK=10m; needs the machine and root
+	test/e2e/packages.sh
+	cd test/e2e && $(SHIP) $(GO) vet ./soak ./watch && $(SHIP) $(GO) test -c -o ../../bin/soak.test ./soak
+	cd test/e2e/soak && exec chrt --rr 1 ../../../bin/soak.test -test.v -test.timeout 3h -soak $(SOAK)
+
 BENCH ?= .
 bench: ## all benchmarks, or BENCH=regexp
 	$(SHIP) $(GO) test -run '^$$' -bench '$(BENCH)' -benchmem $(TESTFLAGS) $(PKGS)
@@ -129,4 +138,4 @@ clean: ## remove what was built
 	rm -rf bin
 	find . \( -name '*.test' -o -name '*.out' -o -name '*.prof' \) -not -path '*/.*' -not -path '*/testdata/*' -type f -delete
 
-.PHONY: help build run test lint fuzz image image-test sbom e2e beam faults bench bench-peers clean
+.PHONY: help build run test lint fuzz image image-test sbom e2e beam faults soak bench bench-peers clean

@@ -102,7 +102,7 @@ func (s *State) newReview(e *Edit, about *news, now time.Time) *review {
 		c.pulse = &pulse{most: c.ledger.alive}
 	}
 	return &review{
-		ledger: c.ledger, edit: e, news: about, now: now, pulse: c.pulse,
+		ledger: c.ledger, edit: e, news: about, now: now, pulse: c.pulse, has: finder(e.After.Objects),
 		onPurpose: s.rules.Edited || s.reselects && !s.synced,
 	}
 }
@@ -131,13 +131,13 @@ func (s *State) conclude(r *review, had []*Suspect) {
 func (e *Edit) isQuiet(rules *Rules, about func() *news, anyPasses bool) bool {
 	before, after := e.part(rules)
 	was, is := rules.candidates(before, nil), rules.candidates(after, nil)
-	isAlive := func(n *Node) bool { return n.Listed || !anyPasses && !n.ends }
+	isAlive, has := func(n *Node) bool { return n.Listed || !anyPasses && !n.ends }, finder(after)
 	is = slices.DeleteFunc(is, func(n Node) bool { return !isAlive(&n) })
 	slices.SortFunc(is, func(a, b Node) int { return strings.Compare(a.text, b.text) })
 	for i := range was {
 		n := &was[i]
 		_, alive := slices.BinarySearchFunc(is, n.text, func(n Node, text string) int { return strings.Compare(n.text, text) })
-		if isAlive(n) && !alive && (!anyPasses || !about().announces(n, after)) {
+		if isAlive(n) && !alive && (!anyPasses || !about().announces(n, has)) {
 			return false
 		}
 	}
@@ -151,6 +151,7 @@ type review struct {
 	news  *news
 	now   time.Time
 	pulse *pulse
+	has   func(identity) bool // reports whether a pod has an address now
 	// onPurpose is whether what vanishes has been taken out by the operator.
 	onPurpose bool
 
@@ -236,29 +237,29 @@ func all(nodes []*Node, is func(*Node) bool) bool {
 // announced reports whether Kubernetes has said that a node ends: its pod or its endpoint
 // terminates, or its pod has been given another address.
 func (r *review) announced(n *Node) bool {
-	return r.news.announces(n, r.edit.After.Objects)
+	return r.news.announces(n, r.has)
 }
 
-// announces reports whether the changes, or the objects as they now are, announce the end of a node.
-func (n *news) announces(m *Node, objects []*kubeapi.Object) bool {
+// announces reports whether the changes, or what pods now have, announce the end of a node.
+func (n *news) announces(m *Node, has func(identity) bool) bool {
 	who := m.identity()
 	pod := n.pods[who.withoutAddress()]
 	if m.ends || pod.ends {
 		return true
 	}
 	moved := slices.ContainsFunc(pod.gains, func(a netip.Addr) bool { return a != who.address && a.Is4() == who.address.Is4() })
-	return moved && m.Member.IsPod && !has(objects, who)
+	return moved && m.Member.IsPod && !has(who)
 }
 
 // taken reports whether the address of a node has become another pod's.
 func (r *review) taken(n *Node) bool {
 	own := r.news.pods[n.identity().withoutAddress()].gains
-	return r.news.addresses[n.Address()] && !slices.Contains(own, n.Address()) && !r.edit.After.has(n.identity())
+	return r.news.addresses[n.Address()] && !slices.Contains(own, n.Address()) && !r.has(n.identity())
 }
 
 // renamed reports whether a node, which has its IPv6 address still, is known by its IPv4 one now.
 func (r *review) renamed(n *Node) bool {
-	return n.Address().Is6() && r.four[n.identity().withoutAddress()] && r.edit.After.has(n.identity())
+	return n.Address().Is6() && r.four[n.identity().withoutAddress()] && r.has(n.identity())
 }
 
 // returns notes that a member is alive. S is its suspicion, or nil.

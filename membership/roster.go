@@ -53,8 +53,26 @@ func (r *Roster) states(objects []*kubeapi.Object) []*kubeapi.Object {
 	return known
 }
 
-// has reports whether a pod has an address.
-func (r *Roster) has(who identity) bool { return has(r.Objects, who) }
+// finder returns a function that reports whether a pod has an address. To ask for many costs no more than to ask for some.
+func finder(objects []*kubeapi.Object) func(identity) bool {
+	const some = 8
+	var known map[identity]bool
+	asked := 0
+	return func(who identity) bool {
+		if asked++; asked <= some {
+			return has(objects, who)
+		}
+		if known == nil {
+			known = make(map[identity]bool)
+			for _, o := range objects {
+				for i := range o.Members {
+					known[identityOf(o, &o.Members[i])] = true
+				}
+			}
+		}
+		return known[who]
+	}
+}
 
 func has(objects []*kubeapi.Object, who identity) bool {
 	return slices.ContainsFunc(objects, func(o *kubeapi.Object) bool {

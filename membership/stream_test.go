@@ -143,3 +143,34 @@ func TestAStreamOfRewritesIsBounded(t *testing.T) {
 		})
 	}
 }
+
+// To ask for each pod of a slice with as many does not scan the slice each time.
+func TestManyPodsAreFoundByFewScans(t *testing.T) {
+	o := sliceNamed("web", "web", crowd(0, 0, 100)...)
+	members, find := o.Members, finder([]*kubeapi.Object{o})
+	for i := range members {
+		for address, want := range map[netip.Addr]bool{members[i].Address: true, netip.MustParseAddr("10.9.9.9"): false} {
+			who := identityOf(o, &members[i])
+			who.address = address
+			if got := find(who); got != want {
+				t.Errorf("%v: got %t, want %t", who, got, want)
+			}
+		}
+		if i == len(members)/2 {
+			o.Members = nil // which is not seen any more
+		}
+	}
+}
+
+// BenchmarkRewrites shows what a rewrite of a slice takes, with new addresses for all of its pods, which stay.
+func BenchmarkRewrites(b *testing.B) {
+	for _, members := range []int{100, 1000} {
+		b.Run(fmt.Sprintf("members=%d", members), func(b *testing.B) {
+			s := newScene(b, "group_by app\nbasename app")
+			b.ReportAllocs()
+			for step := 0; b.Loop(); step++ {
+				s.put(labelled(s.rules, labels{"app": "a"}, sliceNamed("stream", "web", crowd(0, step%200, members)...)))
+			}
+		})
+	}
+}

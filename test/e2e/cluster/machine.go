@@ -174,9 +174,18 @@ type network struct{ file string }
 
 // Dial makes a connection from there. The address has to be literal: only then the socket is made by the thread that is
 // in the network.
-func (n *network) Dial(ctx context.Context, network, address string) (conn net.Conn, err error) {
+func (n *network) Dial(ctx context.Context, network, address string) (net.Conn, error) {
+	return n.dial(ctx, new(net.Dialer), network, address)
+}
+
+// DialFrom makes a connection over UDP from one of its addresses.
+func (n *network) DialFrom(ctx context.Context, local, address string) (net.Conn, error) {
+	return n.dial(ctx, &net.Dialer{LocalAddr: &net.UDPAddr{IP: net.ParseIP(local)}}, "udp", address)
+}
+
+func (n *network) dial(ctx context.Context, d *net.Dialer, network, address string) (conn net.Conn, err error) {
 	err = n.there(func() (err error) {
-		conn, err = new(net.Dialer).DialContext(ctx, network, address)
+		conn, err = d.DialContext(ctx, network, address)
 		return err
 	})
 	return conn, err

@@ -21,11 +21,14 @@ type Dialer interface {
 // default time-out of 2 s, doubled each time, divided by its 3 tries.
 var tries = []time.Duration{2 * time.Second / 3, 4 * time.Second / 3, 8 * time.Second / 3}
 
-// Resolver asks as OTP's does: one server after the other, over UDP and without EDNS, and never again one that refuses.
+// Resolver asks as OTP's does: one server after the other, over UDP and without EDNS unless it is told otherwise, and never
+// again one that refuses.
 type Resolver struct {
 	From    Dialer
-	Servers []string // addresses
+	Servers []string // addresses, with a port unless that is 53
 	Ports   bool     // each try is from another port
+	TCP     bool     // it asks over TCP, each time over a new connection
+	EDNS    uint16   // how many bytes it offers to take over UDP, if it has EDNS
 	conns   map[string]net.Conn
 }
 
@@ -39,7 +42,7 @@ func (r *Resolver) Close() {
 
 // Ask returns the first answer.
 func (r *Resolver) Ask(ctx context.Context, name, qtype string) (answer *dns.Msg, err error) {
-	m := new(dns.Msg).SetQuestion(dns.Fqdn(name), dns.StringToType[qtype])
+	m := question(name, qtype, r.EDNS)
 	refused := make(map[string]bool)
 	for _, patience := range tries {
 		for _, server := range r.Servers {
@@ -60,7 +63,13 @@ func (r *Resolver) Ask(ctx context.Context, name, qtype string) (answer *dns.Msg
 }
 
 func (r *Resolver) try(ctx context.Context, server string, m *dns.Msg, patience time.Duration) (*dns.Msg, error) {
-	at := net.JoinHostPort(server, "53")
+	at := server
+	if _, _, err := net.SplitHostPort(server); err != nil {
+		at = net.JoinHostPort(server, "53")
+	}
+	if r.TCP {
+		return exchange(ctx, r.From, "tcp", at, m)
+	}
 	if r.conns[server] == nil {
 		conn, err := r.From.Dial(ctx, "udp", at)
 		if err != nil {
@@ -81,11 +90,15 @@ func (r *Resolver) try(ctx context.Context, server string, m *dns.Msg, patience 
 
 // Exchange asks once, over a connection of its own. The server is ADDRESS:PORT. There is no EDNS unless there is a size.
 func Exchange(ctx context.Context, from Dialer, network, server, name, qtype string, size uint16) (*dns.Msg, error) {
+	return exchange(ctx, from, network, server, question(name, qtype, size))
+}
+
+func question(name, qtype string, size uint16) *dns.Msg {
 	m := new(dns.Msg).SetQuestion(dns.Fqdn(name), dns.StringToType[qtype])
 	if size > 0 {
 		m.SetEdns0(size, false)
 	}
-	return exchange(ctx, from, network, server, m)
+	return m
 }
 
 func exchange(ctx context.Context, from Dialer, network, server string, m *dns.Msg) (*dns.Msg, error) {

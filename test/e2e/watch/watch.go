@@ -4,6 +4,7 @@ package watch
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -31,7 +32,9 @@ func (q *Question) AnsweredBefore(t time.Time) bool {
 // Checker asks questions all the time, at a steady rate, however many of them wait for an answer.
 type Checker struct {
 	From      Dialer
-	Servers   []string // addresses
+	Servers   []string // as a Resolver has them, as TCP and EDNS
+	TCP       bool
+	EDNS      uint16
 	Questions []*Question
 	Rate      int // questions a second
 	// Retried is for servers that are restarted: tries may be lost as long as the question is answered at last.
@@ -56,12 +59,24 @@ type Counts struct {
 	Wrong   map[string]int // by kind
 	Longest time.Duration
 	Last    []string // the wrong answers that came last
+	// Repeated counts the questions that took so long that they were asked again, or could have been.
+	Repeated int
 
+	took       []time.Duration
 	begin, end time.Time // when the first question was asked, and the last one judged
 }
 
 // Rate returns how many questions were asked a second.
 func (c *Counts) Rate() float64 { return float64(c.Asked) / max(c.end.Sub(c.begin).Seconds(), 1) }
+
+// Quantile returns how long a part of the answers took at most.
+func (c *Counts) Quantile(part float64) time.Duration {
+	if len(c.took) == 0 {
+		return 0
+	}
+	sorted := slices.Sorted(slices.Values(c.took))
+	return sorted[min(int(part*float64(len(sorted))), len(sorted)-1)]
+}
 
 // Kinds says how many answers were wrong in which way.
 func (c *Counts) Kinds() string {
@@ -140,7 +155,7 @@ func (c *Checker) dispatch(ctx context.Context) {
 			if askers < mostAskers {
 				askers++
 				c.wg.Go(func() {
-					r := &Resolver{From: c.From, Servers: c.Servers, Ports: c.Again}
+					r := &Resolver{From: c.From, Servers: c.Servers, Ports: c.Again, TCP: c.TCP, EDNS: c.EDNS}
 					defer r.Close()
 					for ok := true; ok; q, ok = <-todo {
 						c.ask(ctx, r, q)
@@ -189,6 +204,10 @@ func (c *Checker) ask(ctx context.Context, r *Resolver, q *Question) {
 	}
 	c.counts.end = now
 	c.counts.Longest = max(c.counts.Longest, took)
+	c.counts.took = append(c.counts.took, took)
+	if took >= tries[0] {
+		c.counts.Repeated++
+	}
 	if kind != "" {
 		c.counts.Wrong[kind]++
 		const most = 20
