@@ -134,9 +134,14 @@ func TestAChangeCostsOtherClustersNothing(t *testing.T) {
 			t.Errorf("%s %s: got rcode %d, want %d", q.name, q.qtype, a.w.rcode, q.rcode)
 		}
 		want, _ := cost(5, 1, func() { a.ask(t) })
-		table.Apply([]kubeapi.Change{{Old: other, New: fresh}})
-		other, fresh = fresh, other
-		if got, _ := cost(1, 1, func() { a.ask(t) }); got > growth*want {
+		got := math.Inf(1)
+		for range 5 {
+			table.Apply([]kubeapi.Change{{Old: other, New: fresh}})
+			other, fresh = fresh, other
+			after, _ := cost(1, 1, func() { a.ask(t) })
+			got = min(got, after)
+		}
+		if got > growth*want {
 			t.Errorf("%s %s: got %.0f bytes after a change of another cluster, want the %.0f of before", q.name, q.qtype, got, want)
 		}
 	}

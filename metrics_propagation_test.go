@@ -96,7 +96,7 @@ func TestOnlyChangesOfAnswersArePropagated(t *testing.T) {
 		{"a group at last", "", in("", slice("web", member)), web(member), true},
 		{"no group any more", "", web(member), in("", slice("web", member)), false},
 		{"no group", "", in("", slice("web")), in("", slice("web", member)), false},
-		{"a group that is no label", "", nil, in("we_b", slice("web", member)), false},
+		{"a group that is no label", "", nil, in("we.b", slice("web", member)), false},
 		{"a member without longname", "", nil, nameless(member), false},
 		{"another one", "", nameless(member), nameless(other), false},
 		{"it gets a longname", "", nameless(member), web(member), true},

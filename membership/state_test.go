@@ -64,9 +64,13 @@ func TestClusters(t *testing.T) {
 		}},
 		{"groups that are no label are none", "group_by app", []step{
 			{put("x", "a", a), "a.prod: a@10.0.0.1"},
-			{bad("", "a.b", "a_b", "-", "ä", strings.Repeat("a", 64)), "6 ungrouped; a.prod: a@10.0.0.1"},
+			{bad("", "a.b", "_a", "-", "ä", strings.Repeat("a", 64)), "6 ungrouped; a.prod: a@10.0.0.1"},
 			{func(s *scene) { s.put(labelled(s.rules, nil, sliceNamed("none", "web", b))) }, "6 ungrouped; a.prod: a@10.0.0.1"},
 			{put("of -", "a", a), "5 ungrouped; a.prod: a@10.0.0.1"},
+		}},
+		{"groups may have underscores", "group_by app", []step{
+			{put("x", "a_b", a), "a_b.prod: a_b@10.0.0.1"},
+			{put("y", "a_", b), "a_.prod: a_@10.0.0.2; a_b.prod: a_b@10.0.0.1"},
 		}},
 		{"nor are namespaces that are no label", "group_by app", []step{
 			{func(s *scene) {

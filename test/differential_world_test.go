@@ -86,16 +86,14 @@ func newWorld(seed uint64) *world {
 	for range 10 + w.IntN(70) {
 		w.change()
 	}
-	if w.often(3) { // too many for a small answer
-		many := w.slice()
-		many.Name, many.AddressType, many.Endpoints = "many", "IPv4", nil
-		for i := range 60 {
-			e := w.endpoint("IPv4")
-			e.Addresses = []string{fmt.Sprint("10.2.0.", i)}
-			many.Endpoints = append(many.Endpoints, e)
-		}
-		w.slices[many.Namespace+"/many"] = many
+	many := w.slice() // too many for a small answer
+	many.Name, many.AddressType, many.Endpoints = "many", "IPv4", nil
+	for i := range 60 {
+		e := w.endpoint("IPv4")
+		e.Addresses = []string{fmt.Sprint("10.2.0.", i)}
+		many.Endpoints = append(many.Endpoints, e)
 	}
+	w.slices[many.Namespace+"/many"] = many
 	return w
 }
 

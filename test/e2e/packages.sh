@@ -1,10 +1,11 @@
 #!/bin/sh
-# Installs what the end-to-end tests need from Debian, unless it is there.
+# Installs what the end-to-end tests need from Debian, or the packages that are given, unless it is there.
 set -eu
 
-missing=$(for package in erlang-base bind9-dnsutils bind9 dnsperf prometheus util-linux buildah openssl mmdebstrap \
+[ $# != 0 ] || set -- erlang-base bind9-dnsutils bind9 dnsperf prometheus util-linux buildah openssl mmdebstrap \
 	containerd runc containernetworking-plugins nftables iptables iproute2 \
-	unbound knot-resolver nsd knot ldnsutils zonemaster-cli; do
+	unbound knot-resolver nsd knot ldnsutils zonemaster-cli
+missing=$(for package; do
 	[ "$(dpkg-query -Wf '${db:Status-Status}' "$package" 2>/dev/null)" = installed ] || printf ' %s' "$package"
 done)
 [ -n "$missing" ] || exit 0

@@ -225,6 +225,17 @@ func (c *Cluster) Ready(t testing.TB) {
 	must(t, c.apiReady(t.Context()))
 }
 
+// Back waits until the API server is ready again, and has another kube-controller-manager begin. A real one ends once it
+// has not renewed its lease for 10 s, and the next one does not know which heartbeats have been missed: this one would
+// take all nodes for lost, and with them the pods of each Service.
+func (c *Cluster) Back(t testing.TB) {
+	t.Helper()
+	c.Ready(t)
+	const controllers = "kube-controller-manager"
+	c.Part(controllers).Stop(0)
+	c.Restart(t, controllers)
+}
+
 // startTime is how long each step of a start may take, on a busy machine.
 const startTime = 3 * time.Minute
 

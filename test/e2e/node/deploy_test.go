@@ -169,7 +169,7 @@ func (b *bed) apiServerAway() {
 	b.snapshot(pod)
 	b.Part("kube-apiserver").Stop(0)
 	func() {
-		defer func() { b.Restart(b.T, "kube-apiserver"); b.Ready(b.T) }()
+		defer func() { b.Restart(b.T, "kube-apiserver"); b.Back(b.T) }()
 		b.mustOnNode(pod, `kill -KILL "$pid"`)
 		log := fmt.Sprintf("/var/log/pods/%s_%s_%s/coredns/%d.log", pod.Namespace, pod.Name, pod.UID,
 			pod.Status.ContainerStatuses[0].RestartCount+1)

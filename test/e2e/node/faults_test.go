@@ -39,9 +39,9 @@ func TestFaults(t *testing.T) {
 		f.questions = append(f.questions, &watch.Question{Name: "shop." + f.namespace + ".svc.erl.internal", Type: qtype})
 	}
 	const api = "kube-apiserver"
-	start := func() { f.Restart(f.T, api); f.Ready(f.T) }
+	start := func() { f.Restart(f.T, api); f.Back(f.T) }
 	freeze := func() { f.Part(api).Signal(syscall.SIGSTOP) }
-	thaw := func() { f.Part(api).Signal(syscall.SIGCONT); f.Ready(f.T) }
+	thaw := func() { f.Part(api).Signal(syscall.SIGCONT); f.Back(f.T) }
 	heal := func() { f.filter("") }
 	const bind = `patch clusterrolebinding longnames --type=json -p [{"op":"replace","path":"/subjects/0/name","value":%q}]`
 	for _, row := range []struct {

@@ -1,0 +1,212 @@
+%% @doc Connects this node to the members of a cluster, and keeps it connected.
+%%
+%% It knows the members of the last good answer, whatever comes after it. It asks, and connects, in processes of their
+%% own: a server that hangs, or a member that is dead, keeps nobody waiting.
+-module(longnames_connector).
+-behaviour(gen_server).
+
+-include_lib("kernel/include/net_address.hrl").
+
+-export([child_spec/1, start_link/1]).
+-export([init/1, handle_call/3, handle_cast/2, handle_info/2]).
+
+-export_type([opts/0, event/0]).
+
+-type opts() :: #{name := longnames_dns:name(),
+                  interval => pos_integer(),
+                  disconnect_after => never | pos_integer(),
+                  callback => {module(), atom()} | fun((event()) -> term()),
+                  connect => fun((node()) -> term()),
+                  disconnect => fun((node()) -> term()),
+                  list_nodes => fun(() -> [node()]),
+                  atom() => term()}.
+%% Those of {@link longnames_dns:opts()}, and
+%% <ul>
+%% <li>`name': of the cluster.</li>
+%% <li>`interval': between two questions when nothing happens, in milliseconds, by default 15000.</li>
+%% <li>`disconnect_after': a member that so many good answers in a row have lacked, an interval apart, is disconnected;
+%% by default `never'.</li>
+%% <li>`callback': is called with each event, in a process of its own.</li>
+%% <li>`connect', `disconnect', `list_nodes': by default those of distribution.</li>
+%% </ul>
+
+-type event() :: {members, Name :: string(), [node()]}
+               | {failing, Name :: string(), longnames_dns:reason()}
+               | {recovered, Name :: string(), [node()]}.
+
+
+%% A node that starts connects to all others, so nobody has to ask often. What has just begun or changed is asked for
+%% soon again: at 0, 0.5, 1, 2 and 4 s.
+-define(SOON, [500, 500, 1000, 2000]).
+-define(ONCE_IN, 500).
+%% A node that is not listed yet is the one that has to connect, once it is. It asks each second, for a minute.
+-define(UNLISTED, 1000).
+-define(AT_FIRST, 60000).
+
+-record(state, {name :: string(),
+                opts :: opts(),
+                members = [] :: [node()],
+                failing = false :: false | {longnames_dns:reason(), Since :: integer()},
+                absent = #{} :: #{node() => non_neg_integer()}, % only with disconnect_after
+                counted :: integer(),
+                soon = ?SOON :: [pos_integer()],
+                timer :: reference(),
+                asking = none :: none | reference(),
+                connecting = #{} :: #{reference() => node()},
+                started :: integer(),
+                asked :: integer(),
+                questions = 0 :: non_neg_integer()}).
+
+%% @doc Returns what a supervisor needs to start a connector.
+-spec child_spec(opts() | [{atom(), term()}]) -> supervisor:child_spec().
+child_spec(Opts) ->
+    Map = to_map(Opts),
+    #{id => {?MODULE, longnames_dns:name(maps:get(name, Map))}, start => {?MODULE, start_link, [Map]}}.
+
+%% @doc Starts a connector.
+-spec start_link(opts() | [{atom(), term()}]) -> {ok, pid()} | ignore | {error, term()}.
+start_link(Opts) -> gen_server:start_link(?MODULE, to_map(Opts), []).
+
+%% @private
+-spec init(opts()) -> {ok, #state{}}.
+init(Opts = #{name := Name}) ->
+    ok = net_kernel:monitor_nodes(true),
+    lists:foreach(fun remember/1, nodes()),
+    Now = now_ms(),
+    State = #state{name = longnames_dns:name(Name), opts = Opts, timer = start_timer(0), started = Now, asked = Now,
+                   counted = Now},
+    {ok, connect(State#state{members = longnames_status:members(State#state.name)})}.
+
+%% @private
+-spec handle_call(term(), term(), #state{}) -> {noreply, #state{}}.
+handle_call(_, _, State) -> {noreply, State}.
+
+%% @private
+-spec handle_cast(term(), #state{}) -> {noreply, #state{}}.
+handle_cast(_, State) -> {noreply, State}.
+
+%% @private
+-spec handle_info(term(), #state{}) -> {noreply, #state{}}.
+handle_info({timeout, Timer, ask}, State = #state{timer = Timer}) ->
+    {Delay, Soon} = next(State),
+    {noreply, connect(ask(State#state{timer = start_timer(Delay), soon = Soon}))};
+handle_info({'DOWN', Monitor, process, _, Reason}, State = #state{asking = Monitor}) ->
+    {noreply, publish(answered(result(Reason), State#state{asking = none}))};
+handle_info({'DOWN', Monitor, process, _, _}, State = #state{connecting = Connecting}) ->
+    {noreply, State#state{connecting = maps:remove(Monitor, Connecting)}};
+handle_info({nodeup, Node}, State) ->
+    remember(Node),
+    {noreply, State};
+handle_info({nodedown, Node}, State = #state{members = Members, timer = Timer}) ->
+    case lists:member(Node, Members) of
+        true ->
+            _ = erlang:cancel_timer(Timer),
+            Delay = max(0, State#state.asked + ?ONCE_IN - now_ms()),
+            {noreply, connect(State#state{timer = start_timer(Delay), soon = ?SOON})};
+        false -> {noreply, State}
+    end;
+handle_info(_, State) -> {noreply, State}.
+
+next(#state{soon = [Delay | Soon]}) -> {Delay, Soon};
+next(#state{members = Members, started = Started, opts = Opts}) ->
+    case not lists:member(node(), Members) andalso now_ms() - Started < ?AT_FIRST of
+        true -> {?UNLISTED, []};
+        false ->
+            {max(1, round(interval(Opts) * (0.8 + 0.4 * rand:uniform()))), []}
+    end.
+
+ask(State = #state{asking = none, name = Name, opts = Opts}) ->
+    {_, Monitor} = spawn_monitor(fun() -> exit({answer, question(Name, Opts)}) end),
+    publish(State#state{asking = Monitor, asked = now_ms(), questions = State#state.questions + 1});
+ask(State) -> State.
+
+question(Name, Opts) ->
+    Result = longnames_dns:members(Name, Opts),
+    case Result of
+        {ok, Members} -> learn_ports(net_kernel:epmd_module(), unconnected(Members, Opts), Name, Opts);
+        {error, _} -> ok
+    end,
+    Result.
+
+%% They are of interest for those to whom there is no connection yet, and to our own -epmd_module only.
+learn_ports(longnames_epmd, [_ | _], Name, Opts) ->
+    case longnames_dns:ports(Name, Opts) of
+        {ok, Ports} -> longnames_epmd:remember_ports(Ports);
+        {error, _} -> ok
+    end;
+learn_ports(_, _, _, _) -> ok.
+
+result({answer, Result}) -> Result;
+result(_) -> {error, killed}.
+
+answered({ok, Members}, State = #state{members = Before}) ->
+    State1 = recovered(Members, State),
+    Members =:= Before orelse tell({members, State#state.name, Members}, State),
+    connect(disconnect(Before, State1#state{members = Members}));
+answered({error, Reason}, State = #state{failing = false, name = Name, members = Members}) ->
+    logger:warning("longnames: no members for ~ts: ~ts; ~b known ones stay",
+                   [Name, longnames_check:reason(Reason), length(Members)]),
+    tell({failing, Name, Reason}, State),
+    State#state{failing = {Reason, now_ms()}};
+answered({error, Reason}, State = #state{failing = {_, Since}}) ->
+    State#state{failing = {Reason, Since}}.
+
+recovered(_, State = #state{failing = false}) -> State;
+recovered(Members, State = #state{failing = {_, Since}, name = Name}) ->
+    logger:notice("longnames: members for ~ts again, after ~b s: ~b",
+                  [Name, (now_ms() - Since) div 1000, length(Members)]),
+    tell({recovered, Name, Members}, State),
+    State#state{failing = false}.
+
+connect(State = #state{members = Members, opts = Opts, connecting = Connecting}) ->
+    Connect = maps:get(connect, Opts, fun net_kernel:connect_node/1),
+    New = unconnected(Members, Opts) -- maps:values(Connecting),
+    Started = maps:from_list([{spawn_one(Connect, Node), Node} || Node <- New]),
+    State#state{connecting = maps:merge(Connecting, Started)}.
+
+disconnect(Before, State = #state{opts = Opts = #{disconnect_after := Most}, members = Members, counted = Counted})
+  when is_integer(Most) ->
+    %% Answers that come soon after each other are taken for one.
+    More = case now_ms() - Counted >= interval(Opts) div 2 of true -> 1; false -> 0 end,
+    Known = maps:merge(maps:from_list([{Node, 0} || Node <- Before]), State#state.absent),
+    Absent = maps:map(fun(_, Times) -> Times + More end, maps:without([node() | Members], Known)),
+    Gone = [Node || {Node, Times} <- maps:to_list(Absent), Times >= Most],
+    Connected = Gone -- unconnected(Gone, Opts),
+    lists:foreach(fun(Node) ->
+                          logger:notice("longnames: ~ts is disconnected, which ~b answers lacked", [Node, Most]),
+                          spawn_one(maps:get(disconnect, Opts, fun erlang:disconnect_node/1), Node)
+                  end, Connected),
+    State#state{absent = maps:without(Gone, Absent), counted = Counted + More * (now_ms() - Counted)};
+disconnect(_, State) -> State.
+
+unconnected(Members, Opts) ->
+    ListNodes = maps:get(list_nodes, Opts, fun() -> nodes(connected) end),
+    Members -- [node() | ListNodes()].
+
+interval(Opts) -> maps:get(interval, Opts, 15000).
+
+spawn_one(Fun, Node) -> element(2, spawn_monitor(fun() -> Fun(Node) end)).
+
+tell(Event, #state{opts = #{callback := {Module, Function}}}) -> spawn(Module, Function, [Event]), ok;
+tell(Event, #state{opts = #{callback := Callback}}) -> spawn(fun() -> Callback(Event) end), ok;
+tell(_, _) -> ok.
+
+publish(State = #state{failing = Failing, name = Name, members = Members, questions = Questions}) ->
+    longnames_status:write(Name, #{pid => self(), members => Members, failing => Failing, questions => Questions}),
+    State.
+
+%% It asks the process of the connection, which may be slow.
+remember(Node) -> spawn(fun() -> remember_address(Node) end).
+
+remember_address(Node) ->
+    case net_kernel:node_info(Node, address) of
+        {ok, #net_address{address = {Address, _}}} when is_tuple(Address) -> longnames_epmd:remember(Node, Address);
+        _ -> ok
+    end.
+
+to_map(Opts) when is_map(Opts) -> Opts;
+to_map(Opts) -> maps:from_list(Opts).
+
+start_timer(Delay) -> erlang:start_timer(Delay, self(), ask).
+
+now_ms() -> erlang:monotonic_time(millisecond).

@@ -1,0 +1,170 @@
+%% @doc An `-epmd_module' that remembers where nodes were.
+%%
+%% Hosts are resolved as ever. After 500 ms without an answer, or after an error, the address that the host had last is
+%% taken, so that a connection which breaks while there is no DNS comes back. All else is erl_epmd's.
+%%
+%% Nodes connect before any application runs, so the table belongs to the supervisor that starts this module, and is
+%% there as long as distribution is.
+-module(longnames_epmd).
+
+-export([start/0, start_link/0, stop/0, register_node/2, register_node/3, address_please/3, port_please/2,
+         port_please/3, listen_port_please/2, names/0, names/1, open/0, open/1, open/2]).
+-export([remember/2, remember_ports/1]).
+
+-define(PATIENCE, 500).
+-define(EPMD_PORT, 4369).
+-define(MOST, 100000).
+-define(DIST_VERSION, 6). % all of OTP 25 to 29 have it
+
+%% @private
+-spec start() -> {ok, pid()} | ignore | {error, term()}.
+start() -> _ = new_table(), erl_epmd:start().
+
+%% @private
+-spec start_link() -> {ok, pid()} | ignore | {error, term()}.
+start_link() -> _ = new_table(), erl_epmd:start_link().
+
+%% @private
+-spec stop() -> term().
+stop() -> erl_epmd:stop().
+
+%% @private
+-spec register_node(string(), inet:port_number()) -> {ok, integer()} | {error, term()}.
+register_node(Name, Port) -> register_node(Name, Port, inet).
+
+%% @private
+%% With `-start_epmd false' there may be no epmd to register with, as with `-erl_epmd_port'.
+-spec register_node(string(), inet:port_number(), atom()) -> {ok, integer()} | {error, term()}.
+register_node(Name, Port, Driver) ->
+    case {erl_epmd:register_node(Name, Port, Driver), init:get_argument(start_epmd)} of
+        {{error, econnrefused}, {ok, [["false"] | _]}} -> {ok, -1};
+        {Result, _} -> Result
+    end.
+
+%% @doc Returns the address of the host, and the port of the node, if SRV records say one that is not epmd's.
+-spec address_please(Name :: string(), Host :: string() | inet:ip_address(), inet:address_family()) ->
+          {ok, inet:ip_address()} | {ok, inet:ip_address(), inet:port_number(), integer()} | {error, term()}.
+address_please(Name, Host, Family) ->
+    case {address(Name, Host, Family), lookup({port, Host})} of
+        {{ok, Address}, [{_, Port}]} -> {ok, Address, Port, ?DIST_VERSION};
+        {Result, _} -> Result
+    end.
+
+%% @private
+-spec port_please(term(), term()) -> {port, inet:port_number(), integer()} | term().
+port_please(Name, Host) -> erl_epmd:port_please(Name, Host).
+
+%% @private
+-spec port_please(term(), term(), timeout()) -> {port, inet:port_number(), integer()} | term().
+port_please(Name, Host, Timeout) -> erl_epmd:port_please(Name, Host, Timeout).
+
+%% @private
+-spec listen_port_please(term(), term()) -> {ok, inet:port_number()}.
+listen_port_please(Name, Host) -> erl_epmd:listen_port_please(Name, Host).
+
+%% @private
+-spec names() -> {ok, [{string(), inet:port_number()}]} | {error, term()}.
+names() -> erl_epmd:names().
+
+%% @private
+-spec names(term()) -> {ok, [{string(), inet:port_number()}]} | {error, term()}.
+names(Host) -> erl_epmd:names(Host).
+
+%% @private
+-spec open() -> {ok, port()} | {error, term()}.
+open() -> erl_epmd:open().
+
+%% @private
+-spec open(inet:ip_address()) -> {ok, port()} | {error, term()}.
+open(Address) -> erl_epmd:open(Address).
+
+%% @private
+-spec open(inet:ip_address(), timeout()) -> {ok, port()} | {error, term()}.
+open(Address, Timeout) -> erl_epmd:open(Address, Timeout).
+
+%% @private
+%% A node that has connected to this one has never been resolved here. Where it came from is better than nothing.
+-spec remember(node(), inet:ip_address()) -> ok.
+remember(Node, Address) ->
+    [_, Host] = string:split(atom_to_list(Node), "@"),
+    Family = case tuple_size(Address) of 4 -> inet; 8 -> inet6 end,
+    case {inet:parse_address(Host), lookup({Host, Family})} of
+        {{error, _}, []} -> insert({Host, Family}, Address);
+        _ -> ok
+    end.
+
+%% @private
+%% Of whom an answer says epmd's port, or more than one, epmd is asked.
+-spec remember_ports([{string(), inet:port_number()}]) -> ok.
+remember_ports(Ports) ->
+    Hosts = maps:groups_from_list(fun({Host, _}) -> Host end, fun({_, Port}) -> Port end, Ports),
+    maps:foreach(fun(Host, Of) ->
+                         case lists:usort(Of) of
+                             [Port] when Port =/= ?EPMD_PORT -> insert({port, Host}, Port);
+                             _ -> delete({port, Host})
+                         end
+                 end, Hosts).
+
+new_table() ->
+    case ets:whereis(?MODULE) of
+        undefined -> ets:new(?MODULE, [named_table, public, {read_concurrency, true}]);
+        Table -> Table
+    end.
+
+%% Without -epmd_module there is no table. Pods come and go, and it does not grow for ever.
+insert(Key, Value) ->
+    try ets:info(?MODULE, size) < ?MOST orelse ets:delete_all_objects(?MODULE), ets:insert(?MODULE, {Key, Value}), ok
+    catch error:badarg -> ok
+    end.
+
+delete(Key) -> try ets:delete(?MODULE, Key), ok catch error:badarg -> ok end.
+
+lookup(Key) -> try ets:lookup(?MODULE, Key) catch error:badarg -> [] end.
+
+%% The resolver of the system takes ten seconds and more to say that nobody answers. It may take them: the attempt to
+%% connect does not wait for it, where something is known.
+address(Name, Host, Family) when is_list(Host) ->
+    case inet:parse_address(Host) of
+        {ok, _} -> erl_epmd:address_please(Name, Host, Family);
+        {error, _} ->
+            {Pid, Monitor} = spawn_monitor(fun() -> exit({resolved, resolve(Name, Host, Family)}) end),
+            Known = known(Host, Family),
+            receive
+                {'DOWN', Monitor, process, Pid, Reason} -> best(Reason, Known)
+            after ?PATIENCE ->
+                    case Known of
+                        {ok, _} -> demonitor(Monitor, [flush]), Known;
+                        _ -> receive {'DOWN', Monitor, process, Pid, Reason} -> best(Reason, Known) end
+                    end
+            end
+    end;
+address(Name, Host, Family) -> erl_epmd:address_please(Name, Host, Family).
+
+resolve(Name, Host, Family) ->
+    Result = erl_epmd:address_please(Name, Host, Family),
+    case Result of
+        {ok, Address} -> insert({Host, Family}, Address);
+        _ -> ok
+    end,
+    Result.
+
+best({resolved, {ok, _} = Resolved}, _) -> Resolved;
+best(_, {ok, _} = Known) -> Known;
+best({resolved, Error}, _) -> Error;
+best(Reason, _) -> {error, Reason}.
+
+%% The node's own host is here, also for one that has just started: `bin/app rpc' and `remote'.
+known(Host, Family) ->
+    case {lookup({Host, Family}), string:split(atom_to_list(node()), "@")} of
+        {[{_, Address}], _} -> {ok, Address};
+        {[], [_, Host]} -> {ok, own_address(Family)};
+        {[], _} -> {error, nxdomain}
+    end.
+
+own_address(Family) ->
+    case application:get_env(kernel, inet_dist_use_interface) of
+        {ok, Address} when Family =:= inet, tuple_size(Address) =:= 4 -> Address;
+        {ok, Address} when Family =:= inet6, tuple_size(Address) =:= 8 -> Address;
+        _ when Family =:= inet6 -> {0, 0, 0, 0, 0, 0, 0, 1};
+        _ -> {127, 0, 0, 1}
+    end.

@@ -1,0 +1,50 @@
+%% @doc What each connector knows, where it outlives the connector.
+%%
+%% The table is the supervisor's. Without the application there is none, and a connector works without it.
+-module(longnames_status).
+
+-export([new/0, write/2, members/1, read/0]).
+
+-export_type([status/0]).
+
+-type status() :: #{members := [node()], connected := [node()], missing := [node()],
+                    failing := false | {longnames_dns:reason(), Seconds :: non_neg_integer()},
+                    questions := non_neg_integer(), running := boolean()}.
+%% `members': of the last good answer. `missing': those of them that are not connected. `failing': why there is no newer
+%% answer, and for how long. `questions': how many the connector has asked.
+
+-type entry() :: #{pid := pid(), members := [node()], questions := non_neg_integer(),
+                   failing := false | {longnames_dns:reason(), Since :: integer()}}.
+
+%% @private
+-spec new() -> ok.
+new() -> _ = ets:new(?MODULE, [named_table, public]), ok.
+
+%% @private
+-spec write(string(), entry()) -> ok.
+write(Name, Entry) -> try ets:insert(?MODULE, {Name, Entry}), ok catch error:badarg -> ok end.
+
+%% @private
+-spec members(string()) -> [node()].
+members(Name) ->
+    try ets:lookup(?MODULE, Name) of
+        [{_, #{members := Members}}] -> Members;
+        [] -> []
+    catch error:badarg -> []
+    end.
+
+%% @doc Returns the status of each cluster that there is a connector for.
+-spec read() -> #{Name :: string() => status()}.
+read() ->
+    try ets:tab2list(?MODULE) of
+        Entries -> maps:from_list([{Name, status(Entry)} || {Name, Entry} <- Entries])
+    catch error:badarg -> #{}
+    end.
+
+status(#{pid := Pid, members := Members, failing := Failing, questions := Questions}) ->
+    Missing = Members -- [node() | nodes(connected)],
+    #{members => Members, connected => Members -- [node() | Missing], missing => Missing, questions => Questions,
+      running => is_process_alive(Pid), failing => failing(Failing)}.
+
+failing(false) -> false;
+failing({Reason, Since}) -> {Reason, (erlang:monotonic_time(millisecond) - Since) div 1000}.

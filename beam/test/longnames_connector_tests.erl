@@ -1,0 +1,211 @@
+-module(longnames_connector_tests).
+-include_lib("eunit/include/eunit.hrl").
+-export([event/1]).
+
+%% Connections are made up: connect and disconnect say to the test what they are called with.
+connector_test_() ->
+    {setup, fun start_application/0, fun stop_application/1,
+     {inparallel, [{Name, {timeout, 30, fun() ->
+                        {name, Function} = erlang:fun_info(Test, name),
+                        Env = {Server, _} = env(atom_to_list(Function) ++ ".erl.internal"),
+                        Test(Env),
+                        dns_server:stop(Server)
+                    end}}
+                   || {Name, Test} <- [
+                          {"connects to all members but itself", fun connects/1},
+                          {"a dead member keeps nobody waiting", fun dead/1},
+                          {"the last answer stays through every failure", fun failures/1},
+                          {"asks at 0, 0.5, 1, 2 and 4 s, then seldom", fun questions/1},
+                          {"asks each second while it is not listed itself", fun unlisted/1},
+                          {"asks and connects again after a nodedown", fun nodedown/1},
+                          {"disconnects nobody", fun disconnects_nobody/1},
+                          {"disconnects whom so many answers lack", fun disconnects/1},
+                          {"a node back in time is not disconnected", fun back/1},
+                          {"tells events", fun events/1},
+                          {"knows the members after it was killed", fun killed/1},
+                          {"each of its processes killed at random", fun killed_at_random/1},
+                          {"a callback and a connect that crash do no harm", fun crashes/1}]]}}.
+
+start_application() ->
+    logger:set_primary_config(level, none),
+    {ok, _} = application:ensure_all_started(longnames).
+
+stop_application(_) ->
+    ok = application:stop(longnames),
+    logger:set_primary_config(level, notice).
+
+env(Name) ->
+    Server = dns_server:start(dns_server:txt(["shop@a.c", "shop@b.c", atom_to_list(node())])),
+    {Server, #{name => Name, nameservers => dns_server:nameservers(Server), timeout => 500, interval => 300}}.
+
+connects({_, Opts = #{name := Name}}) ->
+    start(Opts),
+    ?assertEqual(['shop@a.c', 'shop@b.c'], lists:sort([connected(), connected()])),
+    ?assertMatch(#{Name := #{members := ['shop@a.c', 'shop@b.c', _], missing := ['shop@a.c', 'shop@b.c'], failing := false, running := true}},
+                 longnames:status()).
+
+dead({Server, Opts}) ->
+    Self = self(),
+    start(Opts#{connect => fun('shop@a.c') -> Self ! {connect, 'shop@a.c'}, timer:sleep(infinity);
+                              (Node) -> Self ! {connect, Node} end}),
+    ?assertEqual(['shop@a.c', 'shop@b.c'], lists:sort([connected(), connected()])),
+    dns_server:set(Server, dns_server:txt(["shop@a.c", "shop@d.c"])),
+    wait_connected('shop@d.c'),
+    ?assertEqual(false, received({connect, 'shop@a.c'})). % and it is tried once at a time
+
+failures({Server, Opts = #{name := Name}}) ->
+    start(Opts),
+    _ = [connected(), connected()],
+    lists:foreach(fun({Reason, Reply}) ->
+                          dns_server:set(Server, dns_server:txt(["shop@a.c", "shop@b.c", atom_to_list(node())])),
+                          until(fun() -> #{Name := #{failing := F}} = longnames:status(), F =:= false end),
+                          dns_server:set(Server, Reply),
+                          until(fun() -> #{Name := #{failing := F}} = longnames:status(), F =/= false end),
+                          drain(),
+                          ?assertMatch(#{Name := #{members := ['shop@a.c', 'shop@b.c', _], failing := {Reason, _}}}, longnames:status()),
+                          _ = [connected(), connected()] % those that are lost meanwhile are still connected to
+                  end, [{servfail, dns_server:rcode(2)}, {nxdomain, dns_server:rcode(3)}, {refused, dns_server:rcode(5)},
+                        {empty, dns_server:txt([])}, {empty, dns_server:txt(["junk"])}, {timeout, fun(_, _) -> none end},
+                        {formerr, fun(_, _) -> <<"junk">> end}]),
+    ?assertEqual(false, received_any(disconnect)).
+
+questions({Server, Opts}) ->
+    start(Opts#{interval => 60000, list_nodes => fun() -> ['shop@a.c', 'shop@b.c', node()] end}),
+    until(fun() -> asked(Server) =:= 5 end),
+    timer:sleep(1500),
+    ?assertEqual(5, asked(Server)).
+
+unlisted({Server, Opts}) ->
+    dns_server:set(Server, dns_server:txt(["shop@a.c", "shop@b.c"])),
+    start(Opts#{interval => 60000}),
+    until(fun() -> asked(Server) =:= 8 end),
+    dns_server:set(Server, dns_server:txt(["shop@a.c", "shop@d.c", atom_to_list(node())])),
+    wait_connected('shop@d.c'),
+    timer:sleep(1200),
+    Asked = asked(Server),
+    timer:sleep(1500),
+    ?assertEqual(Asked, asked(Server)).
+
+nodedown({Server, Opts}) ->
+    {ok, Pid} = start(Opts#{interval => 60000}),
+    until(fun() -> asked(Server) =:= 5 end),
+    timer:sleep(600),
+    drain(),
+    Pid ! {nodedown, 'shop@b.c'},
+    until(fun() -> asked(Server) =:= 8 end),
+    ?assert(received({connect, 'shop@b.c'})),
+    Pid ! {nodedown, 'other@b.c'}, % is none of its members
+    [Pid ! {nodedown, 'shop@a.c'} || _ <- lists:seq(1, 100)],
+    timer:sleep(400),
+    ?assert(asked(Server) =< 9).
+
+disconnects_nobody({Server, Opts = #{name := Name}}) ->
+    start(Opts#{list_nodes => fun() -> ['shop@a.c', 'shop@b.c'] end}),
+    until(fun() -> asked(Server) > 1 end),
+    dns_server:set(Server, dns_server:txt(["shop@a.c", atom_to_list(node())])),
+    until(fun() -> #{Name := #{members := M}} = longnames:status(), M =:= ['shop@a.c', node()] end),
+    Before = asked(Server),
+    until(fun() -> asked(Server) > Before + 5 end),
+    ?assertEqual(false, received_any(disconnect)).
+
+disconnects({Server, Opts}) ->
+    start(Opts#{disconnect_after => 3, list_nodes => fun() -> ['shop@a.c', 'shop@b.c'] end}),
+    until(fun() -> asked(Server) > 0 end),
+    dns_server:set(Server, dns_server:rcode(2)),
+    timer:sleep(1000),
+    ?assertEqual(false, received_any(disconnect)),
+    dns_server:set(Server, dns_server:txt(["shop@a.c", atom_to_list(node())])),
+    Before = asked(Server),
+    until(fun() -> received_any(disconnect) =/= false end),
+    ?assert(asked(Server) - Before >= 3),
+    ?assertEqual(false, received({disconnect, 'shop@a.c'})).
+
+back({Server, Opts}) ->
+    Turn = atomics:new(1, []),
+    start(Opts#{disconnect_after => 3, list_nodes => fun() -> ['shop@a.c', 'shop@b.c'] end}),
+    until(fun() -> asked(Server) > 0 end),
+    dns_server:set(Server, fun(T, Q) ->
+                                   Members = case atomics:add_get(Turn, 1, 1) rem 3 of
+                                                 0 -> ["shop@a.c", "shop@b.c", atom_to_list(node())];
+                                                 _ -> ["shop@a.c", atom_to_list(node())]
+                                             end,
+                                   (dns_server:txt(Members))(T, Q)
+                           end),
+    until(fun() -> atomics:get(Turn, 1) > 12 end),
+    ?assertEqual(false, received_any(disconnect)).
+
+events({Server, Opts = #{name := Name}}) ->
+    register(events, self()),
+    start(Opts#{callback => {?MODULE, event}}),
+    Members = ['shop@a.c', 'shop@b.c', node()],
+    ?assertEqual({members, Name, Members}, next_event()),
+    dns_server:set(Server, dns_server:rcode(2)),
+    ?assertEqual({failing, Name, servfail}, next_event()),
+    dns_server:set(Server, dns_server:txt(["shop@a.c"])),
+    ?assertEqual(lists:sort([{recovered, Name, ['shop@a.c']}, {members, Name, ['shop@a.c']}]), lists:sort([next_event(), next_event()])),
+    unregister(events).
+
+event(Event) -> events ! {event, Event}.
+
+next_event() -> receive {event, Event} -> Event after 5000 -> none end.
+
+killed({Server, Opts}) ->
+    {ok, Pid} = start_supervised(Opts),
+    _ = [connected(), connected()],
+    dns_server:set(Server, dns_server:rcode(2)),
+    exit(Pid, kill),
+    drain(),
+    ?assertEqual(['shop@a.c', 'shop@b.c'], lists:usort([connected(), connected()])).
+
+%% Whatever is killed, connector, asker or who connects: it goes on, and nobody is disconnected.
+killed_at_random({_, Opts = #{name := Name}}) ->
+    {ok, _} = start_supervised(Opts),
+    _ = [connected(), connected()],
+    lists:foreach(fun(_) ->
+                          Pids = [P || {_, P, _, _} <- supervisor:which_children(longnames_sup), is_pid(P)],
+                          Workers = lists:append([element(2, process_info(P, monitors)) || P <- Pids, is_process_alive(P)]),
+                          All = Pids ++ [P || {process, P} <- Workers],
+                          All =/= [] andalso exit(lists:nth(rand:uniform(length(All)), All), kill),
+                          timer:sleep(rand:uniform(400) + 1100)
+                  end, lists:seq(1, 8)),
+    drain(),
+    ?assertEqual(['shop@a.c', 'shop@b.c'], lists:usort([connected(), connected(), connected(), connected()])),
+    ?assertEqual(false, received_any(disconnect)),
+    ?assertMatch(#{Name := #{running := true}}, longnames:status()).
+
+crashes({Server, Opts}) ->
+    {ok, Pid} = start(Opts#{callback => fun(_) -> exit(crash) end, connect => fun(_) -> exit(crash) end}),
+    until(fun() -> asked(Server) > 3 end),
+    ?assert(is_process_alive(Pid)).
+
+start(Opts) ->
+    {ok, Pid} = longnames_connector:start_link(fake(Opts)),
+    unlink(Pid),
+    Self = self(),
+    spawn(fun() -> M = monitor(process, Self), receive {'DOWN', M, _, _, _} -> exit(Pid, kill) end end),
+    {ok, Pid}.
+
+start_supervised(Opts) -> supervisor:start_child(longnames_sup, longnames:child_spec(fake(Opts))).
+
+fake(Opts) ->
+    Self = self(),
+    maps:merge(#{connect => fun(Node) -> Self ! {connect, Node} end, disconnect => fun(Node) -> Self ! {disconnect, Node} end,
+                 list_nodes => fun() -> [] end}, Opts).
+
+%% The node that runs this has our -epmd_module, so SRV records are asked for as well.
+asked(Server) -> length([txt || {_, txt} <- dns_server:asked(Server)]).
+
+connected() -> receive {connect, Node} -> Node after 5000 -> none end.
+
+wait_connected(Node) -> receive {connect, Node} -> ok after 5000 -> error({not_connected, Node}) end.
+
+received(Message) -> receive Message -> true after 0 -> false end.
+
+received_any(Kind) -> receive {Kind, Node} -> Node after 0 -> false end.
+
+drain() -> receive {connect, _} -> drain() after 0 -> ok end.
+
+until(Fun) -> until(Fun, 500).
+
+until(_, 0) -> error(timeout);
+until(Fun, Times) -> case Fun() of true -> ok; false -> timer:sleep(20), until(Fun, Times - 1) end.
