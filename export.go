@@ -3,7 +3,6 @@ package longnames
 import (
 	"net/netip"
 	"slices"
-	"strings"
 
 	"github.com/miekg/dns"
 
@@ -193,7 +192,7 @@ func (y *blockZone) hosts(of *view, m *members, yield func([]dns.RR) bool) bool 
 			switch {
 			case qtype == dns.TypeA || qtype == dns.TypeAAAA:
 				return &rrset{answer: c.addresses(qtype, host, all)}
-			case home == of && !strings.Contains(below, "."):
+			case home == of && len(own) > 0 && own[0].IsNamed(below):
 				return c.rrset(qtype, host, own, m.hosts(c))
 			}
 			return &rrset{}

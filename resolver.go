@@ -122,7 +122,7 @@ func (r *resolver) forward(z *zone, q *question, relative string) (set *rrset, e
 	switch {
 	case len(all) > 0 && (q.qtype == dns.TypeA || q.qtype == dns.TypeAAAA):
 		return d.set(of, all, func() *rrset { return &rrset{answer: r.config.addresses(q.qtype, q.name, all)} }), true
-	case len(all) > 0 && len(own) > 0 && !strings.Contains(below, "."):
+	case len(all) > 0 && len(own) > 0 && own[0].IsNamed(below):
 		return m.set(r.config, of, own), true // the node's name in its cluster, too
 	case len(all) > 0:
 		return nil, true

@@ -17,6 +17,8 @@ const (
 	// most.
 	MaxMembers = 1000
 
+	maxName = 253 // bytes of the name of a pod, or of a hostname
+
 	maxInvalid     = 10  // texts that are no addresses, the first
 	maxInvalidText = 100 // bytes of each
 )
@@ -25,6 +27,7 @@ const (
 var (
 	keptPorts   = fmt.Sprint(MaxPorts, " named ports")
 	keptMembers = fmt.Sprint(MaxMembers, " addresses")
+	keptNames   = fmt.Sprint(maxName, " characters in a name")
 	keptInvalid = fmt.Sprint(maxInvalid, " addresses that are none")
 )
 

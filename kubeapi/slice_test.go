@@ -10,6 +10,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
+	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/longnames/longnames/kubeapi/internal/kubetest"
 )
@@ -170,5 +171,27 @@ func TestFewAddressesAreKept(t *testing.T) {
 	}
 	if len(o.Invalid) != maxInvalid || !slices.Equal(o.Cut, []string{"10 addresses that are none", "1000 addresses"}) {
 		t.Errorf("got %d invalid ones, cut %q; want %d, and that both are cut", len(o.Invalid), o.Cut, maxInvalid)
+	}
+}
+
+// The API looks at neither, so that a slice of a megabyte can be one name.
+func TestNamesThatNobodyHasAreNotKept(t *testing.T) {
+	fits, long := strings.Repeat("a", maxName), strings.Repeat("a", maxName+1)
+	for _, tc := range []struct {
+		name, pod, uid, hostname string
+		want                     Member
+		cut                      bool
+	}{
+		{"names that fit", fits, "", fits, Member{ID: fits, IsPod: true, Hostname: fits}, false},
+		{"a pod's name", long, "", "h", Member{}, true},
+		{"a UID", "", long, "h", Member{}, true},
+		{"a hostname", "p", "", long, Member{}, true},
+	} {
+		e := discoveryv1.Endpoint{Addresses: []string{"10.0.0.1"}, Hostname: &tc.hostname, TargetRef: &corev1.ObjectReference{Kind: "Pod", Name: tc.pod, UID: types.UID(tc.uid)}}
+		o := Shrinker{}.slice(&discoveryv1.EndpointSlice{AddressType: discoveryv1.AddressTypeIPv4, Endpoints: []discoveryv1.Endpoint{e}})
+		tc.want.Address, tc.want.Ready, tc.want.Serving = addr("10.0.0.1"), true, true
+		if len(o.Members) != 1 || o.Members[0] != tc.want || (len(o.Cut) > 0) != tc.cut {
+			t.Errorf("%s: got %v and cut %q, want %v, and cut: %t", tc.name, o.Members, o.Cut, tc.want, tc.cut)
+		}
 	}
 }

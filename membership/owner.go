@@ -26,13 +26,31 @@ func (n *Node) Names(yield func(name string, by Claim) bool) {
 	if !yield(Dashed(n.Address()), ByAddress) {
 		return
 	}
-	hostname, pod := strings.ToLower(n.Member.Hostname), strings.ToLower(n.Member.Pod())
+	hostname, pod := asName(n.Member.Hostname), asName(n.Member.Pod())
 	if isName(hostname) && !yield(hostname, ByHostname) {
 		return
 	}
 	if pod != hostname && isName(pod) {
 		yield(pod, ByPod)
 	}
+}
+
+// IsNamed reports whether a name is one of Names.
+func (n *Node) IsNamed(name string) bool {
+	for own := range n.Names {
+		if own == name {
+			return true
+		}
+	}
+	return false
+}
+
+// asName returns a text in lower case, or nothing if it is too long for a name: somebody else may have written it.
+func asName(text string) string {
+	if len(text) > 63 {
+		return ""
+	}
+	return strings.ToLower(text)
 }
 
 // isName reports whether a node can be called so below its cluster's name, where ports have names that begin
@@ -56,6 +74,9 @@ func isDashed(text string) bool {
 
 // claimTo returns the node's claim to a name, the least if it is none of Names.
 func (n *Node) claimTo(name string) Claim {
+	if name == "" {
+		return ByPod
+	}
 	for own, by := range n.Names {
 		if own == name {
 			return by
