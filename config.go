@@ -64,7 +64,9 @@ func (c *config) reserve() {
 		}
 		if c.hosts != outside {
 			c.rules.Naming.Reserved = append(c.rules.Naming.Reserved, z.server, z.parent)
-			c.rules.ReservesAddresses = c.rules.ReservesAddresses || z.name == pods
+		}
+		if c.rules.Naming.Mode == membership.ModeDNS && z.name == pods {
+			c.rules.ReservesAddresses = true
 		}
 	}
 }

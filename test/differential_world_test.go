@@ -41,7 +41,7 @@ var (
 	somePods       = []string{"web-0", "web-1", "web-2", "db-0", "db-1", "Db-2"}
 	someHostnames  = []string{"h0", "H1", "h2", "bad_host"}
 	someApps       = []string{"web", "web", "Web", "db", "db", "no.label", "x_y"}
-	oddApps        = []string{"prod", "staging", "ns", "pod", "ns-1", "POD"}
+	oddApps        = []string{"prod", "staging", "ns", "pod", "10-0-0-1", "FD00--0"}
 	// oddNames are those of a pod or a host that are another's, or would be with the zone or some of it behind them.
 	oddNames = []string{"ns.dns", "dns", "ns", "10-0-0-1", "10-1-2-3", "fd00--1", "fd00--0", "10-0-0-1.prod.pod", "h0.web.prod.svc", "h0.web", "web"}
 	// badNames are none of a pod, but others may write them down.
