@@ -721,6 +721,9 @@ func (r *rulebook) glue(a *ruleAnswer) map[string]bool {
 			if !isIn(host, zone) || z == nil {
 				continue
 			}
+			if len(z[host]["A"])+len(z[host]["AAAA"]) > 8 {
+				break // too many nodes share the name
+			}
 			for _, rrtype := range []string{"A", "AAAA"} {
 				for address := range z[host][rrtype] {
 					glue[target+" "+rrtype+" "+address] = true
