@@ -56,7 +56,7 @@ func TestFallsAreCounted(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				c := configOf(t, "longnames falls.internal {\n selector app=web\n basename app\n hold "+tc.hold+"\n}")
 				table := tableOf(c)
-				audit := newAudit(c, table)
+				audit := auditOf(table)
 				t.Cleanup(audit.close)
 				audit.scan() // at all that there was at the start
 				before := testutil.ToFloat64(clusterFalls.WithLabelValues(zone))
@@ -93,7 +93,7 @@ func TestNothingFallsAtTheStart(t *testing.T) {
 		t.Run(tc.name, func(t *testing.T) {
 			c := configOf(t, "longnames fresh.internal {\n selector app=web\n basename app\n hold 0\n}")
 			table := newTable(c)
-			audit := newAudit(c, table)
+			audit := auditOf(table)
 			t.Cleanup(audit.close)
 			before := falls()
 			last, now := labelled(c, nil, sized("web", 10)), labelled(c, nil, sized("web", 4))
@@ -124,7 +124,7 @@ func TestFallsInTheLogAreBounded(t *testing.T) {
 	const zone, clusters = "crowd.internal.", auditLog + 5
 	c := configOf(t, "longnames crowd.internal {\n group_by app\n hold 0\n}")
 	table := tableOf(c)
-	audit := newAudit(c, table)
+	audit := auditOf(table)
 	t.Cleanup(audit.close)
 	audit.scan()
 	app := func(i, members int) *kubeapi.Object {

@@ -92,18 +92,18 @@ func (a *audit) window() int32 { return int32(time.Since(a.begin) / fallWindow) 
 // loss is of a cluster that lists fewer than half of the members that it has listed lately: a rolling
 // update does not get there. Suspects are still listed.
 type loss struct {
-	cluster  *view
+	cluster  string
 	from, to int
 }
 
 // tell counts and logs those who have fallen.
 func (a *audit) tell(fallen []loss) {
-	clusterFalls.WithLabelValues(a.config.name()).Add(float64(len(fallen)))
-	log := zoneLog{a.config.name()}
+	clusterFalls.WithLabelValues(a.zone.name).Add(float64(len(fallen)))
+	log := zoneLog{a.zone.name}
 	a.falls.each(len(fallen), func(i int) {
 		f := fallen[i]
 		log.Warningf("Cluster %s lists %d members, fewer than half of those (%d) that it has listed lately",
-			a.config.first().absolute(f.cluster.name), f.to, f.from)
+			a.zone.absolute(f.cluster), f.to, f.from)
 	})
 	a.falls.rest(func(unsaid int) { log.Warningf("And %d more clusters", unsaid) })
 }
@@ -112,30 +112,46 @@ func (a *audit) tell(fallen []loss) {
 const namesLogged = 10
 
 // suspicion logs which suspects a cluster has got, and which it has no longer.
-func (a *audit) suspicion(s state, before []*membership.Suspect) {
-	if len(before)+len(s.roster.Suspects) == 0 {
+func (a *audit) suspicion(name string, before, now [][]*membership.Suspect) {
+	if before == nil && now == nil {
 		return
 	}
-	log, cluster := zoneLog{a.config.name()}, a.config.first().absolute(s.view.name)
+	listed := make(map[string]bool)
+	if c := a.resolver.cluster(name); c != nil {
+		for _, n := range c.members(a.resolver).listed() {
+			listed[n.Longname()] = true
+		}
+	}
+	for i, t := range a.resolver.tables {
+		var was, is []*membership.Suspect
+		if before != nil {
+			was = before[i]
+		}
+		if now != nil {
+			is = now[i]
+		}
+		a.suspicionOf(t, name, was, is, listed)
+	}
+}
+
+// suspicionOf does so for those of one block.
+func (a *audit) suspicionOf(t *table, name string, before, now []*membership.Suspect, listed map[string]bool) {
+	log, cluster := zoneLog{a.zone.name}, a.zone.absolute(name)
 	was, is := make(map[string]membership.Reason), make(map[string]membership.Reason)
 	for _, b := range before {
 		was[b.Longname()] = b.Reason
 	}
 	var fresh [membership.Reasons][]string
-	for _, now := range s.roster.Suspects {
-		is[now.Longname()] = now.Reason
-		if why, ok := was[now.Longname()]; !ok || why != now.Reason {
-			fresh[now.Reason] = append(fresh[now.Reason], now.Longname())
+	for _, n := range now {
+		is[n.Longname()] = n.Reason
+		if why, ok := was[n.Longname()]; !ok || why != n.Reason {
+			fresh[n.Reason] = append(fresh[n.Reason], n.Longname())
 		}
 	}
 	for why, names := range fresh {
 		if len(names) > 0 && a.suspects.allows() {
-			log.Warningf("Cluster %s: %s: %s; %s", cluster, suspected[why], summary(names), prospect(s.due, a.config.rules.Hold))
+			log.Warningf("Cluster %s: %s: %s; %s", cluster, suspected[why], summary(names), prospect(t.next(name), t.config.rules.Hold))
 		}
-	}
-	listed := make(map[string]bool)
-	for _, n := range s.roster.members(a.config, s.view.name).listed() {
-		listed[n.Longname()] = true
 	}
 	var back, gone []string
 	for _, b := range before {

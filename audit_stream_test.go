@@ -75,7 +75,7 @@ func TestAStreamOfRewritesLeavesLittleBehind(t *testing.T) {
 					apply(table, labelled(c, labels{"app": app}, named(app, o)))
 				}
 				l := serving(table)
-				a := newAudit(c, table)
+				a := auditOf(table)
 				ctx, cancel := context.WithCancel(t.Context())
 				var wg sync.WaitGroup
 				wg.Go(func() { table.run(ctx) })

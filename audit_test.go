@@ -71,7 +71,7 @@ func TestAuditSaysOnceWhoIsLeftOut(t *testing.T) {
 		t.Run(tc.name, func(t *testing.T) {
 			c := configOf(t, hostname)
 			table := tableOf(c)
-			a := newAudit(c, table)
+			a := auditOf(table)
 			count := func() float64 {
 				return testutil.ToFloat64(leftOutMembers.WithLabelValues("audit.internal.", string(tc.reason)))
 			}
@@ -106,7 +106,7 @@ func TestAuditCountsDefaultPorts(t *testing.T) {
 	c := configOf(t, "longnames port.internal {\n selector app=web\n basename app\n port dist\n}")
 	table := tableOf(c, slice("web", endpoint("p1", "10.0.0.1")),
 		ported(slice("api", endpoint("p2", "10.0.0.2")), kubeapi.Port{Name: "dist", Protocol: "TCP", Number: 9100}))
-	a := newAudit(c, table)
+	a := auditOf(table)
 	t.Cleanup(a.close)
 	log := logged(t, a.scan)
 	if want := `app@10.0.0.1 in port.internal. declares no port "dist"`; !strings.Contains(log, want) || strings.Count(log, "\n") != 1 {
@@ -121,7 +121,7 @@ func TestAuditCountsWhatIsCut(t *testing.T) {
 	c := configOf(t, "longnames ports.internal {\n selector app=web\n basename app\n lookup pods\n}")
 	o := podWithPorts(c, kubeapi.MaxPorts+1)
 	table := tableOf(c, o, labelled(c, nil, named("other", podWithPorts(c, kubeapi.MaxPorts))))
-	a := newAudit(c, table)
+	a := auditOf(table)
 	t.Cleanup(a.close)
 	log := logged(t, a.scan)
 	if want := "prod/hostile has more than 100 named ports: the others are left out of ports.internal."; !strings.Contains(log, want) || strings.Count(log, "\n") != 1 {
@@ -143,7 +143,7 @@ func TestAuditLogIsBounded(t *testing.T) {
 	for address := range strings.FieldsSeq(strings.Repeat("10.0.0.1 ", 500)) {
 		members = append(members, endpoint(string(rune('a'+len(members)%26))+strings.Repeat("x", len(members)/26), address))
 	}
-	log := logged(t, newAudit(c, tableOf(c, slice("web", members...))).scan)
+	log := logged(t, auditOf(tableOf(c, slice("web", members...))).scan)
 	if got := strings.Count(log, "\n"); got != auditLog+1 {
 		t.Errorf("lines: got %d, want %d", got, auditLog+1)
 	}
@@ -158,7 +158,7 @@ func TestAuditsOfOneZoneCountTogether(t *testing.T) {
 		return testutil.ToFloat64(leftOutMembers.WithLabelValues("together.internal.", string(p)))
 	}
 	bad := slice("web", endpoint("p1", "10.0.0.1"))
-	first, second := newAudit(c, tableOf(c, bad)), newAudit(c, tableOf(c, bad))
+	first, second := auditOf(tableOf(c, bad)), auditOf(tableOf(c, bad))
 	if got := testutil.CollectAndCount(leftOutMembers); got < len(membership.Problems) {
 		t.Errorf("metrics of a healthy zone: got %d, want all %d", got, len(membership.Problems))
 	}
@@ -181,7 +181,7 @@ func TestAuditSaysWhatNoMessageCanHold(t *testing.T) {
 			t.Errorf("%d members: got truncated %t, want %t", members, got, want == 1)
 		}
 		b := l.blocks[0]
-		audit := newAudit(b.config, b.table)
+		audit := auditOf(b.table)
 		log := logged(t, audit.scan)
 		if got := testutil.ToFloat64(truncatedClusters.WithLabelValues("erl.internal.")); got != float64(want) {
 			t.Errorf("%d members: got %v truncated clusters, want %d", members, got, want)
@@ -205,7 +205,7 @@ func TestAuditCountsMembersAndClusters(t *testing.T) {
 	a, b, empty := app("a", one, two, same, unready(hosted(endpoint("p3", "10.0.0.3")))), app("b", one), app("empty")
 	unnamed := app("b", endpoint("p1", "10.0.0.1"))
 	table := tableOf(c)
-	audit := newAudit(c, table)
+	audit := auditOf(table)
 	for _, step := range []struct {
 		name                                 string
 		do                                   func()
@@ -256,7 +256,7 @@ func TestAuditSaysThatNothingMatches(t *testing.T) {
 	} {
 		c := configOf(t, "longnames nothing.internal {\n "+tc.options+"\n basename app\n}")
 		table := newTable(c)
-		a := newAudit(c, table)
+		a := auditOf(table)
 		t.Cleanup(a.close)
 		if log := logged(t, a.scan); log != "" {
 			t.Errorf("%q, before anything is known: got %q, want no line", tc.options, log)

@@ -249,7 +249,7 @@ func BenchmarkProbesFail(b *testing.B) {
 						t.Apply(failed[i : i+step])
 					}
 				}
-				if got := len(t.view("").members(c).listed()); got != n {
+				if got := len(membersOf(t, "").listed()); got != n {
 					b.Fatalf("got %d members, want all %d", got, n)
 				}
 			})
@@ -428,9 +428,9 @@ func BenchmarkMemory(b *testing.B) {
 				t := newTable(c)
 				t.Apply(changes)
 				t.Synced()
-				a := newAudit(c, t)
+				a := auditOf(t)
 				if kind.unaudited {
-					t.takeDirty() // as the audit does all the time
+					a.observer.take()
 				} else {
 					a.scan()
 				}

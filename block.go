@@ -19,17 +19,15 @@ const (
 	restoredTimeout = 500 * time.Millisecond
 )
 
-// block is one longnames block at work: a source that fills a table, and a resolver that
-// answers from it.
+// block is one longnames block at work: a source that fills a table, from which resolvers answer.
 type block struct {
 	config   *config
 	source   *kubeapi.Source
 	table    *table
-	resolver *resolver
-	asked    askedCounters
 	snapshot *snapshot.Snapshot // nil if there is none
 	blank    error              // says which manifests are blank, if any
 	notifier *notifier          // of its zones, nil if nobody is to be told
+	audited  *resolver          // of its first zone; nil if another block has that as its first, too
 	limit    time.Duration      // of the wait for the source
 
 	ctx        context.Context    // from start to stop
@@ -44,7 +42,7 @@ func newBlock(c *config) (*block, error) {
 		return nil, err
 	}
 	t := newTable(c)
-	b := &block{config: c, source: source, blank: err, table: t, resolver: &resolver{config: c, table: t}}
+	b := &block{config: c, source: source, blank: err, table: t}
 	t.expired = func() { b.source.Touch() }
 	return b, nil
 }
@@ -86,7 +84,9 @@ func (b *block) start(old *block) {
 	if old != nil {
 		b.table.inherit(old.table)
 	}
-	b.wg.Go(func() { newAudit(b.config, b.table).run(b.ctx) }) // by now it is known what a reload goes on with
+	if b.audited != nil {
+		b.wg.Go(func() { newAudit(b.config.first(), b.audited).run(b.ctx) }) // by now it is known what a reload goes on with
+	}
 	if b.notifier != nil {
 		b.source.Join(b.notifier)
 	}
@@ -189,12 +189,12 @@ type questionCounter struct {
 	kind   kind
 }
 
-// add counts what b did with the question, unless b is nil.
-func (t *questionCounter) add(b *block, r result) {
-	if t != nil && b != nil {
-		b.count(t.server, slotOf(t.kind, r))
+// add counts what r did with the question, unless r is nil.
+func (t *questionCounter) add(r *resolver, what result) {
+	if t != nil && r != nil {
+		r.count(t.server, slotOf(t.kind, what))
 	}
 }
 
-// count adds one to a counter of the block.
-func (b *block) count(server string, s slot) { b.asked.count(server, b.config.name(), s) }
+// count adds one to a counter of the resolver.
+func (r *resolver) count(server string, s slot) { r.asked.count(server, r.name, s) }

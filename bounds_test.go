@@ -215,8 +215,8 @@ func TestFewSetsOfPortsAreKept(t *testing.T) {
 			}
 		}
 	}
-	b := l.blocks[0]
-	if got := len(*b.table.view("").members(b.config).records[0].ports.Load()); got != mostPortSets {
+	r := l.zones["erl.internal."].resolver
+	if got := len(*r.cluster("").members(r).records[0].ports.Load()); got != mostPortSets {
 		t.Errorf("got %d sets kept, want %d", got, mostPortSets)
 	}
 }
@@ -250,7 +250,7 @@ func TestFewOfThoseWhoWaitAreAdded(t *testing.T) {
 
 // Many records may have one target, and many nodes one host part: their product is never made.
 func TestGlueLooksForEachTargetOnce(t *testing.T) {
-	e := encoder{ttl: 5, port: port{name: "dist"}, hosts: inside}
+	e := encoder{ttl: 5, ports: []port{{name: "dist"}}, hosts: inside}
 	node := func(host string, i int) *membership.Node {
 		return nodeOf(t, host, fmt.Sprintf("10.1.%d.%d", i/250, i%250+1), uint16(i+1))
 	}

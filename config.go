@@ -14,12 +14,15 @@ import (
 
 // config is one longnames block of a Corefile.
 type config struct {
-	encoder
+	zones  []zone
 	source kubeapi.Config
 	rules  membership.Rules // of the source
+	ttl    uint32           // seconds
+	port   port
 	fall   fall.F
 
-	reverse bool // there is a zone for PTR records
+	hosts   placement // of host parts
+	reverse bool      // there is a zone for PTR records
 
 	startupTimeout time.Duration
 }
@@ -37,10 +40,15 @@ func (c *config) first() *zone {
 	return &c.zones[at]
 }
 
+// has reports whether a zone is one of the block's.
+func (c *config) has(name string) bool {
+	return slices.ContainsFunc(c.zones, func(z zone) bool { return z.name == name })
+}
+
 // sharesZone reports whether both answer for a zone that is not reverse.
 func (c *config) sharesZone(other *config) bool {
 	return slices.ContainsFunc(c.zones, func(z zone) bool {
-		return !z.reverse && slices.ContainsFunc(other.zones, func(o zone) bool { return o.name == z.name })
+		return !z.reverse && other.has(z.name)
 	})
 }
 

@@ -48,7 +48,7 @@ func TestAliveBeforeSuspect(t *testing.T) {
 	table.Apply([]kubeapi.Change{{Old: one, New: of("one")}})
 	l := serving(table)
 	equal(t, "the suspect", txtOf(t, l, "one.prod.erl.internal."), []string{"one@a.one.prod.svc.erl.internal"})
-	if nodes := table.view("one.prod").members(c).listed(); len(nodes) != 1 || !nodes[0].Suspect {
+	if nodes := membersOf(table, "one.prod").listed(); len(nodes) != 1 || !nodes[0].Suspect {
 		t.Fatalf("got %v, want one suspect", nodes)
 	}
 	for _, q := range []struct{ name, qtype, want string }{

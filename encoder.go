@@ -16,12 +16,14 @@ import (
 // encoder makes the records of nodes.
 type encoder struct {
 	ttl   uint32 // seconds
-	port  port
-	zones []zone
+	ports []port // by Node.Block
+	zones []*zone
 	hosts placement // of host parts
 }
 
-// placement says whether host parts lie in zones of the block.
+func (e *encoder) port(n *membership.Node) port { return e.ports[n.Block] }
+
+// placement says whether host parts lie in zones of a block.
 type placement uint8
 
 const (
@@ -35,7 +37,7 @@ func (e *encoder) hasHost(host string) bool {
 	if e.hosts != mixed {
 		return e.hosts == inside
 	}
-	return slices.ContainsFunc(e.zones, func(z zone) bool { return dns.IsSubDomain(z.name, host) })
+	return slices.ContainsFunc(e.zones, func(z *zone) bool { return dns.IsSubDomain(z.name, host) })
 }
 
 // lazy is something that is made when it is first asked for. There are many: it is as small
@@ -58,7 +60,7 @@ func (l *lazy[T]) get(mu *sync.Mutex, made func() *T) *T {
 // never written to.
 type rrset struct {
 	answer []dns.RR
-	// glue are addresses of SRV targets that lie in the block's zones, size the bytes
+	// glue are addresses of SRV targets that lie in the blocks' zones, size the bytes
 	// of a whole message with it, if there can be any.
 	glue []dns.RR
 	size int
@@ -165,7 +167,7 @@ func (e *encoder) rrset(qtype uint16, owner string, nodes []*membership.Node, at
 	switch qtype {
 	case dns.TypeSRV:
 		return e.srv(owner, nodes, at, func(numbers []uint16, n *membership.Node) []uint16 {
-			number, _ := e.port.of(n)
+			number, _ := e.port(n).of(n)
 			return append(numbers, number)
 		})
 	case dns.TypeTXT:
@@ -181,7 +183,7 @@ func (e *encoder) portSet(cluster, service string, nodes []*membership.Node, at 
 	owner := service + "." + strings.TrimPrefix(cluster, ".") // the root is a dot
 	return e.srv(owner, nodes, at, func(numbers []uint16, n *membership.Node) []uint16 {
 		if service == epmdService {
-			return append(numbers, e.port.epmd(n))
+			return append(numbers, e.port(n).epmd(n))
 		}
 		return appendDeclared(numbers, n, service)
 	})

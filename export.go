@@ -22,7 +22,7 @@ func (x *export) all(yield func([]dns.RR) bool) bool {
 		return false
 	}
 	for i, a := range x.chain {
-		y := &blockZone{export: x, zoneOwner: a, before: x.chain[:i], addresses: x.serverAddresses(), emitted: make(map[string]bool)}
+		y := &layer{export: x, zoneOwner: a, before: x.chain[:i], addresses: x.serverAddresses(), emitted: make(map[string]bool)}
 		if !y.all(yield) {
 			return false
 		}
@@ -30,7 +30,7 @@ func (x *export) all(yield func([]dns.RR) bool) bool {
 	return true
 }
 
-func (x *export) ttl() uint32 { return x.chain[0].block.config.ttl }
+func (x *export) ttl() uint32 { return x.chain[0].resolver.ttl }
 
 // delegations are of the zones that begin in this one: what lies in them is theirs.
 func (x *export) delegations(yield func([]dns.RR) bool) bool {
@@ -38,7 +38,7 @@ func (x *export) delegations(yield func([]dns.RR) bool) bool {
 		if name == x.asked.name || !x.asked.holds(name) || x.lower(name, name) {
 			continue
 		}
-		z, ttl := of[0].zone, of[0].block.config.ttl
+		z, ttl := of.zone, of.resolver.ttl
 		if !yield([]dns.RR{z.ns(name, ttl)}) || !yield(addressRecords(z.server, x.serverAddresses(), ttl)) {
 			return false
 		}
@@ -49,15 +49,15 @@ func (x *export) delegations(yield func([]dns.RR) bool) bool {
 // lower reports whether a name lies in a zone below this one, other than a given one.
 func (x *export) lower(name, than string) bool {
 	for other, of := range x.zones {
-		if other != x.asked.name && other != than && x.asked.holds(other) && of[0].zone.holds(name) {
+		if other != x.asked.name && other != than && x.asked.holds(other) && of.zone.holds(name) {
 			return true
 		}
 	}
 	return false
 }
 
-// blockZone is what one block has in the zone.
-type blockZone struct {
+// layer is what one of those that may answer has in the zone.
+type layer struct {
 	*export
 	zoneOwner
 	before    []zoneOwner // those that are asked first
@@ -65,30 +65,44 @@ type blockZone struct {
 	emitted   map[string]bool // names that several clusters have
 }
 
-// all yields what the block would answer, unless another one does. Records are made cluster by cluster,
-// some at a time, and not kept; but one that is alone is what questions are answered from.
-func (y *blockZone) all(yield func([]dns.RR) bool) bool {
-	t := y.block.table
-	if y.tells(y.zone.server) && !yield(addressRecords(y.zone.server, y.addresses, y.block.config.ttl)) {
+// all yields what would be answered, unless another one does. Records are made cluster by cluster, some at a time,
+// and not kept; but those of one that is alone are what questions are answered from.
+func (y *layer) all(yield func([]dns.RR) bool) bool {
+	r := y.resolver
+	if y.tells(y.zone.server) && !yield(addressRecords(y.zone.server, y.addresses, r.ttl)) {
 		return false
 	}
-	more := true
-	t.views.Range(func(_, v any) bool {
-		of := v.(*view)
-		roster := of.roster.Load()
-		if t.indexed() {
-			nodes, _ := y.block.config.rules.Nodes(roster.Roster)
-			more = y.cluster(of, newMembers(y.block.config, of.name, nodes), yield)
-			return more
+	if !r.grouped {
+		c := r.cluster("")
+		return y.cluster(c, c.members(r), yield)
+	}
+	for name := range r.names {
+		c := r.clusterNow(name)
+		if !y.cluster(c, newMembers(r, name, c.nodes(r)), yield) {
+			return false
 		}
-		more = y.cluster(of, roster.members(y.block.config, of.name), yield)
-		return more
-	})
-	return more
+	}
+	return true
+}
+
+// names yields the name of each cluster once.
+func (r *resolver) names(yield func(string) bool) {
+	more := true
+	for i, t := range r.tables {
+		t.views.Range(func(key, _ any) bool {
+			name := key.(string)
+			isNew := !slices.ContainsFunc(r.tables[:i], func(t *table) bool { return t.view(name) != nil })
+			more = !isNew || yield(name)
+			return more
+		})
+		if !more {
+			return
+		}
+	}
 }
 
 // cluster yields what a cluster of these members has.
-func (y *blockZone) cluster(of *view, m *members, yield func([]dns.RR) bool) bool {
+func (y *layer) cluster(of *cluster, m *members, yield func([]dns.RR) bool) bool {
 	if y.zone.reverse {
 		return y.pointers(m, yield)
 	}
@@ -97,13 +111,13 @@ func (y *blockZone) cluster(of *view, m *members, yield func([]dns.RR) bool) boo
 
 // tells reports whether a question for a name in the zone comes to this block, if it is in no
 // zone below.
-func (y *blockZone) tells(name string) bool {
+func (y *layer) tells(name string) bool {
 	if _, ok := dns.IsDomainName(name); !ok || !y.asked.holds(name) || y.lower(name, "") {
 		return false
 	}
 	for _, a := range y.before {
 		q := question{name: name, qname: name} // of a type that nothing has
-		if _, exists := a.block.resolver.find(a.zone, &q); exists || !a.block.config.fall.Through(name) {
+		if _, exists := a.resolver.find(a.zone, &q); exists || !a.resolver.fall.Through(name) {
 			return false
 		}
 	}
@@ -111,8 +125,8 @@ func (y *blockZone) tells(name string) bool {
 }
 
 // names yields the sets of a cluster's name, of its ports, and of single nodes.
-func (y *blockZone) names(of *view, m *members, yield func([]dns.RR) bool) bool {
-	c, records := y.block.config, &m.records[y.zone.index]
+func (y *layer) names(of *cluster, m *members, yield func([]dns.RR) bool) bool {
+	r, records := y.resolver, &m.records[y.zone.index]
 	if y.tells(records.owner) && !y.sets(records.of, yield) {
 		return false
 	}
@@ -121,9 +135,9 @@ func (y *blockZone) names(of *view, m *members, yield func([]dns.RR) bool) bool 
 			return false
 		}
 	}
-	for below, nodes := range m.directory(c).byName {
+	for below, nodes := range m.directory(r).byName {
 		name := y.zone.absolute(below + dotted(of.name))
-		set := func(qtype uint16) *rrset { return c.rrset(qtype, name, nodes, m.hosts(c)) }
+		set := func(qtype uint16) *rrset { return r.rrset(qtype, name, nodes, m.hosts(r)) }
 		if !y.isAnothers(m, name) && y.tells(name) && !y.sets(set, yield) {
 			return false
 		}
@@ -132,13 +146,14 @@ func (y *blockZone) names(of *view, m *members, yield func([]dns.RR) bool) bool 
 }
 
 // isAnothers reports whether a node's name in its cluster is the name server's or a host part, which come first.
-func (y *blockZone) isAnothers(m *members, name string) bool {
-	c := y.block.config
-	return name == y.zone.server || name == y.zone.parent || c.hosts != outside && (len(m.directory(c).byHost[name]) > 0 || len(y.block.table.hosts.in(name)) > 0)
+func (y *layer) isAnothers(m *members, name string) bool {
+	r := y.resolver
+	return name == y.zone.server || name == y.zone.parent || r.hosts != outside && (len(m.directory(r).byHost[name]) > 0 ||
+		r.anyTable(func(t *table) bool { return len(t.hosts.in(name)) > 0 }))
 }
 
 // sets yields those of all types that a name can have.
-func (*blockZone) sets(of func(qtype uint16) *rrset, yield func([]dns.RR) bool) bool {
+func (*layer) sets(of func(qtype uint16) *rrset, yield func([]dns.RR) bool) bool {
 	for _, qtype := range []uint16{dns.TypeSRV, dns.TypeTXT, dns.TypeA, dns.TypeAAAA} {
 		if answer := of(qtype).answer; len(answer) > 0 && !inParts(answer, yield) {
 			return false
@@ -163,24 +178,24 @@ func inParts(rrs []dns.RR, yield func([]dns.RR) bool) bool {
 
 // hosts yields the records of host parts, of which several clusters may have one: addresses, and what a node
 // has by its name in its cluster if that is the same.
-func (y *blockZone) hosts(of *view, m *members, yield func([]dns.RR) bool) bool {
-	c, r := y.block.config, y.block.resolver
-	if c.hosts == outside {
+func (y *layer) hosts(of *cluster, m *members, yield func([]dns.RR) bool) bool {
+	r := y.resolver
+	if r.hosts == outside {
 		return true
 	}
-	for host, own := range m.directory(c).byHost {
+	for host, own := range m.directory(r).byHost {
 		if !y.tells(host) {
 			continue
 		}
 		all := own
-		if in := r.table.hosts.in(host); len(in) > 1 {
+		if r.sharesHost(host) {
 			all = nil
 			if !y.emitted[host] {
 				y.emitted[host] = true
-				all, _, _ = r.owners(in, func(v *view) (*directory, []*membership.Node) { return v.named(c, host) })
+				all, _, _ = r.owners(r.withHost(host), func(d *directory) []*membership.Node { return d.byHost[host] })
 			}
 		}
-		var home *view
+		var home *cluster
 		var below string
 		if y.zone.holds(host) {
 			home, below = r.locate(y.zone.relative(host))
@@ -191,9 +206,9 @@ func (y *blockZone) hosts(of *view, m *members, yield func([]dns.RR) bool) bool 
 		set := func(qtype uint16) *rrset {
 			switch {
 			case qtype == dns.TypeA || qtype == dns.TypeAAAA:
-				return &rrset{answer: c.addresses(qtype, host, all)}
-			case home == of && len(own) > 0 && own[0].IsNamed(below):
-				return c.rrset(qtype, host, own, m.hosts(c))
+				return &rrset{answer: r.addresses(qtype, host, all)}
+			case home != nil && home.name == of.name && len(own) > 0 && own[0].IsNamed(below):
+				return r.rrset(qtype, host, own, m.hosts(r))
 			}
 			return &rrset{}
 		}
@@ -205,21 +220,21 @@ func (y *blockZone) hosts(of *view, m *members, yield func([]dns.RR) bool) bool 
 }
 
 // pointers yields the PTR records of members' addresses.
-func (y *blockZone) pointers(m *members, yield func([]dns.RR) bool) bool {
-	c, r := y.block.config, y.block.resolver
-	for address, nodes := range m.directory(c).byAddress {
+func (y *layer) pointers(m *members, yield func([]dns.RR) bool) bool {
+	r := y.resolver
+	for address, nodes := range m.directory(r).byAddress {
 		name, err := dns.ReverseAddr(address.String())
 		if err != nil || !y.tells(name) {
 			continue
 		}
-		if in := r.table.addresses.in(address); len(in) > 1 {
+		if r.grouped && len(r.at(address)) > 1 {
 			if y.emitted[name] {
 				continue
 			}
 			y.emitted[name] = true
 			nodes, _, _ = r.ownersOf(address)
 		}
-		if len(nodes) > 0 && !yield([]dns.RR{c.pointer(name, nodes)}) {
+		if len(nodes) > 0 && !yield([]dns.RR{r.pointer(name, nodes)}) {
 			return false
 		}
 	}

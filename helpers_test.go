@@ -74,20 +74,40 @@ func apply(t *table, objects ...*kubeapi.Object) {
 // serving is the plugin with one block per table. Until something changes, each zone has serial 1.
 func serving(tables ...*table) *Longnames {
 	l := &Longnames{
-		zones: make(map[string][]zoneOwner),
 		Next: test.HandlerFunc(func(_ context.Context, w dns.ResponseWriter, r *dns.Msg) (int, error) {
 			m := new(dns.Msg).SetRcode(r, rcodeNext)
 			return rcodeNext, w.WriteMsg(m)
 		}),
 	}
 	for _, t := range tables {
-		l.add(&block{config: t.config, table: t, resolver: &resolver{config: t.config, table: t}})
+		l.blocks = append(l.blocks, &block{config: t.config, table: t})
 	}
+	l.link()
 	for name := range l.zones {
 		s := l.serials.of(name)
 		s.last, s.second = 1, 1
 	}
 	return l
+}
+
+// answering is a resolver for all zones of the blocks of tables.
+func answering(tables ...*table) *resolver {
+	r := newResolver(tables)
+	for i := range tables[0].config.zones {
+		r.add(&tables[0].config.zones[i])
+	}
+	return r
+}
+
+// membersOf are the named members of a cluster of a table, as questions get them.
+func membersOf(t *table, cluster string) *members {
+	r := answering(t)
+	return r.cluster(cluster).members(r)
+}
+
+// auditOf audits the first zone of the blocks of tables.
+func auditOf(tables ...*table) *audit {
+	return newAudit(tables[0].config.first(), answering(tables...))
 }
 
 // rcodeNext is what the next plugin answers in tests.

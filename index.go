@@ -25,8 +25,8 @@ const fewOccurrences = 8
 
 // occurrence is that of a key in one cluster.
 type occurrence struct {
-	view        *view
-	nodes, pods int32 // how many, and how many of them are pods
+	cluster     string // its name
+	nodes, pods int32  // how many, and how many of them are pods
 }
 
 func (x *index[K]) in(k K) []occurrence {
@@ -36,16 +36,16 @@ func (x *index[K]) in(k K) []occurrence {
 }
 
 // add counts k in or out, of a pod or of another node, and reports whether it appeared or disappeared.
-func (x *index[K]) add(k K, v *view, isPod bool, delta int32) (changed bool) {
+func (x *index[K]) add(k K, cluster string, isPod bool, delta int32) (changed bool) {
 	known, others := x.in(k), x.others[k]
 	next := slices.Clone(known)
-	at := slices.IndexFunc(next, func(o occurrence) bool { return o.view == v })
+	at := slices.IndexFunc(next, func(o occurrence) bool { return o.cluster == cluster })
 	switch {
-	case at < 0 && others.has(v):
-		others.count(v, isPod, delta)
+	case at < 0 && others.has(cluster):
+		others.count(cluster, isPod, delta)
 	case at < 0:
 		at = len(next)
-		next = append(next, occurrence{view: v})
+		next = append(next, occurrence{cluster: cluster})
 		fallthrough
 	default:
 		if next[at].count(isPod, delta); next[at].nodes <= 0 {
@@ -116,13 +116,13 @@ func lastOther(of []occurrence) int {
 
 // occurrences are two queues: those of pods, and the rest.
 type occurrences struct {
-	pods, rest list.List // of occurrence
-	at         map[*view]*list.Element
+	pods, rest list.List                // of occurrence
+	at         map[string]*list.Element // by cluster
 }
 
-func newOccurrences() *occurrences { return &occurrences{at: make(map[*view]*list.Element)} }
+func newOccurrences() *occurrences { return &occurrences{at: make(map[string]*list.Element)} }
 
-func (q *occurrences) has(v *view) bool { return q != nil && q.at[v] != nil }
+func (q *occurrences) has(cluster string) bool { return q != nil && q.at[cluster] != nil }
 
 // of returns the queue of an occurrence.
 func (q *occurrences) of(o occurrence) *list.List {
@@ -132,8 +132,8 @@ func (q *occurrences) of(o occurrence) *list.List {
 	return &q.rest
 }
 
-func (q *occurrences) push(o occurrence)  { q.at[o.view] = q.of(o).PushBack(o) }
-func (q *occurrences) unpop(o occurrence) { q.at[o.view] = q.of(o).PushFront(o) }
+func (q *occurrences) push(o occurrence)  { q.at[o.cluster] = q.of(o).PushBack(o) }
+func (q *occurrences) unpop(o occurrence) { q.at[o.cluster] = q.of(o).PushFront(o) }
 
 // pop removes the first: of pods, if there are any.
 func (q *occurrences) pop() occurrence {
@@ -142,13 +142,13 @@ func (q *occurrences) pop() occurrence {
 		from = &q.rest
 	}
 	o := from.Remove(from.Front()).(occurrence)
-	delete(q.at, o.view)
+	delete(q.at, o.cluster)
 	return o
 }
 
 // count counts nodes of an occurrence in or out.
-func (q *occurrences) count(v *view, isPod bool, delta int32) {
-	e := q.at[v]
+func (q *occurrences) count(cluster string, isPod bool, delta int32) {
+	e := q.at[cluster]
 	o := e.Value.(occurrence)
 	was := q.of(o)
 	if o.count(isPod, delta); o.nodes > 0 && q.of(o) == was {
@@ -156,24 +156,14 @@ func (q *occurrences) count(v *view, isPod bool, delta int32) {
 		return
 	}
 	was.Remove(e)
-	if delete(q.at, v); o.nodes > 0 {
+	if delete(q.at, cluster); o.nodes > 0 {
 		q.push(o)
 	}
 }
 
-// copyTo fills an index of other views, which stand for those of this one.
-func (x *index[K]) copyTo(other *index[K], views map[*view]*view) {
-	x.m.Range(func(k, v any) bool {
-		var found []occurrence
-		for _, o := range v.([]occurrence) {
-			if of := views[o.view]; of != nil {
-				o.view = of
-				found = append(found, o)
-			}
-		}
-		other.m.Store(k, found)
-		return true
-	})
+// copyTo fills another index with what readers see of this one.
+func (x *index[K]) copyTo(other *index[K]) {
+	copyTo(&x.m, &other.m)
 	other.shared.Store(x.shared.Load())
 }
 
@@ -276,13 +266,13 @@ func (t *table) moves(edits []*membership.Edit) []move {
 }
 
 // index counts places in or out.
-func (t *table) index(v *view, places []place, delta int32) {
+func (t *table) index(cluster string, places []place, delta int32) {
 	c := t.config
 	for _, p := range places {
-		if c.reverse && t.addresses.add(p.address, v, p.isPod, delta) {
+		if c.reverse && t.addresses.add(p.address, cluster, p.isPod, delta) {
 			t.prefixes.add(p.address, int(delta))
 		}
-		if c.hosts != outside && t.hosts.add(p.host, v, p.isPod, delta) {
+		if c.hosts != outside && t.hosts.add(p.host, cluster, p.isPod, delta) {
 			_, above, _ := strings.Cut(p.host, ".")
 			t.hostNames.add(above, int(delta))
 		}

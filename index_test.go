@@ -9,11 +9,11 @@ import (
 
 func TestIndexCounts(t *testing.T) {
 	var x index[string]
-	a, b := newView("a"), newView("b")
-	add := func(v *view, delta int32, want bool) {
+	const a, b = "a", "b"
+	add := func(cluster string, delta int32, want bool) {
 		t.Helper()
-		if got := x.add("k", v, false, delta); got != want {
-			t.Errorf("%+d in %s: came or went: got %t, want %t", delta, v.name, got, want)
+		if got := x.add("k", cluster, false, delta); got != want {
+			t.Errorf("%+d in %s: came or went: got %t, want %t", delta, cluster, got, want)
 		}
 	}
 	add(a, +1, true)
@@ -21,7 +21,7 @@ func TestIndexCounts(t *testing.T) {
 	add(b, +1, false)
 	before := x.in("k")
 	add(a, -1, false)
-	if got := x.in("k"); len(got) != 2 || got[0].view != a || got[0].nodes != 1 {
+	if got := x.in("k"); len(got) != 2 || got[0].cluster != a || got[0].nodes != 1 {
 		t.Errorf("got %v, want a once and b once", got)
 	}
 	if before[0].nodes != 2 {
@@ -55,17 +55,15 @@ func TestIndexHasFewOccurrences(t *testing.T) {
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			var x index[string]
-			views := make(map[string]*view)
 			for _, name := range tc.come {
-				views[name] = newView(name)
-				x.add("k", views[name], name[:3] == "pod", +1)
+				x.add("k", name, name[:3] == "pod", +1)
 			}
 			for _, name := range tc.gone {
-				x.add("k", views[name], name[:3] == "pod", -1)
+				x.add("k", name, name[:3] == "pod", -1)
 			}
 			var got []string
 			for _, o := range x.in("k") {
-				got = append(got, o.view.name)
+				got = append(got, o.cluster)
 			}
 			slices.Sort(got)
 			equal(t, "clusters", got, slices.Sorted(slices.Values(tc.want)))
@@ -89,23 +87,23 @@ func TestIndexLosesNoOccurrence(t *testing.T) {
 	type claim struct{ pods, others int32 }
 	r := rand.New(rand.NewPCG(1, 2))
 	var x index[string]
-	views, want := make([]*view, 3*fewOccurrences), make(map[*view]*claim)
-	for i := range views {
-		views[i] = newView(fmt.Sprint(i))
-		want[views[i]] = &claim{}
+	clusters, want := make([]string, 3*fewOccurrences), make(map[string]*claim)
+	for i := range clusters {
+		clusters[i] = fmt.Sprint(i)
+		want[clusters[i]] = &claim{}
 	}
 	for step := range 20_000 {
-		v, isPod := views[r.IntN(len(views))], r.IntN(3) == 0
-		count := &want[v].others
+		cluster, isPod := clusters[r.IntN(len(clusters))], r.IntN(3) == 0
+		count := &want[cluster].others
 		if isPod {
-			count = &want[v].pods
+			count = &want[cluster].pods
 		}
 		delta := int32(1)
 		if *count > 0 && r.IntN(3) > 0 {
 			delta = -1
 		}
 		*count += delta
-		x.add("k", v, isPod, delta)
+		x.add("k", cluster, isPod, delta)
 		have, withPods := 0, 0
 		for _, c := range want {
 			if c.pods+c.others > 0 {
@@ -117,8 +115,8 @@ func TestIndexLosesNoOccurrence(t *testing.T) {
 		}
 		seen, seenPods := x.in("k"), 0
 		for _, o := range seen {
-			if c := want[o.view]; o.pods != c.pods || o.nodes != c.pods+c.others {
-				t.Fatalf("step %d: %s: got %d nodes, %d of them pods; want %d and %d", step, o.view.name, o.nodes, o.pods, c.pods+c.others, c.pods)
+			if c := want[o.cluster]; o.pods != c.pods || o.nodes != c.pods+c.others {
+				t.Fatalf("step %d: %s: got %d nodes, %d of them pods; want %d and %d", step, o.cluster, o.nodes, o.pods, c.pods+c.others, c.pods)
 			}
 			if o.pods > 0 {
 				seenPods++

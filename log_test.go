@@ -169,7 +169,7 @@ func TestObjectsCannotForgeLogLines(t *testing.T) {
 			run := func(o *kubeapi.Object) string {
 				return logged(t, func() {
 					table := tableOf(c)
-					a := newAudit(c, table)
+					a := auditOf(table)
 					defer a.close()
 					for _, changes := range [][]kubeapi.Change{{{New: o}}, {{Old: o}}, {{New: good}}, {{Old: good, New: o}}, {{Old: o}}} {
 						table.Apply(changes)

@@ -41,7 +41,7 @@ func (l *Longnames) Metadata(ctx context.Context, state request.Request) context
 // hasZoneOf reports whether a name lies in any of the zones.
 func (l *Longnames) hasZoneOf(name string) bool {
 	for zone := range ancestors(name) {
-		if len(l.zones[zone]) > 0 {
+		if l.zones[zone].zone != nil {
 			return true
 		}
 	}
@@ -67,58 +67,57 @@ type about struct {
 func (a *about) read() *about {
 	a.once.Do(func() {
 		by, reply, _ := a.plugin.resolve(a.w, &a.question, nil)
-		r := by.block.resolver
+		r := by.resolver
 		a.zone, a.state = by.zone.name, stateFresh
 		switch {
 		case reply.result == unavailable:
 			a.state = stateUnknown
-		case !r.table.synced.Load():
+		case r.isStale():
 			a.state = stateStale
 		}
-		c := r.clusterOf(by.zone, &a.question)
+		c, z := r.clusterOf(by.zone, &a.question)
 		if c == nil {
 			return
 		}
-		z := by.zone
-		if z.reverse {
-			z = r.config.first()
-		}
 		a.cluster = z.absolute(c.name)
-		if a.state != stateUnknown {
-			a.members = strconv.Itoa(c.members(r.config).listedFor(a.question.client))
+		if in := a.plugin.zones[z.name].resolver; in != r { // whose cluster of that name may have fewer members
+			c, r = in.cluster(c.name), in
+		}
+		if a.state != stateUnknown && c != nil {
+			a.members = strconv.Itoa(c.members(r).listedFor(a.question.client))
 		}
 	})
 	return a
 }
 
 // clusterOf returns the cluster that a question is about: its name is that cluster's, or a port's in it, or of
-// one of its nodes, or lies below it. Nil if there is none.
-func (r *resolver) clusterOf(z *zone, q *question) *view {
+// one of its nodes, or lies below it. It also returns the zone that has the cluster's name. Nil if there is none.
+func (r *resolver) clusterOf(z *zone, q *question) (*cluster, *zone) {
 	if z.reverse {
 		return r.clusterAt(q)
 	}
 	c, below := r.locate(z.relative(q.name))
-	if c != nil && isOfCluster(below) || !r.table.indexed() {
-		return c
+	if c != nil && isOfCluster(below) || !r.grouped {
+		return c, z
 	}
-	_, home, _ := r.owners(r.table.hosts.in(q.name), func(v *view) (*directory, []*membership.Node) { return v.named(r.config, q.name) })
+	_, home, _ := r.owners(r.withHost(q.name), func(d *directory) []*membership.Node { return d.byHost[q.name] })
 	if home != nil {
-		return home
+		return home, z
 	}
-	return c
+	return c, z
 }
 
 // clusterAt returns the cluster of the node at the address that a PTR question is about.
-func (r *resolver) clusterAt(q *question) *view {
+func (r *resolver) clusterAt(q *question) (*cluster, *zone) {
 	prefix, ok := reversePrefix(q.name)
 	if !ok || !prefix.IsSingleIP() {
-		return nil
+		return nil, nil
 	}
 	nodes, home, _ := r.ownersOf(prefix.Addr())
 	if len(nodes) == 0 {
-		return nil
+		return nil, nil
 	}
-	return home
+	return home, r.tables[membership.Owner("", nodes).Block].config.first()
 }
 
 // listedFor counts the longnames in the answer to a client: one that is not listed finds itself

@@ -207,7 +207,7 @@ func TestMetadataIsLazy(t *testing.T) {
 	l := serving(table)
 	r := new(dns.Msg).SetQuestion("erl.internal.", dns.TypeSRV)
 	l.Metadata(metadata.ContextWithMetadata(t.Context()), request.Request{W: &test.ResponseWriter{}, Req: r})
-	if built := table.view("").roster.Load().built; built != nil {
+	if built := l.zones["erl.internal."].resolver.cluster("").built; built != nil {
 		t.Errorf("got %d nodes named, want none yet", len(built.nodes))
 	}
 }

@@ -42,7 +42,7 @@ func TestMembersAreKnown(t *testing.T) {
 				ctx, cancel := context.WithCancel(t.Context())
 				defer cancel()
 				table := newTable(configOf(t, block))
-				audit := newAudit(table.config, table)
+				audit := auditOf(table)
 				if got := knownIn(zone); got != 0 {
 					t.Errorf("at first: got %v, want 0", got)
 				}
@@ -70,9 +70,9 @@ func TestMembersOfAZoneAreKnownIfThoseOfAllItsBlocksAre(t *testing.T) {
 		do   func()
 		want float64
 	}{
-		{"one that does not know", func() { audits = append(audits, newAudit(c, first)) }, 0},
-		{"another", func() { audits = append(audits, newAudit(c, second)) }, 0},
-		{"one that knows", func() { audits = append(audits, newAudit(c, third)) }, 0},
+		{"one that does not know", func() { audits = append(audits, auditOf(first)) }, 0},
+		{"another", func() { audits = append(audits, auditOf(second)) }, 0},
+		{"one that knows", func() { audits = append(audits, auditOf(third)) }, 0},
 		{"the first learns", func() { first.Synced(); audits[0].scan() }, 0},
 		{"it ends", func() { audits[0].close() }, 0},
 		{"the second ends without having learned", func() { audits[1].close() }, 1},

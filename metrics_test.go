@@ -73,7 +73,7 @@ func TestMetricsOfAZoneEndWithItsLastBlock(t *testing.T) {
 			t.Fatal(err)
 		}
 		b.start(nil)
-		newAudit(c, b.table) // so that its metrics are there for sure
+		auditOf(b.table) // so that its metrics are there for sure
 		return b
 	}
 	want := map[string]bool{
@@ -100,7 +100,7 @@ func TestMetricsOfAZoneEndWithItsLastBlock(t *testing.T) {
 	zoneMonitor{"ending.internal."}.SnapshotWritten(nil)
 	zoneMonitor{"ending.internal."}.SnapshotWritten(errors.New("disk full"))
 	propagation.WithLabelValues("ending.internal.").Observe(1)
-	(&questionCounter{"dns://:53", otherKind}).add(first, refused)
+	(&questionCounter{"dns://:53", otherKind}).add(newResolver([]*table{first.table}), refused)
 	all := make(map[string]bool)
 	for _, m := range ofZones {
 		all[nameAndLabels(t, m)[1]] = true
@@ -111,7 +111,7 @@ func TestMetricsOfAZoneEndWithItsLastBlock(t *testing.T) {
 	first.stop(true)
 	check("after a reload", all)
 	_, other := useMetrics("other.internal.")
-	newAudit(configOf(t, "longnames other.internal {\n selector app=web\n basename app\n}"), newTable(c))
+	auditOf(newTable(configOf(t, "longnames other.internal {\n selector app=web\n basename app\n}")))
 	second.stop(true)
 	check("afterwards", map[string]bool{})
 	if got := seriesOf(t, "other.internal."); len(got) == 0 {

@@ -132,8 +132,12 @@ func (l *Longnames) open(listening <-chan struct{}) {
 func (l *Longnames) announce(ctx context.Context, listening <-chan struct{}, send func(zone string) error) {
 	for zone := range l.zones {
 		chain := l.chain(zone)
-		n := newNotice(zone, l.serials.of(zone), func() bool { return unsyncedBlock(chain) == nil }, send)
-		for b := range blocksOf(chain) {
+		n := newNotice(zone, l.serials.of(zone), func() bool { return unsyncedTable(chain) == nil }, send)
+		tables := tablesIn(chain)
+		for _, b := range l.blocks {
+			if !tables[b.table] {
+				continue
+			}
 			if b.notifier == nil {
 				b.notifier = &notifier{}
 			}

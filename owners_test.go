@@ -268,7 +268,7 @@ func TestNoZoneInWhichGroupsSpellHostParts(t *testing.T) {
 
 func TestWhoClaimsTheNameOfAnotherIsCounted(t *testing.T) {
 	c := configOf(t, strings.ReplaceAll(ungroupedIP, "a1.test", "claims.internal"))
-	a := newAudit(c, tableOf(c,
+	a := auditOf(tableOf(c,
 		in("prod", 0, app(c, "shop", slice("queue", endpoint("queue-0", "10.1.0.5"), endpoint("queue-1", "10.1.0.6")))),
 		in("evil", 1, app(c, "shop", slice("queue", endpoint("queue-0", "10.66.6.6"), endpoint("queue-2", "10.66.6.7"), unready(endpoint("queue-1", "10.66.6.8"))))),
 		// Those of one namespace share a hostname, alive or not.
@@ -319,7 +319,7 @@ func TestWhatIsCalledAlikeIsCounted(t *testing.T) {
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			c := configOf(t, "longnames alike.internal {\n "+tc.options+"\n}")
-			a := newAudit(c, tableOf(c, tc.objects(c)...))
+			a := auditOf(tableOf(c, tc.objects(c)...))
 			t.Cleanup(a.close)
 			lines := logged(t, a.scan)
 			if got := testutil.ToFloat64(contestedNames.WithLabelValues("alike.internal.")); got != float64(len(tc.want)) || strings.Count(lines, "\n") != len(tc.want) {
@@ -366,10 +366,10 @@ func TestMetadataTellsOfTheOwnersCluster(t *testing.T) {
 		in("prod", 1, app(c, "evil", named("evil", slice("web", called("web-0", byHand(endpoint("", "10.66.6.6"))))))),
 	))
 	for _, name := range []string{"11.0.1.10.in-addr.arpa.", "web-0.web.prod.svc.a1.test."} {
-		by := l.zones[zoneOf(l, name)][0]
+		by := l.zones[zoneOf(l, name)]
 		got := ""
-		if v := by.block.resolver.clusterOf(by.zone, &question{name: name}); v != nil {
-			got = v.name
+		if c, _ := by.resolver.clusterOf(by.zone, &question{name: name}); c != nil {
+			got = c.name
 		}
 		if got != "shop.prod" {
 			t.Errorf("%s: got cluster %q, want shop.prod", name, got)

@@ -44,8 +44,9 @@ func parse(c *caddy.Controller) (*config, error) {
 	p := &parser{
 		Controller: c,
 		config: &config{
-			encoder: encoder{port: port{number: epmdPort}, ttl: defaultTTL},
-			source:  kubeapi.Config{Lookup: kubeapi.Endpoints, UserAgent: userAgent()},
+			port:   port{number: epmdPort},
+			ttl:    defaultTTL,
+			source: kubeapi.Config{Lookup: kubeapi.Endpoints, UserAgent: userAgent()},
 
 			rules:          membership.Rules{GroupLabel: -1, Naming: membership.Naming{Mode: membership.ModeIP, BasenameLabel: -1}, Hold: defaultHold},
 			startupTimeout: defaultStartupTimeout,
@@ -78,7 +79,6 @@ func (p *parser) zones(args []string) error {
 			return p.Errf("expected a zone, got %q; those are names such as erl.internal, and prefixes such as 10.0.0.0/8", arg)
 		}
 	}
-	forward := 0
 	for _, name := range plugin.OriginsFromArgsOrServerBlock(args, p.ServerBlockKeys) {
 		if isMistyped(name) {
 			return p.Errf("expected a zone, got %q of the server block", name)
@@ -86,16 +86,13 @@ func (p *parser) zones(args []string) error {
 		if slices.ContainsFunc(p.config.zones, func(z zone) bool { return z.name == name }) {
 			return p.Errf("expected each zone once, got %s twice", name)
 		}
-		z := newZone(name, forward)
+		z := newZone(name)
 		if _, ok := dns.IsDomainName(z.contact); !ok {
 			return p.Errf("zone %s: expected a shorter one, with room for names below it", name)
 		}
 		p.config.zones = append(p.config.zones, z)
-		if !z.reverse {
-			forward++
-		}
 	}
-	if forward == 0 {
+	if !slices.ContainsFunc(p.config.zones, func(z zone) bool { return !z.reverse }) {
 		return p.Errf("expected a zone that is not reverse, for members to have names in")
 	}
 	return nil

@@ -90,10 +90,10 @@ func checkPlaces(t *testing.T, got *table) {
 	want := newTable(got.config)
 	got.views.Range(func(_, v any) bool {
 		home := v.(*view)
-		nodes, _ := got.config.rules.Nodes(home.roster.Load().Roster)
+		nodes, _ := got.config.rules.Nodes(home.roster.Load())
 		for i := range nodes {
 			if n := &nodes[i]; want.indexed() {
-				want.index(home, []place{{n.Address(), strings.ToLower(n.Host()), n.Member.IsPod}}, +1)
+				want.index(home.name, []place{{n.Address(), strings.ToLower(n.Host()), n.Member.IsPod}}, +1)
 			}
 		}
 		return true
@@ -108,8 +108,8 @@ func counted(t *table) map[string]int {
 	counts := make(map[string]int)
 	occurrences := func(k, v any) bool {
 		for _, o := range v.([]occurrence) {
-			counts[fmt.Sprint(k, " in ", o.view.name)] = int(o.nodes)
-			counts[fmt.Sprint(k, " of pods in ", o.view.name)] = int(o.pods)
+			counts[fmt.Sprint(k, " in ", o.cluster)] = int(o.nodes)
+			counts[fmt.Sprint(k, " of pods in ", o.cluster)] = int(o.pods)
 		}
 		return true
 	}

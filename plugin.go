@@ -11,6 +11,7 @@ package longnames
 import (
 	"context"
 	"iter"
+	"slices"
 	"strings"
 
 	"github.com/coredns/coredns/core/dnsserver"
@@ -28,7 +29,7 @@ type Longnames struct {
 	Next plugin.Handler
 
 	blocks []*block
-	zones  map[string][]zoneOwner // by name, in the order of the Corefile
+	zones  map[string]zoneOwner // by name
 	// serials are those of all plugins of the instance.
 	serials   *serials
 	transfers *transfers // likewise
@@ -39,10 +40,10 @@ type Longnames struct {
 	end   func()          // ends transfers and notifications; nil before the start
 }
 
-// zoneOwner is a zone, and the block that answers for it.
+// zoneOwner is a zone, and the resolver that answers for it.
 type zoneOwner struct {
-	block *block
-	zone  *zone
+	zone     *zone
+	resolver *resolver
 }
 
 var (
@@ -54,21 +55,64 @@ var (
 	_ transfer.Transferer = (*Longnames)(nil)
 )
 
-// add lets a block answer for its zones, after those that have been added before.
-func (l *Longnames) add(b *block) {
-	l.blocks = append(l.blocks, b)
-	for i := range b.config.zones {
-		z := &b.config.zones[i]
-		l.zones[z.name] = append(l.zones[z.name], zoneOwner{b, z})
+// link has the blocks answer for their zones: those that share a zone answer together.
+func (l *Longnames) link() {
+	if l.serials == nil {
+		l.serials = &serials{}
 	}
-	for _, others := range l.zones {
-		for _, outer := range others {
-			for inner := range l.zones {
-				outer.zone.contain(inner)
+	if l.transfers == nil {
+		l.transfers = newTransfers()
+	}
+	l.zones = make(map[string]zoneOwner)
+	var resolvers []*resolver
+	for _, b := range l.blocks {
+		b.table.serials, b.table.resolvers, b.audited = nil, nil, nil
+		for i := range b.config.zones {
+			z := &b.config.zones[i]
+			if l.zones[z.name].zone != nil {
+				continue
 			}
+			tables := l.tablesOf(z.name)
+			at := slices.IndexFunc(resolvers, func(r *resolver) bool { return slices.Equal(r.tables, tables) })
+			if at < 0 {
+				at = len(resolvers)
+				resolvers = append(resolvers, newResolver(tables))
+			}
+			resolvers[at].add(z)
+			l.zones[z.name] = zoneOwner{z, resolvers[at]}
 		}
 	}
-	l.link()
+	for name, outer := range l.zones {
+		for inner := range l.zones {
+			outer.zone.contain(inner)
+		}
+		s := l.serials.of(name)
+		outer.zone.serial = s
+		for t := range tablesIn(l.chain(name)) {
+			t.serials = append(t.serials, s)
+		}
+	}
+	named := make(map[string]bool)
+	for _, b := range l.blocks {
+		if name := b.config.name(); !named[name] {
+			named[name], b.audited = true, l.zones[name].resolver
+		}
+	}
+	for _, r := range resolvers {
+		for _, t := range r.tables {
+			t.resolvers = append(t.resolvers, r)
+		}
+	}
+}
+
+// tablesOf returns those of the blocks that have a zone, in the order of the Corefile.
+func (l *Longnames) tablesOf(name string) (tables []*table) {
+	for _, b := range l.blocks {
+		if b.config.has(name) {
+			tables = append(tables, b.table)
+		}
+	}
+	return tables
 }
 
 // Name implements plugin.Handler.
@@ -89,7 +133,7 @@ func (l *Longnames) ServeDNS(ctx context.Context, w dns.ResponseWriter, r *dns.M
 		return plugin.NextOrFailure(l.Name(), l.Next, ctx, w, r)
 	}
 	if reply.stale {
-		by.block.count(server, staleSlot)
+		by.resolver.count(server, staleSlot)
 	}
 	return write(w, r, &reply)
 }
@@ -116,12 +160,14 @@ func (l *Longnames) refuses(r *dns.Msg) bool {
 	}
 	name, isOurs := strings.ToLower(r.Question[0].Name), false
 	for zone := range ancestors(name) {
-		for _, a := range l.zones[zone] {
-			if name == zone && !l.mayFollow() || !a.block.config.fall.Through(name) {
-				return true
-			}
-			isOurs = true
+		a := l.zones[zone]
+		if a.zone == nil {
+			continue
 		}
+		if name == zone && !l.mayFollow() || !a.resolver.fall.Through(name) {
+			return true
+		}
+		isOurs = true
 	}
 	return isOurs && l.Next == nil
 }
@@ -145,51 +191,39 @@ func ancestors(name string) iter.Seq[string] {
 	}
 }
 
-// resolve puts a question to the blocks whose zones it lies in, until one answers. If none
-// does, it gives the first of them, if there is any.
+// resolve puts a question to the zones that it lies in, the longest first, until one answers. If none does, it gives
+// the first of them, if there is any.
 func (l *Longnames) resolve(w dns.ResponseWriter, q *question, counts *questionCounter) (by zoneOwner, _ reply, answered bool) {
-	var closest zoneOwner // the first that is asked, of the longest zone
-	var last *block       // lets the question fall through, to whatever comes next
-	open := false         // a block that has been asked may have the name, but cannot tell
-	// Within a zone, blocks are asked in the order of the Corefile.
+	var closest, last zoneOwner // the first that is asked, and the last, which lets the question fall through
+	open := false               // one that has been asked may have the name, but cannot tell
 	for name := range ancestors(q.name) {
-		var unread zoneOwner // the first of the zone that cannot tell, and would let another answer
-		for _, a := range l.zones[name] {
-			if closest.block == nil {
-				closest = a
-			}
-			counts.add(last, fellThrough)
-			last = nil
-			if q.name == a.zone.server {
-				q.server = serverAddress(w)
-			}
-			reply := a.block.resolver.lookup(a.zone, q)
-			// What was last known does not tell of a cluster that is younger.
-			open = open || reply.result == unavailable || reply.stale && reply.result == nameError
-			if (reply.result == nameError || reply.result == unavailable) && a.block.config.fall.Through(q.name) {
-				if reply.result == unavailable && unread.block == nil {
-					unread = a
-				} else {
-					last = a.block
-				}
-				continue
-			}
-			if open && (reply.result == nameError || reply.empty) {
-				reply = unknown
-			}
-			reply = closest.deny(reply, q)
-			counts.add(unread.block, fellThrough)
-			counts.add(a.block, reply.result)
-			return a, reply, true
+		a := l.zones[name]
+		if a.zone == nil {
+			continue
 		}
-		if unread.block != nil {
-			counts.add(last, fellThrough)
-			counts.add(unread.block, unavailable)
-			return unread, unknown, true
+		if closest.zone == nil {
+			closest = a
 		}
+		counts.add(last.resolver, fellThrough)
+		if q.name == a.zone.server {
+			q.server = serverAddress(w)
+		}
+		reply := a.resolver.lookup(a.zone, q)
+		// What was last known does not tell of a cluster that is younger.
+		open = open || reply.stale && reply.result == nameError
+		if reply.result == nameError && a.resolver.fall.Through(q.name) {
+			last = a
+			continue
+		}
+		if open && (reply.result == nameError || reply.empty) {
+			reply = unknown
+		}
+		reply = closest.deny(reply, q)
+		counts.add(a.resolver, reply.result)
+		return a, reply, true
 	}
-	if last == nil || l.Next != nil {
-		counts.add(last, fellThrough)
+	if last.zone == nil || l.Next != nil {
+		counts.add(last.resolver, fellThrough)
 		return closest, reply{}, false
 	}
 	denial := reply{result: nameError}
@@ -197,7 +231,7 @@ func (l *Longnames) resolve(w dns.ResponseWriter, q *question, counts *questionC
 		denial = unknown
 	}
 	denial = closest.deny(denial, q)
-	counts.add(last, denial.result)
+	counts.add(last.resolver, denial.result)
 	return closest, denial, true
 }
 
@@ -208,7 +242,7 @@ func (a zoneOwner) deny(r reply, q *question) reply {
 		r.result = noData
 	}
 	if r.result == nameError || r.result == noData {
-		r.soa = a.block.resolver.soa(a.zone, q)
+		r.soa = a.resolver.soa(a.zone, q)
 	}
 	return r
 }

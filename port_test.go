@@ -60,7 +60,7 @@ func TestNodesOfOneLongnameDeclareTheSamePorts(t *testing.T) {
 			t.Errorf("port of %s: got %d, want 9100", nodes[i].Member.ID, got)
 		}
 	}
-	equal(t, "SRV", texts(c.rrset(dns.TypeSRV, "erl.internal.", pointers(nodes), nil).answer),
+	equal(t, "SRV", texts(newResolver([]*table{newTable(c)}).rrset(dns.TypeSRV, "erl.internal.", pointers(nodes), nil).answer),
 		[]string{"erl.internal. 5 IN SRV 0 0 9100 10.0.0.1."})
 }
 

@@ -2,18 +2,57 @@ package longnames
 
 import (
 	"net/netip"
+	"slices"
 	"strings"
+	"sync"
 	"time"
 
+	"github.com/coredns/coredns/plugin/pkg/fall"
 	"github.com/miekg/dns"
 
 	"github.com/longnames/longnames/membership"
 )
 
-// resolver answers questions from a table. It does no I/O, and looks at no clock but for serials.
+// resolver answers questions in the zones that the same blocks share, from the tables of these together. It does no
+// I/O, and looks at no clock but for serials.
 type resolver struct {
-	config *config
-	table  *table
+	encoder
+	name         string // of the first block, for metrics
+	fall         fall.F
+	tables       []*table // in the order of the Corefile
+	forwardZones []*zone
+	reverse      bool // there is another one, for PTR records
+	grouped      bool // there can be many clusters
+
+	clusters sync.Map // name → *cluster, of those that have been asked for
+	asked    askedCounters
+}
+
+// newResolver is of blocks that agree on what they must agree on, see disagreement.
+func newResolver(tables []*table) *resolver {
+	first := tables[0].config
+	r := &resolver{name: first.name(), fall: first.fall, tables: tables, grouped: first.rules.GroupLabel >= 0}
+	r.ttl, r.hosts = first.ttl, first.hosts
+	for _, t := range tables {
+		r.ports = append(r.ports, t.config.port)
+		for i := range t.config.zones {
+			r.zones = append(r.zones, &t.config.zones[i])
+		}
+		if t.config.hosts != r.hosts {
+			r.hosts = mixed
+		}
+	}
+	return r
+}
+
+// add has the resolver answer in a zone.
+func (r *resolver) add(z *zone) {
+	if z.reverse {
+		r.reverse = true
+		return
+	}
+	z.index = len(r.forwardZones)
+	r.forwardZones = append(r.forwardZones, z)
 }
 
 // question is what is asked, and by whom.
@@ -25,13 +64,30 @@ type question struct {
 	server netip.Addr // where it came to; valid if name is a zone's name server
 }
 
-// lookup answers a question about a name in a zone of the block.
+// isSynced reports whether all blocks know all that there was at the start.
+func (r *resolver) isSynced() bool {
+	return !r.anyTable(func(t *table) bool { return !t.synced.Load() })
+}
+
+// isStale reports whether a block answers from what was last known before the start.
+func (r *resolver) isStale() bool {
+	return r.anyTable(func(t *table) bool { return t.known() && !t.synced.Load() })
+}
+
+// isKnown reports whether all blocks have something to answer from, even if it is out of date.
+func (r *resolver) isKnown() bool { return !r.anyTable(func(t *table) bool { return !t.known() }) }
+
+// lookup answers a question about a name in a zone. As long as one of the blocks cannot tell, nobody knows who is in a
+// cluster; but an address has one name, whichever block has it.
 func (r *resolver) lookup(z *zone, q *question) reply {
-	stale := !r.table.synced.Load()
-	if stale && !r.table.known() {
+	known, stale := r.isKnown(), r.isStale()
+	if !known && !z.reverse {
 		return unknown
 	}
 	answer := r.answer(z, q)
+	if !known && answer.result != success {
+		return unknown
+	}
 	answer.stale = stale && answer.result != refused
 	answer.empty = answer.result == noData && r.isEmpty(z, q)
 	if answer.stale && answer.empty {
@@ -46,7 +102,7 @@ func (r *resolver) isEmpty(z *zone, q *question) bool {
 		return false
 	}
 	c, below := r.locate(z.relative(q.name))
-	return c != nil && (below == "" || below[0] == '_') && len(c.members(r.config).nodes) == 0
+	return c != nil && isOfCluster(below) && len(c.members(r).nodes) == 0
 }
 
 func (r *resolver) answer(z *zone, q *question) reply {
@@ -55,7 +111,7 @@ func (r *resolver) answer(z *zone, q *question) reply {
 	}
 	set, ok := r.find(z, q)
 	if ok && q.qtype == dns.TypeANY {
-		set = minimalAny(q.qname, r.config.ttl)
+		set = minimalAny(q.qname, r.ttl)
 	}
 	switch {
 	case !ok:
@@ -63,7 +119,7 @@ func (r *resolver) answer(z *zone, q *question) reply {
 	case set.len() == 0:
 		return reply{result: noData}
 	}
-	return reply{result: success, set: set, owner: q.qname, hosts: &r.table.hosts}
+	return reply{result: success, set: set, owner: q.qname, by: r}
 }
 
 // find looks for the records of a name, and reports whether the name exists.
@@ -76,12 +132,12 @@ func (r *resolver) find(z *zone, q *question) (set *rrset, exists bool) {
 	}
 	if q.name == z.server || q.name == z.parent { // whatever members are called
 		if q.name == z.server && q.server.IsValid() && addressType(q.server) == q.qtype {
-			set = &rrset{answer: []dns.RR{addressRecord(q.qname, q.server, r.config.ttl)}}
+			set = &rrset{answer: []dns.RR{addressRecord(q.qname, q.server, r.ttl)}}
 		}
 		return set, true
 	}
 	if z.reverse {
-		set, exists = r.reverse(q)
+		set, exists = r.pointTo(q)
 	} else {
 		set, exists = r.forward(z, q, relative)
 	}
@@ -94,7 +150,7 @@ func (r *resolver) apex(z *zone, q *question) *rrset {
 	case dns.TypeSOA:
 		return &rrset{answer: []dns.RR{r.soa(z, q)}}
 	case dns.TypeNS:
-		return &rrset{answer: []dns.RR{z.ns(q.qname, r.config.ttl)}}
+		return &rrset{answer: []dns.RR{z.ns(q.qname, r.ttl)}}
 	}
 	return nil
 }
@@ -102,7 +158,7 @@ func (r *resolver) apex(z *zone, q *question) *rrset {
 // soa has the zone's name as the question spells it.
 func (r *resolver) soa(z *zone, q *question) dns.RR {
 	owner := q.qname[len(q.qname)-len(z.name):]
-	return z.soa(owner, r.config.ttl, z.serial.at(time.Now()))
+	return z.soa(owner, r.ttl, z.serial.at(time.Now()))
 }
 
 // forward looks among clusters and their ports, then among host parts, then among the nodes of a cluster.
@@ -110,38 +166,38 @@ func (r *resolver) forward(z *zone, q *question, relative string) (set *rrset, e
 	c, below := r.locate(relative)
 	var m *members
 	if c != nil {
-		m = c.members(r.config)
+		m = c.members(r)
 		if isOfCluster(below) {
 			if set, ok := r.ofCluster(m, z, q, below); ok {
 				return set, true
 			}
 		}
 	}
-	all, own, d, exists := r.host(q.name, c, m)
+	all, own, d, exists := r.host(q.name, c)
 	of := nameType{q.name, q.qtype}
 	switch {
 	case len(all) > 0 && (q.qtype == dns.TypeA || q.qtype == dns.TypeAAAA):
-		return d.set(of, all, func() *rrset { return &rrset{answer: r.config.addresses(q.qtype, q.name, all)} }), true
+		return d.set(of, all, func() *rrset { return &rrset{answer: r.addresses(q.qtype, q.name, all)} }), true
 	case len(all) > 0 && len(own) > 0 && own[0].IsNamed(below):
-		return m.set(r.config, of, own), true // the node's name in its cluster, too
+		return m.set(r, of, own), true // the node's name in its cluster, too
 	case len(all) > 0:
 		return nil, true
 	}
 	if m != nil {
-		if nodes := m.directory(r.config).byName[below]; len(nodes) > 0 {
-			return m.set(r.config, of, nodes), true
+		if nodes := m.directory(r).byName[below]; len(nodes) > 0 {
+			return m.set(r, of, nodes), true
 		}
 	}
-	return nil, exists || r.table.spaces.has(relative)
+	return nil, exists || r.anyTable(func(t *table) bool { return t.spaces.has(relative) })
 }
 
 // isOfCluster reports whether a name is that of a cluster or of a port, by what of it lies below the cluster's.
 func isOfCluster(below string) bool { return below == "" || below[0] == '_' }
 
 // locate finds the cluster that a name is in, and what of the name lies below it.
-func (r *resolver) locate(relative string) (c *view, below string) {
-	if r.config.rules.GroupLabel < 0 {
-		return r.table.view(""), relative
+func (r *resolver) locate(relative string) (c *cluster, below string) {
+	if !r.grouped {
+		return r.cluster(""), relative
 	}
 	at, dots := len(relative), 0
 	for ; at > 0; at-- {
@@ -151,7 +207,7 @@ func (r *resolver) locate(relative string) (c *view, below string) {
 			}
 		}
 	}
-	return r.table.view(relative[at:]), strings.TrimSuffix(relative[:at], ".")
+	return r.cluster(relative[at:]), strings.TrimSuffix(relative[:at], ".")
 }
 
 // ofCluster looks for the records of a cluster or of its ports. An asker that is not listed finds itself added.
@@ -161,15 +217,15 @@ func (r *resolver) ofCluster(m *members, z *zone, q *question, below string) (se
 	if below == "" {
 		set := records.of(q.qtype)
 		if len(asker) > 0 && set != nil {
-			set = records.with(set, r.config.rrset(q.qtype, records.owner, asker, m.hosts(r.config)))
+			set = records.with(set, r.rrset(q.qtype, records.owner, asker, m.hosts(r)))
 		}
 		return set, true
 	}
-	return r.port(m, records, asker, q.qtype, below)
+	return r.ofPort(m, records, asker, q.qtype, below)
 }
 
-// port looks for _PORT._PROTOCOL, and for _PROTOCOL alone, which has no records.
-func (r *resolver) port(m *members, records *records, asker []*membership.Node, qtype uint16, name string) (set *rrset, exists bool) {
+// ofPort looks for _PORT._PROTOCOL, and for _PROTOCOL alone, which has no records.
+func (r *resolver) ofPort(m *members, records *records, asker []*membership.Node, qtype uint16, name string) (set *rrset, exists bool) {
 	exists = m.services().has(name)
 	for _, n := range asker {
 		exists = exists || hasService(n, name)
@@ -179,49 +235,85 @@ func (r *resolver) port(m *members, records *records, asker []*membership.Node, 
 	}
 	set = records.ofPort(name)
 	if asker = declaring(asker, name); len(asker) > 0 {
-		set = records.with(set, r.config.portSet(records.owner, name, asker, m.hosts(r.config)))
+		set = records.with(set, r.portSet(records.owner, name, asker, m.hosts(r)))
 	}
 	return set, exists
 }
 
-// host returns the nodes that have a host part, of all clusters and of one, which may be nil, as it is; the
-// directory that all of them are in, if it is one; and reports whether the name exists, maybe since host parts lie
-// below it.
-func (r *resolver) host(name string, c *view, m *members) (all, own []*membership.Node, d *directory, exists bool) {
-	switch {
-	case r.config.hosts == outside:
+// host returns the nodes that have a host part, of all clusters and of one, which may be nil; the directory that all
+// of them are in, if it is one; and reports whether the name exists, maybe since host parts lie below it.
+func (r *resolver) host(name string, c *cluster) (all, own []*membership.Node, d *directory, exists bool) {
+	if r.hosts == outside {
 		return nil, nil, nil, false
-	case !r.table.indexed():
-		d = m.directory(r.config)
+	}
+	if c != nil {
+		d = c.members(r).directory(r)
 		own = d.byHost[name]
+	}
+	if !r.grouped {
 		return own, own, d, len(own) > 0 || d.above[name]
 	}
-	in := r.table.hosts.in(name)
-	all, _, d = r.owners(in, func(v *view) (*directory, []*membership.Node) {
-		if v != c {
-			return v.named(r.config, name)
+	in := r.withHost(name)
+	all, _, d = r.owners(in, func(d *directory) []*membership.Node { return d.byHost[name] })
+	return all, own, d, len(in) > 0 || r.anyTable(func(t *table) bool { return t.hostNames.has(name) })
+}
+
+// withHost returns the clusters in which nodes have a host part, where there can be many.
+func (r *resolver) withHost(host string) []*cluster {
+	return occurring(r, func(t *table) []occurrence { return t.hosts.in(host) })
+}
+
+// at returns the clusters that have an address.
+func (r *resolver) at(a netip.Addr) []*cluster {
+	if !r.grouped {
+		return []*cluster{r.cluster("")}
+	}
+	return occurring(r, func(t *table) []occurrence { return t.addresses.in(a) })
+}
+
+// occurring returns the clusters in which something occurs, by what occurs in the blocks.
+func occurring(r *resolver, in func(*table) []occurrence) []*cluster {
+	var found []*cluster
+	for _, t := range r.tables {
+		for _, o := range in(t) {
+			if slices.ContainsFunc(found, func(c *cluster) bool { return c.name == o.cluster }) {
+				continue
+			}
+			if c := r.cluster(o.cluster); c != nil {
+				found = append(found, c)
+			}
 		}
-		d := m.directory(r.config)
-		own = d.byHost[name]
-		return d, own
-	})
-	return all, own, d, len(in) > 0 || r.table.hostNames.has(name)
+	}
+	return found
+}
+
+// sharesHost reports whether several clusters have a host part.
+func (r *resolver) sharesHost(host string) bool {
+	first, seen := "", false
+	for _, t := range r.tables {
+		for _, o := range t.hosts.in(host) {
+			if seen && o.cluster != first {
+				return true
+			}
+			first, seen = o.cluster, true
+		}
+	}
+	return false
 }
 
 // owners returns the owners of a host part or an address that some clusters have, and where the first of them is.
 // Each cluster has a few of them; if it is one, all count, and its directory is returned, too.
-func (r *resolver) owners(in []occurrence, of func(*view) (*directory, []*membership.Node)) (nodes []*membership.Node, home *view, d *directory) {
+func (r *resolver) owners(in []*cluster, of func(*directory) []*membership.Node) (nodes []*membership.Node, home *cluster, d *directory) {
 	if len(in) == 1 {
-		home = in[0].view
-		d, nodes = of(home)
-		return nodes, home, d
+		d = in[0].members(r).directory(r)
+		return of(d), in[0], d
 	}
-	homes := make(map[*membership.Node]*view)
-	for _, o := range in {
-		_, all := of(o.view)
+	homes := make(map[*membership.Node]*cluster)
+	for _, c := range in {
+		all := of(c.members(r).directory(r))
 		for _, n := range all[:min(len(all), fewNodes)] {
 			nodes = append(nodes, n)
-			homes[n] = o.view
+			homes[n] = c
 		}
 	}
 	if nodes = membership.Owners("", nodes); len(nodes) > 0 {
@@ -231,39 +323,32 @@ func (r *resolver) owners(in []occurrence, of func(*view) (*directory, []*member
 }
 
 // ownersOf does so for an address.
-func (r *resolver) ownersOf(a netip.Addr) (nodes []*membership.Node, home *view, d *directory) {
-	at := func(v *view) (*directory, []*membership.Node) {
-		d := v.members(r.config).directory(r.config)
-		return d, d.byAddress[a]
-	}
-	if r.table.indexed() {
-		return r.owners(r.table.addresses.in(a), at)
-	}
-	home = r.table.view("")
-	d, nodes = at(home)
-	return nodes, home, d
+func (r *resolver) ownersOf(a netip.Addr) (nodes []*membership.Node, home *cluster, d *directory) {
+	return r.owners(r.at(a), func(d *directory) []*membership.Node { return d.byAddress[a] })
 }
 
-// reverse looks for an address: it has one PTR record, for inet_res:gethostbyaddr takes
+// pointTo looks for an address: it has one PTR record, for inet_res:gethostbyaddr takes
 // several for none.
-func (r *resolver) reverse(q *question) (set *rrset, exists bool) {
+func (r *resolver) pointTo(q *question) (set *rrset, exists bool) {
 	prefix, ok := reversePrefix(q.name)
 	if !ok {
 		return nil, false
 	}
 	switch {
 	case prefix.IsSingleIP():
-	case r.table.indexed():
-		return nil, r.table.prefixes.has(prefix)
+	case r.grouped:
+		return nil, r.anyTable(func(t *table) bool { return t.prefixes.has(prefix) })
 	default:
-		return nil, r.table.view("").members(r.config).directory(r.config).addresses.overlaps(prefix)
+		return nil, r.cluster("").members(r).directory(r).addresses.overlaps(prefix)
 	}
 	nodes, _, d := r.ownersOf(prefix.Addr())
 	if len(nodes) == 0 || q.qtype != dns.TypePTR {
 		return nil, len(nodes) > 0
 	}
-	return d.set(nameType{q.name, q.qtype}, nodes, func() *rrset { return &rrset{answer: []dns.RR{r.config.pointer(q.name, nodes)}} }), true
+	return d.set(nameType{q.name, q.qtype}, nodes, func() *rrset { return &rrset{answer: []dns.RR{r.pointer(q.name, nodes)}} }), true
 }
+
+func (r *resolver) anyTable(has func(*table) bool) bool { return slices.ContainsFunc(r.tables, has) }
 
 // minimalAny is the answer to a question for records of any type (RFC 8482, section 4.2).
 func minimalAny(owner string, ttl uint32) *rrset {

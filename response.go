@@ -24,12 +24,12 @@ const (
 // reply is the answer to a question.
 type reply struct {
 	result result
-	set    *rrset         // of success
-	owner  string         // of the answer's records, as the client spelt it
-	hosts  *index[string] // tells of glue that other clusters have more of
-	stale  bool           // from what was last known, which may be out of date
-	empty  bool           // the name is that of a cluster without members
-	soa    dns.RR         // of the closest zone, if there is no answer
+	set    *rrset    // of success
+	owner  string    // of the answer's records, as the client spelt it
+	by     *resolver // of success
+	stale  bool      // from what was last known, which may be out of date
+	empty  bool      // the name is that of a cluster without members
+	soa    dns.RR    // of the closest zone, if there is no answer
 }
 
 // unknown is the reply as long as nobody can tell.
@@ -116,12 +116,10 @@ func (r *reply) ownGlue() []dns.RR {
 	if r.set.asker != nil {
 		glue = append(slices.Clip(glue), r.set.asker.glue...)
 	}
-	if r.hosts.shared.Load() == 0 {
+	if len(r.by.tables) == 1 && r.by.tables[0].hosts.shared.Load() == 0 {
 		return glue
 	}
-	return slices.DeleteFunc(slices.Clone(glue), func(rr dns.RR) bool {
-		return len(r.hosts.in(strings.ToLower(rr.Header().Name))) > 1
-	})
+	return slices.DeleteFunc(slices.Clone(glue), func(rr dns.RR) bool { return r.by.sharesHost(strings.ToLower(rr.Header().Name)) })
 }
 
 // ednsRoom is kept free for options that we or other plugins may add to the OPT record.

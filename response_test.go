@@ -47,7 +47,7 @@ func TestTruncatedAnswersAreThoseOfTheWholeSet(t *testing.T) {
 						return err
 					})
 					m := new(dns.Msg).SetReply(r)
-					m.Authoritative, m.Answer = true, l.blocks[0].table.view("").members(l.blocks[0].config).records[0].of(qtype).answer
+					m.Authoritative, m.Answer = true, membersOf(l.blocks[0].table, "").records[0].of(qtype).answer
 					if len(m.Answer) != n {
 						t.Fatalf("the whole set: got %d records, want %d", len(m.Answer), n)
 					}

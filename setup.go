@@ -1,6 +1,10 @@
 package longnames
 
 import (
+	"fmt"
+	"slices"
+	"strings"
+
 	"github.com/coredns/caddy"
 	"github.com/coredns/coredns/core/dnsserver"
 	"github.com/coredns/coredns/plugin"
@@ -43,7 +47,7 @@ func setup(c *caddy.Controller) error {
 
 // newLongnames makes the plugin from all longnames blocks of a server block.
 func newLongnames(c *caddy.Controller) (*Longnames, error) {
-	l := &Longnames{zones: make(map[string][]zoneOwner)}
+	l := &Longnames{}
 	lines := make(map[*block]int)
 	for c.Next() {
 		if c.Val() != pluginName {
@@ -54,33 +58,51 @@ func newLongnames(c *caddy.Controller) (*Longnames, error) {
 		if err != nil {
 			return nil, err
 		}
-		if other, why := l.taken(config); other != nil {
-			return nil, c.Errf("%s; the longnames block of line %d has it already", why, lines[other])
+		if other, what := l.disagreement(config); other != nil {
+			return nil, c.Errf("%s as in the longnames block of line %d, with which this one answers together", what, lines[other])
 		}
 		b, err := newBlock(config)
 		if err != nil {
 			return nil, c.Errf("%v", err)
 		}
 		lines[b] = line
-		l.add(b)
+		l.blocks = append(l.blocks, b)
 	}
+	l.link()
 	return l, nil
 }
 
-// taken returns another block that keeps c from being asked in one of its zones, and what c
-// would need.
-func (l *Longnames) taken(c *config) (by *block, why string) {
-	for i := range c.zones {
-		z := &c.zones[i]
-		for _, other := range l.zones[z.name] {
-			o := other.block.config
-			switch {
-			case !o.fall.Through(z.name):
-				return other.block, "zone " + z.name + ": expected a zone of its own, or fallthrough in all blocks before the last"
-			case !z.reverse && (o.rules.GroupLabel < 0 || c.rules.GroupLabel < 0):
-				// The first block has an answer at the apex, so that the other's is never asked.
-				return other.block, "zone " + z.name + ": expected a zone of its own, or group_by in both blocks"
-			}
+// fallthroughOf writes the option as a Corefile does.
+func fallthroughOf(c *config) string {
+	switch zones := c.fall.Zones; {
+	case len(zones) == 0:
+		return "no fallthrough"
+	case slices.Equal(zones, []string{"."}):
+		return "fallthrough"
+	default:
+		return "fallthrough " + strings.Join(zones, " ")
+	}
+}
+
+// disagreement returns another block that shares a zone with c, but cannot answer together with it, and what c would
+// need.
+func (l *Longnames) disagreement(c *config) (with *block, what string) {
+	for _, other := range l.blocks {
+		o := other.config
+		at := slices.IndexFunc(c.zones, func(z zone) bool { return o.has(z.name) })
+		if at < 0 {
+			continue
+		}
+		zone := "zone " + c.zones[at].name + ": "
+		switch {
+		case c.ttl != o.ttl:
+			return other, fmt.Sprintf("%sexpected ttl %d", zone, o.ttl)
+		case !slices.Equal(c.fall.Zones, o.fall.Zones):
+			return other, zone + "expected " + fallthroughOf(o)
+		case c.rules.GroupLabel < 0 && o.rules.GroupLabel >= 0:
+			return other, zone + "expected group_by"
+		case c.rules.GroupLabel >= 0 && o.rules.GroupLabel < 0:
+			return other, zone + "expected no group_by"
 		}
 	}
 	return nil, ""

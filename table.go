@@ -3,6 +3,7 @@ package longnames
 import (
 	"context"
 	"net/netip"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -17,13 +18,14 @@ import (
 type table struct {
 	config *config
 
-	views    sync.Map      // name → *view
-	spaces   names         // namespaces that have clusters, relative to the zone
-	serials  []*serial     // of the zones in which this is seen
-	knows    atomic.Bool   // there is anything to answer from, even if it is out of date
-	complete atomic.Bool   // what was last known before the start is all there was then
-	synced   atomic.Bool   // all is known that there was at the start
-	done     chan struct{} // closed when synced becomes true
+	views     sync.Map      // name → *view
+	spaces    names         // namespaces that have clusters, relative to the zone
+	serials   []*serial     // of the zones in which this is seen
+	resolvers []*resolver   // that answer from this
+	knows     atomic.Bool   // there is anything to answer from, even if it is out of date
+	complete  atomic.Bool   // what was last known before the start is all there was then
+	synced    atomic.Bool   // all is known that there was at the start
+	done      chan struct{} // closed when synced becomes true
 
 	// With many clusters, these tell which one to look in. A single one needs none.
 	hosts     index[string] // host parts, in lower case with a final dot
@@ -33,10 +35,9 @@ type table struct {
 
 	mu        sync.Mutex // protects following; held by writers only
 	state     *membership.State
-	ungrouped *view               // of objects that belong to no cluster
-	dirty     map[*view]time.Time // those that have changed, and when their next suspects are given up, if any
-	changed   chan struct{}       // has an element if there is something to audit
-	woken     chan struct{}       // has an element if a deadline may be sooner
+	ungrouped *view // of objects that belong to no cluster
+	observers []*observer
+	woken     chan struct{} // has an element if a deadline may be sooner
 
 	// expired is called after suspects have been given up.
 	expired func()
@@ -49,8 +50,6 @@ func newTable(c *config) *table {
 		config:    c,
 		state:     membership.New(&c.rules),
 		ungrouped: newView(""),
-		dirty:     make(map[*view]time.Time),
-		changed:   make(chan struct{}, 1),
 		woken:     make(chan struct{}, 1),
 		done:      make(chan struct{}),
 		expired:   func() {},
@@ -59,6 +58,27 @@ func newTable(c *config) *table {
 		t.views.Store("", newView("")) // a zone's apex always exists
 	}
 	return t
+}
+
+// view is a cluster of the block. Questions read its roster without a lock; only the table, under its own, replaces it.
+type view struct {
+	name   string // relative to the zone, lower case; empty at the apex
+	roster atomic.Pointer[membership.Roster]
+	due    time.Time // when the next suspect is given up; zero if none is. For the table.
+}
+
+func newView(name string) *view {
+	v := &view{name: name}
+	v.roster.Store(&membership.Roster{})
+	return v
+}
+
+// roster returns the members of a cluster as of now; nil if there is none of that name.
+func (t *table) roster(name string) *membership.Roster {
+	if v := t.view(name); v != nil {
+		return v.roster.Load()
+	}
+	return nil
 }
 
 // view returns the view of the cluster of that name, nil if there is none.
@@ -80,7 +100,7 @@ func (t *table) Restored() {
 	defer t.mu.Unlock()
 	t.complete.Store(t.state.Restored())
 	t.knows.Store(t.state.Known())
-	wake(t.changed)
+	t.notice()
 }
 
 // Synced implements kubeapi.Sink.
@@ -94,7 +114,7 @@ func (t *table) Synced() {
 	t.synced.Store(true)
 	t.knows.Store(true)
 	close(t.done)
-	wake(t.changed)
+	t.notice()
 }
 
 // inherit takes over the suspects of the table that a reload replaces.
@@ -160,7 +180,7 @@ func (t *table) edit(change func() []*membership.Edit) {
 	edits := change()
 	t.publish(edits)
 	t.knows.Store(t.state.Known())
-	t.observe(edits)
+	t.measure(edits)
 }
 
 // count gives the zones new serials once members are known. It comes after publishing: a secondary that
@@ -184,24 +204,26 @@ func (t *table) publish(edits []*membership.Edit) {
 	}
 	moves := t.moves(edits)
 	for i, m := range moves {
-		t.index(views[i], m.come, +1)
+		t.index(views[i].name, m.come, +1)
 	}
 	for i, v := range views {
-		v.roster.Store(&roster{Roster: edits[i].After})
-		t.dirty[v] = edits[i].Due
-		if !edits[i].Due.IsZero() {
+		v.roster.Store(edits[i].After)
+		if v.due = edits[i].Due; !v.due.IsZero() {
 			wake(t.woken)
 		}
 	}
 	for i, m := range moves {
-		t.index(views[i], m.gone, -1)
+		t.index(views[i].name, m.gone, -1)
 	}
 	for _, v := range views {
 		if v.roster.Load().IsEmpty() {
 			t.remove(v)
 		}
+		for _, r := range t.resolvers { // and not before a question makes it anew
+			r.clusters.Delete(v.name)
+		}
 	}
-	wake(t.changed)
+	t.notice(views...)
 }
 
 // viewFor returns the view of a cluster, and makes it if there is none.
@@ -233,23 +255,75 @@ func (v *view) namespace() string {
 	return namespace
 }
 
-// state is a cluster at one time.
-type state struct {
-	view   *view
-	roster *roster
-	due    time.Time // when the next suspect is given up; zero if none is
+// observer learns which clusters of some tables have changed.
+type observer struct {
+	changed chan struct{} // has an element if something has
+	mu      sync.Mutex    // protects following
+	names   map[string]bool
 }
 
-// takeDirty returns the clusters that have changed since it was last called.
-func (t *table) takeDirty() []state {
+// observe adds an observer, which has yet to learn of all clusters.
+func (t *table) observe(o *observer) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	states := make([]state, 0, len(t.dirty))
-	for v, due := range t.dirty {
-		states = append(states, state{v, v.roster.Load(), due})
+	t.observers = append(t.observers, o)
+	all := []*view{t.ungrouped}
+	t.views.Range(func(_, v any) bool {
+		all = append(all, v.(*view))
+		return true
+	})
+	o.note(all)
+}
+
+// forget ends what observe began.
+func (t *table) forget(o *observer) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.observers = slices.DeleteFunc(t.observers, func(other *observer) bool { return other == o })
+}
+
+func (t *table) notice(views ...*view) {
+	for _, o := range t.observers {
+		o.note(views)
 	}
-	t.dirty = make(map[*view]time.Time) // and not one that only grows
-	return states
+}
+
+func (o *observer) note(views []*view) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	for _, v := range views {
+		o.names[v.name] = true
+	}
+	wake(o.changed)
+}
+
+// take returns the names of the clusters that have changed since it was last called.
+func (o *observer) take() map[string]bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	names := o.names
+	o.names = make(map[string]bool)
+	return names
+}
+
+// hasObjects reports whether the source has any.
+func (t *table) hasObjects() (has bool) {
+	has = len(t.ungrouped.roster.Load().Objects) > 0
+	t.views.Range(func(_, v any) bool {
+		has = has || len(v.(*view).roster.Load().Objects) > 0
+		return !has
+	})
+	return has
+}
+
+// next returns when the next suspect of a cluster is given up; zero if none is.
+func (t *table) next(name string) (due time.Time) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if v := t.view(name); v != nil {
+		return v.due
+	}
+	return due
 }
 
 // indexed reports whether there can be many clusters.
@@ -261,17 +335,15 @@ func (t *table) freeze() *table {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	f := &table{config: t.config}
-	views := make(map[*view]*view)
 	t.views.Range(func(name, of any) bool {
 		v := &view{name: name.(string)}
 		v.roster.Store(of.(*view).roster.Load())
 		f.views.Store(name, v)
-		views[of.(*view)] = v
 		return true
 	})
 	if t.indexed() {
-		t.hosts.copyTo(&f.hosts, views)
-		t.addresses.copyTo(&f.addresses, views)
+		t.hosts.copyTo(&f.hosts)
+		t.addresses.copyTo(&f.addresses)
 		copyTo(&t.spaces.m, &f.spaces.m)
 		copyTo(&t.hostNames.m, &f.hostNames.m)
 		copyTo(&t.prefixes.m, &f.prefixes.m)
@@ -287,8 +359,8 @@ func copyTo(from, to *sync.Map) {
 	})
 }
 
-// observe counts how suspects ceased to be, and how long it took until questions get what has changed.
-func (t *table) observe(edits []*membership.Edit) {
+// measure counts how suspects ceased to be, and how long it took until questions get what has changed.
+func (t *table) measure(edits []*membership.Edit) {
 	zone, now := t.config.name(), time.Now()
 	for _, e := range edits {
 		countEnds(zone, &e.Ends)

@@ -339,7 +339,7 @@ func (w *tenancy) isLostHost(name string) bool {
 
 // isShared reports whether a name is one that all members have together.
 func (w *tenancy) isShared(l *Longnames, name string) bool {
-	relative := l.zones[zoneOf(l, name)][0].zone.relative(name)
+	relative := l.zones[zoneOf(l, name)].zone.relative(name)
 	return !w.isGrouped && (relative == "" || relative[0] == '_')
 }
 
@@ -357,7 +357,7 @@ func (w *tenancy) hasPodAt(pointer string) bool {
 
 // isItsOwn reports whether a name may be the hostile tenant's.
 func (w *tenancy) isItsOwn(l *Longnames, name string) bool {
-	z := l.zones[zoneOf(l, name)][0].zone
+	z := l.zones[zoneOf(l, name)].zone
 	if name == z.server || name == z.parent {
 		return false
 	}
@@ -488,7 +488,7 @@ func (w *tenancy) probe(t *testing.T, without, with *Longnames, seen map[string]
 	for zone, of := range with.zones {
 		for _, text := range w.texts {
 			for _, above := range []string{"", w.pick("prod", "shop.prod", "team"), w.pick("pod", "svc"), w.pick("prod.pod", "prod.svc", "web.prod.svc")} {
-				name := strings.ToLower(of[0].zone.absolute(strings.Trim(text+"."+above, ".")))
+				name := strings.ToLower(of.zone.absolute(strings.Trim(text+"."+above, ".")))
 				if _, ok := dns.IsDomainName(name); ok && zoneOf(with, name) == zone {
 					names[name] = true
 				}
@@ -502,7 +502,7 @@ func (w *tenancy) probe(t *testing.T, without, with *Longnames, seen map[string]
 		some = some[:min(len(some), 50)]
 	}
 	for zone, of := range with.zones { // whose names are the dearest
-		some = append(some, zone, of[0].zone.server, of[0].zone.parent)
+		some = append(some, zone, of.zone.server, of.zone.parent)
 	}
 	for _, name := range slices.AppendSeq(some, maps.Keys(w.honestHosts)) {
 		if zoneOf(with, name) == "" || w.isShared(with, name) || w.isItsOwn(with, name) || w.isLost(name) || w.canShare(name) {
@@ -533,7 +533,7 @@ func (w *tenancy) compareGlue(t *testing.T, key string, without *Longnames, m *d
 	for _, rr := range m.Extra {
 		host := strings.ToLower(rr.Header().Name)
 		asked, _, _ := strings.Cut(key, " ")
-		if z := without.zones[zoneOf(without, asked)][0].zone; host == z.server || host == z.parent {
+		if z := without.zones[zoneOf(without, asked)].zone; host == z.server || host == z.parent {
 			t.Errorf("%s: got glue %v, which is the name server's name", key, rr)
 		}
 		if !w.honestHosts[host] || w.canShare(host) {
@@ -549,9 +549,9 @@ func (w *tenancy) compareGlue(t *testing.T, key string, without *Longnames, m *d
 func (*tenancy) compareCluster(t *testing.T, name string, without, with *Longnames) {
 	t.Helper()
 	of := func(l *Longnames) string {
-		by := l.zones[zoneOf(l, name)][0]
-		if v := by.block.resolver.clusterOf(by.zone, &question{name: name, qname: name}); v != nil {
-			return v.name
+		by := l.zones[zoneOf(l, name)]
+		if c, _ := by.resolver.clusterOf(by.zone, &question{name: name, qname: name}); c != nil {
+			return c.name
 		}
 		return ""
 	}

@@ -40,14 +40,14 @@ var (
 // time, if CoreDNS ends, or if a secondary is too slow.
 func (l *Longnames) Transfer(zone string, serial uint32) (<-chan []dns.RR, error) {
 	zone = strings.ToLower(zone)
-	if len(l.zones[zone]) == 0 {
+	if l.zones[zone].zone == nil {
 		return nil, transfer.ErrNotAuthoritative
 	}
 	chain := l.chain(zone)
-	if b := unsyncedBlock(chain); b != nil {
-		return nil, fmt.Errorf("transfer of %s: the members of %s are not known yet", zone, b.config.name())
+	if t := unsyncedTable(chain); t != nil {
+		return nil, fmt.Errorf("transfer of %s: the members of %s are not known yet", zone, t.config.name())
 	}
-	asked, ttl := chain[0].zone, chain[0].block.config.ttl
+	asked, ttl := chain[0].zone, chain[0].resolver.ttl
 	if current := asked.serial.at(time.Now()); serial != 0 && !newer(current, serial) {
 		ch := make(chan []dns.RR, 1)
 		ch <- []dns.RR{asked.soa(zone, ttl, current)}
@@ -162,73 +162,68 @@ func (h *handover) giveUp(zone string) {
 	}
 }
 
-// frozen returns the owners with blocks that stay as they are now.
+// frozen returns the owners with resolvers that stay as they are now.
 func frozen(chain []zoneOwner) []zoneOwner {
-	blocks := make(map[*block]*block, len(chain))
+	tables := make(map[*table]*table)
+	for t := range tablesIn(chain) {
+		tables[t] = t.freeze()
+	}
 	owners := make([]zoneOwner, 0, len(chain))
 	for _, a := range chain {
-		b := blocks[a.block]
-		if b == nil {
-			t := a.block.table.freeze()
-			b = &block{config: a.block.config, table: t, resolver: &resolver{config: a.block.config, table: t}}
-			blocks[a.block] = b
-		}
-		owners = append(owners, zoneOwner{b, a.zone})
+		owners = append(owners, zoneOwner{a.zone, a.resolver.on(tables)})
 	}
 	return owners
+}
+
+// on returns a resolver that answers from other tables instead of its own. A cluster that is alone is the same.
+func (r *resolver) on(other map[*table]*table) *resolver {
+	o := &resolver{
+		encoder: r.encoder, name: r.name, fall: r.fall,
+		forwardZones: r.forwardZones, reverse: r.reverse, grouped: r.grouped,
+	}
+	for _, t := range r.tables {
+		o.tables = append(o.tables, other[t])
+	}
+	if !r.grouped {
+		o.clusters.Store("", r.cluster(""))
+	}
+	return o
 }
 
 // chain returns all that may have an answer in a zone, in the order in which ServeDNS asks them.
 func (l *Longnames) chain(zone string) []zoneOwner {
 	var chain []zoneOwner
 	for name := range ancestors(zone) {
-		chain = append(chain, l.zones[name]...)
-		if slices.ContainsFunc(chain, func(a zoneOwner) bool { return len(a.block.config.fall.Zones) == 0 }) {
+		a := l.zones[name]
+		if a.zone == nil {
+			continue
+		}
+		if chain = append(chain, a); len(a.resolver.fall.Zones) == 0 {
 			break
 		}
 	}
 	return chain
 }
 
-// blocksOf returns each block once.
-func blocksOf(chain []zoneOwner) map[*block]bool {
-	blocks := make(map[*block]bool, len(chain))
+// tablesIn returns each table once.
+func tablesIn(chain []zoneOwner) map[*table]bool {
+	tables := make(map[*table]bool)
 	for _, a := range chain {
-		blocks[a.block] = true
+		for _, t := range a.resolver.tables {
+			tables[t] = true
+		}
 	}
-	return blocks
+	return tables
 }
 
-// unsyncedBlock returns a block whose members are not all known; nil if there is none.
-func unsyncedBlock(chain []zoneOwner) *block {
-	for _, a := range chain {
-		if !a.block.table.isComplete() {
-			return a.block
+// unsyncedTable returns a table whose members are not all known; nil if there is none.
+func unsyncedTable(chain []zoneOwner) *table {
+	for t := range tablesIn(chain) {
+		if !t.isComplete() {
+			return t
 		}
 	}
 	return nil
-}
-
-// link has the tables know the serials of the zones in which they may be seen.
-func (l *Longnames) link() {
-	if l.serials == nil {
-		l.serials = &serials{}
-	}
-	if l.transfers == nil {
-		l.transfers = newTransfers()
-	}
-	for _, b := range l.blocks {
-		b.table.serials = nil
-	}
-	for name, own := range l.zones {
-		s := l.serials.of(name)
-		for _, a := range own {
-			a.zone.serial = s
-		}
-		for b := range blocksOf(l.chain(name)) {
-			b.table.serials = append(b.table.serials, s)
-		}
-	}
 }
 
 // serverAddresses are where a server block can be asked, for those who learn of its name server

@@ -137,9 +137,9 @@ func possibleNames(l *Longnames) map[string]bool {
 	for zone, of := range l.zones {
 		add(zone)
 		for _, c := range append(clusters, "") {
-			add(of[0].zone.absolute(c))
+			add(of.zone.absolute(c))
 			for node := range nodes {
-				add(of[0].zone.absolute(strings.Trim(node+"."+c, ".")))
+				add(of.zone.absolute(strings.Trim(node+"."+c, ".")))
 			}
 		}
 	}
@@ -373,7 +373,7 @@ func TestTransferFails(t *testing.T) {
 			if (err == transfer.ErrNotAuthoritative) != (tc.want == transfer.ErrNotAuthoritative.Error()) { //nolint:errorlint // as there
 				t.Errorf("got error %v", err)
 			}
-			if errors.Is(err, transfer.ErrNotAuthoritative) && len(l.zones[tc.zone]) > 0 {
+			if errors.Is(err, transfer.ErrNotAuthoritative) && l.zones[tc.zone].zone != nil {
 				t.Errorf("got %v of a zone of ours", err)
 			}
 		})
@@ -539,11 +539,12 @@ func TestAChangeGivesEachZoneThatShowsItANewSerial(t *testing.T) {
 		{"a zone inside the other, with fallthrough", []string{text("internal", ""), text("b.internal", "fallthrough")}, []string{"b.internal. internal.", "b.internal."}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			l := &Longnames{zones: make(map[string][]zoneOwner)}
+			l := &Longnames{}
 			for _, config := range tc.blocks {
 				c := configOf(t, config)
-				l.add(&block{config: c, table: newTable(c)})
+				l.blocks = append(l.blocks, &block{config: c, table: newTable(c)})
 			}
+			l.link()
 			for i, b := range l.blocks {
 				var got []string
 				for name := range l.zones {

@@ -14,14 +14,14 @@ type zone struct {
 	parent  string // of server
 	contact string // of the SOA record
 	reverse bool
-	index   int // among the zones of the block that are not reverse, if it is none
+	index   int // among the zones of its resolver that are not reverse, if it is none
 	// below has the names that exist because a zone lies below them: in lower case, with
 	// a final dot.
 	below  map[string]bool
 	serial *serial
 }
 
-func newZone(name string, index int) zone {
+func newZone(name string) zone {
 	below := "."
 	if name != "." {
 		below += name
@@ -32,7 +32,6 @@ func newZone(name string, index int) zone {
 		parent:  "dns" + below,
 		contact: "hostmaster" + below,
 		reverse: dnsutil.IsReverse("."+name) > 0,
-		index:   index,
 	}
 }
 

@@ -21,6 +21,8 @@ type Node struct {
 	Suspect bool // it is listed, but not alive
 	absent  bool // it is a suspect of which no object tells any more
 	ends    bool // an object says that it terminates
+	// Block is the block that has the node, of several that share a zone.
+	Block uint16
 }
 
 // Longname returns the name that the node was started with.
@@ -77,6 +79,7 @@ type LeftOut struct {
 	Object  *kubeapi.Object
 	What    string // what of the object
 	Problem Problem
+	Block   uint16 // see Node
 }
 
 // Rules say which members there are, and how they are named and grouped.
@@ -141,7 +144,7 @@ func (r *Rules) name(objects []*kubeapi.Object, four map[identity]bool) (nodes [
 	for i := range candidates {
 		n, e, p := r.Naming.nameOf(&candidates[i])
 		if p != NoProblem {
-			left = append(left, LeftOut{e.object, describe(e), p})
+			left = append(left, LeftOut{Object: e.object, What: describe(e), Problem: p})
 			continue
 		}
 		nodes = append(nodes, n)

@@ -1,0 +1,184 @@
+package longnames
+
+import (
+	"cmp"
+	"net/netip"
+	"slices"
+	"strings"
+	"sync"
+
+	"github.com/longnames/longnames/membership"
+)
+
+// cluster is what the blocks that share a zone have of a cluster at one time. What follows from it is worked out at
+// the first question.
+type cluster struct {
+	name    string               // relative to the zone, lower case; empty at the apex
+	rosters []*membership.Roster // of each block; nil for one that knows no such cluster
+
+	once  sync.Once
+	built *members
+}
+
+// cluster returns a cluster as of now, nil if no block knows it.
+func (r *resolver) cluster(name string) *cluster {
+	v, _ := r.clusters.Load(name)
+	if known, _ := v.(*cluster); known != nil && r.isCurrent(known) {
+		return known
+	}
+	c := r.clusterNow(name)
+	if c == nil {
+		return nil
+	}
+	r.clusters.Store(name, c)
+	if r.clusterNow(name) == nil { // it has ended meanwhile, and who ended it could not yet forget it
+		r.clusters.Delete(name)
+	}
+	return c
+}
+
+// clusterNow does the same, and keeps nothing.
+func (r *resolver) clusterNow(name string) *cluster {
+	rosters, exists := make([]*membership.Roster, len(r.tables)), false
+	for i, t := range r.tables {
+		rosters[i] = t.roster(name)
+		exists = exists || rosters[i] != nil
+	}
+	if !exists {
+		return nil
+	}
+	return &cluster{name: name, rosters: rosters}
+}
+
+func (r *resolver) isCurrent(c *cluster) bool {
+	for i, t := range r.tables {
+		if t.roster(c.name) != c.rosters[i] {
+			return false
+		}
+	}
+	return true
+}
+
+// members returns the named members of a cluster.
+func (c *cluster) members(r *resolver) *members {
+	c.once.Do(func() { c.built = newMembers(r, c.name, c.nodes(r)) })
+	return c.built
+}
+
+// nodes returns the nodes of a cluster, ordered by longname.
+func (c *cluster) nodes(r *resolver) []membership.Node {
+	all, _ := c.candidates(r)
+	if len(c.rosters) == 1 {
+		return all
+	}
+	return membership.Unite(all)
+}
+
+// candidates returns the nodes that each block has, and what each leaves out.
+func (c *cluster) candidates(r *resolver) (all []membership.Node, left []membership.LeftOut) {
+	for i, roster := range c.rosters {
+		if roster == nil {
+			continue
+		}
+		nodes, out := r.tables[i].config.rules.Nodes(roster)
+		for at := range nodes {
+			nodes[at].Block = uint16(i) //nolint:gosec // no Corefile has so many
+		}
+		for at := range out {
+			out[at].Block = uint16(i) //nolint:gosec // likewise
+		}
+		if all, left = append(all, nodes...), append(left, out...); i == 0 {
+			all, left = nodes, out
+		}
+	}
+	return all, left
+}
+
+// members are the named candidates of a cluster, and the records made of them.
+type members struct {
+	nodes []membership.Node // ordered by longname
+	count int               // of the longnames that are listed
+	// waiting are those that are not listed, by address, mostWaiting each; nil if there are none.
+	waiting map[netip.Addr][]*membership.Node
+	records []records // by zone.index
+
+	once  sync.Once
+	found *directory
+
+	ports    lazy[services]
+	mayAsk   lazy[map[datum]bool] // see dataOfWaiting
+	building sync.Mutex           // held while one of the two is made
+}
+
+func newMembers(r *resolver, cluster string, nodes []membership.Node) *members {
+	m := &members{nodes: nodes, count: listed(nodes)}
+	for i := range m.nodes {
+		if n := &m.nodes[i]; !n.Listed {
+			if m.waiting == nil {
+				m.waiting = make(map[netip.Addr][]*membership.Node)
+			}
+			m.waiting[n.Address()] = append(m.waiting[n.Address()], n)
+		}
+	}
+	for address, nodes := range m.waiting {
+		m.waiting[address] = fewWaiting(nodes)
+	}
+	for _, z := range r.forwardZones {
+		m.records = append(m.records, records{resolver: r, members: m, owner: z.absolute(cluster)})
+	}
+	return m
+}
+
+// dataOfWaiting returns the data, without ports, that records of waiting nodes may have.
+func (m *members) dataOfWaiting() map[datum]bool {
+	return *m.mayAsk.get(&m.building, func() *map[datum]bool {
+		data := make(map[datum]bool)
+		for address, nodes := range m.waiting {
+			data[datum{address: address}] = true
+			for _, n := range nodes {
+				data[datum{name: n.Longname()}] = true
+				data[datum{name: strings.ToLower(n.Host())}] = true
+			}
+		}
+		return &data
+	})
+}
+
+// services returns who declares which port.
+func (m *members) services() *services {
+	return m.ports.get(&m.building, func() *services { return servicesOf(m.listed()) })
+}
+
+// listed returns the nodes that every question gets, suspects last: clients connect to one after the
+// other, and may wait for the address of a node that is dead.
+func (m *members) listed() []*membership.Node {
+	nodes := make([]*membership.Node, 0, len(m.nodes))
+	suspects := false
+	for i := range m.nodes {
+		if n := &m.nodes[i]; n.Listed {
+			nodes = append(nodes, n)
+			suspects = suspects || n.Suspect
+		}
+	}
+	if suspects {
+		slices.SortStableFunc(nodes, func(a, b *membership.Node) int { return cmp.Compare(a.Doubt(), b.Doubt()) })
+	}
+	return nodes
+}
+
+// directory is for finding single nodes.
+func (m *members) directory(r *resolver) *directory {
+	m.once.Do(func() { m.found = newDirectory(r, m.nodes) })
+	return m.found
+}
+
+// listed counts the longnames of nodes that are listed; the nodes are ordered by them.
+func listed(nodes []membership.Node) int {
+	count, last := 0, ""
+	for i := range nodes {
+		if n := &nodes[i]; n.Listed && n.Longname() != last {
+			count, last = count+1, n.Longname()
+		}
+	}
+	return count
+}

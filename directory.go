@@ -1,0 +1,122 @@
+package longnames
+
+import (
+	"maps"
+	"net/netip"
+	"strings"
+	"sync"
+
+	"github.com/longnames/longnames/membership"
+)
+
+// directory finds single nodes of a cluster, listed or not: whether a node is listed is a matter of
+// probes, but a name belongs to its node as long as that is there. Where several have the
+// same name, its owners have it.
+type directory struct {
+	// byName has hostnames, pod names and dashed addresses, in lower case, relative to the
+	// cluster.
+	byName map[string][]*membership.Node
+	// byHost has host parts, in lower case with a final dot; none if they lie outside our zones.
+	byHost map[string][]*membership.Node
+	// byAddress and addresses are empty if no zone is reverse.
+	byAddress map[netip.Addr][]*membership.Node
+	addresses addresses
+	// above has what exists only because something in byHost lies below it.
+	above map[string]bool
+
+	mu   sync.Mutex
+	sets map[nameType]*rrset // of names that more than few nodes share
+}
+
+// nameType is what a set is asked for by: a name in lower case with a final dot, and a type.
+type nameType struct {
+	name  string
+	qtype uint16
+}
+
+// set makes the set of a name that some nodes have. If they are more than few, it is kept; d is nil if
+// several clusters have the name, each of which gives few.
+func (d *directory) set(of nameType, nodes []*membership.Node, made func() *rrset) *rrset {
+	if len(nodes) <= fewNodes || d == nil {
+		return made()
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	set, ok := d.sets[of]
+	if !ok {
+		if set = made(); set == nil {
+			return nil // and anybody could ask for any type
+		}
+		if d.sets == nil {
+			d.sets = make(map[nameType]*rrset)
+		}
+		d.sets[of] = set
+	}
+	return set
+}
+
+// set is the directory's for what is below the cluster's name.
+func (m *members) set(r *resolver, of nameType, nodes []*membership.Node) *rrset {
+	return m.directory(r).set(of, nodes, func() *rrset { return r.rrset(of.qtype, of.name, nodes, m.hosts(r)) })
+}
+
+func newDirectory(r *resolver, nodes []membership.Node) *directory {
+	d := &directory{byHost: make(map[string][]*membership.Node), above: make(map[string]bool)}
+	if len(r.forwardZones) > 0 {
+		d.byName, _ = membership.ByName(nodes)
+	}
+	if r.reverse {
+		d.byAddress = make(map[netip.Addr][]*membership.Node, len(nodes))
+	}
+	for i := range nodes {
+		n := &nodes[i]
+		if r.hosts != outside {
+			d.addHost(strings.ToLower(n.Host()), n)
+		}
+		if r.reverse {
+			d.byAddress[n.Address()] = append(d.byAddress[n.Address()], n)
+		}
+	}
+	keepOwners(d.byHost)
+	keepOwners(d.byAddress)
+	d.addresses.all = maps.Keys(d.byAddress)
+	return d
+}
+
+func (d *directory) addHost(name string, n *membership.Node) {
+	d.byHost[name] = append(d.byHost[name], n)
+	for _, parent, more := strings.Cut(name, "."); more && !d.above[parent]; _, parent, more = strings.Cut(parent, ".") {
+		d.above[parent] = true
+	}
+}
+
+// keepOwners drops those who claim a host part or an address that is another's.
+func keepOwners[K comparable](names map[K][]*membership.Node) {
+	for name, nodes := range names {
+		if len(nodes) > 1 {
+			names[name] = membership.Owners("", nodes)
+		}
+	}
+}
+
+// hosts returns nodes by host part as the directory does.
+func (m *members) hosts(r *resolver) hosts {
+	return func(target string) []*membership.Node { return m.directory(r).byHost[strings.ToLower(target)] }
+}
+
+// hostsOf does the same for listed nodes, without a directory: one that is not listed never takes a
+// host part from one that is. Only SRV records ask, so it looks at the nodes when first called.
+func hostsOf(listed []*membership.Node) hosts {
+	var byHost map[string][]*membership.Node
+	return func(target string) []*membership.Node {
+		if byHost == nil {
+			byHost = make(map[string][]*membership.Node, len(listed))
+			for _, n := range listed {
+				host := strings.ToLower(n.Host())
+				byHost[host] = append(byHost[host], n)
+			}
+			keepOwners(byHost)
+		}
+		return byHost[strings.ToLower(target)]
+	}
+}
