@@ -232,7 +232,7 @@ func TestFewSetsOfPortsAreKept(t *testing.T) {
 	}
 }
 
-// Of many names that wait at one address, an asker finds few: pods that do not end, the first by name.
+// Of many names that wait at one address, an asker finds few: pods that do not end, the oldest, the first by name.
 func TestFewOfThoseWhoWaitAreAdded(t *testing.T) {
 	c := configOf(t, "longnames erl.internal {\n selector app\n basename label role\n include ready\n}")
 	objects := []*kubeapi.Object{labelled(c, labels{"role": "app"}, slice("app", endpoint("app", "10.0.0.1"), endpoint("both", "10.0.0.9")))}
@@ -251,6 +251,13 @@ func TestFewOfThoseWhoWaitAreAdded(t *testing.T) {
 			want = append(want, pod+"@10.0.0.9")
 		}
 	}
+	oldest := labelled(c, labels{"role": "z"}, slice("z", unready(endpoint("z", "10.0.0.9"))))
+	for _, o := range objects[1:] {
+		o.Created = 2
+	}
+	oldest.Created = 1
+	objects = append(objects, oldest)
+	want = append(want[:len(want)-1], "z@10.0.0.9")
 	l := serving(tableOf(c, objects...))
 	from := client{address: "10.0.0.9", tcp: true}
 	equal(t, "TXT", data(ask(t, l, "erl.internal.", "TXT", from).Answer), want)

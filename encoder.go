@@ -135,7 +135,8 @@ func (s *rrset) with(more *rrset, said map[datum]bool) *rrset {
 const mostWaiting = 16
 
 // fewWaiting returns one node for each longname, of nodes in the order of these. If there are too many, it
-// takes those first that do not end, then pods, then the first by longname.
+// takes those first that do not end, then pods, then those whose object is older, as owners of a name are chosen:
+// whoever else can claim the address may call itself anything. The rest go by longname.
 func fewWaiting(nodes []*membership.Node) []*membership.Node {
 	if len(nodes) < 2 {
 		return nodes
@@ -154,7 +155,9 @@ func fewWaiting(nodes []*membership.Node) []*membership.Node {
 		}
 		return 0
 	}
-	slices.SortStableFunc(nodes, func(a, b *membership.Node) int { return cmp.Compare(doubt(a), doubt(b)) })
+	slices.SortStableFunc(nodes, func(a, b *membership.Node) int {
+		return cmp.Or(cmp.Compare(doubt(a), doubt(b)), cmp.Compare(a.Created(), b.Created()))
+	})
 	nodes = slices.Clone(nodes[:mostWaiting])
 	slices.SortFunc(nodes, byLongname)
 	return nodes
