@@ -149,6 +149,7 @@ func questionOf(w dns.ResponseWriter, r *dns.Msg) (question, bool) {
 		qname:  asked.Name,
 		qtype:  asked.Qtype,
 		client: addressOf(w.RemoteAddr()),
+		fit:    fitting(w, r),
 	}, true
 }
 

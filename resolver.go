@@ -62,6 +62,7 @@ type question struct {
 	qtype  uint16
 	client netip.Addr // where the question came from
 	server netip.Addr // where it came to; valid if name is a zone's name server
+	fit    int        // how many records the client can take at most
 }
 
 // isSynced reports whether all blocks know all that there was at the start.
@@ -240,11 +241,11 @@ func (r *resolver) ofCluster(m *members, z *zone, q *question, below string) (se
 		}
 		return set, true
 	}
-	return r.ofPort(m, records, asker, q.qtype, below)
+	return r.ofPort(m, records, asker, q.qtype, below, q.fit)
 }
 
 // ofPort looks for _PORT._PROTOCOL, and for _PROTOCOL alone, which has no records.
-func (r *resolver) ofPort(m *members, records *records, asker []*membership.Node, qtype uint16, name string) (set *rrset, exists bool) {
+func (r *resolver) ofPort(m *members, records *records, asker []*membership.Node, qtype uint16, name string, fit int) (set *rrset, exists bool) {
 	exists = m.services().has(name)
 	for _, n := range asker {
 		exists = exists || hasService(n, name)
@@ -252,7 +253,7 @@ func (r *resolver) ofPort(m *members, records *records, asker []*membership.Node
 	if qtype != dns.TypeSRV {
 		return nil, exists
 	}
-	set = records.ofPort(name)
+	set = records.ofPort(name, fit)
 	if asker = declaring(asker, name); len(asker) > 0 {
 		set = records.with(set, r.portSet(records.owner, name, asker, m.hosts(r)))
 	}
