@@ -76,7 +76,7 @@ type ruleMember struct {
 }
 
 // wants reports whether an object is one that the block looks up, and gives its cluster.
-func (b *ruleBlock) wants(namespace string, labels map[string]string) (cluster string, ok bool) {
+func (b *ruleBlock) wants(w *world, namespace string, labels map[string]string) (cluster string, ok bool) {
 	isWatched := len(b.namespaces) == 0 || b.namespaces[0] == "*" || slices.Contains(b.namespaces, namespace)
 	if !isWatched || b.selects != nil && !b.selects(labels) {
 		return "", false
@@ -86,24 +86,26 @@ func (b *ruleBlock) wants(namespace string, labels map[string]string) (cluster s
 	}
 	group := labels[b.groupBy]
 	cluster = strings.ToLower(group) + "." + namespace
-	return cluster, groupLabel.MatchString(group) && !b.isOthers(cluster)
+	return cluster, groupLabel.MatchString(group) && !b.isOthers(w, cluster)
 }
 
 // isOthers reports whether a cluster has a name that is the name server's, or lies where pods and Services have
-// theirs.
-func (b *ruleBlock) isOthers(cluster string) bool {
-	domain := strings.ToLower(b.domain)
-	if b.mode == "ip" && domain == "" {
-		domain = "cluster.local"
-	}
+// theirs, or is called as a host part, in the eyes of anyone who answers together with the block.
+func (b *ruleBlock) isOthers(w *world, cluster string) bool {
 	group, _, _ := strings.Cut(cluster, ".")
 	return cluster == "ns.dns" || slices.ContainsFunc(b.zones, func(zone string) bool {
-		for _, kind := range []string{"pod.", "svc."} {
-			if of := kind + domain + "."; isIn(cluster+"."+zone, of) && !isIn(zone, of) {
-				return true
+		return slices.ContainsFunc(w.team(zone), func(o *ruleBlock) bool {
+			domain := strings.ToLower(o.domain)
+			if o.mode == "ip" && domain == "" {
+				domain = "cluster.local"
 			}
-		}
-		return b.mode == "dns" && zone == "pod."+domain+"." && spellsAddress(group)
+			for _, kind := range []string{"pod.", "svc."} {
+				if of := kind + domain + "."; isIn(cluster+"."+zone, of) && !isIn(zone, of) {
+					return true
+				}
+			}
+			return o.mode == "dns" && zone == "pod."+domain+"." && spellsAddress(group)
+		})
 	})
 }
 
@@ -156,7 +158,7 @@ func (b *ruleBlock) sightings(w *world) (clusters map[string]bool, seen []sighti
 	}
 	if b.lookupPods {
 		for _, p := range inOrder(w.pods) {
-			if cluster, ok := b.wants(p.Namespace, p.Labels); ok {
+			if cluster, ok := b.wants(w, p.Namespace, p.Labels); ok {
 				clusters[cluster] = true
 				seen = append(seen, b.ofPod(cluster, p)...)
 			}
@@ -164,7 +166,7 @@ func (b *ruleBlock) sightings(w *world) (clusters map[string]bool, seen []sighti
 		return clusters, seen
 	}
 	for _, s := range inOrder(w.slices) {
-		if cluster, ok := b.wants(s.Namespace, s.Labels); ok {
+		if cluster, ok := b.wants(w, s.Namespace, s.Labels); ok {
 			clusters[cluster] = true
 			seen = append(seen, b.ofSlice(cluster, s)...)
 		}
