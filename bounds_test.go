@@ -268,7 +268,7 @@ func TestFewOfThoseWhoWaitAreAdded(t *testing.T) {
 
 // Many records may have one target, and many nodes one host part: their product is never made.
 func TestGlueLooksForEachTargetOnce(t *testing.T) {
-	e := encoder{ttl: 5, ports: []port{{name: "dist"}}, hosts: inside}
+	e := encoder{ttl: 5, blocks: []*config{{port: port{name: "dist"}, hosts: inside}}, hosts: inside}
 	node := func(host string, i int) *membership.Node {
 		return nodeOf(t, host, fmt.Sprintf("10.1.%d.%d", i/250, i%250+1), uint16(i+1))
 	}

@@ -79,6 +79,20 @@ func (c *config) reserve() {
 	}
 }
 
+// reserveWith keeps members and groups from the names that mean something else in a block that shares a zone.
+func (c *config) reserveWith(other *config) {
+	c.rules.ReservesAddresses = c.rules.ReservesAddresses || other.rules.ReservesAddresses
+	for _, names := range []struct{ own, others *[]string }{
+		{&c.rules.Reserved, &other.rules.Reserved}, {&c.rules.Naming.Reserved, &other.rules.Naming.Reserved},
+	} {
+		for _, name := range *names.others {
+			if !slices.Contains(*names.own, name) {
+				*names.own = append(*names.own, name)
+			}
+		}
+	}
+}
+
 // clash returns a zone in which any group of one namespace could be called as a host part of another is; nil if
 // there is none.
 func (c *config) clash() *zone {

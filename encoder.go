@@ -15,13 +15,12 @@ import (
 
 // encoder makes the records of nodes.
 type encoder struct {
-	ttl   uint32 // seconds
-	ports []port // by Node.Block
-	zones []*zone
-	hosts placement // of host parts
+	ttl    uint32    // seconds
+	blocks []*config // by Node.Block
+	hosts  placement // of host parts, in zones of their own blocks
 }
 
-func (e *encoder) port(n *membership.Node) port { return e.ports[n.Block] }
+func (e *encoder) port(n *membership.Node) port { return e.blocks[n.Block].port }
 
 // placement says whether host parts lie in zones of a block.
 type placement uint8
@@ -32,12 +31,12 @@ const (
 	mixed // it depends on the namespace, say
 )
 
-// hasHost reports whether a host part, with a final dot, lies in one of the zones.
-func (e *encoder) hasHost(host string) bool {
-	if e.hosts != mixed {
-		return e.hosts == inside
+// hasHost reports whether a host part of the block, with a final dot, lies in one of its zones.
+func (c *config) hasHost(host string) bool {
+	if c.hosts != mixed {
+		return c.hosts == inside
 	}
-	return slices.ContainsFunc(e.zones, func(z *zone) bool { return dns.IsSubDomain(z.name, host) })
+	return slices.ContainsFunc(c.zones, func(z zone) bool { return dns.IsSubDomain(z.name, host) })
 }
 
 // lazy is something that is made when it is first asked for. There are many: it is as small
@@ -221,7 +220,7 @@ func (e *encoder) srv(owner string, nodes []*membership.Node, ends []end, at hos
 		host := nodes[end.node].Host()
 		records[i] = dns.SRV{Hdr: header(owner, dns.TypeSRV, e.ttl), Port: end.port, Target: host}
 		set.answer[i] = &records[i]
-		if end.node != last && e.hasHost(host) {
+		if end.node != last && e.blocks[nodes[end.node].Block].hasHost(host) {
 			targets = append(targets, host)
 		}
 		last = end.node

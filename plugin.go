@@ -82,6 +82,13 @@ func (l *Longnames) link() {
 			l.zones[z.name] = zoneOwner{z, resolvers[at]}
 		}
 	}
+	for _, b := range l.blocks {
+		for _, other := range l.blocks {
+			if b != other && b.config.sharesZone(other.config) {
+				b.config.reserveWith(other.config)
+			}
+		}
+	}
 	for name, outer := range l.zones {
 		for inner := range l.zones {
 			outer.zone.contain(inner)

@@ -34,10 +34,7 @@ func newResolver(tables []*table) *resolver {
 	r := &resolver{name: first.name(), fall: first.fall, tables: tables, grouped: first.rules.GroupLabel >= 0}
 	r.ttl, r.hosts = first.ttl, first.hosts
 	for _, t := range tables {
-		r.ports = append(r.ports, t.config.port)
-		for i := range t.config.zones {
-			r.zones = append(r.zones, &t.config.zones[i])
-		}
+		r.blocks = append(r.blocks, t.config)
 		if t.config.hosts != r.hosts {
 			r.hosts = mixed
 		}
@@ -105,7 +102,7 @@ func (r *resolver) lookup(z *zone, q *question) reply {
 		return unknown
 	}
 	answer := r.answer(z, q)
-	if !isKnown && answer.result != success {
+	if !isKnown && (answer.result != success || q.qtype != dns.TypePTR) {
 		return unknown
 	}
 	answer.stale = isStale && answer.result != refused
