@@ -80,12 +80,10 @@ func (l *Longnames) link() {
 			}
 			resolvers[at].add(z)
 			l.zones[z.name] = zoneOwner{z, resolvers[at]}
-		}
-	}
-	for _, b := range l.blocks {
-		for _, other := range l.blocks {
-			if b != other && b.config.sharesZone(other.config) {
-				b.config.reserveWith(other.config)
+			for _, t := range tables {
+				for _, other := range tables {
+					t.config.reserveIn(z, other.config)
+				}
 			}
 		}
 	}

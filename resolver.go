@@ -75,7 +75,7 @@ func (r *resolver) knows(z *zone, q *question) (isKnown, isStale bool) {
 	namespace := r.namespaceOf(z, q)
 	isKnown = true
 	for _, t := range r.tables {
-		switch t.knowledgeOf(namespace) {
+		switch t.knowledgeOf(q.name, namespace) {
 		case nothing:
 			isKnown = false
 		case stale:
