@@ -73,6 +73,9 @@ const (
 	tooMany membership.Problem = "size"
 )
 
+// mostOfGroup is how many bytes of a group are logged that is none.
+const mostOfGroup = 100
+
 func newAudit(c *config, t *table) *audit {
 	a := &audit{
 		config: c, table: t, known: make(map[*view]clusterStats), counts: make(map[prometheus.Gauge]int), begin: time.Now(),
@@ -249,7 +252,8 @@ func (a *audit) find(s state) clusterStats {
 		}
 		switch name, p := a.config.rules.ClusterOf(o); p {
 		case membership.InvalidGroup:
-			note(o, o.Labels[a.config.rules.GroupLabel].Value, p)
+			group := o.Labels[a.config.rules.GroupLabel].Value
+			note(o, group[:min(len(group), mostOfGroup)], p)
 		case membership.ReservedName:
 			note(o, "cluster "+membership.Quote(name), p)
 		default:
@@ -262,7 +266,7 @@ func (a *audit) find(s state) clusterStats {
 	nodes, left := a.config.rules.Nodes(s.roster.Roster)
 	_, lost := membership.ByName(nodes)
 	for _, l := range lost {
-		what := fmt.Sprintf("%q is that of %q", l.Name, l.Owner.Namespace()+"/"+l.Owner.Object())
+		what := fmt.Sprintf("%q is that of %s", l.Name, membership.Quote(l.Owner.Namespace()+"/"+l.Owner.Object()))
 		found[finding{l.Node.Namespace(), l.Node.Object(), what, contestedName}] = struct{}{}
 	}
 	for _, l := range left {
@@ -297,7 +301,7 @@ func sharedLongnames(nodes []membership.Node) (found []string) {
 			continue
 		}
 		if last != nil && last.Longname() == n.Longname() {
-			found = append(found, fmt.Sprintf("Longname %s is that of %q and %q", n.Longname(), nameOf(last), nameOf(n)))
+			found = append(found, fmt.Sprintf("Longname %s is that of %s and %s", n.Longname(), nameOf(last), nameOf(n)))
 		}
 		last = n
 	}
@@ -306,7 +310,7 @@ func sharedLongnames(nodes []membership.Node) (found []string) {
 
 // nameOf returns the namespace of a node, and the name of its pod or else its address.
 func nameOf(n *membership.Node) string {
-	return n.Namespace() + "/" + cmp.Or(n.Member.Pod(), n.Address().String())
+	return membership.Quote(n.Namespace() + "/" + cmp.Or(n.Member.Pod(), n.Address().String()))
 }
 
 // sharedGroups says which groups of a cluster are not spelt as its first object's.
