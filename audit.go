@@ -74,6 +74,9 @@ const (
 	tooMany membership.Problem = "size"
 )
 
+// mostOfGroup is how many bytes of a group are logged that is none.
+const mostOfGroup = 100
+
 // newAudit is of a zone and its resolver.
 func newAudit(z *zone, r *resolver) *audit {
 	a := &audit{
@@ -288,7 +291,8 @@ func (found findings) inObjects(block uint16, t *table, of *membership.Roster, u
 		}
 		switch name, p := rules.ClusterOf(o); p {
 		case membership.InvalidGroup:
-			note(o, o.Labels[rules.GroupLabel].Value, p)
+			group := o.Labels[rules.GroupLabel].Value
+			note(o, group[:min(len(group), mostOfGroup)], p)
 		case membership.ReservedName:
 			note(o, "cluster "+membership.Quote(name), p)
 		default:
@@ -316,7 +320,7 @@ func (a *audit) findNodes(c *cluster, found findings) []membership.Node {
 	nodes = membership.Unite(nodes)
 	_, lost := membership.ByName(nodes)
 	for _, l := range lost {
-		what := fmt.Sprintf("%q is that of %q", l.Name, l.Owner.Namespace()+"/"+l.Owner.Object())
+		what := fmt.Sprintf("%q is that of %s", l.Name, membership.Quote(l.Owner.Namespace()+"/"+l.Owner.Object()))
 		found[finding{l.Node.Namespace(), l.Node.Object(), what, contestedName, l.Node.Block}] = struct{}{}
 	}
 	if srvSize(nodes) > dns.MaxMsgSize {
@@ -375,7 +379,7 @@ func sharedLongnames(nodes []membership.Node) (found []string) {
 			if one == other {
 				one, other = one+" at "+last.Address().String(), other+" at "+n.Address().String()
 			}
-			found = append(found, fmt.Sprintf("Longname %s is that of %q and %q", n.Longname(), one, other))
+			found = append(found, fmt.Sprintf("Longname %s is that of %s and %s", n.Longname(), one, other))
 		}
 		last = n
 	}
@@ -389,7 +393,7 @@ func isSamePod(a, b *membership.Node) bool {
 
 // nameOf returns the namespace of a node, and the name of its pod or else its address.
 func nameOf(n *membership.Node) string {
-	return n.Namespace() + "/" + cmp.Or(n.Member.Pod(), n.Address().String())
+	return membership.Quote(n.Namespace() + "/" + cmp.Or(n.Member.Pod(), n.Address().String()))
 }
 
 // sharedGroups says which groups of a cluster are not spelt as its first object's.

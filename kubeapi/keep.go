@@ -17,7 +17,11 @@ const (
 	// most.
 	MaxMembers = 1000
 
-	maxName = 253 // bytes of the name of a pod, or of a hostname
+	maxName     = 253 // bytes of the name of a pod, or of a hostname
+	maxPortName = 63  // bytes of the name of a port, and of its protocol
+	// maxLabel is how many bytes of a label's value are kept, and of a Service's name: neither can be so long, and
+	// its beginning is as little the name of anything.
+	maxLabel = 256
 
 	maxInvalid     = 10  // texts that are no addresses, the first
 	maxInvalidText = 100 // bytes of each
@@ -28,6 +32,9 @@ var (
 	keptPorts   = fmt.Sprint(MaxPorts, " named ports")
 	keptMembers = fmt.Sprint(MaxMembers, " addresses")
 	keptNames   = fmt.Sprint(maxName, " characters in a name")
+	keptNaming  = fmt.Sprint(maxPortName, " characters in the name of a port")
+	keptLabels  = fmt.Sprint(maxLabel, " characters in a label")
+	keptAddress = "one address for each endpoint"
 	keptInvalid = fmt.Sprint(maxInvalid, " addresses that are none")
 )
 
@@ -47,8 +54,30 @@ func (o *Object) invalid(text string) {
 	o.Invalid = append(o.Invalid, strings.Clone(text[:min(len(text), maxInvalidText)]))
 }
 
-// keepPorts gives an object its ports, see KeepPorts.
+// label returns what is kept of the value of a label.
+func (o *Object) label(text string) string {
+	if len(text) <= maxLabel {
+		return text
+	}
+	o.cut(keptLabels)
+	return strings.Clone(text[:maxLabel])
+}
+
+// keepNames drops a member's names if they are none, since the API does not look: it has only its address then.
+func (o *Object) keepNames(m *Member) {
+	if len(m.ID) > maxName || len(m.Hostname) > maxName {
+		o.cut(keptNames)
+		m.ID, m.IsPod, m.Hostname = "", false, ""
+	}
+}
+
+// keepPorts gives an object its ports, see KeepPorts, without those that nothing can be called.
 func (o *Object) keepPorts(ports []Port, first []string) {
+	named := slices.DeleteFunc(ports, func(p Port) bool { return len(p.Name) > maxPortName || len(p.Protocol) > maxPortName })
+	if len(named) < len(ports) {
+		o.cut(keptNaming)
+	}
+	ports = named
 	if o.Ports = KeepPorts(ports, first); len(ports) > MaxPorts && len(o.Ports) == MaxPorts {
 		o.cut(keptPorts)
 	}

@@ -21,12 +21,11 @@ type Object struct {
 	Version uint64
 	// Created is the creationTimestamp in seconds since 1970; 0 if the object does not tell.
 	Created uint32
-	// Members are the endpoints of a slice, one for each address and MaxMembers at most, or the
-	// one pod; none for a pod without an address.
+	// Members are the endpoints of a slice, MaxMembers at most, or the one pod; none without an address.
 	Members []Member
 }
 
-// Member is one address of an endpoint, or a pod.
+// Member is an endpoint or a pod. It has one address, its first, for Kubernetes defines no meaning for further ones.
 type Member struct {
 	// ID tells members of one namespace apart: a pod's name, or the UID of an endpoint's
 	// other target; empty if the endpoint names no target.

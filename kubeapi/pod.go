@@ -30,6 +30,7 @@ func (s Shrinker) pod(p *corev1.Pod) *Object {
 		Serving:     ready,
 		Terminating: p.DeletionTimestamp != nil,
 	}}
+	o.keepNames(&o.Members[0])
 	o.keepPorts(containerPorts(&p.Spec), s.ports)
 	return o
 }

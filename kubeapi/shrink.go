@@ -52,13 +52,15 @@ func (s Shrinker) share(o *Object) *Object {
 
 func (s Shrinker) meta(m *metav1.ObjectMeta, service string) *Object {
 	o := &Object{
-		Template: &Template{Namespace: m.Namespace, Service: service},
+		Template: &Template{Namespace: m.Namespace},
 		Name:     m.Name, Version: version(m.ResourceVersion), Created: created(m.CreationTimestamp),
 	}
+	o.Service = o.label(service)
 	if len(s.labels) > 0 {
 		o.Labels = make([]Label, len(s.labels))
 		for i, key := range s.labels {
-			o.Labels[i].Value, o.Labels[i].Set = m.Labels[key]
+			value, ok := m.Labels[key]
+			o.Labels[i] = Label{o.label(value), ok}
 		}
 	}
 	return o

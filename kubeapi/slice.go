@@ -50,11 +50,8 @@ func (s Shrinker) endpoint(o *Object, e *discoveryv1.Endpoint) {
 	if e.Hostname != nil {
 		m.Hostname = *e.Hostname
 	}
-	if len(m.ID) > maxName || len(m.Hostname) > maxName { // neither can be one, and the API does not look
-		o.cut(keptNames)
-		m.ID, m.IsPod, m.Hostname = "", false, ""
-	}
-	for _, text := range e.Addresses {
+	o.keepNames(&m)
+	for i, text := range e.Addresses {
 		addr, ok := s.address(o, text)
 		if !ok || !s.family.has(addr) {
 			continue
@@ -65,6 +62,10 @@ func (s Shrinker) endpoint(o *Object, e *discoveryv1.Endpoint) {
 		}
 		m.Address = addr
 		o.Members = append(o.Members, m)
+		if len(e.Addresses) > i+1 {
+			o.cut(keptAddress) // Kubernetes says nothing of what the others mean
+		}
+		return
 	}
 }
 

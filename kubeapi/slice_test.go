@@ -96,15 +96,17 @@ func TestEndpointAddresses(t *testing.T) {
 		of      [][]string // addresses of each endpoint
 		want    []string
 		invalid []string
+		cut     bool
 	}{
 		{name: "no endpoints"},
 		{name: "endpoint without any", of: [][]string{{}, {"10.0.0.1"}}, want: []string{"10.0.0.1"}},
-		{name: "every address of every endpoint", of: [][]string{{"10.0.0.1", "10.0.0.2"}, {"10.0.0.3"}}, want: []string{"10.0.0.1", "10.0.0.2", "10.0.0.3"}},
+		{name: "the first address of every endpoint", of: [][]string{{"10.0.0.1", "10.0.0.2"}, {"10.0.0.3"}}, want: []string{"10.0.0.1", "10.0.0.3"}, cut: true},
+		{name: "the first of the family", family: IPv6, of: [][]string{{"10.0.0.1", "fd00::1"}}, want: []string{"fd00::1"}},
 		{name: "IPv6", kind: discoveryv1.AddressTypeIPv6, of: [][]string{{"fd00:0::1"}}, want: []string{"fd00::1"}},
 		{name: "only IPv4", family: IPv4, of: [][]string{{"10.0.0.1"}, {"fd00::1"}}, want: []string{"10.0.0.1"}},
 		{name: "only IPv6", family: IPv6, of: [][]string{{"10.0.0.1"}, {"fd00::1"}}, want: []string{"fd00::1"}},
 		{name: "names of FQDN slices", kind: discoveryv1.AddressTypeFQDN, of: [][]string{{"node.example.org"}, {"10.0.0.1"}}},
-		{name: "what is none harms no other", of: [][]string{{"10.0.0.1", "x", "10.0.0.2"}, {long}, {"10.0.0.3"}}, want: []string{"10.0.0.1", "10.0.0.2", "10.0.0.3"}, invalid: []string{"x", long[:maxInvalidText]}},
+		{name: "what is none harms no other", of: [][]string{{"x", "10.0.0.1"}, {long}, {"10.0.0.3"}}, want: []string{"10.0.0.1", "10.0.0.3"}, invalid: []string{"x", long[:maxInvalidText]}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			e := kubetest.NewSlice("prod/shop")
@@ -125,6 +127,9 @@ func TestEndpointAddresses(t *testing.T) {
 			}
 			if !slices.Equal(o.Invalid, tc.invalid) {
 				t.Errorf("invalid: want %q, got %q", tc.invalid, o.Invalid)
+			}
+			if (len(o.Cut) > 0) != tc.cut {
+				t.Errorf("cut: want %t, got %q", tc.cut, o.Cut)
 			}
 		})
 	}
@@ -156,7 +161,7 @@ func TestFewAddressesAreKept(t *testing.T) {
 	var want []string
 	for i := range 3 * MaxMembers {
 		a := netip.AddrFrom4([4]byte{10, 0, byte(i >> 8), byte(i)}).String()
-		e.Endpoints = append(e.Endpoints, discoveryv1.Endpoint{Addresses: []string{a, fmt.Sprint("none", i)}})
+		e.Endpoints = append(e.Endpoints, discoveryv1.Endpoint{Addresses: []string{fmt.Sprint("none", i), a}})
 		if i < MaxMembers {
 			want = append(want, a)
 		}

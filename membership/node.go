@@ -275,10 +275,18 @@ func describe(e entry) string {
 	return "address " + e.member.Address.String()
 }
 
-// Quote returns a name as it is if all its characters are common in names, and in quotes otherwise.
+// mostQuoted is how many bytes there are of a quoted name: nothing that Kubernetes knows is called so.
+const mostQuoted = 100
+
+// Quote returns a name as it is if all its characters are common in names, and in quotes otherwise. Then it may be
+// cut off.
 func Quote(name string) string {
-	if strings.Trim(name, "-.0123456789_ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz") == "" && name != "" {
+	if name != "" && len(name) <= maxLongname && strings.Trim(name, "-.0123456789_ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz") == "" {
 		return name
 	}
-	return strconv.Quote(name)
+	quoted := strconv.Quote(name[:min(len(name), mostQuoted)])
+	if len(name) > mostQuoted || len(quoted) > mostQuoted {
+		quoted = quoted[:min(len(quoted), mostQuoted)] + "…"
+	}
+	return strings.ToValidUTF8(quoted, "")
 }

@@ -256,6 +256,7 @@ func (b *ruleBlock) ofSlice(cluster string, e *discoveryv1.EndpointSlice) (seen 
 			if address, ok := b.addressOf(text); ok {
 				s.address = address
 				seen = append(seen, s)
+				break // the first
 			}
 		}
 	}
