@@ -93,7 +93,7 @@ func newAudit(z *zone, r *resolver) *audit {
 	for _, t := range r.tables {
 		t.observe(a.observer)
 	}
-	a.unsynced = !r.isKnown()
+	a.unsynced = !r.isWhole()
 	countUnsynced(z.name, ones[a.unsynced])
 	return a
 }
@@ -187,7 +187,7 @@ func (a *audit) scan() {
 	var fresh []finding
 	var fallen []loss
 	names := a.observer.take()
-	if a.resolver.isKnown() {
+	if a.resolver.isWhole() {
 		a.markSynced()
 	}
 	for name := range names {

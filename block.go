@@ -3,6 +3,10 @@ package longnames
 import (
 	"context"
 	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -146,8 +150,11 @@ func (b *block) wait(start time.Time) {
 	case <-b.table.done:
 	case <-timer.C:
 		instead := "questions get SERVFAIL"
-		if b.table.known() {
+		switch {
+		case b.table.restored.Load():
 			instead = "those last known are answered"
+		case len(b.table.unreadNamespaces()) > 0:
+			instead = fmt.Sprintf("questions about the namespaces %s get SERVFAIL", strings.Join(slices.Sorted(maps.Keys(b.table.unreadNamespaces())), " "))
 		}
 		log.Warningf("%s Members have not been read after %s: %s until they are", b.config.name(), b.limit, instead)
 	}

@@ -261,7 +261,7 @@ func (i *instance) isReady() bool {
 		return true
 	}
 	for _, b := range i.blocks {
-		if !b.table.known() {
+		if !b.table.isReady(time.Now()) {
 			return false
 		}
 	}

@@ -69,10 +69,10 @@ func (a *about) read() *about {
 		by, reply, _ := a.plugin.resolve(a.w, &a.question, nil)
 		r := by.resolver
 		a.zone, a.state = by.zone.name, stateFresh
-		switch {
+		switch _, isStale := r.knows(by.zone, &a.question); {
 		case reply.result == unavailable:
 			a.state = stateUnknown
-		case r.isStale():
+		case isStale:
 			a.state = stateStale
 		}
 		c, z := r.clusterOf(by.zone, &a.question)

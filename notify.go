@@ -109,6 +109,9 @@ func (n *notifier) Apply([]kubeapi.Change) { n.mark() }
 // Restored implements kubeapi.Sink.
 func (n *notifier) Restored() { n.mark() }
 
+// Unread implements kubeapi.NamespaceSink.
+func (n *notifier) Unread(map[string]time.Time) { n.mark() }
+
 // Synced implements kubeapi.Sink.
 func (n *notifier) Synced() { n.mark() }
 

@@ -187,6 +187,7 @@ func (p *parser) finish() error {
 	}
 	if p.groupBy != "" {
 		c.rules.GroupLabel = p.label(p.groupBy)
+		c.source.Partial = true
 		if c.source.Selector != "" {
 			c.source.Selector += ","
 		}

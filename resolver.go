@@ -69,26 +69,45 @@ func (r *resolver) isSynced() bool {
 	return !r.anyTable(func(t *table) bool { return !t.synced.Load() })
 }
 
-// isStale reports whether a block answers from what was last known before the start.
-func (r *resolver) isStale() bool {
-	return r.anyTable(func(t *table) bool { return t.known() && !t.synced.Load() })
+// isWhole reports whether the members of all blocks are known, even if from before the start.
+func (r *resolver) isWhole() bool { return !r.anyTable(func(t *table) bool { return !t.isWhole() }) }
+
+// knows reports whether all blocks know what a question is about, and whether some know it from before the start.
+func (r *resolver) knows(z *zone, q *question) (isKnown, isStale bool) {
+	namespace := r.namespaceOf(z, q)
+	isKnown = true
+	for _, t := range r.tables {
+		switch t.knowledgeOf(namespace) {
+		case nothing:
+			isKnown = false
+		case stale:
+			isStale = true
+		}
+	}
+	return isKnown, isStale
 }
 
-// isKnown reports whether all blocks have something to answer from, even if it is out of date.
-func (r *resolver) isKnown() bool { return !r.anyTable(func(t *table) bool { return !t.known() }) }
+// namespaceOf returns the namespace that a name lies in, if it lies in that of a group.
+func (r *resolver) namespaceOf(z *zone, q *question) string {
+	if !r.grouped || z.reverse {
+		return ""
+	}
+	relative := z.relative(q.name)
+	return relative[strings.LastIndexByte(relative, '.')+1:]
+}
 
 // lookup answers a question about a name in a zone. As long as one of the blocks cannot tell, nobody knows who is in a
 // cluster; but an address has one name, whichever block has it.
 func (r *resolver) lookup(z *zone, q *question) reply {
-	known, stale := r.isKnown(), r.isStale()
-	if !known && !z.reverse {
+	isKnown, isStale := r.knows(z, q)
+	if !isKnown && !z.reverse {
 		return unknown
 	}
 	answer := r.answer(z, q)
-	if !known && answer.result != success {
+	if !isKnown && answer.result != success {
 		return unknown
 	}
-	answer.stale = stale && answer.result != refused
+	answer.stale = isStale && answer.result != refused
 	answer.empty = answer.result == noData && r.isEmpty(z, q)
 	if answer.stale && answer.empty {
 		return unknown // a cluster that had nobody then may have members now

@@ -18,14 +18,15 @@ import (
 type table struct {
 	config *config
 
-	views     sync.Map      // name → *view
-	spaces    names         // namespaces that have clusters, relative to the zone
-	serials   []*serial     // of the zones in which this is seen
-	resolvers []*resolver   // that answer from this
-	knows     atomic.Bool   // there is anything to answer from, even if it is out of date
-	complete  atomic.Bool   // what was last known before the start is all there was then
-	synced    atomic.Bool   // all is known that there was at the start
-	done      chan struct{} // closed when synced becomes true
+	views     sync.Map                             // name → *view
+	spaces    names                                // namespaces that have clusters, relative to the zone
+	serials   []*serial                            // of the zones in which this is seen
+	resolvers []*resolver                          // that answer from this
+	restored  atomic.Bool                          // members are known from before the start
+	unread    atomic.Pointer[map[string]time.Time] // see kubeapi.NamespaceSink; nil if nothing is said of single ones
+	complete  atomic.Bool                          // what was last known before the start is all there was then
+	synced    atomic.Bool                          // all is known that there was at the start
+	done      chan struct{}                        // closed when synced becomes true
 
 	// With many clusters, these tell which one to look in. A single one needs none.
 	hosts     index[string] // host parts, in lower case with a final dot
@@ -43,7 +44,7 @@ type table struct {
 	expired func()
 }
 
-var _ kubeapi.Sink = (*table)(nil)
+var _ kubeapi.NamespaceSink = (*table)(nil)
 
 func newTable(c *config) *table {
 	t := &table{
@@ -94,12 +95,21 @@ func (t *table) Apply(changes []kubeapi.Change) {
 	t.edit(func() []*membership.Edit { return t.state.Apply(changes, time.Now()) })
 }
 
+// Unread implements kubeapi.NamespaceSink.
+func (t *table) Unread(namespaces map[string]time.Time) {
+	t.unread.Store(&namespaces)
+	t.count()
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.notice()
+}
+
 // Restored implements kubeapi.Sink.
 func (t *table) Restored() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.complete.Store(t.state.Restored())
-	t.knows.Store(t.state.Known())
+	t.restored.Store(t.state.Remembers())
 	t.notice()
 }
 
@@ -112,7 +122,6 @@ func (t *table) Synced() {
 	defer t.mu.Unlock()
 	t.publish(t.state.Synced(time.Now()))
 	t.synced.Store(true)
-	t.knows.Store(true)
 	close(t.done)
 	t.notice()
 }
@@ -137,7 +146,67 @@ func (t *table) suspects() []kubeapi.Suspects {
 }
 
 // known reports whether there is anything to answer from, even if it is out of date.
-func (t *table) known() bool { return t.knows.Load() }
+func (t *table) known() bool { return t.synced.Load() || t.restored.Load() }
+
+// knowledge says how far answers can be relied on.
+type knowledge uint8
+
+const (
+	fresh   knowledge = iota // the members are known as they are
+	stale                    // they are those last known before the start
+	nothing                  // nothing is known
+)
+
+// knowledgeOf returns what is known of the clusters in a namespace; without a name, of all clusters but for those of
+// namespaces that may not be read.
+func (t *table) knowledgeOf(namespace string) knowledge {
+	if unread := t.unread.Load(); unread != nil && namespace != "" && slices.Contains(t.config.source.Namespaces, namespace) {
+		switch _, isUnread := (*unread)[namespace]; {
+		case !isUnread:
+			return fresh
+		case t.restored.Load():
+			return stale
+		}
+		return nothing
+	}
+	switch {
+	case t.synced.Load():
+		return fresh
+	case t.known():
+		return stale
+	}
+	return nothing
+}
+
+// unreadNamespaces are those of which nothing has been read yet, and since when they may not be read.
+func (t *table) unreadNamespaces() map[string]time.Time {
+	if unread := t.unread.Load(); unread != nil {
+		return *unread
+	}
+	return nil
+}
+
+// forbiddenLong is how long the API server has to forbid a namespace until that is no reason to wait for it.
+const forbiddenLong = time.Minute
+
+// isReady reports whether questions get answers: only namespaces that may not be read, for a while already, are not
+// known.
+func (t *table) isReady(now time.Time) bool {
+	if t.restored.Load() {
+		return true
+	}
+	for _, forbidden := range t.unreadNamespaces() {
+		if forbidden.IsZero() || now.Sub(forbidden) < forbiddenLong {
+			return false
+		}
+	}
+	return t.synced.Load()
+}
+
+// isWhole reports whether the members of all namespaces are known, even if from before the start.
+func (t *table) isWhole() bool {
+	return t.restored.Load() || t.synced.Load() && len(t.unreadNamespaces()) == 0
+}
 
 // isComplete reports whether all that there is, or was at some time, is known.
 func (t *table) isComplete() bool { return t.synced.Load() || t.complete.Load() }
@@ -179,7 +248,7 @@ func (t *table) edit(change func() []*membership.Edit) {
 	defer t.mu.Unlock()
 	edits := change()
 	t.publish(edits)
-	t.knows.Store(t.state.Known())
+	t.restored.Store(t.state.Remembers())
 	t.measure(edits)
 }
 

@@ -3,23 +3,25 @@ package kubeapi
 import (
 	"slices"
 	"sync"
+	"time"
 )
 
 // feed tells sinks what the stores of a source hold.
 type feed struct {
+	partial bool // see Config
+
 	mu     sync.Mutex // held while sinks are told, so that each hears of every change in order
 	stores []*store
 	sinks  []Sink
 
 	restored bool
-	missing  int // stores that have not been filled yet
+	synced   bool // all stores have been filled once, or may not be read
 }
 
 // newStore adds a store for the objects of a namespace, or of all of them.
 func (f *feed) newStore(s Shrinker, namespace string) *store {
 	st := &store{shrinker: s, feed: f, namespace: namespace, objects: make(catalog)}
 	f.stores = append(f.stores, st)
-	f.missing++
 	return st
 }
 
@@ -36,8 +38,11 @@ func (f *feed) join(sink Sink) {
 	if len(changes) > 0 {
 		sink.Apply(changes)
 	}
+	if unread := f.unread(); len(unread) > 0 {
+		f.tellUnread(sink, unread)
+	}
 	switch {
-	case f.missing == 0:
+	case f.synced:
 		sink.Synced()
 	case f.restored:
 		sink.Restored()
@@ -76,7 +81,7 @@ func (f *feed) all() (objects []*Object, known bool) {
 			objects = append(objects, e.Object)
 		}
 	}
-	return objects, f.restored || f.missing == 0
+	return objects, f.restored || f.synced
 }
 
 // apply tells all sinks of changes. The caller holds mu.
@@ -86,12 +91,44 @@ func (f *feed) apply(changes []Change) {
 	}
 }
 
-// filled counts a store that has been filled for the first time. The caller holds mu.
-func (f *feed) filled() {
-	if f.missing--; f.missing > 0 {
+// progress tells sinks that a store has been filled for the first time, or may not be read. The caller holds mu.
+func (f *feed) progress() {
+	unread := f.unread()
+	for _, s := range f.sinks {
+		f.tellUnread(s, unread)
+	}
+	if f.synced || !f.isSynced(unread) {
 		return
 	}
+	f.synced = true
 	for _, s := range f.sinks {
 		s.Synced()
 	}
+}
+
+// unread returns the namespaces of the stores that have not been filled, and since when they may not be read.
+func (f *feed) unread() map[string]time.Time {
+	unread := make(map[string]time.Time)
+	for _, s := range f.stores {
+		if !s.isFilled {
+			unread[s.namespace] = s.forbidden
+		}
+	}
+	return unread
+}
+
+func (f *feed) tellUnread(sink Sink, unread map[string]time.Time) {
+	if n, ok := sink.(NamespaceSink); ok && f.partial {
+		n.Unread(unread)
+	}
+}
+
+// isSynced reports whether all is read that may be, and not nothing.
+func (f *feed) isSynced(unread map[string]time.Time) bool {
+	for _, forbidden := range unread {
+		if !f.partial || forbidden.IsZero() {
+			return false
+		}
+	}
+	return len(unread) < len(f.stores)
 }

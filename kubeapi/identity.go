@@ -16,6 +16,7 @@ type identity struct {
 	labels      string // their keys in order, since Objects have only values
 	ports       string // that are not left out
 	cached      bool
+	partial     bool
 	credentials [sha256.Size]byte
 	log         Logger
 }
@@ -25,14 +26,14 @@ func newIdentity(c *Config, server string, namespaces []string) identity {
 		origin: newOrigin(c, server, namespaces),
 		labels: strings.Join(c.Labels, " "),
 		ports:  words(c.Ports),
-		cached: c.Cached,
-		log:    c.Log,
+		cached: c.Cached, partial: c.Partial,
+		log: c.Log,
 	}
 }
 
 func (id identity) same(other identity) bool {
 	return maps.Equal(id.origin, other.origin) && id.labels == other.labels && id.ports == other.ports &&
-		id.cached == other.cached && id.credentials == other.credentials && id.log == other.log
+		id.cached == other.cached && id.partial == other.partial && id.credentials == other.credentials && id.log == other.log
 }
 
 // identity reads files of which a running source would not notice a change. Certificates and

@@ -27,6 +27,7 @@ type listWatch struct {
 	outages   *outageLog
 	monitor   Monitor
 	times     times
+	forbidden func() // is called if the API server says so
 
 	read  atomic.Bool // one list or watch has succeeded
 	fresh atomic.Bool // the next list must not rely on any version seen before
@@ -70,6 +71,9 @@ func (l *listWatch) list(ctx context.Context, o metav1.ListOptions) (runtime.Obj
 	err = t.explain(err)
 	if ctx.Err() == nil { // else the source stops
 		l.outages.observe(request{"list", l.namespace}, err)
+	}
+	if apierrors.IsForbidden(err) {
+		l.forbidden()
 	}
 	if err != nil {
 		return nil, err
@@ -145,6 +149,9 @@ func (l *listWatch) watching() request { return request{"watch", l.namespace} }
 func (l *listWatch) watchEnded(o *metav1.ListOptions, short bool, err error) error {
 	reason := endReason(err)
 	l.monitor.WatchEnded(reason)
+	if reason == WatchForbidden {
+		l.forbidden()
+	}
 	switch {
 	case reason == WatchSilent, reason == WatchBackwards:
 		l.fresh.Store(true)

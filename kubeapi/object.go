@@ -72,8 +72,17 @@ type Sink interface {
 	// Restored says, at most once and before Synced, that the changes so far are the state of
 	// an earlier source, and may be out of date.
 	Restored()
-	// Synced says, once, that every object that there was has been applied.
+	// Synced says, once, that every object that there was has been applied; with Config.Partial, every one that may be
+	// read.
 	Synced()
+}
+
+// NamespaceSink is a Sink that is told of namespaces one by one, see Config.Partial.
+type NamespaceSink interface {
+	Sink
+	// Unread says of which namespaces nothing has been read yet, and since when the API server forbids it (403); the
+	// time is zero otherwise. It is called before Synced, and again whenever that changes.
+	Unread(namespaces map[string]time.Time)
 }
 
 // Suspects are the members of one cluster that a sink still lists though the source no longer has

@@ -27,7 +27,7 @@ type reader interface {
 // New returns a source that watches an API server. It reads local files, and
 // fails where they cannot be used, but does not yet speak to the API server.
 func New(c Config) (*Source, error) {
-	f := &feed{}
+	f := &feed{partial: c.Partial}
 	w, id, err := newWatcher(&c, f)
 	if err != nil {
 		return nil, err

@@ -2,6 +2,7 @@ package kubeapi
 
 import (
 	"slices"
+	"time"
 
 	"k8s.io/client-go/tools/cache"
 )
@@ -14,6 +15,7 @@ type store struct {
 	namespace string  // of all objects; empty for all namespaces
 	objects   catalog // written to under the feed's lock
 	isFilled  bool
+	forbidden time.Time // when the API server first said that it may not be read; zero if it has not
 }
 
 var _ cache.TransformingStore = (*store)(nil)
@@ -119,7 +121,17 @@ func (s *store) fill(objects, ended catalog) {
 	}
 	if !s.isFilled {
 		s.isFilled = true
-		s.feed.filled()
+		s.feed.progress()
+	}
+}
+
+// forbid notes that the API server does not let us read what the store shall hold.
+func (s *store) forbid() {
+	s.feed.mu.Lock()
+	defer s.feed.mu.Unlock()
+	if !s.isFilled && s.forbidden.IsZero() {
+		s.forbidden = time.Now()
+		s.feed.progress()
 	}
 }
 

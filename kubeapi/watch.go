@@ -142,7 +142,7 @@ func (w *watcher) client() (rest.Interface, error) {
 func (w *watcher) listWatch(client rest.Interface, s *store) *listWatch {
 	return &listWatch{
 		client: client, resource: w.resource.name, namespace: s.namespace,
-		selector: w.config.Selector, cached: w.config.Cached, shrinker: s.shrinker,
+		selector: w.config.Selector, cached: w.config.Cached, shrinker: s.shrinker, forbidden: s.forbid,
 		outages: w.outages, monitor: monitorOr(w.config.Monitor), times: w.times,
 	}
 }

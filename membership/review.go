@@ -28,7 +28,7 @@ func (s *State) review(e *Edit, about func() *news, now time.Time) {
 		n.members += int(c.counts.four + c.counts.six - members)
 	}
 	after, sureAfter := c.counts.passes(had.Suspects)
-	if len(had.Suspects) == 0 && (wasEmpty || !s.Known() || sureBefore && sureAfter && before == after && e.isQuiet(rules, about, after)) {
+	if len(had.Suspects) == 0 && (wasEmpty || !s.known() || sureBefore && sureAfter && before == after && e.isQuiet(rules, about, after)) {
 		return
 	}
 	r := s.newReview(e, about(), now)

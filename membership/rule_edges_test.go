@@ -708,11 +708,11 @@ func TestSuspectsAreSomebody(t *testing.T) {
 	old.become("1 2")
 	old.become("")
 	next := old.after()
-	if next.Restored() || next.Known() {
+	if next.Restored() || next.Remembers() {
 		t.Error("known before anything has been restored")
 	}
 	next.restore(old.Suspects())
-	if !next.Known() {
+	if !next.Remembers() {
 		t.Error("not known with suspects")
 	}
 	if got, want := len(next.suspectsIn("")), 2; got != want {

@@ -56,8 +56,11 @@ func New(r *Rules) *State {
 // Ungrouped returns the cluster of objects whose group or namespace makes no name. It lists no members.
 func (s *State) Ungrouped() *Cluster { return s.ungrouped }
 
-// Known reports whether there is anything to answer from, even if it is out of date.
-func (s *State) Known() bool { return s.synced || s.restored }
+// known reports whether there is anything to answer from, even if it is out of date.
+func (s *State) known() bool { return s.synced || s.restored }
+
+// Remembers reports whether members are known from before the start.
+func (s *State) Remembers() bool { return s.restored }
 
 // Suspicious reports whether any cluster has suspects.
 func (s *State) Suspicious() bool { return len(s.pending) > 0 }
