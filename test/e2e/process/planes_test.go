@@ -266,7 +266,7 @@ func (u *united) settles() {
 			if err != nil {
 				u.t.Fatal(err)
 			}
-			s.wants(reverse, "PTR", strings.ReplaceAll(address, ".", "-")+"."+unitedZone)
+			s.wants(reverse, "PTR", address)
 		}
 	}
 	u.expect(u.sizes, u.sizes)
