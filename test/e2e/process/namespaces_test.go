@@ -29,13 +29,6 @@ func unreadNamespace(t *testing.T, b *bed) {
 	checker := &watch.Checker{From: s, Servers: []string{s.Address}, Rate: 100,
 		Questions: []*watch.Question{{Name: known, Type: "TXT"}}}
 	checker.Questions[0].Expect(watch.Exactly(members))
-	reverse := func(n int) string {
-		name, err := dns.ReverseAddr(b.address(n))
-		if err != nil {
-			t.Fatal(err)
-		}
-		return name
-	}
 
 	begin := time.Now()
 	s.start()
@@ -43,8 +36,8 @@ func unreadNamespace(t *testing.T, b *bed) {
 	s.wants(known, "TXT", members...)
 	checker.Start(t.Context())
 	s.rcode(unknown, "TXT", dns.RcodeServerFailure)
-	s.wants(reverse(10), "PTR", b.address(10))
-	s.wants(reverse(10+read), "PTR", "NXDOMAIN")
+	s.wants(reverse(t, b.address(10)), "PTR", b.address(10))
+	s.wants(reverse(t, b.address(10+read)), "PTR", "NXDOMAIN")
 	soon(t, "CoreDNS is ready", s.ready)
 	if after := time.Since(begin); after < time.Minute {
 		t.Errorf("ready after %s, want a minute at least", after)
@@ -54,7 +47,7 @@ func unreadNamespace(t *testing.T, b *bed) {
 
 	b.grant(t, b.prod, other.prod, endpointSlices, listWatch)
 	s.wants(unknown, "TXT", b.some(10+read, 10+read+unread, "shop@%s")...)
-	s.wants(reverse(10+read), "PTR", b.address(10+read))
+	s.wants(reverse(t, b.address(10+read)), "PTR", b.address(10+read))
 	s.logs(granted)
 	s.counts(read+unread, "members", `zone="`+zone+`."`)
 	if err := s.ready(); err != nil {

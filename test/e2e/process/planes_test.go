@@ -164,15 +164,20 @@ type node struct {
 
 const unitedZone = "shop.internal"
 
+// unreachable is an error that CoreDNS logs of an API server that has been killed.
+const unreachable = `API server cannot be reached: .*(: EOF|connection reset by peer|connection refused|GOAWAY)`
+
 // oneOfTwoAway kills the API server of one cluster, and both CoreDNS while it is away.
 func oneOfTwoAway(t *testing.T, p planes) {
 	const size, rate = 3, 500
+	blocks := func(options ...string) string {
+		return p.blocks(t, "shop", "app=shop", unitedZone+" 10.in-addr.arpa", append(options, "startup_timeout 1s")...)
+	}
 	u := &united{t: t, planes: p, modules: cluster.Modules(t, "cluster.erl", "clients.erl", "downs.erl"),
 		nodes: make(map[string]*node), left: make(map[string]bool)}
 	for i := range 2 {
-		s := p.server(t, i, p.blocks(t, "shop", "app=shop", unitedZone+" 10.in-addr.arpa", "startup_timeout 1s",
-			"snapshot "+t.TempDir()+"/%d.json"))
-		s.may(`API server cannot be reached: .*(: EOF|connection reset by peer|connection refused|GOAWAY)`)
+		s := p.server(t, i, blocks("snapshot "+t.TempDir()+"/%d.json"))
+		s.may(unreachable)
 		s.may(`plugin/errors: 2 node-.*: no next plugin found`) // a node asks for its own host
 		s.start()
 		u.servers = append(u.servers, s)
@@ -224,6 +229,17 @@ func oneOfTwoAway(t *testing.T, p planes) {
 	u.settles()
 	u.change(0, size)
 	step("a member has left")
+	cold := p.server(t, 3, blocks()) // which has no snapshot
+	cold.may(unreachable)
+	cold.start()
+	for i, b := range p {
+		want := []string{b.address(10), "SERVFAIL"}[i]
+		cold.wants(reverse(t, b.address(10)), "PTR", want)
+	}
+	cold.rcode(unitedZone, "TXT", dns.RcodeServerFailure)
+	if cold.ready() == nil {
+		t.Error("ready while only some of the members are known")
+	}
 	p[1].Restart(t, "kube-apiserver")
 	p[1].Back(t)
 	step("the API server is back")
@@ -231,8 +247,9 @@ func oneOfTwoAway(t *testing.T, p planes) {
 	step("its cluster has one member more")
 	u.change(1, size)
 	step("a member has left there")
-	for _, s := range u.servers {
+	for _, s := range append(u.servers, cold) {
 		soon(t, "CoreDNS is ready", s.ready)
+		s.wants(unitedZone, "TXT", u.values("shop@%s", u.sizes)...)
 		s.counts(2*size, "members", `zone="`+unitedZone+`."`)
 	}
 }
@@ -262,14 +279,20 @@ func (u *united) settles() {
 		}
 		for i, b := range u.planes {
 			address := b.address(10 + u.sizes[i] - 1)
-			reverse, err := dns.ReverseAddr(address)
-			if err != nil {
-				u.t.Fatal(err)
-			}
-			s.wants(reverse, "PTR", address)
+			s.wants(reverse(u.t, address), "PTR", address)
 		}
 	}
 	u.expect(u.sizes, u.sizes)
+}
+
+// reverse is the name of an address.
+func reverse(t *testing.T, address string) string {
+	t.Helper()
+	name, err := dns.ReverseAddr(address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return name
 }
 
 // change has one cluster have another number of members, and waits until all see that.
