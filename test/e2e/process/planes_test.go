@@ -218,7 +218,7 @@ func oneOfTwoAway(t *testing.T, p planes) {
 	p[1].Part("kube-apiserver").Stop(0)
 	u.change(0, size+1)
 	step("the other one has one member more")
-	for _, s := range u.servers { // who has been refused by one finds the next one there
+	for _, s := range u.servers { // a client that one refuses finds the other one there
 		s.process.Stop(0)
 		time.Sleep(3 * time.Second)
 		s.start()
