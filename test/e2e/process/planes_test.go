@@ -164,8 +164,12 @@ type node struct {
 
 const unitedZone = "shop.internal"
 
-// unreachable is an error that CoreDNS logs of an API server that has been killed.
-const unreachable = `API server cannot be reached: .*(: EOF|connection reset by peer|connection refused|GOAWAY)`
+// Errors that CoreDNS logs of an API server that has been killed, and of one that has just started: it forbids all for a
+// moment.
+const (
+	unreachable = `API server cannot be reached: .*(: EOF|connection reset by peer|connection refused|GOAWAY)`
+	justStarted = `API server forbids `
+)
 
 // oneOfTwoAway kills the API server of one cluster, and both CoreDNS while it is away.
 func oneOfTwoAway(t *testing.T, p planes) {
@@ -178,6 +182,7 @@ func oneOfTwoAway(t *testing.T, p planes) {
 	for i := range 2 {
 		s := p.server(t, i, blocks("snapshot "+t.TempDir()+"/%d.json"))
 		s.may(unreachable)
+		s.may(justStarted)
 		s.may(`plugin/errors: 2 node-.*: no next plugin found`) // a node asks for its own host
 		s.start()
 		u.servers = append(u.servers, s)
@@ -231,6 +236,7 @@ func oneOfTwoAway(t *testing.T, p planes) {
 	step("a member has left")
 	cold := p.server(t, 3, blocks()) // which has no snapshot
 	cold.may(unreachable)
+	cold.may(justStarted)
 	cold.start()
 	for i, b := range p {
 		want := []string{b.address(10), "SERVFAIL"}[i]
