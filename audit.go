@@ -371,7 +371,11 @@ func sharedLongnames(nodes []membership.Node) (found []string) {
 			continue
 		}
 		if last != nil && last.Longname() == n.Longname() && !isSamePod(last, n) {
-			found = append(found, fmt.Sprintf("Longname %s is that of %q and %q", n.Longname(), nameOf(last), nameOf(n)))
+			one, other := nameOf(last), nameOf(n)
+			if one == other {
+				one, other = one+" at "+last.Address().String(), other+" at "+n.Address().String()
+			}
+			found = append(found, fmt.Sprintf("Longname %s is that of %q and %q", n.Longname(), one, other))
 		}
 		last = n
 	}

@@ -58,35 +58,37 @@ func newSource(c kubeapi.Config) (*kubeapi.Source, error) {
 	return kubeapi.New(c)
 }
 
-// start begins to read the source, or goes on from where the block of a reloaded Corefile
-// stands, if that is not nil.
-func (b *block) start(old *block) {
+// start begins to read the source, or goes on from where blocks of a reloaded Corefile stand, of which it replaces the
+// first.
+func (b *block) start(old []*block) {
 	b.ctx, b.cancel = context.WithCancel(context.Background())
 	first, end := useMetrics(b.config.name())
 	b.endMetrics = end
 	b.config.countFromZero()
-	if (first || old != nil && len(old.config.source.Manifests) > 0) && len(b.config.source.Manifests) == 0 {
+	if (first || len(old) > 0 && len(old[0].config.source.Manifests) > 0) && len(b.config.source.Manifests) == 0 {
 		lastContact.WithLabelValues(b.config.name()).SetToCurrentTime() // or it would be missing as long as nobody answers
 	}
 	b.wg.Go(func() { b.table.run(b.ctx) })
 	b.limit = b.config.startupTimeout
-	reused := old != nil && b.reuseSource(old)
+	reused := len(old) > 0 && b.reuseSource(old[0])
 	if b.config.source.Snapshot != "" {
 		b.snapshot = snapshot.New(&b.config.source, b.source, b.table.suspects)
 	}
-	if !reused {
+	if reused {
+		old = old[:1] // what others have read is not to be had any more
+	} else {
 		suspects := b.restore(old)
-		if old != nil && !old.config.selectsAs(b.config) {
+		if slices.ContainsFunc(old, func(o *block) bool { return !o.config.selectsAs(b.config) }) {
 			b.table.state.Reselect()
 		}
 		b.source.Join(b.table)
-		if old != nil {
+		if len(old) > 0 {
 			b.table.count() // options may have changed
 		}
 		b.table.restore(suspects)
 	}
-	if old != nil {
-		b.table.inherit(old.table)
+	for _, o := range old {
+		b.table.inherit(o.table)
 	}
 	if b.audited != nil {
 		b.wg.Go(func() { newAudit(b.config.first(), b.audited).run(b.ctx) }) // by now it is known what a reload goes on with
@@ -108,13 +110,13 @@ func (b *block) reuseSource(old *block) bool {
 	return true
 }
 
-// restore lets the source begin with what old knows, or else with the snapshot, and returns the
-// suspects in that.
-func (b *block) restore(old *block) []kubeapi.Suspects {
-	if old != nil {
-		if b.source.RestoreFrom(old.source) {
-			return nil
+// restore lets the source begin with what old ones know, or else with the snapshot, and returns the suspects in that.
+func (b *block) restore(old []*block) []kubeapi.Suspects {
+	if len(old) > 0 && b.source.RestoreFrom(old[0].source) {
+		for _, o := range old[1:] {
+			b.source.RestoreFrom(o.source)
 		}
+		return nil
 	}
 	if b.snapshot == nil {
 		return nil
@@ -123,7 +125,7 @@ func (b *block) restore(old *block) []kubeapi.Suspects {
 	if !ok {
 		return nil
 	}
-	if old == nil {
+	if len(old) == 0 {
 		b.limit = min(b.limit, restoredTimeout)
 	}
 	for _, s := range b.table.serials {

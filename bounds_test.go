@@ -6,6 +6,8 @@ import (
 	"net"
 	"runtime"
 	"slices"
+	"strconv"
+	"strings"
 	"testing"
 
 	"github.com/coredns/coredns/request"
@@ -15,11 +17,11 @@ import (
 	"github.com/longnames/longnames/membership"
 )
 
-// repeated is a question that is asked again and again.
+// repeated are questions that are asked in turn, again and again.
 type repeated struct {
-	l *Longnames
-	r *dns.Msg
-	w *discard
+	l         *Longnames
+	questions []*dns.Msg
+	w         *discard
 }
 
 func (h *hostileData) serve(tb testing.TB, n int) *Longnames {
@@ -39,9 +41,13 @@ func (h *hostileData) serve(tb testing.TB, n int) *Longnames {
 }
 
 func (h *hostileData) asks(l *Longnames, q hostileQuestion) *repeated {
-	a := &repeated{l, new(dns.Msg).SetQuestion(q.name, dns.StringToType[q.qtype]), newDiscard("udp")}
-	if h.do {
-		a.r.SetEdns0(1232, true)
+	a := &repeated{l, nil, newDiscard("udp")}
+	for i := range max(1, h.rotates) {
+		r := new(dns.Msg).SetQuestion(strings.ReplaceAll(q.name, "#", strconv.Itoa(i)), dns.StringToType[q.qtype])
+		if h.do {
+			r.SetEdns0(1232, true)
+		}
+		a.questions = append(a.questions, r)
 	}
 	if h.client != "" {
 		a.w.remote = &net.UDPAddr{IP: net.ParseIP(h.client), Port: 4711}
@@ -49,10 +55,13 @@ func (h *hostileData) asks(l *Longnames, q hostileQuestion) *repeated {
 	return a
 }
 
+// ask asks all questions.
 func (a *repeated) ask(tb testing.TB) {
 	tb.Helper()
-	if _, err := a.l.ServeDNS(tb.Context(), a.w, a.r); err != nil {
-		tb.Fatal(err)
+	for _, r := range a.questions {
+		if _, err := a.l.ServeDNS(tb.Context(), a.w, r); err != nil {
+			tb.Fatal(err)
+		}
 	}
 }
 
@@ -194,8 +203,10 @@ func BenchmarkHostile(b *testing.B) {
 					a.ask(b)
 					b.ReportAllocs()
 					for b.Loop() {
-						if _, err := l.ServeDNS(b.Context(), request.NewScrubWriter(a.r, a.w), a.r); err != nil {
-							b.Fatal(err)
+						for _, r := range a.questions {
+							if _, err := l.ServeDNS(b.Context(), request.NewScrubWriter(r, a.w), r); err != nil {
+								b.Fatal(err)
+							}
 						}
 					}
 				})
@@ -221,7 +232,7 @@ func TestFewSetsOfPortsAreKept(t *testing.T) {
 	}
 }
 
-// Of many names that wait at one address, an asker finds few: pods that do not end, the first by name.
+// Of many names that wait at one address, an asker finds few: pods that do not end, the oldest, the first by name.
 func TestFewOfThoseWhoWaitAreAdded(t *testing.T) {
 	c := configOf(t, "longnames erl.internal {\n selector app\n basename label role\n include ready\n}")
 	objects := []*kubeapi.Object{labelled(c, labels{"role": "app"}, slice("app", endpoint("app", "10.0.0.1"), endpoint("both", "10.0.0.9")))}
@@ -240,6 +251,13 @@ func TestFewOfThoseWhoWaitAreAdded(t *testing.T) {
 			want = append(want, pod+"@10.0.0.9")
 		}
 	}
+	oldest := labelled(c, labels{"role": "z"}, slice("z", unready(endpoint("z", "10.0.0.9"))))
+	for _, o := range objects[1:] {
+		o.Created = 2
+	}
+	oldest.Created = 1
+	objects = append(objects, oldest)
+	want = append(want[:len(want)-1], "z@10.0.0.9")
 	l := serving(tableOf(c, objects...))
 	from := client{address: "10.0.0.9", tcp: true}
 	equal(t, "TXT", data(ask(t, l, "erl.internal.", "TXT", from).Answer), want)
@@ -250,7 +268,7 @@ func TestFewOfThoseWhoWaitAreAdded(t *testing.T) {
 
 // Many records may have one target, and many nodes one host part: their product is never made.
 func TestGlueLooksForEachTargetOnce(t *testing.T) {
-	e := encoder{ttl: 5, ports: []port{{name: "dist"}}, hosts: inside}
+	e := encoder{ttl: 5, blocks: []*config{{port: port{name: "dist"}, hosts: inside}}, hosts: inside}
 	node := func(host string, i int) *membership.Node {
 		return nodeOf(t, host, fmt.Sprintf("10.1.%d.%d", i/250, i%250+1), uint16(i+1))
 	}

@@ -58,24 +58,41 @@ func (c *config) selectsAs(other *config) bool {
 	return s.Lookup == o.Lookup && s.Selector == o.Selector && slices.Equal(s.Namespaces, o.Namespaces) && s.Family == o.Family
 }
 
-// reserve keeps members and groups from names that have another meaning: those of the zones' name servers,
-// those that Kubernetes gives to pods and Services, in a zone that has them below it, and host parts.
+// mayHave reports whether a block may have a name that lies in a namespace which it does not list: it may read all, or
+// the name may be a host part.
+func (c *config) mayHave(name, namespace string) bool {
+	all := c.source.Namespaces
+	return len(all) == 0 || all[0] == kubeapi.AllNamespaces || c.hosts != outside && dns.IsSubDomain(c.rules.Naming.Suffix(), name)
+}
+
+// reserve keeps members and groups from names that have another meaning in the block's zones.
 func (c *config) reserve() {
-	pods, services := "pod."+strings.ToLower(c.rules.Naming.Domain)+".", "svc."+strings.ToLower(c.rules.Naming.Domain)+"."
 	for i := range c.zones {
 		z := &c.zones[i]
-		c.rules.Reserved = append(c.rules.Reserved, z.relative(z.server))
-		for _, domain := range []string{pods, services} {
-			if z.name != domain && z.holds(domain) {
-				c.rules.Reserved = append(c.rules.Reserved, z.relative(domain))
-			}
-		}
+		c.reserveIn(z, c)
 		if c.hosts != outside {
 			c.rules.Naming.Reserved = append(c.rules.Naming.Reserved, z.server, z.parent)
 		}
-		if c.rules.Naming.Mode == membership.ModeDNS && z.name == pods {
-			c.rules.ReservesAddresses = true
+	}
+}
+
+// reserveIn does so for one zone, in which members are called by the rules of a block, which may be another one: it
+// keeps off the name server's names, those that Kubernetes gives to pods and Services, and host parts.
+func (c *config) reserveIn(z *zone, by *config) {
+	domain := strings.ToLower(by.rules.Naming.Domain) + "."
+	names := []string{z.relative(z.server)}
+	for _, domain := range []string{"pod." + domain, "svc." + domain} {
+		if z.name != domain && z.holds(domain) {
+			names = append(names, z.relative(domain))
 		}
+	}
+	for _, name := range names {
+		if !slices.Contains(c.rules.Reserved, name) {
+			c.rules.Reserved = append(c.rules.Reserved, name)
+		}
+	}
+	if by.rules.Naming.Mode == membership.ModeDNS && z.name == "pod."+domain {
+		c.rules.ReservesAddresses = true
 	}
 }
 

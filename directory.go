@@ -70,7 +70,7 @@ func newDirectory(r *resolver, nodes []membership.Node) *directory {
 	}
 	for i := range nodes {
 		n := &nodes[i]
-		if r.hosts != outside {
+		if r.blocks[n.Block].hosts != outside {
 			d.addHost(strings.ToLower(n.Host()), n)
 		}
 		if r.reverse {

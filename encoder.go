@@ -15,13 +15,12 @@ import (
 
 // encoder makes the records of nodes.
 type encoder struct {
-	ttl   uint32 // seconds
-	ports []port // by Node.Block
-	zones []*zone
-	hosts placement // of host parts
+	ttl    uint32    // seconds
+	blocks []*config // by Node.Block
+	hosts  placement // of host parts, in zones of their own blocks
 }
 
-func (e *encoder) port(n *membership.Node) port { return e.ports[n.Block] }
+func (e *encoder) port(n *membership.Node) port { return e.blocks[n.Block].port }
 
 // placement says whether host parts lie in zones of a block.
 type placement uint8
@@ -32,12 +31,12 @@ const (
 	mixed // it depends on the namespace, say
 )
 
-// hasHost reports whether a host part, with a final dot, lies in one of the zones.
-func (e *encoder) hasHost(host string) bool {
-	if e.hosts != mixed {
-		return e.hosts == inside
+// hasHost reports whether a host part of the block, with a final dot, lies in one of its zones.
+func (c *config) hasHost(host string) bool {
+	if c.hosts != mixed {
+		return c.hosts == inside
 	}
-	return slices.ContainsFunc(e.zones, func(z *zone) bool { return dns.IsSubDomain(z.name, host) })
+	return slices.ContainsFunc(c.zones, func(z zone) bool { return dns.IsSubDomain(z.name, host) })
 }
 
 // lazy is something that is made when it is first asked for. There are many: it is as small
@@ -137,7 +136,8 @@ func (s *rrset) with(more *rrset, said map[datum]bool) *rrset {
 const mostWaiting = 16
 
 // fewWaiting returns one node for each longname, of nodes in the order of these. If there are too many, it
-// takes those first that do not end, then pods, then the first by longname.
+// takes those first that do not end, then pods, then those whose object is older, as owners of a name are chosen:
+// whoever else can claim the address may call itself anything. The rest go by longname.
 func fewWaiting(nodes []*membership.Node) []*membership.Node {
 	if len(nodes) < 2 {
 		return nodes
@@ -156,7 +156,9 @@ func fewWaiting(nodes []*membership.Node) []*membership.Node {
 		}
 		return 0
 	}
-	slices.SortStableFunc(nodes, func(a, b *membership.Node) int { return cmp.Compare(doubt(a), doubt(b)) })
+	slices.SortStableFunc(nodes, func(a, b *membership.Node) int {
+		return cmp.Or(cmp.Compare(doubt(a), doubt(b)), cmp.Compare(a.Created(), b.Created()))
+	})
 	nodes = slices.Clone(nodes[:mostWaiting])
 	slices.SortFunc(nodes, byLongname)
 	return nodes
@@ -166,10 +168,12 @@ func fewWaiting(nodes []*membership.Node) []*membership.Node {
 func (e *encoder) rrset(qtype uint16, owner string, nodes []*membership.Node, at hosts) *rrset {
 	switch qtype {
 	case dns.TypeSRV:
-		return e.srv(owner, nodes, at, func(numbers []uint16, n *membership.Node) []uint16 {
+		ends := newEnds(nodes, len(nodes))
+		for i, n := range nodes {
 			number, _ := e.port(n).of(n)
-			return append(numbers, number)
-		})
+			ends.add(int32(i), number)
+		}
+		return e.srv(owner, nodes, ends.all, at, mostRecords)
 	case dns.TypeTXT:
 		return &rrset{answer: e.txt(owner, nodes)}
 	case dns.TypeA, dns.TypeAAAA:
@@ -180,13 +184,22 @@ func (e *encoder) rrset(qtype uint16, owner string, nodes []*membership.Node, at
 
 // portSet makes the SRV set of one port, which is named as in services, for nodes that declare it.
 func (e *encoder) portSet(cluster, service string, nodes []*membership.Node, at hosts) *rrset {
-	owner := service + "." + strings.TrimPrefix(cluster, ".") // the root is a dot
-	return e.srv(owner, nodes, at, func(numbers []uint16, n *membership.Node) []uint16 {
-		if service == epmdService {
-			return append(numbers, e.port(n).epmd(n))
+	ends := newEnds(nodes, len(nodes))
+	for i, n := range nodes {
+		numbers := []uint16{e.port(n).epmd(n)}
+		if service != epmdService {
+			numbers = appendDeclared(nil, n.Ports, service)
 		}
-		return appendDeclared(numbers, n, service)
-	})
+		for _, number := range numbers {
+			ends.add(int32(i), number)
+		}
+	}
+	return e.srv(serviceOwner(cluster, service), nodes, ends.all, at, mostRecords)
+}
+
+// serviceOwner returns the name of a port's records.
+func serviceOwner(cluster, service string) string {
+	return service + "." + strings.TrimPrefix(cluster, ".") // the root is a dot
 }
 
 // smallestRecord is the least bytes that a record of ours takes: the root as its owner, type to
@@ -196,35 +209,24 @@ const smallestRecord = 1 + 10 + 4
 // mostRecords is how many records a message can hold at all.
 const mostRecords = dns.MaxMsgSize / smallestRecord
 
-// srv makes SRV records (RFC 2782), one for each target and port; ports appends those of a
-// node. Their glue is the answer to a question for the targets' addresses.
-func (e *encoder) srv(owner string, nodes []*membership.Node, at hosts, ports func([]uint16, *membership.Node) []uint16) *rrset {
-	type end struct {
-		target string
-		port   uint16
-	}
-	set := &rrset{answer: make([]dns.RR, 0, len(nodes))}
-	records := make([]dns.SRV, 0, len(nodes)) // all at once; should they be more, those made stay where they are
-	seen := make(map[end]bool, len(nodes))
-	var numbers []uint16
+// srv makes SRV records (RFC 2782) of the ends of some nodes. Their glue is the answer to a question for the
+// targets' addresses; there is none if that is more than most records together.
+func (e *encoder) srv(owner string, nodes []*membership.Node, ends []end, at hosts, most int) *rrset {
+	set := &rrset{answer: make([]dns.RR, len(ends))}
+	records := make([]dns.SRV, len(ends))
+	last := int32(-1)
 	var targets []string // in our zones
-	for _, n := range nodes {
-		isNew := false
-		numbers = ports(numbers[:0], n)
-		for _, port := range numbers {
-			at := end{n.Host(), port}
-			if !seen[at] {
-				seen[at], isNew = true, true
-				records = append(records, dns.SRV{Hdr: header(owner, dns.TypeSRV, e.ttl), Port: port, Target: at.target})
-				set.answer = append(set.answer, &records[len(records)-1])
-			}
+	for i, end := range ends {
+		host := nodes[end.node].Host()
+		records[i] = dns.SRV{Hdr: header(owner, dns.TypeSRV, e.ttl), Port: end.port, Target: host}
+		set.answer[i] = &records[i]
+		if end.node != last && e.blocks[nodes[end.node].Block].hasHost(host) {
+			targets = append(targets, host)
 		}
-		if isNew && e.hasHost(n.Host()) {
-			targets = append(targets, n.Host())
-		}
+		last = end.node
 	}
-	if len(set.answer)+len(targets) > mostRecords {
-		return set // with glue it fits into no message
+	if len(set.answer)+len(targets) > most {
+		return set // with glue it does not fit
 	}
 	if len(targets) > 0 {
 		set.glue = e.glue(targets, at)

@@ -1,6 +1,7 @@
 package longnames
 
 import (
+	"math"
 	"net/netip"
 	"slices"
 
@@ -130,16 +131,33 @@ func (y *layer) names(of *cluster, m *members, yield func([]dns.RR) bool) bool {
 	if y.tells(records.owner) && !y.sets(records.of, yield) {
 		return false
 	}
-	for service := range m.services().nodes {
-		if set := records.ofPort(service); set.len() > 0 && y.tells(set.answer[0].Header().Name) && !inParts(set.answer, yield) {
-			return false
-		}
+	if !y.ports(m, records, yield) {
+		return false
 	}
 	for below, nodes := range m.directory(r).byName {
 		name := y.zone.absolute(below + dotted(of.name))
 		set := func(qtype uint16) *rrset { return r.rrset(qtype, name, nodes, m.hosts(r)) }
 		if !y.isAnothers(m, name) && y.tells(name) && !y.sets(set, yield) {
 			return false
+		}
+	}
+	return true
+}
+
+// ports yields the sets of a cluster's ports. They may be many, and each as large as the cluster: none is kept.
+func (y *layer) ports(m *members, records *records, yield func([]dns.RR) bool) bool {
+	services := m.services()
+	if set := records.ofPort(epmdService, mostRecords); set.len() > 0 && y.tells(set.answer[0].Header().Name) && !inParts(set.answer, yield) {
+		return false
+	}
+	for service := range services.named {
+		if service == epmdService || !y.tells(serviceOwner(records.owner, service)) {
+			continue
+		}
+		for ends := range slices.Chunk(services.endsOf(service, math.MaxInt), transferBatch) {
+			if !yield(records.portSet(service, ends, 0).answer) {
+				return false
+			}
 		}
 	}
 	return true

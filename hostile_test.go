@@ -19,6 +19,7 @@ type hostileData struct {
 	objects   func(c *config, n int) []*kubeapi.Object
 	client    string // who asks; default: one that is nobody
 	do        bool   // it wants signatures
+	rotates   int    // how many questions each is, with a number for #; default: 1
 	questions []hostileQuestion
 }
 
@@ -58,6 +59,30 @@ var hostileKinds = []hostileData{
 			{"_nothing._tcp.erl.internal.", "SRV", dns.RcodeNameError}, {"_tcp.erl.internal.", "SRV", 0},
 			{"_udp.erl.internal.", "SRV", dns.RcodeNameError}, {"erl.internal.", "SRV", 0}, {"nobody.erl.internal.", "A", dns.RcodeNameError},
 		},
+	},
+	{
+		kind: "members with many ports that are asked for in turn", few: 100, rotates: kubeapi.MaxPorts,
+		block: "longnames erl.internal {\n selector app\n basename app\n mode dns\n cluster_domain erl.internal\n}",
+		objects: func(_ *config, n int) []*kubeapi.Object {
+			return []*kubeapi.Object{ported(bigSlice(n), somePorts(0)...)}
+		},
+		questions: []hostileQuestion{{"_p0-#._tcp.erl.internal.", "SRV", 0}},
+	},
+	{
+		kind: "ports of one member that are asked for in turn", few: 100, rotates: kubeapi.MaxPorts,
+		block: "longnames erl.internal {\n selector app\n basename app\n mode dns\n cluster_domain erl.internal\n}",
+		objects: func(_ *config, n int) []*kubeapi.Object {
+			return []*kubeapi.Object{bigSlice(n), ported(named("hostile", slice("hostile", endpoint("hostile", "10.9.9.9"))), somePorts(0)...)}
+		},
+		questions: []hostileQuestion{{"_p0-#._tcp.erl.internal.", "SRV", 0}},
+	},
+	{
+		kind: "ports in turn, signed", few: 5000, rotates: 2 * mostPortSets, do: true,
+		block: "longnames erl.internal {\n selector app\n basename app\n}",
+		objects: func(_ *config, n int) []*kubeapi.Object {
+			return []*kubeapi.Object{ported(bigSlice(n), somePorts(0)...)}
+		},
+		questions: []hostileQuestion{{"_p0-#._tcp.erl.internal.", "SRV", 0}},
 	},
 	{
 		kind: "names at the asker's address that are not listed", few: 100, client: "10.9.9.9",

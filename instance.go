@@ -143,10 +143,11 @@ func (i *instance) writerOf(path string) *block {
 	return nil
 }
 
-// successions returns which block each block replaces: the one that reads the same or else, in
-// the order of the Corefile, one that shares a zone, and at best the selector. Some may replace none.
-func (i *instance) successions() map[*block]*block {
-	replaced := make(map[*block]*block)
+// successions returns which block each block replaces, first: the one that reads the same or else, in the order of the
+// Corefile, one that shares a zone, and at best the selector. Those that nobody replaces follow where they share a zone.
+// Some may replace none.
+func (i *instance) successions() map[*block][]*block {
+	replaced := make(map[*block][]*block)
 	if i.old == nil {
 		return replaced
 	}
@@ -161,10 +162,18 @@ func (i *instance) successions() map[*block]*block {
 		for _, b := range i.blocks {
 			at := slices.IndexFunc(left, func(old *block) bool { return fits(b, old) })
 			if replaced[b] == nil && at >= 0 {
-				replaced[b] = left[at]
+				replaced[b] = []*block{left[at]}
 				left = slices.Delete(left, at, at+1)
 			}
 		}
+	}
+	for b, old := range replaced {
+		for _, other := range left {
+			if b.config.sharesZone(other.config) {
+				old = append(old, other)
+			}
+		}
+		replaced[b] = old
 	}
 	return replaced
 }

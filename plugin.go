@@ -80,6 +80,11 @@ func (l *Longnames) link() {
 			}
 			resolvers[at].add(z)
 			l.zones[z.name] = zoneOwner{z, resolvers[at]}
+			for _, t := range tables {
+				for _, other := range tables {
+					t.config.reserveIn(z, other.config)
+				}
+			}
 		}
 	}
 	for name, outer := range l.zones {
@@ -149,6 +154,7 @@ func questionOf(w dns.ResponseWriter, r *dns.Msg) (question, bool) {
 		qname:  asked.Name,
 		qtype:  asked.Qtype,
 		client: addressOf(w.RemoteAddr()),
+		fit:    fitting(w, r),
 	}, true
 }
 

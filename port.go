@@ -1,8 +1,10 @@
 package longnames
 
 import (
+	"cmp"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/longnames/longnames/kubeapi"
 	"github.com/longnames/longnames/membership"
@@ -62,57 +64,135 @@ func lowest(n *membership.Node, name string) (number uint16, ok bool) {
 
 // services tell which of the listed nodes of a cluster declare which port.
 type services struct {
-	// nodes are those that declare a port, by _port._protocol in lower case, and all of them for epmd's.
-	nodes     map[string]*declaration
-	protocols map[string]bool // _protocol
+	listed    []*membership.Node
+	named     map[string]*declaration // by _port._protocol in lower case; all have epmd's anyway
+	protocols map[string]bool         // _protocol
+	making    sync.Mutex              // held while ends are
 }
 
-// declaration is who declares a port.
-type declaration struct{ nodes []*membership.Node }
+// declaration is who declares a port: nodes share lists of ports, so it has the lists.
+type declaration struct {
+	lists []*portList
+	ends  lazy[[]end] // see services.ends
+}
+
+// portList is a list of ports, and who has it.
+type portList struct {
+	ports []kubeapi.Port
+	nodes []int32 // indices into services.listed
+}
+
+// end is what an SRV record points at: the host part of a node, and a port.
+type end struct {
+	node int32 // index into some nodes
+	port uint16
+}
 
 // servicesOf looks at each list of ports once: nodes of one template share theirs.
 func servicesOf(listed []*membership.Node) *services {
-	s := &services{nodes: make(map[string]*declaration), protocols: map[string]bool{protocolOf(epmdService): true}}
-	known := make(map[*kubeapi.Port][]*declaration)
-	for _, n := range listed {
+	s := &services{listed: listed, named: make(map[string]*declaration), protocols: map[string]bool{protocolOf(epmdService): true}}
+	known := make(map[*kubeapi.Port]*portList)
+	for i, n := range listed {
 		if len(n.Ports) == 0 {
 			continue
 		}
-		all, ok := known[&n.Ports[0]]
-		if !ok {
-			all = s.declarations(n.Ports)
-			known[&n.Ports[0]] = all
+		l := known[&n.Ports[0]]
+		if l == nil {
+			l = &portList{ports: n.Ports}
+			known[&n.Ports[0]] = l
+			s.add(l)
 		}
-		for _, d := range all {
-			d.nodes = append(d.nodes, n)
-		}
+		l.nodes = append(l.nodes, int32(i))
 	}
-	s.nodes[epmdService] = &declaration{listed}
 	return s
 }
 
-// declarations returns those of a list of ports, each once.
-func (s *services) declarations(ports []kubeapi.Port) []*declaration {
-	all, own := make([]*declaration, 0, len(ports)), make(map[string]bool, len(ports))
-	for i := range ports {
-		service := serviceOf(&ports[i])
-		if own[service] || !isAsked(&ports[i]) {
+// add adds a list to the declarations of its ports, once to each.
+func (s *services) add(l *portList) {
+	own := make(map[string]bool, len(l.ports))
+	for i := range l.ports {
+		service := serviceOf(&l.ports[i])
+		if own[service] || !isAsked(&l.ports[i]) {
 			continue
 		}
 		own[service] = true
-		d := s.nodes[service]
+		d := s.named[service]
 		if d == nil {
 			d = &declaration{}
-			s.nodes[service] = d
+			s.named[service] = d
 			s.protocols[protocolOf(service)] = true
 		}
-		all = append(all, d)
+		d.lists = append(d.lists, l)
 	}
-	return all
 }
 
 // has reports whether there is a port, or a protocol, of that name.
-func (s *services) has(name string) bool { return s.nodes[name] != nil || s.protocols[name] }
+func (s *services) has(name string) bool {
+	return s.named[name] != nil || s.protocols[name] || name == epmdService
+}
+
+// ends returns the distinct ends of a service, as many as any message can hold and one more, none if nobody declares it.
+// They are kept: to find them takes a look at all nodes that declare it.
+func (s *services) ends(service string) []end {
+	d := s.named[service]
+	if d == nil {
+		return nil
+	}
+	return *d.ends.get(&s.making, func() *[]end {
+		ends := s.endsOf(service, mostRecords+1)
+		return &ends
+	})
+}
+
+// endsOf finds the distinct ends of a service, in the order of the nodes, and so many at most.
+func (s *services) endsOf(service string, most int) []end {
+	type declaring struct{ node, list int32 }
+	var nodes []declaring
+	lists := s.named[service].lists
+	numbers := make([][]uint16, len(lists))
+	for i, l := range lists {
+		numbers[i] = appendDeclared(nil, l.ports, service)
+		nodes = slices.Grow(nodes, len(l.nodes))
+		for _, n := range l.nodes {
+			nodes = append(nodes, declaring{n, int32(i)})
+		}
+	}
+	if len(lists) > 1 {
+		slices.SortFunc(nodes, func(a, b declaring) int { return cmp.Compare(a.node, b.node) })
+	}
+	known := newEnds(s.listed, min(len(nodes), most))
+	for _, n := range nodes {
+		for _, number := range numbers[n.list] {
+			if known.add(n.node, number); len(known.all) == most {
+				return known.all
+			}
+		}
+	}
+	return known.all
+}
+
+// distinctEnds has each end of some nodes once, for nodes may share a host part.
+type distinctEnds struct {
+	of   []*membership.Node
+	seen map[target]bool
+	all  []end
+}
+
+type target struct {
+	host string
+	port uint16
+}
+
+func newEnds(of []*membership.Node, about int) *distinctEnds {
+	return &distinctEnds{of: of, seen: make(map[target]bool, about), all: make([]end, 0, about)}
+}
+
+func (d *distinctEnds) add(node int32, port uint16) {
+	if at := (target{d.of[node].Host(), port}); !d.seen[at] {
+		d.seen[at] = true
+		d.all = append(d.all, end{node, port})
+	}
+}
 
 // isAsked reports whether a question can spell the name of a port as it is.
 func isAsked(p *kubeapi.Port) bool {
@@ -138,11 +218,11 @@ func isService(p *kubeapi.Port, name string) bool {
 		strings.EqualFold(name[len(prefix):at], p.Name) && strings.EqualFold(name[at+len(infix):], p.Protocol)
 }
 
-// appendDeclared appends the numbers of the ports that n declares under a name, in order.
-func appendDeclared(numbers []uint16, n *membership.Node, service string) []uint16 {
-	for i := range n.Ports {
-		if isService(&n.Ports[i], service) {
-			numbers = append(numbers, n.Ports[i].Number)
+// appendDeclared appends the numbers of those of some ports that have a name, in order.
+func appendDeclared(numbers []uint16, ports []kubeapi.Port, service string) []uint16 {
+	for i := range ports {
+		if isService(&ports[i], service) {
+			numbers = append(numbers, ports[i].Number)
 		}
 	}
 	slices.Sort(numbers)

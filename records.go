@@ -1,6 +1,7 @@
 package longnames
 
 import (
+	"maps"
 	"sync"
 	"sync/atomic"
 
@@ -56,48 +57,55 @@ func (r *records) with(set, own *rrset) *rrset {
 // anybody asks for, and each set is as large as that of the cluster.
 const mostPortSets = 16
 
-// ofPort returns the SRV set of a port, nil if nobody declares it.
-func (r *records) ofPort(service string) *rrset {
+// ofPort returns the SRV set of a port, nil if nobody declares it. It need not have more than one record that does
+// not fit: of many ports in turn, the sets are not kept, so each question has to make its own.
+func (r *records) ofPort(service string, fit int) *rrset {
 	services := r.members.services()
-	declared := services.nodes[service]
-	if declared == nil {
+	if service == epmdService {
+		return r.epmd.get(&r.mu, func() *rrset {
+			return r.resolver.portSet(r.owner, service, services.listed, hostsOf(services.listed))
+		})
+	}
+	ends := services.ends(service)
+	if len(ends) == 0 {
 		return nil
 	}
-	made := func() *rrset {
-		return r.resolver.portSet(r.owner, service, declared.nodes, hostsOf(services.nodes[epmdService].nodes))
-	}
-	if service == epmdService {
-		return r.epmd.get(&r.mu, made)
-	}
-	if set := r.keptPort(service); set != nil {
+	set, keeps := r.keptPort(service, ends)
+	if keeps {
 		return set
+	}
+	return r.portSet(service, ends[:min(len(ends), fit+1)], fit)
+}
+
+func (r *records) portSet(service string, ends []end, most int) *rrset {
+	return r.resolver.srv(serviceOwner(r.owner, service), r.members.services().listed, ends, r.members.hosts(r.resolver), most)
+}
+
+// keptPort returns the set of a port, and whether it is kept: those are that are asked for first.
+func (r *records) keptPort(service string, ends []end) (set *rrset, keeps bool) {
+	if set, keeps, full := r.keptPorts(service); keeps || full {
+		return set, keeps
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	set := r.keptPort(service)
-	if set == nil {
-		set = made()
-		r.keepPort(service, set)
+	if set, keeps, full := r.keptPorts(service); keeps || full {
+		return set, keeps
 	}
-	return set
-}
-
-func (r *records) keptPort(service string) *rrset {
-	if kept := r.ports.Load(); kept != nil {
-		return (*kept)[service]
-	}
-	return nil
-}
-
-// keepPort keeps a set, in place of any other if there are too many.
-func (r *records) keepPort(service string, set *rrset) {
+	set = r.portSet(service, ends, mostRecords)
 	sets := map[string]*rrset{service: set}
 	if kept := r.ports.Load(); kept != nil {
-		for other, set := range *kept {
-			if len(sets) < mostPortSets {
-				sets[other] = set
-			}
-		}
+		maps.Copy(sets, *kept)
 	}
 	r.ports.Store(&sets)
+	return set, true
+}
+
+// keptPorts returns the set of a port if it is kept, and reports whether no more are.
+func (r *records) keptPorts(service string) (set *rrset, keeps, full bool) {
+	kept := r.ports.Load()
+	if kept == nil {
+		return nil, false, false
+	}
+	set, keeps = (*kept)[service]
+	return set, keeps, len(*kept) == mostPortSets
 }

@@ -34,10 +34,7 @@ func newResolver(tables []*table) *resolver {
 	r := &resolver{name: first.name(), fall: first.fall, tables: tables, grouped: first.rules.GroupLabel >= 0}
 	r.ttl, r.hosts = first.ttl, first.hosts
 	for _, t := range tables {
-		r.ports = append(r.ports, t.config.port)
-		for i := range t.config.zones {
-			r.zones = append(r.zones, &t.config.zones[i])
-		}
+		r.blocks = append(r.blocks, t.config)
 		if t.config.hosts != r.hosts {
 			r.hosts = mixed
 		}
@@ -62,6 +59,7 @@ type question struct {
 	qtype  uint16
 	client netip.Addr // where the question came from
 	server netip.Addr // where it came to; valid if name is a zone's name server
+	fit    int        // how many records the client can take at most
 }
 
 // isSynced reports whether all blocks know all that there was at the start.
@@ -77,7 +75,7 @@ func (r *resolver) knows(z *zone, q *question) (isKnown, isStale bool) {
 	namespace := r.namespaceOf(z, q)
 	isKnown = true
 	for _, t := range r.tables {
-		switch t.knowledgeOf(namespace) {
+		switch t.knowledgeOf(q.name, namespace) {
 		case nothing:
 			isKnown = false
 		case stale:
@@ -104,7 +102,7 @@ func (r *resolver) lookup(z *zone, q *question) reply {
 		return unknown
 	}
 	answer := r.answer(z, q)
-	if !isKnown && answer.result != success {
+	if !isKnown && (answer.result != success || q.qtype != dns.TypePTR) {
 		return unknown
 	}
 	answer.stale = isStale && answer.result != refused
@@ -240,11 +238,11 @@ func (r *resolver) ofCluster(m *members, z *zone, q *question, below string) (se
 		}
 		return set, true
 	}
-	return r.ofPort(m, records, asker, q.qtype, below)
+	return r.ofPort(m, records, asker, q.qtype, below, q.fit)
 }
 
 // ofPort looks for _PORT._PROTOCOL, and for _PROTOCOL alone, which has no records.
-func (r *resolver) ofPort(m *members, records *records, asker []*membership.Node, qtype uint16, name string) (set *rrset, exists bool) {
+func (r *resolver) ofPort(m *members, records *records, asker []*membership.Node, qtype uint16, name string, fit int) (set *rrset, exists bool) {
 	exists = m.services().has(name)
 	for _, n := range asker {
 		exists = exists || hasService(n, name)
@@ -252,7 +250,7 @@ func (r *resolver) ofPort(m *members, records *records, asker []*membership.Node
 	if qtype != dns.TypeSRV {
 		return nil, exists
 	}
-	set = records.ofPort(name)
+	set = records.ofPort(name, fit)
 	if asker = declaring(asker, name); len(asker) > 0 {
 		set = records.with(set, r.portSet(records.owner, name, asker, m.hosts(r)))
 	}

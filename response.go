@@ -87,6 +87,15 @@ func addEDE(m *dns.Msg, w dns.ResponseWriter, r *dns.Msg, code uint16, text stri
 	m.Compress = false
 }
 
+// fitting returns how many records a client could take if they were the smallest.
+func fitting(w dns.ResponseWriter, r *dns.Msg) int {
+	state := request.Request{W: w, Req: r}
+	if state.Do() {
+		return mostRecords
+	}
+	return state.Size() / smallestRecord
+}
+
 // capToSize returns as many records of an answer as the client could take if they were the smallest,
 // and reports whether these are not all. CoreDNS truncates the rest of what does not fit, but it
 // takes the length of every record before, and most nodes of a large cluster ask like that
@@ -94,12 +103,8 @@ func addEDE(m *dns.Msg, w dns.ResponseWriter, r *dns.Msg, code uint16, text stri
 // records. Those for the client alone come last. Neither the records nor the list may be written to.
 func capToSize(w dns.ResponseWriter, r *dns.Msg, set *rrset) (some []dns.RR, truncated bool) {
 	total := set.len()
-	if most := dns.MinMsgSize / smallestRecord; total > most {
-		state := request.Request{W: w, Req: r}
-		if most = state.Size() / smallestRecord; state.Do() {
-			most = mostRecords
-		}
-		if total > most {
+	if total > dns.MinMsgSize/smallestRecord {
+		if most := fitting(w, r); total > most {
 			total, truncated = most, true
 		}
 	}

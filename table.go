@@ -157,10 +157,15 @@ const (
 	nothing                  // nothing is known
 )
 
-// knowledgeOf returns what is known of the clusters in a namespace; without a name, of all clusters but for those of
-// namespaces that may not be read.
-func (t *table) knowledgeOf(namespace string) knowledge {
-	if unread := t.unread.Load(); unread != nil && namespace != "" && slices.Contains(t.config.source.Namespaces, namespace) {
+// knowledgeOf returns what is known of a name in a namespace; without that, of all clusters but for those of namespaces
+// that may not be read.
+func (t *table) knowledgeOf(name, namespace string) knowledge {
+	reads, unread := slices.Contains(t.config.source.Namespaces, namespace), t.unread.Load()
+	switch {
+	case namespace == "" || !reads && t.config.mayHave(name, namespace):
+	case !reads:
+		return fresh // it has nobody there
+	case unread != nil:
 		switch _, isUnread := (*unread)[namespace]; {
 		case !isUnread:
 			return fresh

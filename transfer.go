@@ -123,10 +123,10 @@ type handover struct {
 	batch    []dns.RR
 }
 
-// add adds records, and reports whether more are wanted.
+// add adds records, and reports whether more are wanted. To make them takes time, too.
 func (h *handover) add(set []dns.RR) bool {
 	h.batch = append(h.batch, set...)
-	return len(h.batch) < transferBatch || h.flush()
+	return time.Now().Before(h.deadline) && (len(h.batch) < transferBatch || h.flush())
 }
 
 // flush reports whether what has been added is taken in time.

@@ -129,6 +129,49 @@ func TestTransferToSomebodySlow(t *testing.T) {
 	}
 }
 
+// To make records takes time, too: the limit of a transfer holds whether or not somebody waits for them.
+func TestTransferEndsAtItsLimit(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := &handover{to: make(chan []dns.RR), deadline: time.Now().Add(transferLimit)}
+		made := 0
+		for h.add([]dns.RR{&dns.TXT{}}) && made < transferBatch-1 {
+			time.Sleep(transferLimit / 10)
+			made++
+		}
+		if made != 10 {
+			t.Errorf("got %d records, each of which took a tenth of the limit, want 10", made)
+		}
+	})
+}
+
+// A transfer takes as much as there is to tell: not so much for each port and each member.
+func TestCostOfATransferGrowsWithTheZone(t *testing.T) {
+	block := "longnames erl.internal {\n selector app\n basename app\n mode dns\n cluster_domain erl.internal\n lookup pods\n}"
+	pods := hostileData{block: block, objects: func(_ *config, n int) []*kubeapi.Object {
+		all := podsOf(n)
+		for i, o := range all {
+			ported(o, somePorts(i)...)
+		}
+		return all
+	}}
+	var bytes [2]float64
+	for i, n := range []int{20, 200} {
+		l := pods.serve(t, n)
+		bytes[i], _ = cost(1, 1, func() {
+			sets, err := l.Transfer("erl.internal.", 0)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got := len(drain(sets)); got < n*kubeapi.MaxPorts {
+				t.Errorf("got %d records, want one for each of %d ports", got, n*kubeapi.MaxPorts)
+			}
+		})
+	}
+	if bytes[1] > 12*bytes[0] {
+		t.Errorf("got %.0f bytes with 20 pods, and %.0f with ten times as many; want 12 times at most", bytes[0], bytes[1])
+	}
+}
+
 // A transfer is of one state, however much changes before it is taken.
 func TestTransferIsOfOneState(t *testing.T) {
 	grouped := "longnames erl.internal 10.in-addr.arpa {\n group_by app\n mode hostname\n cluster_domain erl.internal\n hold 0\n}"

@@ -31,8 +31,9 @@ func (i Include) passes(m *kubeapi.Member) bool {
 type candidate struct {
 	entries []entry
 	ports   []kubeapi.Port
-	passes  bool // include lets it in
-	ends    bool // any object says that it terminates
+	lists   *portLists // that the ports are united of; nil if they are those of one object
+	passes  bool       // include lets it in
+	ends    bool       // any object says that it terminates
 }
 
 // entry is a candidate in one of its objects.
@@ -88,12 +89,20 @@ func join(objects []*kubeapi.Object, include Include, four map[identity]bool, fi
 				candidates = append(candidates, candidate{ports: o.Ports})
 			}
 			c := &candidates[at]
+			if ok && c.lists == nil {
+				c.lists = ports.with(nil, c.ports)
+			}
 			if ok {
-				c.ports = ports.unite(c.ports, o.Ports)
+				c.lists = ports.with(c.lists, o.Ports)
 			}
 			c.entries = append(c.entries, entry{o, m})
 			c.passes = c.passes || include.passes(m)
 			c.ends = c.ends || m.Terminating
+		}
+	}
+	for i := range candidates {
+		if c := &candidates[i]; c.lists != nil {
+			c.ports = ports.unite(c.lists)
 		}
 	}
 	return candidates
@@ -145,29 +154,76 @@ func hasIPv6(o *kubeapi.Object) bool {
 	return slices.ContainsFunc(o.Members, func(m kubeapi.Member) bool { return m.Address.Is6() })
 }
 
-// uniter unites lists of ports. It keeps the last result, for the members of one object mostly have all
-// lists in common, and share that.
+// uniter unites lists of ports. It does so once for all that have the same lists, for the members of some objects
+// mostly have, and then share the result.
 type uniter struct {
-	first []string // names of ports that are kept whatever else is left out
-	last  [2][]kubeapi.Port
-	both  []kubeapi.Port
+	first   []string // names of ports that are kept whatever else is left out
+	known   map[step]*portLists
+	scratch []kubeapi.Port
 }
 
-// unite joins two lists of ports without duplicates, as many as one object may have. It changes neither.
-func (u *uniter) unite(a, b []kubeapi.Port) []kubeapi.Port {
-	switch {
-	case isSame(a, u.last[0]) && isSame(b, u.last[1]):
-		return u.both
-	case slices.Equal(a, b):
-		return a
+// portLists are one after the other: nil is none.
+type portLists struct {
+	before *portLists
+	last   []kubeapi.Port
+	united []kubeapi.Port // see uniter.unite
+}
+
+// step is that from some lists to one more.
+type step struct {
+	before *portLists
+	list   *kubeapi.Port // its first
+}
+
+// with returns some lists and another one.
+func (u *uniter) with(lists *portLists, ports []kubeapi.Port) *portLists {
+	if len(ports) == 0 {
+		return lists
 	}
-	both := slices.Concat(a, b)
-	slices.SortFunc(both, kubeapi.ComparePorts)
-	u.last, u.both = [...][]kubeapi.Port{a, b}, kubeapi.KeepPorts(slices.Compact(both), u.first)
-	return u.both
+	to := step{lists, &ports[0]}
+	next := u.known[to]
+	if next == nil {
+		if next = lists; lists == nil || !slices.Equal(lists.last, ports) {
+			next = &portLists{before: lists, last: ports}
+		}
+		if u.known == nil {
+			u.known = make(map[step]*portLists)
+		}
+		u.known[to] = next
+	}
+	return next
 }
 
-// isSame reports whether two lists are one.
-func isSame(a, b []kubeapi.Port) bool {
-	return len(a) == len(b) && len(a) > 0 && &a[0] == &b[0]
+// unite joins lists of ports without duplicates, as many as one object may have. It changes none of them.
+func (u *uniter) unite(lists *portLists) []kubeapi.Port {
+	switch {
+	case lists == nil:
+		return nil
+	case lists.before == nil:
+		return lists.last
+	case lists.united != nil:
+		return lists.united
+	}
+	all, seen := u.scratch[:0], make(map[*kubeapi.Port]bool)
+	for at := lists; at != nil; at = at.before {
+		if seen[&at.last[0]] {
+			continue
+		}
+		seen[&at.last[0]] = true
+		if all = append(all, at.last...); len(all) > mostUnited {
+			all = append(all[:0], u.few(all)...)
+		}
+	}
+	lists.united = slices.Clone(u.few(all))
+	u.scratch = all
+	return lists.united
+}
+
+// mostUnited is how many ports are put in order at a time.
+const mostUnited = 16 * kubeapi.MaxPorts
+
+// few puts ports in order, and returns those that are kept of them.
+func (u *uniter) few(ports []kubeapi.Port) []kubeapi.Port {
+	slices.SortFunc(ports, kubeapi.ComparePorts)
+	return kubeapi.KeepPorts(slices.Compact(ports), u.first)
 }

@@ -101,7 +101,10 @@ func (n *Naming) problemOf(o *kubeapi.Object, m *kubeapi.Member) Problem {
 
 func (n *Naming) appendLongname(b []byte, o *kubeapi.Object, m *kubeapi.Member) (text []byte, host int, p Problem) {
 	basename := n.basenameOf(o)
-	if !IsBasename(basename) {
+	switch {
+	case len(basename) >= maxLongname: // somebody else has written it: it is not even looked at
+		return b, 0, TooLong
+	case !IsBasename(basename):
 		return b, 0, InvalidBasename
 	}
 	b = append(append(b, basename...), '@')
@@ -239,7 +242,9 @@ func IsLabel(text string) bool {
 }
 
 // isGroup reports whether a group can be called so: a DNS label, or one that has underscores inside.
-func isGroup(text string) bool { return IsLabel(strings.ReplaceAll(text, "_", "x")) && text[0] != '_' }
+func isGroup(text string) bool {
+	return len(text) <= maxLabel && IsLabel(strings.ReplaceAll(text, "_", "x")) && text[0] != '_'
+}
 
 // isNamespace reports whether a namespace can be called so. Two that differ in case would share their names.
 func isNamespace(text string) bool { return IsLabel(text) && text == strings.ToLower(text) }

@@ -2,7 +2,6 @@ package membership
 
 import (
 	"net/netip"
-	"slices"
 
 	"github.com/longnames/longnames/kubeapi"
 )
@@ -10,29 +9,56 @@ import (
 // news has what changes tell of pods, in whichever cluster.
 type news struct {
 	pods      map[identity]podNews
+	gains     map[identity]bool   // pods by addresses that they did not have before, anywhere
 	addresses map[netip.Addr]bool // true if a pod gained it, false if its member terminates or is no pod
 }
 
 // podNews has what changes tell of a pod.
 type podNews struct {
-	ends  bool         // it terminates, anywhere
-	had   []netip.Addr // of those addresses that may have changed
-	gains []netip.Addr // addresses that it did not have before, anywhere
+	ends      bool         // it terminates, anywhere
+	four, six twoAddresses // of the addresses that it has gained
+}
+
+// twoAddresses are the first two different addresses of those that are added: enough to tell whether there is one other
+// than a given one. Any number of members may have the name of one pod.
+type twoAddresses [2]netip.Addr
+
+func (k *twoAddresses) add(a netip.Addr) {
+	switch {
+	case !k[0].IsValid():
+		k[0] = a
+	case k[0] != a && !k[1].IsValid():
+		k[1] = a
+	}
+}
+
+func (k *twoAddresses) hasOther(a netip.Addr) bool {
+	return k[0].IsValid() && k[0] != a || k[1].IsValid() && k[1] != a
 }
 
 func newsOf(changes []kubeapi.Change) *news {
-	n := &news{pods: make(map[identity]podNews, len(changes)), addresses: make(map[netip.Addr]bool, len(changes))}
+	n := &news{
+		pods: make(map[identity]podNews, len(changes)), gains: make(map[identity]bool), addresses: make(map[netip.Addr]bool, len(changes)),
+	}
+	had := make(map[identity]bool) // of those addresses that may have changed
 	for _, change := range changes {
 		eachDiffering(change.Old, change.New, func(m *kubeapi.Member) {
-			n.tell(change.Old, m, func(p *podNews) { p.had = append(p.had, m.Address) })
+			n.tell(change.Old, m, func(*podNews) { had[identityOf(change.Old, m)] = true })
 		})
 	}
 	for _, change := range changes {
 		eachDiffering(change.New, change.Old, func(m *kubeapi.Member) {
 			n.tell(change.New, m, func(p *podNews) {
-				if !slices.Contains(p.had, m.Address) {
-					p.gains = append(p.gains, m.Address)
-					n.addresses[m.Address] = n.addresses[m.Address] || m.IsPod // anybody may write down any address
+				who := identityOf(change.New, m)
+				if had[who] {
+					return
+				}
+				n.gains[who] = true
+				n.addresses[m.Address] = n.addresses[m.Address] || m.IsPod // anybody may write down any address
+				if m.Address.Is4() {
+					p.four.add(m.Address)
+				} else {
+					p.six.add(m.Address)
 				}
 			})
 		})
@@ -63,7 +89,15 @@ func (n *news) tellsOf(s *Suspect) bool {
 // isAny reports whether the changes may concern any suspect.
 func (n *news) isAny() bool { return len(n.addresses) > 0 }
 
-func (p podNews) isNew() bool { return p.ends || len(p.gains) > 0 }
+func (p podNews) isNew() bool { return p.ends || p.four[0].IsValid() || p.six[0].IsValid() }
+
+// moved reports whether the pod has gained an address of the family of another one.
+func (p *podNews) moved(from netip.Addr) bool {
+	if from.Is4() {
+		return p.four.hasOther(from)
+	}
+	return p.six.hasOther(from)
+}
 
 // suspects yields the keys of the state's index under which the suspects are that the changes concern.
 func (n *news) suspects(do func(identity) bool) {

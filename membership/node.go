@@ -34,6 +34,9 @@ func (n *Node) Host() string { return n.text[n.at:] }
 // Address returns the node's address.
 func (n *Node) Address() netip.Addr { return n.Member.Address }
 
+// Created returns when the object was created that tells of the node, in seconds since 1970; 0 if it does not tell.
+func (n *Node) Created() uint32 { return n.object.Created }
+
 // IsAlive reports whether the node is listed and is neither suspect nor about to end.
 func (n *Node) IsAlive() bool { return n.Listed && !n.Suspect && !n.ends }
 
@@ -98,15 +101,18 @@ type Rules struct {
 	Edited bool
 }
 
-// ClusterOf returns the name of the cluster of an object that has the group's label, or why it is in none.
+// ClusterOf returns the name of the cluster of an object that has the group's label, or why it is in none. Whoever
+// writes an object decides how long its labels are: they are looked at before they are copied.
 func (r *Rules) ClusterOf(o *kubeapi.Object) (name string, p Problem) {
 	group := o.Labels[r.GroupLabel].Value
-	name = strings.ToLower(group + "." + o.Namespace)
 	switch {
 	case !isGroup(group):
-		return name, InvalidGroup
+		return "", InvalidGroup
 	case !isNamespace(o.Namespace):
-		return name, InvalidNamespace
+		return "", InvalidNamespace
+	}
+	name = strings.ToLower(group + "." + o.Namespace)
+	switch {
 	case r.isReserved(name), r.ReservesAddresses && isDashed(strings.ToLower(group)):
 		return name, ReservedName
 	}
@@ -218,12 +224,13 @@ func (u *uniter) shareOwners(nodes []Node) {
 		claimants[i] = &nodes[i]
 	}
 	owner := Owner("", claimants)
-	ports := owner.Ports
+	lists := u.with(nil, owner.Ports)
 	for _, n := range claimants {
 		if n.Namespace() == owner.Namespace() {
-			ports = u.unite(ports, n.Ports)
+			lists = u.with(lists, n.Ports)
 		}
 	}
+	ports := u.unite(lists)
 	for _, n := range claimants {
 		n.Ports = ports
 	}

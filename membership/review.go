@@ -2,7 +2,6 @@ package membership
 
 import (
 	"maps"
-	"net/netip"
 	"slices"
 	"strings"
 	"time"
@@ -247,14 +246,13 @@ func (n *news) announces(m *Node, has func(identity) bool) bool {
 	if m.ends || pod.ends {
 		return true
 	}
-	moved := slices.ContainsFunc(pod.gains, func(a netip.Addr) bool { return a != who.address && a.Is4() == who.address.Is4() })
-	return moved && m.Member.IsPod && !has(who)
+	return pod.moved(who.address) && m.Member.IsPod && !has(who)
 }
 
 // taken reports whether the address of a node has become another pod's.
 func (r *review) taken(n *Node) bool {
-	own := r.news.pods[n.identity().withoutAddress()].gains
-	return r.news.addresses[n.Address()] && !slices.Contains(own, n.Address()) && !r.has(n.identity())
+	who := n.identity()
+	return r.news.addresses[n.Address()] && !r.news.gains[who] && !r.has(who)
 }
 
 // renamed reports whether a node, which has its IPv6 address still, is known by its IPv4 one now.

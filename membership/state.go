@@ -1,7 +1,6 @@
 package membership
 
 import (
-	"slices"
 	"sync"
 	"time"
 
@@ -15,9 +14,9 @@ type State struct {
 	ungrouped  *Cluster              // has the objects whose group or namespace makes no name of a cluster
 	pending    map[*Cluster]struct{} // that have suspects
 	namespaces namespaces
-	// absent has the clusters of missing suspects, by identity and by address: either may turn up in
-	// another cluster.
-	absent      map[identity][]*Cluster
+	// absent has the clusters of missing suspects, and how many each has, by identity and by address: either may
+	// turn up in another cluster.
+	absent      map[identity]map[*Cluster]int
 	reselects   bool          // a reload asks for something else: what the first list lacks, the operator has taken out
 	unconfirmed []inheritance // until the first list
 	restored    bool          // members that were known before the start are known
@@ -42,7 +41,7 @@ func New(r *Rules) *State {
 		clusters:  make(map[string]*Cluster),
 		ungrouped: newCluster(""),
 		pending:   make(map[*Cluster]struct{}),
-		absent:    make(map[identity][]*Cluster),
+		absent:    make(map[identity]map[*Cluster]int),
 	}
 	if r.GroupLabel < 0 {
 		s.clusters[""] = newCluster("")
@@ -91,7 +90,7 @@ func (s *State) Apply(changes []kubeapi.Change, now time.Time) []*Edit {
 	edits := s.collect(changes)
 	if len(s.pending) > 0 {
 		for who := range about().suspects {
-			for _, c := range s.absent[who] {
+			for c := range s.absent[who] {
 				if edits[c] == nil {
 					edits[c] = &Edit{} // the name may not be its member's any more
 				}
@@ -192,15 +191,21 @@ func (s *State) dropIfEmpty(c *Cluster) {
 // indexAbsent adds the missing suspects of a cluster to the index.
 func (s *State) indexAbsent(c *Cluster, suspects []*Suspect) {
 	for _, who := range absentKeys(suspects) {
-		s.absent[who] = append(s.absent[who], c)
+		if s.absent[who] == nil {
+			s.absent[who] = make(map[*Cluster]int, 1)
+		}
+		s.absent[who][c]++
 	}
 }
 
 // unindexAbsent removes them from it.
 func (s *State) unindexAbsent(c *Cluster, suspects []*Suspect) {
 	for _, who := range absentKeys(suspects) {
-		at := slices.Index(s.absent[who], c)
-		if s.absent[who] = slices.Delete(s.absent[who], at, at+1); len(s.absent[who]) == 0 {
+		of := s.absent[who]
+		if of[c]--; of[c] == 0 {
+			delete(of, c)
+		}
+		if len(of) == 0 {
 			delete(s.absent, who)
 		}
 	}

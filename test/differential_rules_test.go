@@ -63,6 +63,7 @@ type sighting struct {
 
 // ruleMember is a candidate with its longname.
 type ruleMember struct {
+	block          *ruleBlock
 	cluster        string
 	longname, host string
 	names          map[string]int // dashed address 2, hostnames 1, pod name 0
@@ -75,7 +76,7 @@ type ruleMember struct {
 }
 
 // wants reports whether an object is one that the block looks up, and gives its cluster.
-func (b *ruleBlock) wants(namespace string, labels map[string]string) (cluster string, ok bool) {
+func (b *ruleBlock) wants(w *world, namespace string, labels map[string]string) (cluster string, ok bool) {
 	isWatched := len(b.namespaces) == 0 || b.namespaces[0] == "*" || slices.Contains(b.namespaces, namespace)
 	if !isWatched || b.selects != nil && !b.selects(labels) {
 		return "", false
@@ -85,24 +86,26 @@ func (b *ruleBlock) wants(namespace string, labels map[string]string) (cluster s
 	}
 	group := labels[b.groupBy]
 	cluster = strings.ToLower(group) + "." + namespace
-	return cluster, groupLabel.MatchString(group) && !b.isOthers(cluster)
+	return cluster, groupLabel.MatchString(group) && !b.isOthers(w, cluster)
 }
 
 // isOthers reports whether a cluster has a name that is the name server's, or lies where pods and Services have
-// theirs.
-func (b *ruleBlock) isOthers(cluster string) bool {
-	domain := strings.ToLower(b.domain)
-	if b.mode == "ip" && domain == "" {
-		domain = "cluster.local"
-	}
+// theirs, or is called as a host part, in the eyes of anyone who answers together with the block.
+func (b *ruleBlock) isOthers(w *world, cluster string) bool {
 	group, _, _ := strings.Cut(cluster, ".")
 	return cluster == "ns.dns" || slices.ContainsFunc(b.zones, func(zone string) bool {
-		for _, kind := range []string{"pod.", "svc."} {
-			if of := kind + domain + "."; isIn(cluster+"."+zone, of) && !isIn(zone, of) {
-				return true
+		return slices.ContainsFunc(w.team(zone), func(o *ruleBlock) bool {
+			domain := strings.ToLower(o.domain)
+			if o.mode == "ip" && domain == "" {
+				domain = "cluster.local"
 			}
-		}
-		return b.mode == "dns" && zone == "pod."+domain+"." && spellsAddress(group)
+			for _, kind := range []string{"pod.", "svc."} {
+				if of := kind + domain + "."; isIn(cluster+"."+zone, of) && !isIn(zone, of) {
+					return true
+				}
+			}
+			return o.mode == "dns" && zone == "pod."+domain+"." && spellsAddress(group)
+		})
 	})
 }
 
@@ -155,7 +158,7 @@ func (b *ruleBlock) sightings(w *world) (clusters map[string]bool, seen []sighti
 	}
 	if b.lookupPods {
 		for _, p := range inOrder(w.pods) {
-			if cluster, ok := b.wants(p.Namespace, p.Labels); ok {
+			if cluster, ok := b.wants(w, p.Namespace, p.Labels); ok {
 				clusters[cluster] = true
 				seen = append(seen, b.ofPod(cluster, p)...)
 			}
@@ -163,7 +166,7 @@ func (b *ruleBlock) sightings(w *world) (clusters map[string]bool, seen []sighti
 		return clusters, seen
 	}
 	for _, s := range inOrder(w.slices) {
-		if cluster, ok := b.wants(s.Namespace, s.Labels); ok {
+		if cluster, ok := b.wants(w, s.Namespace, s.Labels); ok {
 			clusters[cluster] = true
 			seen = append(seen, b.ofSlice(cluster, s)...)
 		}
@@ -265,6 +268,56 @@ func (s *sighting) declare(name, protocol string, number int32) {
 	}
 }
 
+// ruleTeam are the blocks that answer together, in the order of the Corefile.
+type ruleTeam []*ruleBlock
+
+// team gives the blocks that have a zone.
+func (w *world) team(zone string) (t ruleTeam) {
+	for _, b := range w.blocks {
+		if slices.Contains(b.zones, zone) {
+			t = append(t, b)
+		}
+	}
+	return t
+}
+
+// has reports whether a zone is one of theirs.
+func (t ruleTeam) has(zone string) bool {
+	return slices.ContainsFunc(t, func(b *ruleBlock) bool { return slices.Contains(b.zones, zone) })
+}
+
+// members gives the members of all blocks, and all clusters. A longname that several blocks have is one block's: of one
+// that lists it, and among such the first's; or else of one where it does not end.
+func (t ruleTeam) members(w *world) (clusters map[string]bool, members []*ruleMember) {
+	clusters = make(map[string]bool)
+	for _, b := range t {
+		own, all := b.members(w)
+		maps.Copy(clusters, own)
+		members = append(members, all...)
+	}
+	type name struct{ cluster, longname string }
+	type claim struct {
+		name
+		block *ruleBlock
+	}
+	standing := make(map[claim]int) // the least is the best
+	for _, m := range members {
+		of := claim{name{m.cluster, m.longname}, m.block}
+		now := lastUnless(m.listed) + lastUnless(m.listed || !m.ending)
+		if best, known := standing[of]; !known || now < best {
+			standing[of] = now
+		}
+	}
+	has := make(map[name]*ruleBlock)
+	for _, m := range members { // in the order of the blocks
+		of := name{m.cluster, m.longname}
+		if has[of] == nil || standing[claim{of, m.block}] < standing[claim{of, has[of]}] {
+			has[of] = m.block
+		}
+	}
+	return clusters, slices.DeleteFunc(members, func(m *ruleMember) bool { return has[name{m.cluster, m.longname}] != m.block })
+}
+
 // members gives those that have a longname, and all clusters.
 func (b *ruleBlock) members(w *world) (clusters map[string]bool, members []*ruleMember) {
 	clusters, all := b.sightings(w)
@@ -306,7 +359,7 @@ func (b *ruleBlock) members(w *world) (clusters map[string]bool, members []*rule
 
 // member makes one of all that is said of it; nil if no longname can be made.
 func (b *ruleBlock) member(said []sighting) *ruleMember {
-	m := &ruleMember{cluster: said[0].cluster, namespace: said[0].namespace, isPod: said[0].pod != "", address: said[0].address}
+	m := &ruleMember{block: b, cluster: said[0].cluster, namespace: said[0].namespace, isPod: said[0].pod != "", address: said[0].address}
 	m.names = map[string]int{dashes(m.address): 2}
 	for _, s := range said {
 		if m.longname == "" {
@@ -481,31 +534,31 @@ func numbers(of *ruleMember, all []*ruleMember, name, protocol string) (numbers 
 }
 
 // mainPort is the one of SRV records, or of those of _epmd.
-func (b *ruleBlock) mainPort(m *ruleMember, all []*ruleMember, epmd bool) uint16 {
+func mainPort(m *ruleMember, all []*ruleMember, epmd bool) uint16 {
 	if declared := numbers(m, all, "epmd", "tcp"); epmd && len(declared) > 0 {
 		return declared[0]
 	}
-	if b.portName == "" {
-		return b.port
+	if m.block.portName == "" {
+		return m.block.port
 	}
-	return append(numbers(m, all, strings.ToLower(b.portName), "tcp"), 4369)[0]
+	return append(numbers(m, all, strings.ToLower(m.block.portName), "tcp"), 4369)[0]
 }
 
-// zone writes down what a block has in one of its zones, for a client.
-func (b *ruleBlock) zone(w *world, zone string, asker netip.Addr) ruleZone {
+// zone writes down what the blocks of a zone have in it or in another one of theirs, for a client.
+func (t ruleTeam) zone(w *world, zone string, asker netip.Addr) ruleZone {
 	z := make(ruleZone)
-	clusters, members := b.members(w)
+	clusters, members := t.members(w)
 	z.add(zone, "NS", "ns.dns.%s", zone)
 	z.add("ns.dns."+zone, "A", "%s", w.address)
 	if strings.HasSuffix(zone, ".arpa.") {
-		b.pointers(z, zone, members)
+		t.pointers(z, zone, members)
 	} else {
 		for cluster := range clusters {
-			b.cluster(z, strings.TrimPrefix(cluster+"."+zone, "."), cluster, members, asker)
+			t.cluster(z, strings.TrimPrefix(cluster+"."+zone, "."), cluster, members, asker)
 		}
-		hosts := b.hosts(z, zone, members)
+		hosts := t.hosts(z, zone, members)
 		for cluster := range clusters {
-			b.nodes(z, zone, strings.TrimPrefix(cluster+"."+zone, "."), cluster, members, hosts)
+			t.nodes(z, zone, strings.TrimPrefix(cluster+"."+zone, "."), cluster, members, hosts)
 		}
 	}
 	for _, name := range slices.Collect(maps.Keys(z)) {
@@ -518,7 +571,7 @@ func (b *ruleBlock) zone(w *world, zone string, asker netip.Addr) ruleZone {
 }
 
 // cluster writes down what lies at its name and below it.
-func (b *ruleBlock) cluster(z ruleZone, name, cluster string, members []*ruleMember, asker netip.Addr) {
+func (t ruleTeam) cluster(z ruleZone, name, cluster string, members []*ruleMember, asker netip.Addr) {
 	z.exists(name)
 	z.exists("_epmd._tcp." + name)
 	for _, m := range members {
@@ -528,8 +581,8 @@ func (b *ruleBlock) cluster(z ruleZone, name, cluster string, members []*ruleMem
 		if !m.listed && m.address != asker {
 			continue
 		}
-		b.node(z, name, m, members)
-		z.add("_epmd._tcp."+name, "SRV", "0 0 %d %s.", b.mainPort(m, members, true), m.host)
+		t.node(z, name, m, members)
+		z.add("_epmd._tcp."+name, "SRV", "0 0 %d %s.", mainPort(m, members, true), m.host)
 		for _, other := range oneNode(m, members) {
 			for _, p := range other.ports {
 				if p.name != "epmd" || p.protocol != "tcp" {
@@ -542,7 +595,7 @@ func (b *ruleBlock) cluster(z ruleZone, name, cluster string, members []*ruleMem
 
 // nodes writes down single nodes of a cluster. A host part is its owner's, who has records of other types if
 // that is its name in its cluster, too.
-func (b *ruleBlock) nodes(z ruleZone, zone, name, cluster string, members []*ruleMember, hosts map[string][]*ruleMember) {
+func (t ruleTeam) nodes(z ruleZone, zone, name, cluster string, members []*ruleMember, hosts map[string][]*ruleMember) {
 	single := make(map[string][]*ruleMember)
 	for _, m := range members {
 		if m.cluster != cluster {
@@ -558,7 +611,7 @@ func (b *ruleBlock) nodes(z ruleZone, zone, name, cluster string, members []*rul
 		at := below + "." + name
 		if hosts[at] == nil {
 			for _, m := range holders(claimants, below) {
-				b.node(z, at, m, members)
+				t.node(z, at, m, members)
 			}
 			continue
 		}
@@ -572,23 +625,23 @@ func (b *ruleBlock) nodes(z ruleZone, zone, name, cluster string, members []*rul
 			continue
 		}
 		for _, m := range holders(own, "") {
-			z.add(at, "SRV", "0 0 %d %s.", b.mainPort(m, members, false), m.host)
+			z.add(at, "SRV", "0 0 %d %s.", mainPort(m, members, false), m.host)
 			z.add(at, "TXT", "%q", m.longname)
 		}
 	}
 }
 
-func (b *ruleBlock) node(z ruleZone, owner string, m *ruleMember, all []*ruleMember) {
-	z.add(owner, "SRV", "0 0 %d %s.", b.mainPort(m, all, false), m.host)
+func (ruleTeam) node(z ruleZone, owner string, m *ruleMember, all []*ruleMember) {
+	z.add(owner, "SRV", "0 0 %d %s.", mainPort(m, all, false), m.host)
 	z.add(owner, "TXT", "%q", m.longname)
 	z.addAddress(owner, m.address)
 }
 
 // hosts writes down host parts that lie in the zone, and gives who claims them. What a cluster has comes first.
-func (b *ruleBlock) hosts(z ruleZone, zone string, members []*ruleMember) map[string][]*ruleMember {
+func (ruleTeam) hosts(z ruleZone, zone string, members []*ruleMember) map[string][]*ruleMember {
 	byHost := make(map[string][]*ruleMember)
 	for _, m := range members {
-		if host := strings.ToLower(m.host) + "."; b.mode != "ip" && isIn(host, zone) && z[host] == nil {
+		if host := strings.ToLower(m.host) + "."; m.block.mode != "ip" && isIn(host, zone) && z[host] == nil {
 			byHost[host] = append(byHost[host], m)
 		}
 	}
@@ -601,7 +654,7 @@ func (b *ruleBlock) hosts(z ruleZone, zone string, members []*ruleMember) map[st
 }
 
 // pointers writes down one record for each address in a reverse zone.
-func (b *ruleBlock) pointers(z ruleZone, zone string, members []*ruleMember) {
+func (ruleTeam) pointers(z ruleZone, zone string, members []*ruleMember) {
 	byAddress := make(map[string][]*ruleMember)
 	for _, m := range members {
 		if name := reverseName(m.address); isIn(name, zone) {
@@ -633,11 +686,13 @@ func reverseName(a netip.Addr) string {
 type rulebook struct {
 	w     *world
 	zones []string            // the longest first
-	of    map[string]ruleZone // by block and zone
+	teams map[string]ruleTeam // by zone
+	of    map[string]ruleZone // by zone
+	asker netip.Addr
 }
 
 func newRulebook(w *world, asker string) *rulebook {
-	r := &rulebook{w: w, of: make(map[string]ruleZone)}
+	r := &rulebook{w: w, teams: make(map[string]ruleTeam), of: make(map[string]ruleZone), asker: netip.MustParseAddr(asker)}
 	for _, b := range w.blocks {
 		r.zones = append(r.zones, b.zones...)
 	}
@@ -645,10 +700,9 @@ func newRulebook(w *world, asker string) *rulebook {
 		return cmp.Or(cmp.Compare(strings.Count(b, "."), strings.Count(a, ".")), strings.Compare(a, b))
 	})
 	r.zones = slices.Compact(r.zones)
-	for i, b := range w.blocks {
-		for _, zone := range b.zones {
-			r.of[fmt.Sprint(i, zone)] = b.zone(w, zone, netip.MustParseAddr(asker))
-		}
+	for _, zone := range r.zones {
+		r.teams[zone] = w.team(zone)
+		r.of[zone] = r.teams[zone].zone(w, zone, r.asker)
 	}
 	return r
 }
@@ -656,7 +710,7 @@ func newRulebook(w *world, asker string) *rulebook {
 // ruleAnswer is what a question gets: records if there are any, or else the zone whose SOA record
 // says that there are none.
 type ruleAnswer struct {
-	block   *ruleBlock
+	by      ruleTeam
 	records map[string]bool
 	exists  bool
 	passed  bool // to the next plugin
@@ -667,24 +721,23 @@ type ruleAnswer struct {
 // answer gives it to a question for a name in lower case.
 func (r *rulebook) answer(name, rrtype string) (a ruleAnswer) {
 	for _, zone := range r.zones {
-		for i, b := range r.w.blocks {
-			if !isIn(name, zone) || !slices.Contains(b.zones, zone) {
-				continue
+		if !isIn(name, zone) {
+			continue
+		}
+		team := r.teams[zone]
+		if a.zone == "" {
+			a.zone, a.soaTTL = zone, team[0].ttl
+		}
+		if types, exists := r.of[zone][name]; exists {
+			a.by, a.exists, a.records = team, true, types[rrtype]
+			if rrtype == "ANY" {
+				a.records = map[string]bool{`"RFC8482" ""`: true}
 			}
-			if a.zone == "" {
-				a.zone, a.soaTTL = zone, b.ttl
-			}
-			if types, exists := r.of[fmt.Sprint(i, zone)][name]; exists {
-				a.block, a.exists, a.records = b, true, types[rrtype]
-				if rrtype == "ANY" {
-					a.records = map[string]bool{`"RFC8482" ""`: true}
-				}
-				return a
-			}
-			if !b.letsThrough(name) {
-				a.exists = r.isAboveAZone(name)
-				return a
-			}
+			return a
+		}
+		if !team[0].letsThrough(name) {
+			a.exists = r.isAboveAZone(name)
+			return a
 		}
 	}
 	a.passed = r.w.next
@@ -697,39 +750,43 @@ func (r *rulebook) isAboveAZone(name string) bool {
 	return slices.ContainsFunc(r.zones, func(zone string) bool { return zone != name && isIn(zone, name) })
 }
 
-// glue gives what goes with SRV records: the addresses of targets in zones of the block, with TTL.
+// glue gives what goes with SRV records: the addresses of targets in zones of the block that has the member, as those
+// who answer have them, with TTL.
 func (r *rulebook) glue(a *ruleAnswer) map[string]bool {
 	glue := make(map[string]bool)
-	at := slices.Index(r.w.blocks, a.block)
-	clusters := make(map[string]map[string]bool)
-	_, members := a.block.members(r.w)
+	clusters, blocks := make(map[string]map[string]bool), make(map[string]ruleTeam)
+	_, members := a.by.members(r.w)
 	for _, m := range members {
 		host := strings.ToLower(m.host) + "."
 		if clusters[host] == nil {
 			clusters[host] = make(map[string]bool)
 		}
 		clusters[host][m.cluster] = true
+		blocks[host] = append(blocks[host], m.block)
 	}
+	in := make(map[string]ruleZone)
 	for record := range a.records {
 		target := record[strings.LastIndex(record, " ")+1:]
 		host := strings.ToLower(target)
 		if len(clusters[host]) > 1 {
 			continue // left out
 		}
-		for _, zone := range r.zones {
-			z := r.of[fmt.Sprint(at, zone)]
-			if !isIn(host, zone) || z == nil {
-				continue
+		at := slices.IndexFunc(r.zones, func(zone string) bool { return isIn(host, zone) && blocks[host].has(zone) })
+		if at < 0 {
+			continue
+		}
+		zone := r.zones[at]
+		if in[zone] == nil {
+			in[zone] = a.by.zone(r.w, zone, r.asker)
+		}
+		z := in[zone]
+		if len(z[host]["A"])+len(z[host]["AAAA"]) > 8 {
+			continue // too many nodes share the name
+		}
+		for _, rrtype := range []string{"A", "AAAA"} {
+			for address := range z[host][rrtype] {
+				glue[target+" "+rrtype+" "+address] = true
 			}
-			if len(z[host]["A"])+len(z[host]["AAAA"]) > 8 {
-				break // too many nodes share the name
-			}
-			for _, rrtype := range []string{"A", "AAAA"} {
-				for address := range z[host][rrtype] {
-					glue[target+" "+rrtype+" "+address] = true
-				}
-			}
-			break
 		}
 	}
 	return glue

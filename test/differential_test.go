@@ -323,6 +323,9 @@ func (a *ruleClient) count(m *dns.Msg, want ruleAnswer) {
 		a.seen["no data"]++
 	default:
 		a.seen["records"]++
+		if len(want.by) > 1 {
+			a.seen["of several blocks"]++
+		}
 		if m.Truncated {
 			a.seen["truncated"]++
 		}
@@ -361,7 +364,7 @@ func (a *ruleClient) compare(q inquiry, m *dns.Msg, want ruleAnswer, room int) s
 		switch {
 		case h.Name != q.name:
 			return "a record of another name, or spelling"
-		case h.Ttl != want.block.ttl:
+		case h.Ttl != want.by[0].ttl:
 			return "another TTL"
 		case got[text]:
 			return "a record twice"
@@ -430,7 +433,7 @@ func (a *ruleClient) compareGlue(q inquiry, m *dns.Msg, want ruleAnswer) string 
 		if h.Rrtype == dns.TypeOPT {
 			continue
 		}
-		if h.Ttl != want.block.ttl {
+		if h.Ttl != want.by[0].ttl {
 			return "glue of another TTL"
 		}
 		got[h.Name+" "+dns.TypeToString[h.Rrtype]+" "+strings.TrimPrefix(rr.String(), h.String())] = true

@@ -119,7 +119,7 @@ func (w *world) meta(name string, labels map[string]string) metav1.ObjectMeta {
 	return m
 }
 
-// block makes a block that the others go with, nil if that fails.
+// block makes a block that the others go with, nil if CoreDNS would not start with it.
 func (w *world) block(index int) *ruleBlock {
 	b := &ruleBlock{
 		lookupPods: w.often(2), include: pick(w, []string{"", "ready", "serving", "all"}),
@@ -135,6 +135,13 @@ func (w *world) block(index int) *ruleBlock {
 	for range w.IntN(4) {
 		b.zones = append(b.zones, pick(w, someNets))
 	}
+	if len(w.blocks) > 0 && w.often(2) { // some of another's
+		for _, zone := range pick(w, w.blocks).zones {
+			if !strings.HasPrefix(zone, "block") && !w.often(3) {
+				b.zones = append(b.zones, zone)
+			}
+		}
+	}
 	slices.Sort(b.zones)
 	b.zones = slices.Compact(b.zones)
 	if w.often(3) { // of what is there
@@ -143,6 +150,13 @@ func (w *world) block(index int) *ruleBlock {
 	if w.often(2) {
 		b.groupBy = pick(w, []string{"app", "app", discoveryv1.LabelServiceName})
 	}
+	switch w.IntN(4) {
+	case 0, 1:
+		b.passes = []string{"."}
+	case 2: // some names pass, and others do not
+		b.passes = []string{pick(w, someZones), pick(w, someNets)}
+	}
+	w.reconcile(b)
 	if b.groupBy == "" || w.often(2) {
 		selector := pick(w, someSelectors)
 		b.selector, b.selects = selector.text, selector.matches
@@ -164,28 +178,34 @@ func (w *world) block(index int) *ruleBlock {
 	case 1:
 		b.port = uint16(1 + w.IntN(65535))
 	}
-	switch w.IntN(4) {
-	case 0, 1:
-		b.passes = []string{"."}
-	case 2: // some names pass, and others do not
-		b.passes = []string{pick(w, someZones), pick(w, someNets)}
-	}
 	b.namespaces = pick(w, [][]string{nil, nil, {"*"}, {"*"}, someNamespaces, someNamespaces, someNamespaces[:1], someNamespaces[1:], {"nobody"}})
 	if b.groupBy != "" && b.mode == "hostname" && slices.ContainsFunc(b.zones, func(zone string) bool {
 		namespace, ok := strings.CutSuffix(zone, ".svc."+strings.ToLower(b.domain)+".")
 		return ok && !strings.Contains(namespace, ".")
 	}) {
-		return nil // nor here
-	}
-	for _, other := range w.blocks {
-		for _, zone := range b.zones {
-			isReverse := strings.HasSuffix(zone, ".arpa.")
-			if slices.Contains(other.zones, zone) && (!other.letsThrough(zone) || !isReverse && (other.groupBy == "" || b.groupBy == "")) {
-				return nil // CoreDNS would not start
-			}
-		}
+		return nil // CoreDNS would not start
 	}
 	return b
+}
+
+// reconcile has a block agree with those that it shares a zone with: with the first, and the zones of those that do
+// not go with that one are not its own.
+func (w *world) reconcile(b *ruleBlock) {
+	shares := func(other *ruleBlock) bool {
+		return slices.ContainsFunc(other.zones, func(zone string) bool { return slices.Contains(b.zones, zone) })
+	}
+	if at := slices.IndexFunc(w.blocks, shares); at >= 0 {
+		first := w.blocks[at]
+		b.ttl, b.passes = first.ttl, first.passes
+		if (b.groupBy == "") != (first.groupBy == "") {
+			b.groupBy = first.groupBy
+		}
+	}
+	for _, other := range w.blocks {
+		if b.ttl != other.ttl || !slices.Equal(b.passes, other.passes) || (b.groupBy == "") != (other.groupBy == "") {
+			b.zones = slices.DeleteFunc(b.zones, func(zone string) bool { return slices.Contains(other.zones, zone) })
+		}
+	}
 }
 
 // corefile has the blocks read what is in a directory.
