@@ -51,6 +51,7 @@ func TestProcess(t *testing.T) {
 		{"RightsMissingList", missingList},
 		{"RightsMissingWatch", missingWatch},
 		{"RightsWithdrawn", withdrawnRights},
+		{"RightsUnreadNamespace", unreadNamespace},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()

@@ -1,0 +1,370 @@
+package process
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/miekg/dns"
+	discoveryv1 "k8s.io/api/discovery/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/longnames/longnames/test/e2e/cluster"
+	"github.com/longnames/longnames/test/e2e/watch"
+)
+
+// planes are two clusters of Kubernetes, each with a control plane of its own. Hosts are in the network of the first.
+type planes [2]*bed
+
+// TestPlanes has CoreDNS read members from both.
+func TestPlanes(t *testing.T) {
+	var p planes
+	cluster.Many(t, 0, len(p), func(i int) {
+		p[i] = &bed{Cluster: cluster.Start(t, cluster.Options{}), part: i + 1, name: "planes"}
+		p[i].open(t, endpointSlices, listWatch)
+	})
+	t.Run("MultiClusterServices", func(t *testing.T) { multiClusterServices(t, p) })
+	t.Run("OneOfTwoAway", func(t *testing.T) { oneOfTwoAway(t, p) })
+}
+
+// localAPIServer is where hosts find the API server of the second cluster. Its certificate has that address.
+const localAPIServer = "127.0.0.1:6443"
+
+const kubeconfig = `{"apiVersion": "v1", "kind": "Config", "current-context": "e2e",
+	"clusters": [{"name": "e2e", "cluster": {"server": "https://%[1]s", "certificate-authority": "%[2]s/ca.crt"}}],
+	"users": [{"name": "coredns", "user": {"tokenFile": "%[2]s/token"}}],
+	"contexts": [{"name": "e2e", "context": {"cluster": "e2e", "user": "coredns", "namespace": "%[3]s"}}]}`
+
+// blocks are those of a zone, one a cluster, of an app. An option has the number of the cluster for %d.
+func (p planes) blocks(t *testing.T, app, selector, zone string, options ...string) (out string) {
+	t.Helper()
+	for i, api := range []string{cluster.APIServer, localAPIServer} {
+		file := write(t, t.TempDir()+"/kubeconfig", fmt.Sprintf(kubeconfig, api, p[i].account, p[i].prod))
+		out += strings.NewReplacer("service_account "+p[i].account, "kubeconfig "+file, "app=shop", selector,
+			"basename shop", "basename "+app, "%d", fmt.Sprint(i)).Replace(p[i].block(zone, options...))
+	}
+	return out
+}
+
+// server prepares a CoreDNS on a host that reaches both API servers.
+func (p planes) server(t *testing.T, n int, blocks string) *server {
+	t.Helper()
+	s := p[0].server(t, n, blocks)
+	l, err := s.Listen("tcp", localAPIServer)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { l.Close() })
+	go func() {
+		for {
+			near, err := l.Accept()
+			if err != nil {
+				return
+			}
+			go func() {
+				defer near.Close()
+				far, err := p[1].Config.Dial(t.Context(), "tcp", cluster.APIServer)
+				if err != nil {
+					return // as if it had been refused
+				}
+				go func() {
+					defer far.Close()
+					_, _ = io.Copy(far, near)
+				}()
+				_, _ = io.Copy(near, far)
+			}()
+		}
+	}()
+	return s
+}
+
+// multiClusterServices has a Service in both clusters, whose EndpointSlices are those of the Multi-Cluster Services API. The
+// StatefulSets behind it have the same name. Where nodes are named by addresses, all of them are members; where they are
+// named by hostnames, two are one, unless each cluster has a domain of its own.
+func multiClusterServices(t *testing.T, p planes) {
+	const size, first, service, zone = 3, 50, "multicluster.kubernetes.io/service-name", "clusterset.internal"
+	hostname := func(i int) string { return fmt.Sprint("cart-", i) }
+	for _, b := range p {
+		imported := &discoveryv1.EndpointSlice{AddressType: discoveryv1.AddressTypeIPv4, ObjectMeta: metav1.ObjectMeta{
+			Namespace: b.prod, Name: "imported-cart", Labels: map[string]string{service: "cart"}}}
+		for i := range size {
+			imported.Endpoints = append(imported.Endpoints, discoveryv1.Endpoint{Addresses: []string{b.address(first + i)},
+				Hostname: new(hostname(i)), Conditions: discoveryv1.EndpointConditions{Ready: new(true)}})
+		}
+		_, err := b.Client.DiscoveryV1().EndpointSlices(b.prod).Create(t.Context(), imported, metav1.CreateOptions{})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	byHostname := []string{"service cart", "mode hostname"}
+	blocks := func(zone string, options ...string) string {
+		return p.blocks(t, "cart", service+"=cart", zone, options...)
+	}
+	s := p.server(t, 2, blocks("ip."+zone)+
+		blocks("one."+zone, append(byHostname, "cluster_domain one."+zone)...)+
+		blocks("two."+zone, append(byHostname, "cluster_domain %d.two."+zone)...))
+	s.start()
+	soon(t, "CoreDNS is ready", s.ready)
+
+	all := func(form string) (out []string) {
+		for _, b := range p {
+			out = append(out, b.some(first, first+size, form)...)
+		}
+		return out
+	}
+	s.wants("ip."+zone, "TXT", all("cart@%s")...)
+	s.wants("ip."+zone, "SRV", all("%s")...)
+	s.wants("ip."+zone, "A", all("%s")...)
+	s.counts(0, "contested_names", `zone="ip.`+zone+`."`)
+	var one, two []string
+	for i := range size {
+		host := hostname(i) + ".cart." + p[0].prod + ".svc."
+		one, two = append(one, host+"one."+zone), append(two, host+"0.two."+zone, host+"1.two."+zone)
+		s.wants(one[i], "A", p[0].address(first+i)) // the first block's
+		for j, b := range p {
+			s.wants(two[2*i+j], "A", b.address(first+i))
+		}
+		s.logs(fmt.Sprintf(`(?m)^\[WARNING\] plugin/longnames: one\.%s\. Longname cart@%s is that of "%s/%s" and "%s/%s"`,
+			zone, one[i], p[0].prod, p[0].address(first+i), p[1].prod, p[1].address(first+i)))
+	}
+	s.wants("one."+zone, "SRV", one...)
+	s.wants("two."+zone, "SRV", two...)
+	s.wants("one."+zone, "A", p[0].some(first, first+size, "%s")...)
+	s.wants("two."+zone, "A", all("%s")...)
+	s.counts(size, "contested_names", `zone="one.`+zone+`."`)
+	s.counts(0, "contested_names", `zone="two.`+zone+`."`)
+	s.counts(size, "members", `zone="one.`+zone+`."`)
+	s.counts(2*size, "members", `zone="two.`+zone+`."`)
+}
+
+// united is a cluster of Erlang nodes whose pods are in both clusters of Kubernetes, and the CoreDNS that they ask.
+type united struct {
+	*watch.Checker
+	t       *testing.T
+	planes  planes
+	servers []*server
+	modules string
+	sizes   [2]int     // each has members from number 10 on
+	mu      sync.Mutex // protects nodes while some are started
+	nodes   map[string]*node
+	left    map[string]bool // nodes that have been told to leave
+}
+
+// node is an Erlang node.
+type node struct {
+	*cluster.Host
+	erl  *cluster.Process
+	seen int // of its output, when nodes began to be missed
+}
+
+const unitedZone = "shop.internal"
+
+// Errors that CoreDNS logs of an API server that has been killed, and of one that has just started: it forbids all for a
+// moment.
+const (
+	unreachable = `API server cannot be reached: .*(: EOF|connection reset by peer|connection refused|GOAWAY)`
+	justStarted = `API server forbids `
+)
+
+// oneOfTwoAway kills the API server of one cluster, and both CoreDNS while it is away.
+func oneOfTwoAway(t *testing.T, p planes) {
+	const size, rate = 3, 500
+	blocks := func(options ...string) string {
+		return p.blocks(t, "shop", "app=shop", unitedZone+" 10.in-addr.arpa", append(options, "startup_timeout 1s")...)
+	}
+	u := &united{t: t, planes: p, modules: cluster.Modules(t, "cluster.erl", "clients.erl", "downs.erl"),
+		nodes: make(map[string]*node), left: make(map[string]bool)}
+	for i := range 2 {
+		s := p.server(t, i, blocks("snapshot "+t.TempDir()+"/%d.json"))
+		s.may(unreachable)
+		s.may(justStarted)
+		s.may(`plugin/errors: 2 node-.*: no next plugin found`) // a node asks for its own host
+		s.start()
+		u.servers = append(u.servers, s)
+	}
+	u.Checker = &watch.Checker{From: p[0].NewHost(t, "clients", p[0].address(5)), Rate: rate, Retried: true}
+	for _, s := range u.servers {
+		u.Servers = append(u.Servers, s.Address)
+	}
+	for _, qtype := range []string{"SRV", "TXT", "A"} {
+		u.Questions = append(u.Questions, &watch.Question{Name: unitedZone, Type: qtype})
+	}
+	cluster.Many(t, 0, 2*size, func(i int) { u.run(i%2, i/2) })
+	for _, b := range p {
+		b.shop(t, 0, size)
+	}
+	u.sizes = [2]int{size, size}
+	u.settles()
+	since := time.Now() // nodes that have just found each other may lose each other again
+	soon(t, "all nodes are connected, and stay so", func() error {
+		err := u.connected()
+		if err != nil {
+			since = time.Now()
+		} else if time.Since(since) < 3*time.Second {
+			err = errors.New("not yet for long")
+		}
+		return err
+	})
+	for _, n := range u.nodes {
+		n.seen = len(n.erl.Output())
+	}
+	u.Start(t.Context())
+	defer u.judge()
+	begin := time.Now()
+	step := func(what string) { t.Logf("%5.1f s: %s, %d questions", time.Since(begin).Seconds(), what, u.Asked()) }
+
+	step("the API server of one is killed")
+	p[1].Part("kube-controller-manager").Stop(0)
+	p[1].Part("kube-apiserver").Stop(0)
+	u.change(0, size+1)
+	step("the other one has one member more")
+	for _, s := range u.servers { // a client that one refuses finds the other one there
+		s.process.Stop(0)
+		time.Sleep(3 * time.Second)
+		s.start()
+		s.logs(`plugin/longnames: ` + unitedZone + `\. snapshot: \d+ objects? of .* ago`)
+		time.Sleep(3 * time.Second)
+	}
+	step("both CoreDNS have been killed and started")
+	u.settles()
+	u.change(0, size)
+	step("a member has left")
+	cold := p.server(t, 3, blocks()) // which has no snapshot
+	cold.may(unreachable)
+	cold.may(justStarted)
+	cold.start()
+	for i, b := range p {
+		want := []string{b.address(10), "SERVFAIL"}[i]
+		cold.wants(reverse(t, b.address(10)), "PTR", want)
+	}
+	cold.rcode(unitedZone, "TXT", dns.RcodeServerFailure)
+	if cold.ready() == nil {
+		t.Error("ready while only some of the members are known")
+	}
+	p[1].Restart(t, "kube-apiserver")
+	p[1].Back(t)
+	step("the API server is back")
+	u.change(1, size+1)
+	step("its cluster has one member more")
+	u.change(1, size)
+	step("a member has left there")
+	for _, s := range append(u.servers, cold) {
+		soon(t, "CoreDNS is ready", s.ready)
+		s.wants(unitedZone, "TXT", u.values("shop@%s", u.sizes)...)
+		s.counts(2*size, "members", `zone="`+unitedZone+`."`)
+	}
+}
+
+// values are what is right to answer for some sizes.
+func (u *united) values(form string, sizes [2]int) (out []string) {
+	for i, b := range u.planes {
+		out = append(out, b.some(10, 10+sizes[i], form)...)
+	}
+	return out
+}
+
+// expect has all be right from some sizes to others.
+func (u *united) expect(before, after [2]int) {
+	for i, form := range []string{"%s", "shop@%s", "%s"} {
+		u.Questions[i].Expect(watch.Between(u.values(form, before), u.values(form, after),
+			min(before[0]+before[1], after[0]+after[1])))
+	}
+}
+
+// settles waits until all servers answer for all members, and has nothing else be right.
+func (u *united) settles() {
+	u.t.Helper()
+	for _, s := range u.servers {
+		for i, q := range []string{"SRV", "TXT", "A"} {
+			s.wants(unitedZone, q, u.values([]string{"%s", "shop@%s", "%s"}[i], u.sizes)...)
+		}
+		for i, b := range u.planes {
+			address := b.address(10 + u.sizes[i] - 1)
+			s.wants(reverse(u.t, address), "PTR", address)
+		}
+	}
+	u.expect(u.sizes, u.sizes)
+}
+
+// reverse is the name of an address.
+func reverse(t *testing.T, address string) string {
+	t.Helper()
+	name, err := dns.ReverseAddr(address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return name
+}
+
+// change has one cluster have another number of members, and waits until all see that.
+func (u *united) change(plane, size int) {
+	u.t.Helper()
+	b, before := u.planes[plane], u.sizes
+	u.sizes[plane] = size
+	u.expect(before, u.sizes)
+	for i := before[plane]; i < size; i++ {
+		u.run(plane, i)
+	}
+	b.shop(u.t, before[plane], size)
+	for i := size; i < before[plane]; i++ {
+		name := "shop@" + b.address(10+i)
+		u.left[name] = true
+		u.nodes[name].Close()
+	}
+	b.close(u.t, size, before[plane])
+	u.settles()
+	soon(u.t, "all nodes are connected", u.connected)
+}
+
+// run starts the node of a pod. Some ask for addresses, and some for longnames.
+func (u *united) run(plane, i int) {
+	address := u.planes[plane].address(10 + i)
+	h := u.planes[0].NewHost(u.t, "node-"+strings.ReplaceAll(address, ".", "-"), address)
+	h.Resolve(u.t, u.planes[0].address(0), u.planes[0].address(1))
+	name := "shop@" + address
+	erl := h.Daemons(u.t, "erl", []string{"HOME=/var/lib"}, "erl", "-noinput", "-pa", u.modules, "+S", "1:1", "+SDio", "1", "+A", "1",
+		"-name", name, "-setcookie", "planes", "-kernel", "net_ticktime", "15",
+		"-s", "downs", "main", "-s", "cluster", "main", "-extra", []string{"a", "txt"}[i%2], unitedZone+".", "shop")
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.nodes[name] = &node{Host: h, erl: erl}
+}
+
+// connected is an error until each node has found all others, and is connected to these.
+func (u *united) connected() error {
+	all := u.values("shop@%s", u.sizes)
+	for _, name := range all {
+		n := u.nodes[name]
+		if err := n.erl.Ended(); err != nil {
+			return err
+		}
+		others := slices.DeleteFunc(slices.Clone(all), func(other string) bool { return other == name })
+		for _, what := range []string{"FOUND ", "NODES "} {
+			if err := watch.Same(what+"of "+name, watch.LastLine(n.erl.Output(), what), others); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// judge wants no answer to have been wrong, and no node to have been lost.
+func (u *united) judge() {
+	counts := u.End()
+	u.t.Logf("%d questions, wrong: %s, the longest took %s", counts.Asked, counts.Kinds(), counts.Longest.Round(time.Millisecond))
+	if counts.Kinds() != "0" {
+		u.t.Errorf("of %d answers wrong: %s\n%s", counts.Asked, counts.Kinds(), strings.Join(counts.Last, "\n"))
+	}
+	for name, n := range u.nodes {
+		for line := range strings.Lines(n.erl.Output()[n.seen:]) {
+			if f := strings.Fields(line); len(f) > 1 && f[0] == "DOWN" && !u.left[f[1]] {
+				u.t.Errorf("%s has lost a node that lives: %s", name, line)
+			}
+		}
+	}
+}
