@@ -57,6 +57,9 @@ func newLongnames(c *caddy.Controller) (*Longnames, error) {
 		if other, why := l.taken(config); other != nil {
 			return nil, c.Errf("%s; the longnames block of line %d has it already", why, lines[other])
 		}
+		if inner, outer := l.covered(config); inner != "" {
+			return nil, c.Errf("zone %s: expected another name, since that of zone %s's name server lies in it", inner, outer)
+		}
 		b, err := newBlock(config)
 		if err != nil {
 			return nil, c.Errf("%v", err)
@@ -65,6 +68,26 @@ func newLongnames(c *caddy.Controller) (*Longnames, error) {
 		l.add(b)
 	}
 	return l, nil
+}
+
+// covered returns a zone of c or of another block that has the name of another zone's name server in it, and the latter: who
+// is a member of the one could take it. Both are empty if there is none.
+func (l *Longnames) covered(c *config) (inner, outer string) {
+	var names []*zone
+	for i := range c.zones {
+		names = append(names, &c.zones[i])
+	}
+	for _, of := range l.zones {
+		names = append(names, of[0].zone)
+	}
+	for _, o := range names {
+		for _, i := range names {
+			if o.isOfServer(i.name) {
+				return i.name, o.name
+			}
+		}
+	}
+	return "", ""
 }
 
 // taken returns another block that keeps c from being asked in one of its zones, and what c

@@ -36,6 +36,10 @@ func newZone(name string, index int) zone {
 	}
 }
 
+// isOfServer reports whether a name, as holds takes it, is that of the zone's name server, or lies on the way to it
+// or below.
+func (z *zone) isOfServer(name string) bool { return dns.IsSubDomain(z.parent, name) }
+
 // contain notes that another zone lies in this one, if it does.
 func (z *zone) contain(inner string) {
 	if inner == z.name || !dns.IsSubDomain(z.name, inner) {
