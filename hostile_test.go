@@ -3,9 +3,12 @@ package longnames
 import (
 	"fmt"
 	"net/netip"
+	"strconv"
+	"strings"
 
 	"github.com/miekg/dns"
 	corev1 "k8s.io/api/core/v1"
+	discoveryv1 "k8s.io/api/discovery/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/longnames/longnames/kubeapi"
@@ -83,6 +86,40 @@ var hostileKinds = []hostileData{
 			return []*kubeapi.Object{ported(bigSlice(n), somePorts(0)...)}
 		},
 		questions: []hostileQuestion{{"_p0-#._tcp.erl.internal.", "SRV", 0}},
+	},
+	{
+		kind: "bytes of names", few: 60, client: "10.9.9.9",
+		block: "longnames erl.internal 10.in-addr.arpa {\n selector app\n basename label role\n mode hostname\n cluster_domain erl.internal\n include ready\n}",
+		objects: func(c *config, n int) []*kubeapi.Object {
+			text := func(i int) string { return strings.Repeat(string(rune('a'+i%26)), 10*n) }
+			all := []*kubeapi.Object{labelled(c, labels{"role": "app"}, slice("web", hosted(endpoint("web-0", "10.0.0.1"))))}
+			for i := range 8 {
+				ready := i%2 == 0
+				s := &discoveryv1.EndpointSlice{ObjectMeta: metav1.ObjectMeta{Namespace: "prod", Name: text(i), Labels: map[string]string{
+					"app": "web", "role": text(i), discoveryv1.LabelServiceName: text(i),
+				}}}
+				for j := range n {
+					s.Endpoints = append(s.Endpoints, discoveryv1.Endpoint{
+						Addresses: []string{"10.9.9.9"}, Hostname: new(text(j)), Conditions: discoveryv1.EndpointConditions{Ready: &ready},
+						TargetRef: &corev1.ObjectReference{Kind: "Pod", Name: text(j) + strconv.Itoa(j)},
+					})
+				}
+				for j := range 20 {
+					s.Ports = append(s.Ports, discoveryv1.EndpointPort{Name: new(text(j) + strconv.Itoa(j)), Protocol: new(corev1.Protocol(text(j))), Port: new(int32(j + 1))})
+				}
+				o, err := kubeapi.NewShrinker(&c.source).Shrink(s)
+				if err != nil {
+					panic(err)
+				}
+				all = append(all, o)
+			}
+			return all
+		},
+		questions: []hostileQuestion{
+			{"erl.internal.", "SRV", 0}, {"erl.internal.", "TXT", 0}, {"_epmd._tcp.erl.internal.", "SRV", 0}, {"web-0.erl.internal.", "A", 0},
+			{"_nothing._tcp.erl.internal.", "SRV", dns.RcodeNameError}, {"9.9.9.10.in-addr.arpa.", "PTR", dns.RcodeNameError},
+			{"nobody.erl.internal.", "A", dns.RcodeNameError},
+		},
 	},
 	{
 		kind: "names at the asker's address that are not listed", few: 100, client: "10.9.9.9",

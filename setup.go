@@ -61,6 +61,9 @@ func newLongnames(c *caddy.Controller) (*Longnames, error) {
 		if other, what := l.disagreement(config); other != nil {
 			return nil, c.Errf("%s as in the longnames block of line %d, with which this one answers together", what, lines[other])
 		}
+		if inner, outer := l.covered(config); inner != "" {
+			return nil, c.Errf("zone %s: expected another name, since that of zone %s's name server lies in it", inner, outer)
+		}
 		b, err := newBlock(config)
 		if err != nil {
 			return nil, c.Errf("%v", err)
@@ -70,6 +73,28 @@ func newLongnames(c *caddy.Controller) (*Longnames, error) {
 	}
 	l.link()
 	return l, nil
+}
+
+// covered returns a zone of c or of another block that has the name of another zone's name server in it, and the latter: who
+// is a member of the one could take it. Both are empty if there is none.
+func (l *Longnames) covered(c *config) (inner, outer string) {
+	var names []*zone
+	for i := range c.zones {
+		names = append(names, &c.zones[i])
+	}
+	for _, b := range l.blocks {
+		for i := range b.config.zones {
+			names = append(names, &b.config.zones[i])
+		}
+	}
+	for _, o := range names {
+		for _, i := range names {
+			if o.isOfServer(i.name) {
+				return i.name, o.name
+			}
+		}
+	}
+	return "", ""
 }
 
 // fallthroughOf writes the option as a Corefile does.

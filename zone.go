@@ -35,6 +35,10 @@ func newZone(name string) zone {
 	}
 }
 
+// isOfServer reports whether a name, as holds takes it, is that of the zone's name server, or lies on the way to it
+// or below.
+func (z *zone) isOfServer(name string) bool { return dns.IsSubDomain(z.parent, name) }
+
 // contain notes that another zone lies in this one, if it does.
 func (z *zone) contain(inner string) {
 	if inner == z.name || !dns.IsSubDomain(z.name, inner) {

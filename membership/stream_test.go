@@ -17,22 +17,32 @@ const rewrites = 100 * time.Millisecond
 var streams = []struct {
 	name, rules string
 	members     int
+	slices      int // that are written at once; default: one
 	write       func(r *Rules, step, members int) *kubeapi.Object
 }{
-	{"new addresses", "group_by app\nbasename app", 1000, func(r *Rules, step, members int) *kubeapi.Object {
+	{"new addresses", "group_by app\nbasename app", 1000, 1, func(r *Rules, step, members int) *kubeapi.Object {
 		return labelled(r, labels{"app": "a"}, sliceNamed("stream", "web", crowd(step, step, members)...))
 	}},
-	{"new addresses of pods that stay", "group_by app\nbasename app", 100, func(r *Rules, step, members int) *kubeapi.Object {
+	{"new addresses of pods that stay", "group_by app\nbasename app", 100, 1, func(r *Rules, step, members int) *kubeapi.Object {
 		return labelled(r, labels{"app": "a"}, sliceNamed("stream", "web", crowd(0, step, members)...))
 	}},
-	{"new hostnames", "group_by app\nbasename app\nmode hostname", 100, func(r *Rules, step, members int) *kubeapi.Object {
+	{"new addresses of what one pod is called", "group_by app\nbasename app", 200, 1, func(r *Rules, step, members int) *kubeapi.Object {
+		return labelled(r, labels{"app": "a"}, sliceNamed("stream", "web", namesakes(crowd(step, step, members))...))
+	}},
+	{"many slices at once of what one pod is called", "group_by app\nbasename app", 50, 8, func(r *Rules, step, members int) *kubeapi.Object {
+		return labelled(r, labels{"app": "a"}, sliceNamed("stream", "web", namesakes(crowd(step, step, members))...))
+	}},
+	{"many slices at once of new groups", "group_by app\nbasename app", 20, 8, func(r *Rules, step, members int) *kubeapi.Object {
+		return labelled(r, labels{"app": fmt.Sprint("g", step)}, sliceNamed("stream", "web", namesakes(crowd(step, step, members))...))
+	}},
+	{"new hostnames", "group_by app\nbasename app\nmode hostname", 100, 1, func(r *Rules, step, members int) *kubeapi.Object {
 		endpoints := crowd(step, 0, members)
 		for i := range endpoints {
 			endpoints[i] = hosted(endpoints[i])
 		}
 		return labelled(r, labels{"app": "a"}, sliceNamed("stream", "web", endpoints...))
 	}},
-	{"failing in turns", "group_by app\nbasename app", 100, func(r *Rules, step, members int) *kubeapi.Object {
+	{"failing in turns", "group_by app\nbasename app", 100, 1, func(r *Rules, step, members int) *kubeapi.Object {
 		endpoints := crowd(step/2, step/2, members)
 		for i := range endpoints {
 			if (i+step)%2 == 0 {
@@ -41,16 +51,16 @@ var streams = []struct {
 		}
 		return labelled(r, labels{"app": "a"}, sliceNamed("stream", "web", endpoints...))
 	}},
-	{"new basenames", "group_by app\nbasename label name", 100, func(r *Rules, step, members int) *kubeapi.Object {
+	{"new basenames", "group_by app\nbasename label name", 100, 1, func(r *Rules, step, members int) *kubeapi.Object {
 		return labelled(r, labels{"app": "a", "name": fmt.Sprint("n", step)}, sliceNamed("stream", "web", crowd(0, 0, members)...))
 	}},
-	{"new groups", "group_by app\nbasename app", 100, func(r *Rules, step, members int) *kubeapi.Object {
+	{"new groups", "group_by app\nbasename app", 100, 1, func(r *Rules, step, members int) *kubeapi.Object {
 		return labelled(r, labels{"app": fmt.Sprint("g", step)}, sliceNamed("stream", "web", crowd(0, 0, members)...))
 	}},
-	{"new groups of new addresses", "group_by app\nbasename app", 100, func(r *Rules, step, members int) *kubeapi.Object {
+	{"new groups of new addresses", "group_by app\nbasename app", 100, 1, func(r *Rules, step, members int) *kubeapi.Object {
 		return labelled(r, labels{"app": fmt.Sprint("g", step)}, sliceNamed("stream", "web", crowd(step, step, members)...))
 	}},
-	{"new groups after those that end", "group_by app\nbasename app\nhold 1000h", 100, func(r *Rules, step, members int) *kubeapi.Object {
+	{"new groups after those that end", "group_by app\nbasename app\nhold 1000h", 100, 1, func(r *Rules, step, members int) *kubeapi.Object {
 		endpoints := crowd(step/2, step/2, members)
 		for i := range endpoints {
 			if step%2 == 1 {
@@ -59,7 +69,7 @@ var streams = []struct {
 		}
 		return labelled(r, labels{"app": fmt.Sprint("g", step/2)}, sliceNamed("stream", "web", endpoints...))
 	}},
-	{"new groups without an end", "group_by app\nbasename app\nhold 1000h", 100, func(r *Rules, step, members int) *kubeapi.Object {
+	{"new groups without an end", "group_by app\nbasename app\nhold 1000h", 100, 1, func(r *Rules, step, members int) *kubeapi.Object {
 		return labelled(r, labels{"app": fmt.Sprint("g", step)}, sliceNamed("stream", "web", crowd(step, step, members)...))
 	}},
 }
@@ -70,6 +80,14 @@ func crowd(pods, addresses, members int) []kubeapi.Member {
 	for i := range endpoints {
 		n := addresses*members + i
 		endpoints[i] = endpoint(fmt.Sprintf("p%d-%d", pods, i), netip.AddrFrom4([4]byte{10, byte(n >> 16), byte(n >> 8), byte(n)}).String())
+	}
+	return endpoints
+}
+
+// namesakes have the name of one pod, as who writes slices can have it.
+func namesakes(endpoints []kubeapi.Member) []kubeapi.Member {
+	for i := range endpoints {
+		endpoints[i].ID = "x"
 	}
 	return endpoints
 }
@@ -88,6 +106,7 @@ func TestAStreamOfRewritesIsBounded(t *testing.T) {
 	for _, tc := range streams {
 		t.Run(tc.name, func(t *testing.T) {
 			s := newScene(t, tc.rules)
+			tc.slices = max(1, tc.slices)
 			living := make(map[string][]string)
 			for _, app := range []string{"a", "b"} {
 				endpoints := make([]kubeapi.Member, neighbours)
@@ -104,7 +123,13 @@ func TestAStreamOfRewritesIsBounded(t *testing.T) {
 				var before, after runtime.MemStats
 				runtime.ReadMemStats(&before)
 				for step := from; step < to; step++ {
-					s.put(tc.write(s.rules, step, tc.members))
+					var batch []*kubeapi.Object
+					for i := range tc.slices {
+						o := tc.write(s.rules, tc.slices*step+i, tc.members)
+						o.Name += fmt.Sprint(i)
+						batch = append(batch, o)
+					}
+					s.put(batch...)
 					s.pass(rewrites)
 					most = max(most, s.suspectsInAll())
 				}
@@ -118,7 +143,7 @@ func TestAStreamOfRewritesIsBounded(t *testing.T) {
 			if last > first+first/5 {
 				t.Errorf("got %d allocations a rewrite at first and %d at last, want no more", first, last)
 			}
-			if limit := tc.members + neighbours + 2*minSuspects; most > limit {
+			if limit := tc.slices*tc.members + neighbours + 2*minSuspects; most > limit {
 				t.Errorf("got %d suspects, want at most %d", most, limit)
 			}
 			for cluster, names := range living {
@@ -132,7 +157,9 @@ func TestAStreamOfRewritesIsBounded(t *testing.T) {
 					}
 				}
 			}
-			s.drop("stream")
+			for i := range tc.slices {
+				s.drop(fmt.Sprint("stream", i))
+			}
 			s.pass(2 * patience * s.rules.Hold)
 			if n := s.namespaces["prod"]; n == nil || n.members != 2*neighbours || n.most != n.members || len(n.clusters) > 0 {
 				t.Errorf("in the end: got the namespace %+v, want %d members and no suspects", n, 2*neighbours)
