@@ -54,7 +54,7 @@ func tryReload(t *testing.T) {
 		t.Fatal("got no event of the start")
 	}
 	opened := len(api.Requests(fakeapi.Verb("watch")))
-	asker := askAllTheTime("127.0.0.1:"+port, "erl.internal.", "app@10.0.0.1", "app@10.0.0.2")
+	asker := askAllTheTime("127.0.0.1:"+port, "erl.internal.", []string{"app@10.0.0.1", "app@10.0.0.2"})
 
 	write(t, dir, "Corefile", on(corefile(api, "mode none")))
 	eventually(t, "the bad Corefile is refused", func() bool {
