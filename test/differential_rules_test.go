@@ -553,6 +553,14 @@ func (t ruleTeam) zone(w *world, zone string, asker netip.Addr) ruleZone {
 	z.add("ns.dns."+zone, "A", "%s", w.address)
 	if strings.HasSuffix(zone, ".arpa.") {
 		t.pointers(z, zone, members)
+		for _, b := range t {
+			_, all := b.members(w)
+			for _, m := range all { // a name above an address of a block's exists, even if the other one has its longname
+				if _, above, _ := strings.Cut(reverseName(m.address), "."); b.groupBy != "" && isIn(above, zone) {
+					z.exists(above)
+				}
+			}
+		}
 	} else {
 		for cluster := range clusters {
 			t.cluster(z, strings.TrimPrefix(cluster+"."+zone, "."), cluster, members, asker)
