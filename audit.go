@@ -1,14 +1,12 @@
 package longnames
 
 import (
-	"cmp"
 	"context"
 	"fmt"
-	"slices"
 	"strings"
+	"sync"
 	"time"
 
-	"github.com/miekg/dns"
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/longnames/longnames/kubeapi"
@@ -24,7 +22,8 @@ const auditInterval = time.Second
 type audit struct {
 	zone     *zone
 	resolver *resolver
-	observer *observer
+	observer *observer // of the tables
+	changed  *changedNames
 	known    map[string]clusterStats // by name; with many clusters, what belongs to none has no name
 	counts   map[prometheus.Gauge]int
 	begin    time.Time
@@ -50,38 +49,11 @@ func (c *clusterStats) isEmpty() bool {
 	return c.members == 0 && len(c.suspects) == 0 && len(c.findings) == 0
 }
 
-// finding is one member and what is wrong with it.
-type finding struct {
-	namespace, object, what string
-	problem                 membership.Problem
-	block                   uint16
-}
-
-type findings map[finding]struct{}
-
-const (
-	// undeclaredPort is found of a member that is served, but with the default port.
-	undeclaredPort membership.Problem = "port"
-	// contestedName is found of a member that is served, but not by a name that another one has.
-	contestedName membership.Problem = "name"
-	// sharedLongname is found of two live members that have one longname, sharedGroup of two groups that make
-	// one cluster.
-	sharedLongname membership.Problem = "longname"
-	sharedGroup    membership.Problem = "case"
-	// tooMuch is found of an object that has more ports or addresses than are kept.
-	tooMuch membership.Problem = "cut"
-	// tooMany is found of a cluster whose SRV records no DNS message can hold.
-	tooMany membership.Problem = "size"
-)
-
-// mostOfGroup is how many bytes of a group are logged that is none.
-const mostOfGroup = 100
-
 // newAudit is of a zone and its resolver.
 func newAudit(z *zone, r *resolver) *audit {
 	a := &audit{
 		zone: z, resolver: r, known: make(map[string]clusterStats), counts: make(map[prometheus.Gauge]int), begin: time.Now(),
-		observer: &observer{changed: make(chan struct{}, 1), names: make(map[string]bool)},
+		changed:  newChangedNames(),
 		blind:    make([]bool, len(r.tables)),
 		findings: newQuota(), falls: newQuota(), suspects: newQuota(),
 	}
@@ -93,6 +65,7 @@ func newAudit(z *zone, r *resolver) *audit {
 	for e := range len(membership.Ends{}) {
 		suspectsEnded.WithLabelValues(z.name, membership.End(e).String()).Add(0)
 	}
+	a.observer = &observer{a.changed.add}
 	for _, t := range r.tables {
 		t.observe(a.observer)
 	}
@@ -171,7 +144,7 @@ func (a *audit) run(ctx context.Context) {
 		select {
 		case <-ctx.Done():
 			return
-		case <-a.observer.changed:
+		case <-a.changed.some:
 		}
 		a.scan()
 		select {
@@ -189,7 +162,7 @@ func (a *audit) scan() {
 	window := a.window()
 	var fresh []finding
 	var fallen []loss
-	names := a.observer.take()
+	names := a.changed.take()
 	if a.resolver.isWhole() {
 		a.markSynced()
 	}
@@ -248,205 +221,167 @@ func (a *audit) see(block int) {
 	log.Warningf("%s Nothing matches: no %s in %s have labels like %q, which are those of %s", a.zone.name, what, where, c.Selector, whose)
 }
 
-// find returns the stats of a cluster as it is.
-func (a *audit) find(name string) clusterStats {
-	r, found := a.resolver, make(findings)
-	var stats clusterStats
-	for i, t := range r.tables {
-		roster := t.roster(name)
-		if r.grouped && name == "" {
-			roster = t.ungrouped.roster.Load()
-		}
-		if roster == nil {
-			continue
-		}
-		found.inObjects(uint16(i), t, roster, r.grouped && name == "") //nolint:gosec // no Corefile has so many
-	}
-	if c := r.clusterNow(name); c != nil {
-		nodes := a.findNodes(c, found)
-		stats.members = count(listed(nodes))
-		stats.suspects = c.suspects(nodes)
-	}
-	if len(found) > 0 { // else not a map for each cluster
-		stats.findings = found
-	}
-	return stats
+// changedNames are the names of clusters that have changed.
+type changedNames struct {
+	some  chan struct{} // has an element if there are any
+	mu    sync.Mutex    // protects following
+	names map[string]bool
 }
 
-// inObjects adds what is wrong with the objects of a cluster that a block has, or of none.
-func (found findings) inObjects(block uint16, t *table, of *membership.Roster, ungrouped bool) {
-	note := func(o *kubeapi.Object, what string, p membership.Problem) {
-		found[finding{o.Namespace, o.Name, what, p, block}] = struct{}{}
+func newChangedNames() *changedNames {
+	return &changedNames{some: make(chan struct{}, 1), names: make(map[string]bool)}
+}
+
+func (c *changedNames) add(name string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.names[name] = true
+	wake(c.some)
+}
+
+// take returns those that have been added since it was last called.
+func (c *changedNames) take() map[string]bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	names := c.names
+	c.names = make(map[string]bool)
+	return names
+}
+
+// fallWindow is the window of a peak. A peak covers one to two windows.
+const fallWindow = 10 * time.Minute
+
+// peak is the most that a cluster has listed lately. There may be very many clusters, and few of
+// them change: it is brought up to date only then.
+type peak struct {
+	window int32 // in which that was last done, see audit.window
+	before int32 // the most in the window before that one
+	within int32 // the most in that one
+	fallen bool  // fewer than half of the most are listed, of more than one
+}
+
+// newPeak is for a cluster that has listed nothing else before.
+func newPeak(window, members int32) peak {
+	return peak{window: window, within: members}
+}
+
+// after returns the peak once a cluster lists other members than it has since the last change.
+func (p peak) after(window, had, has int32) peak {
+	next := newPeak(window, max(had, has))
+	switch window - p.window {
+	case 0:
+		next.before, next.within = p.before, max(p.within, next.within)
+	case 1:
+		next.before = p.within
 	}
-	rules := &t.config.rules
-	for _, o := range of.Objects {
-		for _, text := range o.Invalid {
-			note(o, text, membership.InvalidAddress)
+	next.fallen = 2*int(has) < next.most() && next.most() > 1
+	return next
+}
+
+func (p peak) most() int { return int(max(p.before, p.within)) }
+
+// window counts those of fallWindow since the audit began.
+func (a *audit) window() int32 { return int32(time.Since(a.begin) / fallWindow) } //nolint:gosec // it takes 40 000 years
+
+// loss is of a cluster that lists fewer than half of the members that it has listed lately: a rolling
+// update does not get there. Suspects are still listed.
+type loss struct {
+	cluster  string
+	from, to int
+}
+
+// tell counts and logs those who have fallen.
+func (a *audit) tell(fallen []loss) {
+	clusterFalls.WithLabelValues(a.zone.name).Add(float64(len(fallen)))
+	log := zoneLog{a.zone.name}
+	a.falls.each(len(fallen), func(i int) {
+		f := fallen[i]
+		log.Warningf("Cluster %s lists %d members, fewer than half of those (%d) that it has listed lately",
+			a.zone.absolute(f.cluster), f.to, f.from)
+	})
+	a.falls.rest(func(unsaid int) { log.Warningf("And %d more clusters", unsaid) })
+}
+
+// namesLogged is how many suspects of a cluster a line of the log names.
+const namesLogged = 10
+
+// suspicion logs which suspects a cluster has got, and which it has no longer.
+func (a *audit) suspicion(name string, before, now [][]*membership.Suspect) {
+	if before == nil && now == nil {
+		return
+	}
+	listed := make(map[string]bool)
+	if c := a.resolver.cluster(name); c != nil {
+		for _, n := range c.members(a.resolver).listed() {
+			listed[n.Longname()] = true
 		}
-		for _, what := range o.Cut {
-			note(o, what, tooMuch)
+	}
+	for i, t := range a.resolver.tables {
+		var was, is []*membership.Suspect
+		if before != nil {
+			was = before[i]
 		}
-		if !ungrouped {
-			continue
+		if now != nil {
+			is = now[i]
 		}
-		switch name, p := rules.ClusterOf(o); p {
-		case membership.InvalidGroup:
-			group := o.Labels[rules.GroupLabel].Value
-			note(o, group[:min(len(group), mostOfGroup)], p)
-		case membership.ReservedName:
-			note(o, "cluster "+membership.Quote(name), p)
+		a.suspicionOf(t, name, was, is, listed)
+	}
+}
+
+// suspicionOf does so for those of one block.
+func (a *audit) suspicionOf(t *table, name string, before, now []*membership.Suspect, listed map[string]bool) {
+	log, cluster := zoneLog{a.zone.name}, a.zone.absolute(name)
+	was, is := make(map[string]membership.Reason), make(map[string]membership.Reason)
+	for _, b := range before {
+		was[b.Longname()] = b.Reason
+	}
+	var fresh [membership.Reasons][]string
+	for _, n := range now {
+		is[n.Longname()] = n.Reason
+		if why, ok := was[n.Longname()]; !ok || why != n.Reason {
+			fresh[n.Reason] = append(fresh[n.Reason], n.Longname())
+		}
+	}
+	for why, names := range fresh {
+		if len(names) > 0 && a.suspects.allows() {
+			log.Warningf("Cluster %s: %s: %s; %s", cluster, suspected[why], summary(names), prospect(t.next(name), t.config.rules.Hold))
+		}
+	}
+	var back, gone []string
+	for _, b := range before {
+		switch _, still := is[b.Longname()]; {
+		case still:
+		case listed[b.Longname()]:
+			back = append(back, b.Longname())
 		default:
-			note(o, membership.Quote(o.Name), p)
+			gone = append(gone, b.Longname())
 		}
 	}
-	if !ungrouped {
-		for _, what := range sharedGroups(rules, of.Objects) {
-			found[finding{what: what, problem: sharedGroup}] = struct{}{}
-		}
+	if len(back) > 0 && a.suspects.allows() {
+		log.Infof("Cluster %s: no longer suspect: %s", cluster, summary(back))
+	}
+	if len(gone) > 0 && a.suspects.allows() {
+		log.Warningf("Cluster %s: no longer members: %s", cluster, summary(gone))
 	}
 }
 
-// findNodes returns the nodes of a cluster, and adds what is wrong with them.
-func (a *audit) findNodes(c *cluster, found findings) []membership.Node {
-	r := a.resolver
-	nodes, left := c.candidates(r)
-	for _, l := range left {
-		found[finding{l.Object.Namespace, l.Object.Name, l.What, l.Problem, l.Block}] = struct{}{}
-	}
-	slices.SortStableFunc(nodes, func(m, n membership.Node) int { return strings.Compare(m.Longname(), n.Longname()) })
-	for _, what := range sharedLongnames(nodes) {
-		found[finding{what: what, problem: sharedLongname}] = struct{}{}
-	}
-	nodes = membership.Unite(nodes)
-	_, lost := membership.ByName(nodes)
-	for _, l := range lost {
-		what := fmt.Sprintf("%q is that of %s", l.Name, membership.Quote(l.Owner.Namespace()+"/"+l.Owner.Object()))
-		found[finding{l.Node.Namespace(), l.Node.Object(), what, contestedName, l.Node.Block}] = struct{}{}
-	}
-	if srvSize(nodes) > dns.MaxMsgSize {
-		found[finding{what: a.zone.absolute(c.name), problem: tooMany}] = struct{}{}
-	}
-	for i := range nodes {
-		if _, ok := r.port(&nodes[i]).of(&nodes[i]); !ok {
-			found[finding{what: nodes[i].Longname(), problem: undeclaredPort, block: nodes[i].Block}] = struct{}{}
-		}
-	}
-	return nodes
+var suspected = [membership.Reasons]string{
+	membership.Failing: "members fail their probes and are suspect",
+	membership.Missing: "members have vanished without notice and are suspect",
+	membership.Last:    "all members have ended, and the last ones stay in answers",
 }
 
-// suspects returns those of each block that are suspects among the nodes of all; nil if there are none.
-func (c *cluster) suspects(nodes []membership.Node) [][]*membership.Suspect {
-	type doubt struct {
-		longname string
-		block    uint16
+func summary(names []string) string {
+	if more := len(names) - namesLogged; more > 0 {
+		return fmt.Sprintf("%s and %d more", strings.Join(names[:namesLogged], ", "), more)
 	}
-	var doubtful map[doubt]bool
-	for i := range nodes {
-		if n := &nodes[i]; n.Suspect {
-			if doubtful == nil {
-				doubtful = make(map[doubt]bool)
-			}
-			doubtful[doubt{n.Longname(), n.Block}] = true
-		}
-	}
-	if doubtful == nil {
-		return nil
-	}
-	suspects := make([][]*membership.Suspect, len(c.rosters))
-	for i, roster := range c.rosters {
-		if roster == nil {
-			continue
-		}
-		for _, s := range roster.Suspects {
-			if doubtful[doubt{s.Longname(), uint16(i)}] { //nolint:gosec // no Corefile has so many
-				suspects[i] = append(suspects[i], s)
-			}
-		}
-	}
-	return suspects
+	return strings.Join(names, ", ")
 }
 
-// sharedLongnames says which longnames several live members have, as pods of a Deployment with one hostname.
-func sharedLongnames(nodes []membership.Node) (found []string) {
-	var last *membership.Node
-	for i := range nodes { // which are ordered by them
-		n := &nodes[i]
-		if !n.IsAlive() {
-			continue
-		}
-		if last != nil && last.Longname() == n.Longname() && !isSamePod(last, n) {
-			one, other := nameOf(last), nameOf(n)
-			if one == other {
-				one, other = one+" at "+last.Address().String(), other+" at "+n.Address().String()
-			}
-			found = append(found, fmt.Sprintf("Longname %s is that of %s and %s", n.Longname(), one, other))
-		}
-		last = n
+// prospect says when suspects are given up.
+func prospect(due time.Time, hold time.Duration) string {
+	if due.IsZero() {
+		return fmt.Sprintf("they stay in answers as long as few are alive, and %s more", hold)
 	}
-	return found
-}
-
-// isSamePod reports whether two blocks have the same node of a pod, as where their selectors overlap.
-func isSamePod(a, b *membership.Node) bool {
-	return a.Block != b.Block && nameOf(a) == nameOf(b) && a.Address() == b.Address()
-}
-
-// nameOf returns the namespace of a node, and the name of its pod or else its address.
-func nameOf(n *membership.Node) string {
-	return membership.Quote(n.Namespace() + "/" + cmp.Or(n.Member.Pod(), n.Address().String()))
-}
-
-// sharedGroups says which groups of a cluster are not spelt as its first object's.
-func sharedGroups(rules *membership.Rules, objects []*kubeapi.Object) (found []string) {
-	at := rules.GroupLabel
-	if at < 0 {
-		return nil
-	}
-	for _, o := range objects {
-		if first := objects[0]; o.Labels[at].Value != first.Labels[at].Value {
-			found = append(found, fmt.Sprintf("Groups %q and %q of namespace %s", first.Labels[at].Value, o.Labels[at].Value, o.Namespace))
-		}
-	}
-	return found
-}
-
-// count is a number that there is one of for each cluster, so that it is small.
-func count(n int) int32 { return int32(n) } //nolint:gosec // no cluster has so many
-
-// srvSize is about the size of a message with the SRV records of the listed nodes, whose
-// targets cannot be compressed.
-func srvSize(nodes []membership.Node) int {
-	const fixed = 2 + 10 + 6 // a pointer to the owner, type to length, priority to port
-	size := 0
-	for i := range nodes {
-		if n := &nodes[i]; n.Listed {
-			size += fixed + len(n.Host()) + 1
-		}
-	}
-	return size
-}
-
-func (a *audit) log(f finding) {
-	zone, object := a.zone.name, membership.Quote(f.namespace)+"/"+membership.Quote(f.object)
-	config := a.resolver.tables[f.block].config
-	switch f.problem {
-	case undeclaredPort:
-		log.Warningf("%s in %s declares no port %q: SRV records give %d", f.what, zone, config.port.name, epmdPort)
-	case contestedName:
-		log.Warningf("%s claims a name in %s: %s", object, zone, f.what)
-	case sharedLongname:
-		log.Warningf("%s %s: others take both for one node", zone, f.what)
-	case sharedGroup:
-		log.Warningf("%s %s differ in case only: they are one cluster", zone, f.what)
-	case tooMuch:
-		log.Warningf("%s has more than %s: the others are left out of %s", object, f.what, zone)
-	case tooMany:
-		log.Warningf("%s Cluster %s has more members than the 64 KiB of a DNS message hold as SRV records: answers are truncated", zone, f.what)
-	case membership.InvalidAddress:
-		log.Warningf("%s is left out of %s: %q is %s", object, zone, f.what, kubeapi.NoAddress(f.what))
-	case membership.InvalidGroup:
-		log.Warningf("%s is left out of %s: its group %q is no DNS label, which may have underscores", object, zone, f.what)
-	default:
-		log.Warningf("%s: %s is left out of %s: %s", object, f.what, zone, config.rules.Naming.Expects(f.problem))
-	}
+	return "they stay in answers, the next one until " + due.UTC().Format(time.TimeOnly) + " UTC unless more happens"
 }

@@ -121,7 +121,7 @@ func TestNothingFallsAtTheStart(t *testing.T) {
 }
 
 func TestFallsInTheLogAreBounded(t *testing.T) {
-	const zone, clusters = "crowd.internal.", auditLog + 5
+	const zone, clusters = "crowd.internal.", quotaAtOnce + 5
 	c := configOf(t, "longnames crowd.internal {\n group_by app\n hold 0\n}")
 	table := tableOf(c)
 	audit := auditOf(table)
@@ -143,8 +143,8 @@ func TestFallsInTheLogAreBounded(t *testing.T) {
 	if got := testutil.ToFloat64(clusterFalls.WithLabelValues(zone)) - before; got != clusters {
 		t.Errorf("got %v falls, want %d", got, clusters)
 	}
-	if got := strings.Count(log, "has listed lately"); got != auditLog {
-		t.Errorf("got %d clusters in the log, want %d: %q", got, auditLog, log)
+	if got := strings.Count(log, "has listed lately"); got != quotaAtOnce {
+		t.Errorf("got %d clusters in the log, want %d: %q", got, quotaAtOnce, log)
 	}
 	if want := "And 5 more clusters"; !strings.Contains(log, want) {
 		t.Errorf("log: got %q, want %q", log, want)

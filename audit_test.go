@@ -144,8 +144,8 @@ func TestAuditLogIsBounded(t *testing.T) {
 		members = append(members, endpoint(string(rune('a'+len(members)%26))+strings.Repeat("x", len(members)/26), address))
 	}
 	log := logged(t, auditOf(tableOf(c, slice("web", members...))).scan)
-	if got := strings.Count(log, "\n"); got != auditLog+1 {
-		t.Errorf("lines: got %d, want %d", got, auditLog+1)
+	if got := strings.Count(log, "\n"); got != quotaAtOnce+1 {
+		t.Errorf("lines: got %d, want %d", got, quotaAtOnce+1)
 	}
 	if want := "490 more such findings"; !strings.Contains(log, want) {
 		t.Errorf("log: got %q, want %q in it", log, want)

@@ -430,7 +430,7 @@ func BenchmarkMemory(b *testing.B) {
 				t.Synced()
 				a := auditOf(t)
 				if kind.unaudited {
-					a.observer.take()
+					a.changed.take()
 				} else {
 					a.scan()
 				}

@@ -204,6 +204,3 @@ func (t *questionCounter) add(r *resolver, what result) {
 		r.count(t.server, slotOf(t.kind, what))
 	}
 }
-
-// count adds one to a counter of the resolver.
-func (r *resolver) count(server string, s slot) { r.asked.count(server, r.name, s) }

@@ -58,9 +58,9 @@ func (c *config) selectsAs(other *config) bool {
 	return s.Lookup == o.Lookup && s.Selector == o.Selector && slices.Equal(s.Namespaces, o.Namespaces) && s.Family == o.Family
 }
 
-// mayHave reports whether a block may have a name that lies in a namespace which it does not list: it may read all, or
-// the name may be a host part.
-func (c *config) mayHave(name, namespace string) bool {
+// mayHave reports whether the block may have a name that lies in a namespace which it does not list: it may read all,
+// or the name may be a host part.
+func (c *config) mayHave(name string) bool {
 	all := c.source.Namespaces
 	return len(all) == 0 || all[0] == kubeapi.AllNamespaces || c.hosts != outside && dns.IsSubDomain(c.rules.Naming.Suffix(), name)
 }

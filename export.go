@@ -86,22 +86,6 @@ func (y *layer) all(yield func([]dns.RR) bool) bool {
 	return true
 }
 
-// names yields the name of each cluster once.
-func (r *resolver) names(yield func(string) bool) {
-	more := true
-	for i, t := range r.tables {
-		t.views.Range(func(key, _ any) bool {
-			name := key.(string)
-			isNew := !slices.ContainsFunc(r.tables[:i], func(t *table) bool { return t.view(name) != nil })
-			more = !isNew || yield(name)
-			return more
-		})
-		if !more {
-			return
-		}
-	}
-}
-
 // cluster yields what a cluster of these members has.
 func (y *layer) cluster(of *cluster, m *members, yield func([]dns.RR) bool) bool {
 	if y.zone.reverse {

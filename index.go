@@ -167,6 +167,14 @@ func (x *index[K]) copyTo(other *index[K]) {
 	other.shared.Store(x.shared.Load())
 }
 
+// copyTo stores all that one map has in another.
+func copyTo(from, to *sync.Map) {
+	from.Range(func(k, v any) bool {
+		to.Store(k, v)
+		return true
+	})
+}
+
 // names counts the names that lie at or below a name: one that has any below it exists,
 // though it may have no records (RFC 8020). Readers need no lock; writers have the table's.
 type names struct{ m sync.Map } // string → int
@@ -189,53 +197,6 @@ func (n *names) add(name string, delta int) {
 			n.m.Delete(name)
 		}
 	}
-}
-
-// prefixes has the prefixes that have an address in them, of those that a name below in-addr.arpa
-// or ip6.arpa can stand for. Readers need no lock; writers have the table's.
-type prefixes struct{ m sync.Map } // netip.Prefix → int: how many there are that are one label longer
-
-func (p *prefixes) has(prefix netip.Prefix) bool {
-	_, ok := p.m.Load(prefix)
-	return ok
-}
-
-// add counts an address that has come, or one out that has gone. Most have others near by, so
-// that nothing changes in the prefixes above.
-func (p *prefixes) add(a netip.Addr, delta int) {
-	label := 8 // bits
-	if a.Is6() {
-		label = 4
-	}
-	for bits := a.BitLen() - label; bits >= 0; bits -= label {
-		prefix := netip.PrefixFrom(a, bits).Masked()
-		v, known := p.m.Load(prefix)
-		count, _ := v.(int)
-		if count += delta; count > 0 {
-			p.m.Store(prefix, count)
-		} else {
-			p.m.Delete(prefix)
-		}
-		if known && count > 0 {
-			return
-		}
-	}
-}
-
-// addresses answers whether there is an address in a prefix. It does not change; it is put
-// in order at the first question, for such questions are rare.
-type addresses struct {
-	all    func(yield func(netip.Addr) bool)
-	once   sync.Once
-	sorted []netip.Addr
-}
-
-func (a *addresses) overlaps(prefix netip.Prefix) bool {
-	a.once.Do(func() {
-		a.sorted = slices.SortedFunc(a.all, netip.Addr.Compare)
-	})
-	at, _ := slices.BinarySearchFunc(a.sorted, prefix.Addr(), netip.Addr.Compare)
-	return at < len(a.sorted) && prefix.Contains(a.sorted[at])
 }
 
 // place is where a node is found with group_by: its address and its host part.

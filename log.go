@@ -3,10 +3,12 @@ package longnames
 import (
 	"fmt"
 	"strconv"
+	"time"
 	"unicode/utf8"
 
 	"github.com/coredns/coredns/coremain"
 	clog "github.com/coredns/coredns/plugin/pkg/log"
+	"golang.org/x/time/rate"
 
 	"github.com/longnames/longnames/kubeapi"
 )
@@ -78,4 +80,47 @@ var Version = "devel"
 // userAgent is how the API server knows us, in its audit log for example.
 func userAgent() string {
 	return pluginName + "/" + Version + " CoreDNS/" + coremain.CoreVersion
+}
+
+// A stream of changes shall not fill the log: of each kind there are quotaLines at most, and one more each quotaPause;
+// of those that come together, quotaAtOnce at most. Metrics count all.
+const (
+	quotaLines  = 60
+	quotaPause  = 6 * time.Second
+	quotaAtOnce = 10
+)
+
+// quota bounds the lines of a kind.
+type quota struct {
+	limiter *rate.Limiter
+	unsaid  int // lines, since the last that was said
+}
+
+func newQuota() *quota { return &quota{limiter: rate.NewLimiter(rate.Every(quotaPause), quotaLines)} }
+
+// allows reports whether there may be a line, and otherwise counts it.
+func (q *quota) allows() bool {
+	if q.limiter.Allow() {
+		return true
+	}
+	q.unsaid++
+	return false
+}
+
+// each has some lines said, as far as they are allowed.
+func (q *quota) each(lines int, say func(line int)) {
+	for i := range min(lines, quotaAtOnce) {
+		if q.allows() {
+			say(i)
+		}
+	}
+	q.unsaid += max(0, lines-quotaAtOnce)
+}
+
+// rest has it said how many lines there were more.
+func (q *quota) rest(say func(unsaid int)) {
+	if q.unsaid > 0 && q.limiter.Allow() {
+		say(q.unsaid)
+		q.unsaid = 0
+	}
 }

@@ -241,6 +241,19 @@ func (c *config) countFromZero() {
 
 var questionsAsked = counter("questions_total", "Questions, by type and by what the block did with them.", "server", "zone", "type", "result")
 
+// result is the kind of an answer.
+type result uint8
+
+const (
+	success     result = iota // there are records
+	noData                    // the name exists, but has no record of the type
+	nameError                 // the name does not exist
+	unavailable               // nobody knows yet
+	refused                   // not answered here
+	fellThrough               // passed on after a nameError, or after an unavailable
+	results                   // how many there are
+)
+
 // resultNames are the values of the label.
 var resultNames = [results]string{
 	success: "success", noData: "nodata", nameError: "nxdomain", unavailable: "servfail", refused: "refused", fellThrough: "fallthrough",

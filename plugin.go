@@ -11,6 +11,8 @@ package longnames
 import (
 	"context"
 	"iter"
+	"net"
+	"net/netip"
 	"slices"
 	"strings"
 
@@ -66,7 +68,7 @@ func (l *Longnames) link() {
 	l.zones = make(map[string]zoneOwner)
 	var resolvers []*resolver
 	for _, b := range l.blocks {
-		b.table.serials, b.table.resolvers, b.audited = nil, nil, nil
+		b.table.serials, b.audited = nil, nil
 		for i := range b.config.zones {
 			z := &b.config.zones[i]
 			if l.zones[z.name].zone != nil {
@@ -105,7 +107,7 @@ func (l *Longnames) link() {
 	}
 	for _, r := range resolvers {
 		for _, t := range r.tables {
-			t.resolvers = append(t.resolvers, r)
+			t.observe(&observer{r.forget})
 		}
 	}
 }
@@ -260,4 +262,56 @@ func (l *Longnames) CacheBypassZones() []string {
 		zones = append(zones, name)
 	}
 	return zones
+}
+
+// addressOf returns the IP address of a client or of a socket.
+func addressOf(a net.Addr) netip.Addr {
+	if wrapped, ok := a.(interface{ Unwrap() net.Addr }); ok {
+		if inner := wrapped.Unwrap(); inner != nil {
+			a = inner
+		}
+	}
+	switch a := a.(type) {
+	case *net.UDPAddr:
+		return a.AddrPort().Addr().Unmap().WithZone("")
+	case *net.TCPAddr:
+		return a.AddrPort().Addr().Unmap().WithZone("")
+	}
+	return netip.Addr{}
+}
+
+// serverAddress is where a question came to. A socket for all addresses does not tell:
+// then it is where an answer would come from, which the kernel knows without sending
+// anything.
+func serverAddress(w dns.ResponseWriter) netip.Addr {
+	local := addressOf(w.LocalAddr())
+	if local.IsValid() && !local.IsUnspecified() {
+		return local
+	}
+	client := addressOf(w.RemoteAddr())
+	if !client.IsValid() {
+		return netip.Addr{}
+	}
+	conn, err := net.DialUDP("udp", nil, net.UDPAddrFromAddrPort(netip.AddrPortFrom(client, 53)))
+	if err != nil {
+		return netip.Addr{}
+	}
+	defer conn.Close()
+	return addressOf(conn.LocalAddr())
+}
+
+// hostAddresses are those of all interfaces, but for loopback and link-local ones.
+func hostAddresses(ipv6 bool) []netip.Addr {
+	all, err := net.InterfaceAddrs()
+	if err != nil {
+		return nil // a secondary is configured with an address anyway
+	}
+	var addresses []netip.Addr
+	for _, one := range all {
+		p, err := netip.ParsePrefix(one.String())
+		if a := p.Addr().Unmap(); err == nil && a.IsGlobalUnicast() && (ipv6 || a.Is4()) {
+			addresses = append(addresses, a)
+		}
+	}
+	return addresses
 }

@@ -62,6 +62,20 @@ type question struct {
 	fit    int        // how many records the client can take at most
 }
 
+// reply is the answer to a question.
+type reply struct {
+	result result
+	set    *rrset    // of success
+	owner  string    // of the answer's records, as the client spelt it
+	by     *resolver // of success
+	stale  bool      // from what was last known, which may be out of date
+	empty  bool      // the name is that of a cluster without members
+	soa    dns.RR    // of the closest zone, if there is no answer
+}
+
+// unknown is the reply as long as nobody can tell.
+var unknown = reply{result: unavailable}
+
 // isSynced reports whether all blocks know all that there was at the start.
 func (r *resolver) isSynced() bool {
 	return !r.anyTable(func(t *table) bool { return !t.synced.Load() })
@@ -364,6 +378,9 @@ func (r *resolver) pointTo(q *question) (set *rrset, exists bool) {
 	}
 	return d.set(nameType{q.name, q.qtype}, nodes, func() *rrset { return &rrset{answer: []dns.RR{r.pointer(q.name, nodes)}} }), true
 }
+
+// count adds one to a counter of the resolver.
+func (r *resolver) count(server string, s slot) { r.asked.count(server, r.name, s) }
 
 func (r *resolver) anyTable(has func(*table) bool) bool { return slices.ContainsFunc(r.tables, has) }
 

@@ -8,33 +8,6 @@ import (
 	"github.com/miekg/dns"
 )
 
-// result is the kind of an answer.
-type result uint8
-
-const (
-	success     result = iota // there are records
-	noData                    // the name exists, but has no record of the type
-	nameError                 // the name does not exist
-	unavailable               // nobody knows yet
-	refused                   // not answered here
-	fellThrough               // passed on after a nameError, or after an unavailable
-	results                   // how many there are
-)
-
-// reply is the answer to a question.
-type reply struct {
-	result result
-	set    *rrset    // of success
-	owner  string    // of the answer's records, as the client spelt it
-	by     *resolver // of success
-	stale  bool      // from what was last known, which may be out of date
-	empty  bool      // the name is that of a cluster without members
-	soa    dns.RR    // of the closest zone, if there is no answer
-}
-
-// unknown is the reply as long as nobody can tell.
-var unknown = reply{result: unavailable}
-
 // write sends a reply. Those that CoreDNS makes for us are only returned.
 func write(w dns.ResponseWriter, r *dns.Msg, reply *reply) (int, error) {
 	m := new(dns.Msg)

@@ -71,7 +71,6 @@ func newLongnames(c *caddy.Controller) (*Longnames, error) {
 		lines[b] = line
 		l.blocks = append(l.blocks, b)
 	}
-	l.link()
 	return l, nil
 }
 

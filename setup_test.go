@@ -127,6 +127,7 @@ func TestBlocksOfOneServerBlock(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
+			l.link()
 			got := l.CacheBypassZones()
 			slices.Sort(got)
 			equal(t, "zones", got, tc.want)

@@ -394,7 +394,7 @@ func TestBlocksThatShareAZoneUntilAllAreKnown(t *testing.T) {
 					t.Errorf("stale: got %v, want %v", isStale, tc.stale)
 				}
 				records, err := l.Transfer("erl.internal.", 0)
-				for err == nil && len(<-records) > 0 { //nolint:revive // it ends once all is taken
+				for err == nil && len(<-records) > 0 {
 				}
 				if (err == nil) != tc.stale {
 					t.Errorf("transfer: got error %v, want one: %v", err, !tc.stale)

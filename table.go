@@ -18,15 +18,14 @@ import (
 type table struct {
 	config *config
 
-	views     sync.Map                             // name → *view
-	spaces    names                                // namespaces that have clusters, relative to the zone
-	serials   []*serial                            // of the zones in which this is seen
-	resolvers []*resolver                          // that answer from this
-	restored  atomic.Bool                          // members are known from before the start
-	unread    atomic.Pointer[map[string]time.Time] // see kubeapi.NamespaceSink; nil if nothing is said of single ones
-	complete  atomic.Bool                          // what was last known before the start is all there was then
-	synced    atomic.Bool                          // all is known that there was at the start
-	done      chan struct{}                        // closed when synced becomes true
+	views    sync.Map                             // name → *view
+	spaces   names                                // namespaces that have clusters, relative to the zone
+	serials  []*serial                            // of the zones in which this is seen
+	restored atomic.Bool                          // members are known from before the start
+	unread   atomic.Pointer[map[string]time.Time] // see kubeapi.NamespaceSink; nil if nothing is said of single ones
+	complete atomic.Bool                          // what was last known before the start is all there was then
+	synced   atomic.Bool                          // all is known that there was at the start
+	done     chan struct{}                        // closed when synced becomes true
 
 	// With many clusters, these tell which one to look in. A single one needs none.
 	hosts     index[string] // host parts, in lower case with a final dot
@@ -101,7 +100,7 @@ func (t *table) Unread(namespaces map[string]time.Time) {
 	t.count()
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.notice()
+	t.notice(t.ungrouped)
 }
 
 // Restored implements kubeapi.Sink.
@@ -110,7 +109,7 @@ func (t *table) Restored() {
 	defer t.mu.Unlock()
 	t.complete.Store(t.state.Restored())
 	t.restored.Store(t.state.Remembers())
-	t.notice()
+	t.notice(t.ungrouped)
 }
 
 // Synced implements kubeapi.Sink.
@@ -123,7 +122,7 @@ func (t *table) Synced() {
 	t.publish(t.state.Synced(time.Now()))
 	t.synced.Store(true)
 	close(t.done)
-	t.notice()
+	t.notice(t.ungrouped)
 }
 
 // inherit takes over the suspects of the table that a reload replaces.
@@ -162,7 +161,7 @@ const (
 func (t *table) knowledgeOf(name, namespace string) knowledge {
 	reads, unread := slices.Contains(t.config.source.Namespaces, namespace), t.unread.Load()
 	switch {
-	case namespace == "" || !reads && t.config.mayHave(name, namespace):
+	case namespace == "" || !reads && t.config.mayHave(name):
 	case !reads:
 		return fresh // it has nobody there
 	case unread != nil:
@@ -293,11 +292,8 @@ func (t *table) publish(edits []*membership.Edit) {
 		if v.roster.Load().IsEmpty() {
 			t.remove(v)
 		}
-		for _, r := range t.resolvers { // and not before a question makes it anew
-			r.clusters.Delete(v.name)
-		}
+		t.notice(v)
 	}
-	t.notice(views...)
 }
 
 // viewFor returns the view of a cluster, and makes it if there is none.
@@ -329,24 +325,19 @@ func (v *view) namespace() string {
 	return namespace
 }
 
-// observer learns which clusters of some tables have changed.
-type observer struct {
-	changed chan struct{} // has an element if something has
-	mu      sync.Mutex    // protects following
-	names   map[string]bool
-}
+// observer is told of each cluster that has changed, by its name; of objects that belong to none, it has no name.
+type observer struct{ changed func(cluster string) }
 
-// observe adds an observer, which has yet to learn of all clusters.
+// observe adds an observer, and tells it of all clusters.
 func (t *table) observe(o *observer) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.observers = append(t.observers, o)
-	all := []*view{t.ungrouped}
+	o.changed(t.ungrouped.name)
 	t.views.Range(func(_, v any) bool {
-		all = append(all, v.(*view))
+		o.changed(v.(*view).name)
 		return true
 	})
-	o.note(all)
 }
 
 // forget ends what observe began.
@@ -356,28 +347,10 @@ func (t *table) forget(o *observer) {
 	t.observers = slices.DeleteFunc(t.observers, func(other *observer) bool { return other == o })
 }
 
-func (t *table) notice(views ...*view) {
+func (t *table) notice(v *view) {
 	for _, o := range t.observers {
-		o.note(views)
+		o.changed(v.name)
 	}
-}
-
-func (o *observer) note(views []*view) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	for _, v := range views {
-		o.names[v.name] = true
-	}
-	wake(o.changed)
-}
-
-// take returns the names of the clusters that have changed since it was last called.
-func (o *observer) take() map[string]bool {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	names := o.names
-	o.names = make(map[string]bool)
-	return names
 }
 
 // hasObjects reports whether the source has any.
@@ -402,36 +375,6 @@ func (t *table) next(name string) (due time.Time) {
 
 // indexed reports whether there can be many clusters.
 func (t *table) indexed() bool { return t.config.rules.GroupLabel >= 0 }
-
-// freeze returns a table that has what questions see now, for good. A block with one cluster has no more
-// than that.
-func (t *table) freeze() *table {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	f := &table{config: t.config}
-	t.views.Range(func(name, of any) bool {
-		v := &view{name: name.(string)}
-		v.roster.Store(of.(*view).roster.Load())
-		f.views.Store(name, v)
-		return true
-	})
-	if t.indexed() {
-		t.hosts.copyTo(&f.hosts)
-		t.addresses.copyTo(&f.addresses)
-		copyTo(&t.spaces.m, &f.spaces.m)
-		copyTo(&t.hostNames.m, &f.hostNames.m)
-		copyTo(&t.prefixes.m, &f.prefixes.m)
-	}
-	return f
-}
-
-// copyTo stores all that one map has in another.
-func copyTo(from, to *sync.Map) {
-	from.Range(func(k, v any) bool {
-		to.Store(k, v)
-		return true
-	})
-}
 
 // measure counts how suspects ceased to be, and how long it took until questions get what has changed.
 func (t *table) measure(edits []*membership.Edit) {

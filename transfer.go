@@ -170,13 +170,35 @@ func frozen(chain []zoneOwner) []zoneOwner {
 	}
 	owners := make([]zoneOwner, 0, len(chain))
 	for _, a := range chain {
-		owners = append(owners, zoneOwner{a.zone, a.resolver.on(tables)})
+		owners = append(owners, zoneOwner{a.zone, resolverOn(tables, a.resolver)})
 	}
 	return owners
 }
 
-// on returns a resolver that answers from other tables instead of its own. A cluster that is alone is the same.
-func (r *resolver) on(other map[*table]*table) *resolver {
+// freeze returns a table that has what questions see now, for good. A block with one cluster has no more
+// than that.
+func (t *table) freeze() *table {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	f := &table{config: t.config}
+	t.views.Range(func(name, of any) bool {
+		v := &view{name: name.(string)}
+		v.roster.Store(of.(*view).roster.Load())
+		f.views.Store(name, v)
+		return true
+	})
+	if t.indexed() {
+		t.hosts.copyTo(&f.hosts)
+		t.addresses.copyTo(&f.addresses)
+		copyTo(&t.spaces.m, &f.spaces.m)
+		copyTo(&t.hostNames.m, &f.hostNames.m)
+		copyTo(&t.prefixes.m, &f.prefixes.m)
+	}
+	return f
+}
+
+// resolverOn returns a resolver that answers from other tables than r does. A cluster that is alone is the same.
+func resolverOn(other map[*table]*table, r *resolver) *resolver {
 	o := &resolver{
 		encoder: r.encoder, name: r.name, fall: r.fall,
 		forwardZones: r.forwardZones, reverse: r.reverse, grouped: r.grouped,

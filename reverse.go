@@ -1,65 +1,12 @@
 package longnames
 
 import (
-	"net"
 	"net/netip"
+	"slices"
 	"strconv"
 	"strings"
-
-	"github.com/miekg/dns"
+	"sync"
 )
-
-// addressOf returns the IP address of a client or of a socket.
-func addressOf(a net.Addr) netip.Addr {
-	if wrapped, ok := a.(interface{ Unwrap() net.Addr }); ok {
-		if inner := wrapped.Unwrap(); inner != nil {
-			a = inner
-		}
-	}
-	switch a := a.(type) {
-	case *net.UDPAddr:
-		return a.AddrPort().Addr().Unmap().WithZone("")
-	case *net.TCPAddr:
-		return a.AddrPort().Addr().Unmap().WithZone("")
-	}
-	return netip.Addr{}
-}
-
-// serverAddress is where a question came to. A socket for all addresses does not tell:
-// then it is where an answer would come from, which the kernel knows without sending
-// anything.
-func serverAddress(w dns.ResponseWriter) netip.Addr {
-	local := addressOf(w.LocalAddr())
-	if local.IsValid() && !local.IsUnspecified() {
-		return local
-	}
-	client := addressOf(w.RemoteAddr())
-	if !client.IsValid() {
-		return netip.Addr{}
-	}
-	conn, err := net.DialUDP("udp", nil, net.UDPAddrFromAddrPort(netip.AddrPortFrom(client, 53)))
-	if err != nil {
-		return netip.Addr{}
-	}
-	defer conn.Close()
-	return addressOf(conn.LocalAddr())
-}
-
-// hostAddresses are those of all interfaces, but for loopback and link-local ones.
-func hostAddresses(ipv6 bool) []netip.Addr {
-	all, err := net.InterfaceAddrs()
-	if err != nil {
-		return nil // a secondary is configured with an address anyway
-	}
-	var addresses []netip.Addr
-	for _, one := range all {
-		p, err := netip.ParsePrefix(one.String())
-		if a := p.Addr().Unmap(); err == nil && a.IsGlobalUnicast() && (ipv6 || a.Is4()) {
-			addresses = append(addresses, a)
-		}
-	}
-	return addresses
-}
 
 // reversePrefix reads a name below in-addr.arpa or ip6.arpa, in lower case with a final
 // dot, as the addresses that lie at or below it: all bits of a prefix are set for the name
@@ -108,4 +55,51 @@ func prefixOf(text string, most, bits int, parse func(string) (uint64, bool)) (n
 	}
 	addr, _ := netip.AddrFromSlice(bytes)
 	return netip.PrefixFrom(addr, len(labels)*bits), true
+}
+
+// prefixes has the prefixes that have an address in them, of those that a name below in-addr.arpa
+// or ip6.arpa can stand for. Readers need no lock; writers have the table's.
+type prefixes struct{ m sync.Map } // netip.Prefix → int: how many there are that are one label longer
+
+func (p *prefixes) has(prefix netip.Prefix) bool {
+	_, ok := p.m.Load(prefix)
+	return ok
+}
+
+// add counts an address that has come, or one out that has gone. Most have others near by, so
+// that nothing changes in the prefixes above.
+func (p *prefixes) add(a netip.Addr, delta int) {
+	label := 8 // bits
+	if a.Is6() {
+		label = 4
+	}
+	for bits := a.BitLen() - label; bits >= 0; bits -= label {
+		prefix := netip.PrefixFrom(a, bits).Masked()
+		v, known := p.m.Load(prefix)
+		count, _ := v.(int)
+		if count += delta; count > 0 {
+			p.m.Store(prefix, count)
+		} else {
+			p.m.Delete(prefix)
+		}
+		if known && count > 0 {
+			return
+		}
+	}
+}
+
+// addresses answers whether there is an address in a prefix. It does not change; it is put
+// in order at the first question, for such questions are rare.
+type addresses struct {
+	all    func(yield func(netip.Addr) bool)
+	once   sync.Once
+	sorted []netip.Addr
+}
+
+func (a *addresses) overlaps(prefix netip.Prefix) bool {
+	a.once.Do(func() {
+		a.sorted = slices.SortedFunc(a.all, netip.Addr.Compare)
+	})
+	at, _ := slices.BinarySearchFunc(a.sorted, prefix.Addr(), netip.Addr.Compare)
+	return at < len(a.sorted) && prefix.Contains(a.sorted[at])
 }
