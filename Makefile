@@ -73,6 +73,7 @@ BUILDAH           ?= buildah
 SOURCE_DATE_EPOCH ?= $(or $(shell git log -1 --format=%ct 2>/dev/null),0)
 REPRODUCIBLY       = $(if $(filter docker,$(notdir $(BUILDAH))),,--timestamp $(SOURCE_DATE_EPOCH) --identity-label=false)
 image: export GOOS = linux
+image: export DOCKER_BUILDKIT = 1
 image: build ## the container image IMAGE=name:tag, by buildah (BUILDAH=podman or docker), for GOARCH=arm64 or another
 	$(BUILDAH) build --platform linux/$(or $(GOARCH),$(shell $(GO) env GOARCH)) $(REPRODUCIBLY) \
 		--build-arg VERSION=$(VERSION) --build-arg COMMIT=$(COMMIT) -t $(IMAGE) .
