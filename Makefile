@@ -98,6 +98,7 @@ release: $(KUSTOMIZE) ## VERSION=v0.1.0 REPOSITORY=where the image will be: all 
 
 release-test: $(KUSTOMIZE) ## a release, made twice, is the same and whole; needs buildah and root
 	test/e2e/packages.sh buildah
+	release/address_test.sh $(KUSTOMIZE)
 	release/test.sh
 
 $(KUSTOMIZE):

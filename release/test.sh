@@ -74,25 +74,7 @@ check "values of Helm name the image by its digest" diff <(grep -A2 '^image:' $f
 check "no file names the image that has to be edited" not grep -rlE 'image\.invalid|edit-me' --include='longnames-*' .
 check "the standalone CoreDNS is among the manifests" grep -q '^kind: Deployment$' $file-standalone.yaml
 
-# By address, as users name what is in a repository.
 cd "$tmp/clone1"
-kustomize=$(echo bin/kustomize-*)
-mkdir "$tmp/overlay"
-for base in base overlays/standalone overlays/standalone-namespaced; do
-	for by in path address; do
-		from=../clone1/deploy ref=
-		[[ $by == path ]] || from=file://$tmp/clone2//deploy ref="?ref=$commit"
-		cat >"$tmp/overlay/kustomization.yaml" <<-END
-			resources: ["$from/$base$ref"]
-			components: ["$from/components/fixed-address$ref"]
-			images: [{name: image.invalid/longnames/coredns, newName: $repository, newTag: $version}]
-		END
-		$kustomize build "$tmp/overlay" >"$tmp/by-$by.yaml" || failed=1
-	done
-	check "$base is the same by address" diff "$tmp/by-path.yaml" "$tmp/by-address.yaml"
-	check "$base has the image of the overlay" grep -q "image: $repository:$version$" "$tmp/by-address.yaml"
-done
-
 for version in "" 0.1.0 v0.1 v1.2.3/../x; do
 	check "VERSION=$version is refused" not make -s release VERSION="$version"
 done
