@@ -15,6 +15,8 @@ PKGS     = $(shell $(GO) list ./... | grep -v /cmd/)
 
 GOLANGCI_LINT_VERSION ?= v2.15.0
 GOLANGCI_LINT          = bin/golangci-lint-$(GOLANGCI_LINT_VERSION)
+ACTIONLINT_VERSION    ?= v1.7.12
+ACTIONLINT             = bin/actionlint-$(ACTIONLINT_VERSION)
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z][a-z0-9-]*:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -37,7 +39,7 @@ test: ## go vet and all tests, with the race detector (RACE= without, TESTFLAGS=
 	$(TESTENV) $(GO) test $(RACE) $(TESTFLAGS) $(PKGS)
 	$(SHIP) $(GO) test -count=1 $(TESTFLAGS) ./cmd/...
 
-lint: $(GOLANGCI_LINT) ## gofmt, golangci-lint, also of the end-to-end tests, and cycles of files
+lint: $(GOLANGCI_LINT) $(ACTIONLINT) ## gofmt, golangci-lint, also of the end-to-end tests, cycles of files, and workflows
 	@files=$$(find . -name '*.go' -not -path '*/.*' -exec gofmt -s -l {} +) && \
 		test -z "$$files" || { echo 'Not formatted, try gofmt -s -w:'; echo "$$files"; exit 1; }
 	$(SHIP) $(GOLANGCI_LINT) run
@@ -47,11 +49,16 @@ lint: $(GOLANGCI_LINT) ## gofmt, golangci-lint, also of the end-to-end tests, an
 	cd lint && GOWORK=off $(SHIP) $(CURDIR)/$(GOLANGCI_LINT) run -c $(CURDIR)/.golangci.yml
 	cd lint && GOWORK=off $(SHIP) $(GO) test . && GOWORK=off $(SHIP) $(GO) build -o ../bin/lint .
 	$(SHIP) bin/lint -except Longnames=6 . ./cmd/... ./internal/... ./membership ./kubeapi/... # it implements interfaces of others, each in its file
+	$(ACTIONLINT)
 
 # Compiled, not downloaded: the Go checksum database vouches for it, and it needs nothing but the module proxy.
 $(GOLANGCI_LINT):
 	GOBIN=$(CURDIR)/bin $(SHIP) $(GO) install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(GOLANGCI_LINT_VERSION)
 	mv bin/golangci-lint $@
+
+$(ACTIONLINT):
+	GOBIN=$(CURDIR)/bin $(SHIP) $(GO) install github.com/rhysd/actionlint/cmd/actionlint@$(ACTIONLINT_VERSION)
+	mv bin/actionlint $@
 
 GOVULNCHECK_VERSION ?= v1.9.0
 vulncheck: ## known vulnerabilities that the code reaches, by govulncheck; asks vuln.go.dev
