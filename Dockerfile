@@ -4,6 +4,10 @@ FROM scratch
 ARG VERSION
 ARG COMMIT
 LABEL org.opencontainers.image.title="CoreDNS with longnames" \
+      org.opencontainers.image.description="CoreDNS that tells Erlang and Elixir nodes on Kubernetes the names of their cluster" \
+      org.opencontainers.image.licenses="Apache-2.0" \
+      org.opencontainers.image.source="https://github.com/longnames/longnames" \
+      org.opencontainers.image.documentation="https://github.com/longnames/longnames/blob/main/README.md" \
       org.opencontainers.image.version="${VERSION}" \
       org.opencontainers.image.revision="${COMMIT}"
 # Without file capabilities: these would keep it from starting where all capabilities are dropped.

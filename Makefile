@@ -15,9 +15,11 @@ PKGS     = $(shell $(GO) list ./... | grep -v /cmd/)
 
 GOLANGCI_LINT_VERSION ?= v2.15.0
 GOLANGCI_LINT          = bin/golangci-lint-$(GOLANGCI_LINT_VERSION)
+ACTIONLINT_VERSION    ?= v1.7.12
+ACTIONLINT             = bin/actionlint-$(ACTIONLINT_VERSION)
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z][a-z0-9-]*:.*## / { printf "make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z][a-z0-9-]*:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 build: ## bin/coredns: CoreDNS with all its plugins and this one
 	$(SHIP) $(GO) build -ldflags "-s -w -X main.version=$(VERSION) -X main.commit=$(COMMIT)" -o bin/coredns ./cmd/coredns
@@ -25,15 +27,19 @@ build: ## bin/coredns: CoreDNS with all its plugins and this one
 run: build ## build, then serve Corefile.example on 127.0.0.1:1053; needs no cluster
 	bin/coredns -conf Corefile.example
 
-# The command is tested without the race detector: it starts nothing, and all of CoreDNS would be compiled again.
+demo: build ## what clients are told while members come, go and cannot be read; needs dig
+	examples/demo.sh
+
+# The command is tested without the race detector: it starts nothing, and all of CoreDNS would be compiled again. Results
+# are not cached: one test builds CoreDNS with the plugin, and Go does not notice what that is made of.
 test: ## go vet and all tests, with the race detector (RACE= without, TESTFLAGS=-v and the like)
 	$(SHIP) $(GO) vet ./...
 	@$(if $(RACE),command -v $(firstword $(shell $(GO) env CC)) >/dev/null || \
 		{ echo 'The race detector needs a C compiler (gcc). Without it: make test RACE='; exit 1; })
 	$(TESTENV) $(GO) test $(RACE) $(TESTFLAGS) $(PKGS)
-	$(SHIP) $(GO) test $(TESTFLAGS) ./cmd/...
+	$(SHIP) $(GO) test -count=1 $(TESTFLAGS) ./cmd/...
 
-lint: $(GOLANGCI_LINT) ## gofmt, golangci-lint, also of the end-to-end tests, and cycles of files
+lint: $(GOLANGCI_LINT) $(ACTIONLINT) ## gofmt, golangci-lint, also of the end-to-end tests, cycles of files, and workflows
 	@files=$$(find . -name '*.go' -not -path '*/.*' -exec gofmt -s -l {} +) && \
 		test -z "$$files" || { echo 'Not formatted, try gofmt -s -w:'; echo "$$files"; exit 1; }
 	$(SHIP) $(GOLANGCI_LINT) run
@@ -43,11 +49,20 @@ lint: $(GOLANGCI_LINT) ## gofmt, golangci-lint, also of the end-to-end tests, an
 	cd lint && GOWORK=off $(SHIP) $(CURDIR)/$(GOLANGCI_LINT) run -c $(CURDIR)/.golangci.yml
 	cd lint && GOWORK=off $(SHIP) $(GO) test . && GOWORK=off $(SHIP) $(GO) build -o ../bin/lint .
 	$(SHIP) bin/lint -except Longnames=6 . ./cmd/... ./internal/... ./membership ./kubeapi/... # it implements interfaces of others, each in its file
+	$(ACTIONLINT)
 
 # Compiled, not downloaded: the Go checksum database vouches for it, and it needs nothing but the module proxy.
 $(GOLANGCI_LINT):
 	GOBIN=$(CURDIR)/bin $(SHIP) $(GO) install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(GOLANGCI_LINT_VERSION)
 	mv bin/golangci-lint $@
+
+$(ACTIONLINT):
+	GOBIN=$(CURDIR)/bin $(SHIP) $(GO) install github.com/rhysd/actionlint/cmd/actionlint@$(ACTIONLINT_VERSION)
+	mv bin/actionlint $@
+
+GOVULNCHECK_VERSION ?= v1.9.0
+vulncheck: ## known vulnerabilities that the code reaches, by govulncheck; asks vuln.go.dev
+	$(SHIP) $(GO) run golang.org/x/vuln/cmd/govulncheck@$(GOVULNCHECK_VERSION) ./...
 
 # What a run finds is kept in testdata/fuzz beside the test, to be committed: make test replays it ever after.
 TIME ?= 30s
@@ -56,23 +71,44 @@ fuzz: export TESTFLAGS := $(TESTFLAGS)
 fuzz: ## every fuzz target, one after the other, TIME=30s each
 	$(SHIP) test/fuzz.sh $(TIME) $(PKGS)
 
-# The time of the commit stands for the time of the build, so that who builds a commit again gets the same digest.
+# The time of the commit stands for the time of the build, so that who builds a commit again gets the same digest. Docker
+# has no flags for that.
 IMAGE             ?= longnames/coredns:$(or $(VERSION),devel)
 BUILDAH           ?= buildah
 SOURCE_DATE_EPOCH ?= $(or $(shell git log -1 --format=%ct 2>/dev/null),0)
+REPRODUCIBLY       = $(if $(filter docker,$(notdir $(BUILDAH))),,--timestamp $(SOURCE_DATE_EPOCH) --identity-label=false)
 image: export GOOS = linux
-image: build ## the container image IMAGE=name:tag, by buildah (BUILDAH=podman), for GOARCH=arm64 or another
-	$(BUILDAH) build --platform linux/$(or $(GOARCH),$(shell $(GO) env GOARCH)) --timestamp $(SOURCE_DATE_EPOCH) --identity-label=false \
+image: export DOCKER_BUILDKIT = 1
+image: build ## the container image IMAGE=name:tag, by buildah (BUILDAH=podman or docker), for GOARCH=arm64 or another
+	$(BUILDAH) build --platform linux/$(or $(GOARCH),$(shell $(GO) env GOARCH)) $(REPRODUCIBLY) \
 		--build-arg VERSION=$(VERSION) --build-arg COMMIT=$(COMMIT) -t $(IMAGE) .
 
 image-test: ## tests of the image and the SBOM, without a cluster; needs root
 	$(MAKE) e2e RUN='^TestImage'
 
+# The program that writes it is for this machine, whatever the binary is for.
 SBOM ?= bin/coredns.cdx.json
+HOST  = GOOS= GOARCH= $(SHIP)
 sbom: export GOWORK = off
 sbom: build ## SBOM=file: what is in bin/coredns, as CycloneDX JSON
-	cd deploy/sbom && $(SHIP) $(GO) vet . && $(SHIP) $(GO) test . && $(SHIP) $(GO) build -o ../../bin/sbom .
+	cd deploy/sbom && $(HOST) $(GO) vet . && $(HOST) $(GO) test . && $(HOST) $(GO) build -o ../../bin/sbom .
 	bin/sbom -version '$(VERSION)' bin/coredns >$(SBOM)
+
+REPOSITORY        ?= image.invalid/longnames/coredns
+KUSTOMIZE_VERSION ?= v5.8.1
+KUSTOMIZE          = bin/kustomize-$(KUSTOMIZE_VERSION)
+release: $(KUSTOMIZE) ## VERSION=v0.1.0 REPOSITORY=where the image will be: all files of a release, in bin/release; needs buildah
+	command -v buildah >/dev/null || test/e2e/packages.sh buildah
+	release/release.sh '$(VERSION)' '$(REPOSITORY)' $(KUSTOMIZE)
+
+release-test: $(KUSTOMIZE) ## a release, made twice, is the same and whole; needs buildah and root
+	test/e2e/packages.sh buildah
+	release/address_test.sh $(KUSTOMIZE)
+	release/test.sh
+
+$(KUSTOMIZE):
+	GOBIN=$(CURDIR)/bin $(SHIP) $(GO) install sigs.k8s.io/kustomize/kustomize/v5@$(KUSTOMIZE_VERSION)
+	mv bin/kustomize $@
 
 # Not `go run`, which does not pass a SIGTERM on: what runs has to end what it has started. Results are not cached: the
 # tests read files outside their module, and Go does not notice when these change.
@@ -138,4 +174,4 @@ clean: ## remove what was built
 	rm -rf bin
 	find . \( -name '*.test' -o -name '*.out' -o -name '*.prof' \) -not -path '*/.*' -not -path '*/testdata/*' -type f -delete
 
-.PHONY: help build run test lint fuzz image image-test sbom e2e beam faults soak bench bench-peers clean
+.PHONY: help build run demo test lint vulncheck fuzz image image-test sbom release release-test e2e beam faults soak bench bench-peers clean

@@ -29,7 +29,7 @@ const (
 // Clients that disconnect whom they miss are for `include all`.
 func TestDeployCorefilesHaveTheSameOptions(t *testing.T) {
 	want := map[string]string{
-		"selector": "beam", "include": "all", "group_by": "kubernetes.io/service-name", "basename": "label beam", "ttl": "0",
+		"selector": "longnames.dev/basename", "include": "all", "group_by": "kubernetes.io/service-name", "basename": "label longnames.dev/basename", "ttl": "0",
 	}
 	seen := 0
 	for path, text := range deployCorefiles(t) {

@@ -65,7 +65,7 @@ func TestAnswersOverUDPAreBounded(t *testing.T) {
 				endpoints[i] = endpoint(fmt.Sprintf("web-%d", i), fmt.Sprintf("10.0.%d.%d", i/250, i%250+1), true)
 			}
 			o := slice(endpoints...)
-			o.Labels["beam"] = "web"
+			o.Labels["longnames.dev/basename"] = "web"
 			api.Put(o)
 			s := start(t, strings.NewReplacer(
 				":1053 {", ":0 {\nbind 127.0.0.1", "longnames {", "longnames {\nendpoint "+api.URL,

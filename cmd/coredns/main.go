@@ -7,6 +7,7 @@ import (
 	"runtime/debug"
 	"slices"
 
+	"github.com/KimMachineGun/automemlimit/memlimit"
 	"github.com/coredns/coredns/core/dnsserver"
 	_ "github.com/coredns/coredns/core/plugin" // The standard plugins.
 	"github.com/coredns/coredns/coremain"
@@ -18,6 +19,7 @@ import (
 var version, commit string
 
 func main() {
+	limitMemory(memlimit.FromCgroup)
 	if err := addDirective(); err != nil {
 		log.Fatal(err)
 	}

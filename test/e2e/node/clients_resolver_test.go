@@ -23,7 +23,7 @@ func (b *bed) crowd(name string, n int) (pods []corev1.Pod) {
 ---
 apiVersion: discovery.k8s.io/v1
 kind: EndpointSlice
-metadata: {name: %[1]s, labels: {app: %[1]s, beam: shop, kubernetes.io/service-name: %[1]s}}
+metadata: {name: %[1]s, labels: {app: %[1]s, longnames.dev/basename: shop, kubernetes.io/service-name: %[1]s}}
 addressType: IPv4
 endpoints: [%[2]s]
 `, name, endpoints)
@@ -32,7 +32,7 @@ endpoints: [%[2]s]
 
 // inetRes is about what OTP's resolver, and the clients with it, make of answers of all sizes.
 func (b *bed) inetRes() {
-	const cached = "cached.erl.internal {\n    cache 30\n    longnames {\n        selector beam\n" +
+	const cached = "cached.erl.internal {\n    cache 30\n    longnames {\n        selector longnames.dev/basename\n" +
 		"        group_by kubernetes.io/service-name\n        basename shop\n    }\n}\n"
 	b.serve("4", append(b.blocksOf("ip", "4"), cached, with(strings.Replace(cached, "cached", "ttl0", 1), "ttl 0"))...)
 	few, forty, many := b.crowd("few", 14), b.crowd("shop", 40), b.crowd("many", 120)

@@ -55,7 +55,7 @@ func (b *bed) runs(want string) {
 }
 
 var (
-	ourBlock   = regexp.MustCompile(`(?m)^\+ .*basename label beam`)
+	ourBlock   = regexp.MustCompile(`(?m)^\+ .*basename label longnames.dev/basename`)
 	stockImage = regexp.MustCompile(`(?m)^\s+Image:\s+coredns/coredns:`)
 )
 

@@ -254,7 +254,7 @@ func (b *bed) nodes() {
 
 // onNodes creates BEAM nodes, one on each of some nodes of Kubernetes', and returns their addresses.
 func (b *bed) onNodes(nodes ...string) []string {
-	b.kubectl("label namespace %s beam=true", b.namespace)
+	b.kubectl("label namespace %s longnames.dev/client=true", b.namespace)
 	b.create(service, "shop", "{app: shop}")
 	const pod = `
 apiVersion: v1
@@ -306,7 +306,7 @@ func (b *bed) lost() {
 	b.own()
 	const held = "held.erl.internal"
 	const kept = "kept.internal"
-	b.serve("4", block(held, "include all", "hold 1h")+kept+" {\n    longnames {\n        selector beam\n        group_by kubernetes.io/service-name\n"+
+	b.serve("4", block(held, "include all", "hold 1h")+kept+" {\n    longnames {\n        selector longnames.dev/basename\n        group_by kubernetes.io/service-name\n"+
 		"        basename shop\n        include all\n        hold 1h\n    }\n}\n")
 	own, doomed := b.server, b.AddNode(b.T)
 	all := b.onNodes("node-1", doomed.Name(), "node-2", doomed.Name())

@@ -112,7 +112,7 @@ func beam(more string) string {
 const service = `
 apiVersion: v1
 kind: Service
-metadata: {name: %s, labels: {app: shop, beam: shop}}
+metadata: {name: %s, labels: {app: shop, longnames.dev/basename: shop}}
 spec: {clusterIP: None, selector: %s, ports: [{name: epmd, port: 4369}]}
 ---`
 

@@ -18,7 +18,7 @@ func TestOverlays(t *testing.T) {
 	p, node := b.newPeers(), b.Nodes[0]
 	for _, namespace := range []string{"prod", "staging", "other"} {
 		b.CreateNamespace(b, namespace)
-		b.kubectl("label namespace %s beam=true", namespace)
+		b.kubectl("label namespace %s longnames.dev/client=true", namespace)
 		b.at(namespace).create(service, "shop", "{app: shop}")
 		p.guest("shop-0", namespace, "app=shop", node)
 	}

@@ -135,7 +135,7 @@ func (b *bed) policies() {
 	for _, name := range []string{"friends", "strangers", "monitoring", "elsewhere", "shops"} {
 		b.CreateNamespace(b, name)
 	}
-	b.kubectl("label namespace friends shops beam=true")
+	b.kubectl("label namespace friends shops longnames.dev/client=true")
 	for _, guest := range [][3]string{
 		{"friend", "friends", "app=shop"},
 		{"stranger", "strangers", "app=shop"},

@@ -33,7 +33,7 @@ const many = 1000
 func slice(namespace, name, service, basename string, endpoints ...discoveryv1.Endpoint) *discoveryv1.EndpointSlice {
 	return &discoveryv1.EndpointSlice{
 		ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: name,
-			Labels: map[string]string{discoveryv1.LabelServiceName: service, "beam": basename}},
+			Labels: map[string]string{discoveryv1.LabelServiceName: service, "longnames.dev/basename": basename}},
 		AddressType: discoveryv1.AddressTypeIPv4, Endpoints: endpoints,
 	}
 }

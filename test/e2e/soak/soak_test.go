@@ -149,7 +149,7 @@ func (s *soak) populate(members int64) {
 		}
 		s.honest = append(s.honest, c)
 		s.CreateService(s, "prod", c.name)
-		s.Kubectl(s, "label", "service", c.name, "--namespace", "prod", "beam="+c.name)
+		s.Kubectl(s, "label", "service", c.name, "--namespace", "prod", "longnames.dev/basename="+c.name)
 		cluster.Many(s, 0, size, func(i int) {
 			s.CreatePod(s, &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: "prod", Name: fmt.Sprintf("%s-%d", c.name, i),
 				Labels: map[string]string{"app": c.name}}}, true, c.pods[i])
