@@ -22,9 +22,12 @@ func TestClientsYAML(t *testing.T) {
 	for path, text := range readAll(t, "../examples/clients") {
 		snippets = append(snippets, markdown.Snippet{Where: path, Text: text})
 	}
+	for path, text := range readAll(t, "../examples/networkpolicies") {
+		snippets = append(snippets, markdown.Snippet{Where: path, Text: text})
+	}
 	changeToOne := func() any { return new(appsv1.Deployment) }
 	got := slices.Sorted(maps.Keys(objects(t, snippets, changeToOne)))
-	if want := []string{"", "ConfigMap", "Deployment", "Service", "StatefulSet"}; !slices.Equal(got, want) {
+	if want := []string{"", "ConfigMap", "Deployment", "NetworkPolicy", "Service", "StatefulSet"}; !slices.Equal(got, want) {
 		t.Errorf("got kinds %q, want %q", got, want)
 	}
 }

@@ -247,6 +247,7 @@ func TestHelmUpgradesResetValues(t *testing.T) {
 // The pods of the cluster's DNS have the label k8s-app, whose value is kube-dns by kubeadm and coredns by Helm.
 func TestClusterDNSIsSelectedWhoeverHasInstalledIt(t *testing.T) {
 	texts := readAll(t, "../deploy")
+	maps.Copy(texts, readAll(t, "../examples"))
 	maps.DeleteFunc(texts, func(path, _ string) bool { return filepath.Ext(path) != ".yaml" })
 	for _, page := range pages(t) {
 		texts[page.Path] = page.Text
