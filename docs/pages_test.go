@@ -26,9 +26,9 @@ const (
 	deployPath     = "../deploy/README.md"
 	beamPath       = "../beam/README.md"
 	clientsPath    = "clients.md"
-	corefilesPath  = "corefiles.md"
 	logLinesPath   = "log-lines.md"
 	operationsPath = "operations.md"
+	optionsPath    = "../examples/Corefile.options"
 	securityPath   = "security.md"
 )
 

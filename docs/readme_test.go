@@ -23,11 +23,12 @@ func TestReadmeSections(t *testing.T) {
 	}
 }
 
-// There are more examples in corefiles.md. The plugin's own tests compare the syntax with the parser.
+// There are more examples in Corefile.options. The plugin's own tests compare the syntax with the parser.
 func TestReadmeShowsEveryOption(t *testing.T) {
 	readme := markdown.Read(t, readmePath)
 	shown := make(map[string]bool)
-	for _, snippet := range append(readme.Snippets("corefile"), markdown.Read(t, corefilesPath).Snippets("corefile")...) {
+	more := markdown.Snippet{Where: optionsPath, Text: read(t, optionsPath)}
+	for _, snippet := range append(readme.Snippets("corefile"), more) {
 		for _, options := range optionsIn(t, snippet.Text) {
 			for name := range options {
 				shown[name] = true
