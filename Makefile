@@ -168,7 +168,7 @@ bench-peers: build ## side by side with kubernetes, file and whoami, on a real c
 	test/e2e/packages.sh
 	cd test/e2e/peers && rm -f ../../../bin/peers.md && $(SHIP) $(GO) test -c -o ../../../bin/peers.test .
 	cd test/e2e/peers && exec ../../../bin/peers.test -test.v -test.timeout 3h -test.run 'TestPeers/($(PEERS))' -page ../../../bin/peers.md $(PEERSFLAGS)
-	! [ -e bin/peers.md ] || sed -i -e '/<!-- measured -->/r bin/peers.md' -e '/<!-- measured -->/,/<!-- end of measured -->/{//!d}' docs/performance.md
+	! [ -e bin/peers.md ] || sed -i -e '/<!-- measured -->/r bin/peers.md' -e '/<!-- measured -->/,/<!-- end of measured -->/{//!d}' docs/benchmarks.md
 
 clean: ## remove what was built
 	rm -rf bin

@@ -18,10 +18,49 @@ import (
 )
 
 func TestClientsYAML(t *testing.T) {
+	snippets := markdown.Read(t, clientsPath).Snippets("yaml")
+	for path, text := range readAll(t, "../examples/clients") {
+		snippets = append(snippets, markdown.Snippet{Where: path, Text: text})
+	}
+	for path, text := range readAll(t, "../examples/networkpolicies") {
+		snippets = append(snippets, markdown.Snippet{Where: path, Text: text})
+	}
 	changeToOne := func() any { return new(appsv1.Deployment) }
-	got := slices.Sorted(maps.Keys(objects(t, clientsPath, changeToOne)))
-	if want := []string{"", "ConfigMap", "Deployment", "Service", "StatefulSet"}; !slices.Equal(got, want) {
+	got := slices.Sorted(maps.Keys(objects(t, snippets, changeToOne)))
+	if want := []string{"", "ConfigMap", "Deployment", "NetworkPolicy", "Service", "StatefulSet"}; !slices.Equal(got, want) {
 		t.Errorf("got kinds %q, want %q", got, want)
+	}
+}
+
+// A page leads to each manifest, and makes the Secrets that it asks for.
+func TestClientsSecretsAreMade(t *testing.T) {
+	made := make(map[string]bool)
+	for _, command := range commands(t, `kubectl create secret generic `) {
+		words := strings.Fields(command.Text)
+		for _, word := range words[5:] {
+			if literal, ok := strings.CutPrefix(word, "--from-literal="); ok {
+				key, _, _ := strings.Cut(literal, "=")
+				made[words[4]+"/"+key] = true
+			}
+		}
+	}
+	var links []string
+	for _, page := range pages(t) {
+		links = append(links, page.Links()...)
+	}
+	asked := regexp.MustCompile(`secretKeyRef: \{name: ([^,]+), key: ([^}]+)\}`)
+	for path, text := range readAll(t, "../examples/clients") {
+		if !strings.Contains(text, "kind: Service\n") {
+			t.Errorf("%s: got no Service", path)
+		}
+		for _, secret := range asked.FindAllStringSubmatch(text, -1) {
+			if name := secret[1] + "/" + secret[2]; !made[name] {
+				t.Errorf("%s: no page makes the secret %s", path, name)
+			}
+		}
+		if !slices.Contains(links, path) {
+			t.Errorf("%s: no page has a link to it", path)
+		}
 	}
 }
 
@@ -42,7 +81,11 @@ func TestNodesNameThemselvesAsTheyAreListed(t *testing.T) {
 	addresses := []string{"10.0.0.1", "fd00::1", "fd00::", "2001:db8::1:0:0:1", "fd00:1:2:3:4:5:6:7"}
 	modes := []string{"ip", "dns", "hostname"}
 	server := serveModes(t, modes, addresses)
-	for _, snippet := range markdown.Read(t, clientsPath).Snippets("sh") {
+	var snippets []markdown.Snippet
+	for _, page := range pages(t) {
+		snippets = append(snippets, page.Snippets("sh")...)
+	}
+	for _, snippet := range snippets {
 		named := regexp.MustCompile(`^# rel/env\.sh\.eex, mode (\w+)`).FindStringSubmatch(snippet.Text)
 		if named == nil {
 			continue

@@ -125,6 +125,7 @@ func deployCorefiles(t *testing.T) map[string]string {
 func TestCorefilesAreAccepted(t *testing.T) {
 	corefiles := deployCorefiles(t)
 	corefiles["Corefile.example"] = read(t, "../Corefile.example")
+	corefiles[optionsPath] = read(t, optionsPath)
 	for _, page := range pages(t) {
 		for _, snippet := range page.Snippets("corefile") {
 			corefiles[snippet.Where] = snippet.Text

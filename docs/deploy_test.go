@@ -15,6 +15,7 @@ import (
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
 	"k8s.io/utils/ptr"
 	"sigs.k8s.io/yaml"
 
@@ -246,6 +247,7 @@ func TestHelmUpgradesResetValues(t *testing.T) {
 // The pods of the cluster's DNS have the label k8s-app, whose value is kube-dns by kubeadm and coredns by Helm.
 func TestClusterDNSIsSelectedWhoeverHasInstalledIt(t *testing.T) {
 	texts := readAll(t, "../deploy")
+	maps.Copy(texts, readAll(t, "../examples"))
 	maps.DeleteFunc(texts, func(path, _ string) bool { return filepath.Ext(path) != ".yaml" })
 	for _, page := range pages(t) {
 		texts[page.Path] = page.Text
@@ -280,7 +282,7 @@ esac
 	if err := os.WriteFile(filepath.Join(bin, "kubectl"), []byte(kubectl), 0o700); err != nil {
 		t.Fatal(err)
 	}
-	for _, path := range []string{readmePath, deployPath} {
+	for _, path := range []string{deployPath} {
 		asking := slices.DeleteFunc(markdown.Read(t, path).Snippets("sh"), func(s markdown.Snippet) bool { return !strings.Contains(s.Text, "can-i") })
 		if len(asking) == 0 {
 			t.Errorf("%s: got no kubectl auth can-i", path)
@@ -325,5 +327,37 @@ func TestShippedCorefilesBoundAnswersOverUDP(t *testing.T) {
 		if ours == 0 {
 			t.Errorf("%s: got no server block of ours", path)
 		}
+	}
+}
+
+// The account may read what is looked up, and nothing else.
+func TestRightsAreThoseOfTheWatch(t *testing.T) {
+	granted := 0
+	for path, text := range readAll(t, "../deploy") {
+		if !strings.HasSuffix(path, ".yaml") || !strings.Contains(text, "rbac.authorization.k8s.io") {
+			continue
+		}
+		part := func() any { return new(map[string]any) }
+		for _, of := range objects(t, []markdown.Snippet{{Where: path, Text: text}}, part) {
+			for _, object := range of {
+				var rules []rbacv1.PolicyRule
+				switch o := object.(type) {
+				case *rbacv1.Role:
+					rules = o.Rules
+				case *rbacv1.ClusterRole:
+					rules = o.Rules
+				}
+				for _, rule := range rules {
+					granted++
+					got, want := slices.Concat(rule.APIGroups, rule.Resources, rule.Verbs), []string{"discovery.k8s.io", "endpointslices", "list", "watch"}
+					if !slices.Equal(got, want) {
+						t.Errorf("%s: got rule %q, want %q", path, got, want)
+					}
+				}
+			}
+		}
+	}
+	if granted < 3 {
+		t.Errorf("got %d rules, want those of two namespaces and of all", granted)
 	}
 }

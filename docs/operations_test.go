@@ -7,10 +7,12 @@ import (
 	"go/token"
 	"go/types"
 	"maps"
+	"math"
 	"os"
 	"path/filepath"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -35,6 +37,32 @@ func TestOperationsExplainsEveryMetric(t *testing.T) {
 	want := metricsIn(t, markdown.Read(t, readmePath).Section(t, "## Metrics"))
 	if !slices.Equal(got, want) {
 		t.Errorf("got\n%q\nwant\n%q", got, want)
+	}
+}
+
+// For sizing.md's bytes a member, by its formula.
+func TestMemoryFollowsTheFormula(t *testing.T) {
+	sizing, section := read(t, "sizing.md"), markdown.Read(t, operationsPath).Section(t, "## Sizing")
+	formula := regexp.MustCompile(`(\d+) MB \+ (\d+) × members × bytes a member`).FindStringSubmatch(sizing)
+	bytes := regexp.MustCompile("takes (\\d+) bytes with `lookup endpoints` and (\\d+) with `lookup pods`").FindStringSubmatch(singleSpaces(sizing))
+	rows := regexp.MustCompile(`(?m)^\| ([\d ]+) \| (\d+) MB \| (\d+) MB \|$`).FindAllStringSubmatch(section.Text, -1)
+	if formula == nil || bytes == nil || len(rows) != 4 {
+		t.Fatalf("got formula %q, bytes %q, rows %q", formula, bytes, rows)
+	}
+	number := func(text string) float64 {
+		n, err := strconv.ParseFloat(strings.ReplaceAll(text, " ", ""), 64)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return n
+	}
+	for _, row := range rows {
+		for i, got := range row[2:] {
+			want := number(formula[1]) + number(formula[2])*number(row[1])*number(bytes[1+i])/1e6
+			if math.Abs(number(got)-want) > 1 {
+				t.Errorf("%s members: got %s MB, want %.1f", row[1], got, want)
+			}
+		}
 	}
 }
 
@@ -70,9 +98,9 @@ func TestMembersThatAreWrittenDownAreServed(t *testing.T) {
 	}
 }
 
-// The page explains the lines that the code logs as warnings and errors, and no others.
+// log-lines.md explains the lines that the code logs as warnings and errors, and no others.
 func TestOperationsExplainsEveryLogLine(t *testing.T) {
-	text := singleSpaces(markdown.Read(t, operationsPath).Section(t, "## Log lines").Text)
+	text := singleSpaces(read(t, logLinesPath))
 	explained := make(map[string]bool) // by line: whether something logs it
 	for _, line := range regexp.MustCompile("\\* `([^`]*)` - ").FindAllStringSubmatch(text, -1) {
 		explained[line[1]] = false
@@ -85,12 +113,12 @@ func TestOperationsExplainsEveryLogLine(t *testing.T) {
 			}
 		}
 		if !found {
-			t.Errorf("log: %q is not explained in %s", format, operationsPath)
+			t.Errorf("log: %q is not explained in %s", format, logLinesPath)
 		}
 	}
 	for line, logged := range explained {
 		if !logged {
-			t.Errorf("%s: nothing logs %q", operationsPath, line)
+			t.Errorf("%s: nothing logs %q", logLinesPath, line)
 		}
 	}
 }

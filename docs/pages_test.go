@@ -24,9 +24,11 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 const (
 	readmePath     = "../README.md"
 	deployPath     = "../deploy/README.md"
+	beamPath       = "../beam/README.md"
 	clientsPath    = "clients.md"
-	migratingPath  = "migrating-from-libcluster.md"
+	logLinesPath   = "log-lines.md"
 	operationsPath = "operations.md"
+	optionsPath    = "../examples/Corefile.options"
 	securityPath   = "security.md"
 )
 
@@ -38,7 +40,7 @@ func pages(t *testing.T) []markdown.Page {
 		t.Fatal(err)
 	}
 	var found []markdown.Page
-	for _, path := range append(paths, readmePath, deployPath) {
+	for _, path := range append(paths, readmePath, deployPath, beamPath, "../CHANGELOG.md", "../CONTRIBUTING.md") {
 		found = append(found, markdown.Read(t, path))
 	}
 	return found
@@ -68,13 +70,13 @@ func readAll(t *testing.T, dir string) map[string]string {
 	return found
 }
 
-// objects decodes the YAML of a page as strictly as an API server can, and returns it by kind. Parts of objects have no
-// kind: they are decoded into the value that part returns.
-func objects(t *testing.T, path string, part func() any) map[string][]any {
+// objects decodes YAML as strictly as an API server can, and returns it by kind. Parts of objects have no kind: they are
+// decoded into the value that part returns.
+func objects(t *testing.T, snippets []markdown.Snippet, part func() any) map[string][]any {
 	t.Helper()
 	decoder := serializer.NewCodecFactory(scheme.Scheme, serializer.EnableStrict).UniversalDeserializer()
 	found := make(map[string][]any)
-	for _, snippet := range markdown.Read(t, path).Snippets("yaml") {
+	for _, snippet := range snippets {
 		for doc := range strings.SplitSeq(snippet.Text, "---\n") {
 			var object any
 			var err error
@@ -124,13 +126,44 @@ func TestLinksLeadSomewhere(t *testing.T) {
 	}
 }
 
+// Each page is in the index.
+func TestIndexHasEachPage(t *testing.T) {
+	links := markdown.Read(t, "README.md").Links()
+	for _, page := range pages(t) {
+		if page.Path != "README.md" && page.Path != "../CHANGELOG.md" && !slices.Contains(links, page.Path) {
+			t.Errorf("README.md: got no link to %s", page.Path)
+		}
+	}
+}
+
+const mostWords = 19500
+
+// They can be read in minutes: `wc` counts what the reader sees, code and tables included.
+func TestPagesAreShort(t *testing.T) {
+	total, lines := 0, map[string]int{readmePath: 400, operationsPath: 450}
+	for _, page := range pages(t) {
+		if page.Path != "../CONTRIBUTING.md" {
+			total += len(strings.Fields(page.Text))
+		}
+		if most := lines[page.Path]; most > 0 && strings.Count(page.Text, "\n") > most {
+			t.Errorf("%s: got %d lines, want %d at most", page.Path, strings.Count(page.Text, "\n"), most)
+		}
+	}
+	if total > mostWords {
+		t.Errorf("got %d words in all, want %d at most", total, mostWords)
+	}
+}
+
 // Rows of tables cannot be broken.
 func TestPagesAreWrapped(t *testing.T) {
 	const longest = 120
-	for _, path := range []string{clientsPath, migratingPath} {
-		for i, line := range strings.Split(read(t, path), "\n") {
+	for _, page := range pages(t) {
+		if page.Path == beamPath { // is a package's of its own
+			continue
+		}
+		for i, line := range strings.Split(page.Text, "\n") {
 			if length := len([]rune(line)); length > longest && !strings.HasPrefix(line, "|") {
-				t.Errorf("%s:%d: got %d characters, want %d at most", path, i+1, length, longest)
+				t.Errorf("%s:%d: got %d characters, want %d at most", page.Path, i+1, length, longest)
 			}
 		}
 	}

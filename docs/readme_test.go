@@ -1,15 +1,12 @@
 package docs_test
 
 import (
-	"maps"
 	"regexp"
 	"slices"
 	"strings"
 	"testing"
 
 	"github.com/miekg/dns"
-	corev1 "k8s.io/api/core/v1"
-	rbacv1 "k8s.io/api/rbac/v1"
 
 	"github.com/longnames/longnames/internal/markdown"
 )
@@ -18,18 +15,20 @@ import (
 func TestReadmeSections(t *testing.T) {
 	got := markdown.Read(t, readmePath).All(`(?m)^## (.*)$`)
 	want := []string{
-		"Quick start", "Name", "Description", "Compilation", "Syntax", "Examples", "Metadata", "Metrics", "Ready", "Bugs", "See Also",
+		"Why not just a headless Service", "Quick start",
+		"Name", "Description", "Compilation", "Syntax", "Ready", "Examples", "Metadata", "Metrics", "Bugs", "See Also",
 	}
 	if !slices.Equal(got, want) {
 		t.Errorf("got %q, want %q", got, want)
 	}
 }
 
-// The plugin's own tests compare the syntax with the parser.
+// There are more examples in Corefile.options. The plugin's own tests compare the syntax with the parser.
 func TestReadmeShowsEveryOption(t *testing.T) {
 	readme := markdown.Read(t, readmePath)
 	shown := make(map[string]bool)
-	for _, snippet := range readme.Snippets("corefile") {
+	more := markdown.Snippet{Where: optionsPath, Text: read(t, optionsPath)}
+	for _, snippet := range append(readme.Snippets("corefile"), more) {
 		for _, options := range optionsIn(t, snippet.Text) {
 			for name := range options {
 				shown[name] = true
@@ -106,31 +105,4 @@ func dig(t *testing.T, address string, args []string) []string {
 		}
 	}
 	return answer(t, address, name, qtype)
-}
-
-// The YAML is what Kubernetes takes, and grants what the watch needs.
-func TestReadmeYAML(t *testing.T) {
-	type container struct {
-		Env []corev1.EnvVar `json:"env"`
-	}
-	got := make(map[string]int)
-	var rules []rbacv1.PolicyRule
-	for kind, all := range objects(t, readmePath, func() any { return new(container) }) {
-		got[kind] = len(all)
-		switch o := all[0].(type) {
-		case *rbacv1.Role:
-			rules = append(rules, o.Rules...)
-		case *rbacv1.ClusterRole:
-			rules = append(rules, o.Rules...)
-		}
-	}
-	if want := map[string]int{"Role": 1, "RoleBinding": 1, "ClusterRole": 1, "ClusterRoleBinding": 1, "": 1}; !maps.Equal(got, want) {
-		t.Errorf("got kinds %v, want %v", got, want)
-	}
-	for _, rule := range rules {
-		got, want := slices.Concat(rule.APIGroups, rule.Resources, rule.Verbs), []string{"discovery.k8s.io", "endpointslices", "list", "watch"}
-		if !slices.Equal(got, want) {
-			t.Errorf("got rule %q, want %q", got, want)
-		}
-	}
 }

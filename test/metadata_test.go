@@ -18,11 +18,11 @@ import (
 	"github.com/longnames/longnames/test/fakeapi"
 )
 
-// metadataExample returns the README's Corefile that has a plugin beside metadata, for an API server and
+// metadataExample returns the Corefile of docs/plugins.md that has a plugin beside metadata, for an API server and
 // another DNS server.
 func metadataExample(t *testing.T, plugin string, api *fakeapi.Server, other string) string {
 	t.Helper()
-	for _, example := range markdown.Read(t, "../README.md").Section(t, "## Metadata").Snippets("corefile") {
+	for _, example := range markdown.Read(t, "../docs/plugins.md").Section(t, "## Metadata").Snippets("corefile") {
 		if !strings.Contains(example.Text, "\n    "+plugin+" ") {
 			continue
 		}
@@ -33,7 +33,7 @@ func metadataExample(t *testing.T, plugin string, api *fakeapi.Server, other str
 			"10.0.0.53", other,
 		).Replace(example.Text)
 	}
-	t.Fatalf("README: got no example with %s in section Metadata", plugin)
+	t.Fatalf("docs/plugins.md: got no example with %s in section Metadata", plugin)
 	return ""
 }
 

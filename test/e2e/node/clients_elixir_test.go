@@ -12,7 +12,7 @@ var askedFor = map[string]string{
 	"Kubernetes.DNSSRV": "shop prod Shop.Peers.srv/1",
 	"Kubernetes.DNS":    "shop.prod.svc.erl.internal. Shop.Peers.a/1",
 	"DNSPoll":           "shop.prod.svc.erl.internal. Shop.Peers.addresses/1",
-	"dns_cluster":       "shop.prod.svc.erl.internal.",
+	"Phoenix":           "shop.prod.svc.erl.internal.",
 	"peerage":           "shop.prod.svc.erl.internal",
 	"Others":            "caravan.erl.internal",
 	// of docs/migrating-from-libcluster.md

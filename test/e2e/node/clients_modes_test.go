@@ -119,11 +119,11 @@ func (b *bed) blocksOf(mode, family string) []string {
 
 // manifestOf is what the page has for a mode. Where pods have two families, and IPv6 first, it says what to add.
 func (b *bed) manifestOf(mode, family string) string {
-	section := "Mode ip" // has that of mode dns
+	name := "deployment"
 	if mode == "hostname" {
-		section = "Mode hostname"
+		name = "statefulset"
 	}
-	manifest := b.page(section, "yaml", "")
+	manifest := b.manifest(name)
 	if family == "6" {
 		manifest = b.replaced(manifest, "  clusterIP: None\n", "  clusterIP: None\n  ipFamilies: [IPv6]\n")
 	}

@@ -120,7 +120,8 @@ func (b *bed) apply(manifest string, patches ...string) {
 func (b *bed) release(files map[string]string) {
 	b.Helper()
 	b.Shell(b.T, checkout, b.page("Modes", "sh", "shop-cookie"))
-	b.apply(b.page("Modes", "yaml", "inetrc"))
+	inetrc, _, _ := strings.Cut(b.manifest("deployment"), "---\n")
+	b.apply(inetrc)
 	configs := b.Client.CoreV1().ConfigMaps(b.namespace)
 	config, err := configs.Get(b.Context(), "erlang", metav1.GetOptions{})
 	b.must(err)

@@ -16,9 +16,14 @@ const checkout = "../../.."
 const (
 	deployPage    = "deploy/README.md"
 	securityPage  = "docs/security.md"
-	clientsPage   = "docs/clients.md"
+	clientsPage   = "docs/clients.md" // stands for those of all clients
 	migratingPage = "docs/migrating-from-libcluster.md"
 )
+
+// clientsPages are those that clientsPage stands for.
+var clientsPages = []string{
+	clientsPage, "docs/phoenix.md", "docs/libcluster.md", "docs/rabbitmq.md", "docs/emqx.md", "docs/couchdb.md", "docs/other-clients.md",
+}
 
 // snippet is a block of code on a page.
 type snippet struct {
@@ -36,8 +41,20 @@ func read(t *testing.T, page string) string {
 	return string(text)
 }
 
-// snippets reads those of a page, in order. A block in a list is indented; that is taken away.
+// snippets reads those of a page, in order, or of the pages that it stands for. A block in a list is indented; that is
+// taken away.
 func snippets(t *testing.T, page string) (out []snippet) {
+	t.Helper()
+	if page == clientsPage {
+		for _, page := range clientsPages {
+			out = append(out, snippetsOf(t, page)...)
+		}
+		return out
+	}
+	return snippetsOf(t, page)
+}
+
+func snippetsOf(t *testing.T, page string) (out []snippet) {
 	t.Helper()
 	section, open, indent := "", false, ""
 	for line := range strings.SplitSeq(read(t, page), "\n") {
@@ -81,10 +98,16 @@ func (b *bed) pageBlock(page, section, language, having string) string {
 	return b.here(found[0])
 }
 
-// page returns one of docs/clients.md.
+// page returns one of the clients' pages.
 func (b *bed) page(section, language, having string) string {
 	b.Helper()
 	return b.pageBlock(clientsPage, section, language, having)
+}
+
+// manifest returns one of examples/clients, likewise.
+func (b *bed) manifest(name string) string {
+	b.Helper()
+	return b.here(read(b.T, "examples/clients/"+name+".yaml"))
 }
 
 var prod = regexp.MustCompile(`\bprod\b`)

@@ -211,9 +211,9 @@ func (b *bed) policies() {
 		connection{"member", longnames[0].Name, questions, true})
 }
 
-// example applies a policy of docs/security.md to a namespace.
+// example applies a policy of examples/networkpolicies to a namespace.
 func (b *bed) example(name, namespace string) {
-	text := blocks(b.T, securityPage, "Who may ask", "yaml", "name: "+name+"\n")[0]
+	text := read(b.T, "examples/networkpolicies/"+name+".yaml")
 	b.create("%s", regexp.MustCompile(`(?m)^  namespace: \w+$`).ReplaceAllString(text, "  namespace: "+namespace))
 }
 

@@ -5,7 +5,6 @@ import (
 	"flag"
 	"fmt"
 	"os"
-	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -113,21 +112,19 @@ func (b *bed) namespace(t *testing.T, name string) string {
 	return name
 }
 
-const rbac = "(?ms)(^apiVersion: rbac.authorization.k8s.io/v1\nkind: (Cluster)?Role(?:Binding)?\n.*?)^(?:---|```)$"
-
-// grant gives the account in a namespace some verbs of the rights that the README prints, so that it cannot be more: in a
+// grant gives the account in a namespace some verbs of the rights that deploy/ has, so that it cannot be more: in a
 // namespace, or without one in all of them.
 func (b *bed) grant(t *testing.T, account, namespace string, of resources, verbs string) {
 	t.Helper()
-	printed := ""
-	for _, found := range regexp.MustCompile(rbac).FindAllStringSubmatch(read(t, readme), -1) {
-		if (found[2] == "Cluster") == (namespace == "") {
-			printed += "---\n" + found[1]
-		}
+	printed := read(t, deploy+"/overlays/standalone-namespaced/rights-prod.yaml")
+	if namespace == "" {
+		everywhere := deploy + "/components/cluster-rights/clusterrole"
+		printed = read(t, everywhere+".yaml") + "---\n" + read(t, everywhere+"binding.yaml")
 	}
 	replace := []string{
+		"- kind: ServiceAccount\n  name: longnames\n  namespace: longnames\n",
+		"- kind: ServiceAccount\n  name: coredns\n  namespace: " + account + "\n",
 		"  name: longnames\n", "  name: longnames-" + b.name + "\n", // a ClusterRole has no namespace
-		"  namespace: kube-system\n", "  namespace: " + account + "\n",
 		"[discovery.k8s.io]", fmt.Sprintf("[%q]", of.group),
 		"[endpointslices]", "[" + of.name + "]",
 		"[list, watch]", "[" + verbs + "]",
@@ -137,7 +134,7 @@ func (b *bed) grant(t *testing.T, account, namespace string, of resources, verbs
 	}
 	for i := 0; i < len(replace); i += 2 {
 		if !strings.Contains(printed, replace[i]) {
-			t.Fatalf("the README prints no %q in %q", replace[i], printed)
+			t.Fatalf("deploy/ has no %q in %q", replace[i], printed)
 		}
 	}
 	b.Kubectl(t, "apply", "-f", write(t, t.TempDir()+"/rights.yaml", strings.NewReplacer(replace...).Replace(printed)))

@@ -19,7 +19,7 @@ import (
 
 const (
 	coredns = "../../../bin/coredns" // which make has built
-	readme  = "../../../README.md"
+	deploy  = "../../../deploy"
 	endTime = 5 * time.Second // the README's word for how long CoreDNS may take to end
 )
 
