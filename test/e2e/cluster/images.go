@@ -99,7 +99,7 @@ func compile(ctx context.Context, to string, args ...string) error {
 func Build(t testing.TB, module, pkg string, flags ...string) string {
 	t.Helper()
 	to := filepath.Join(t.TempDir(), "binary")
-	must(t, build.Go(t.Context(), filepath.Join(root, module), to, pkg, flags...))
+	Must(t, build.Go(t.Context(), filepath.Join(root, module), to, pkg, flags...))
 	return to
 }
 
@@ -107,6 +107,6 @@ func Build(t testing.TB, module, pkg string, flags ...string) string {
 func Modules(t testing.TB, sources ...string) string {
 	t.Helper()
 	dir := t.TempDir()
-	must(t, compile(t.Context(), dir, sources...))
+	Must(t, compile(t.Context(), dir, sources...))
 	return dir
 }

@@ -74,7 +74,7 @@ func (c *Cluster) kubeadm(ctx context.Context, args ...string) (string, error) {
 func (c *Cluster) DeployDNS(t testing.TB) {
 	t.Helper()
 	_, err := c.kubeadm(t.Context(), "init", "phase", "addon", "coredns", "--kubeconfig", c.Kubeconfig())
-	must(t, err)
+	Must(t, err)
 	c.Kubectl(t, "-n", "kube-system", "expose", "service", "kube-dns", "--name=kube-dns-upstream")
 }
 

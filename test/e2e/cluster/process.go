@@ -156,8 +156,8 @@ func (p *Process) Stop(grace time.Duration) {
 	})
 }
 
-// must ends a test at an error.
-func must(t testing.TB, err error) {
+// Must ends a test at an error.
+func Must(t testing.TB, err error) {
 	t.Helper()
 	if err != nil {
 		t.Fatal(err)
@@ -190,7 +190,7 @@ func Poll(patience time.Duration, what string, check func() error) error {
 // Eventually does that for a test that cannot go on without.
 func Eventually(t testing.TB, patience time.Duration, what string, check func() error) {
 	t.Helper()
-	must(t, Poll(patience, what, check))
+	Must(t, Poll(patience, what, check))
 }
 
 // Many does something for each number from one to before another, for some at once.

@@ -20,8 +20,11 @@ import (
 // time has passed does not notice.
 const (
 	clock = snapshots + "/clock"
-	off   = `
-var offHours int64
+	off   = `package time
+
+import "sync/atomic"
+
+var offHours atomic.Int64
 
 // The runtime calls Now for timers, where nothing may be read.
 func init() {
@@ -32,7 +35,7 @@ func init() {
 				_, _ = read(fd, hours)
 				closefd(fd)
 			}
-			offHours = int64(hours[0]) - '0'
+			offHours.Store(int64(hours[0]) - '0')
 		}
 	}()
 }
@@ -42,19 +45,22 @@ func init() {
 // newClocked starts that CoreDNS. All of it has to be compiled, which takes minutes if Go has not kept it.
 func (s *stage) newClocked() *replica {
 	root, err := exec.CommandContext(s.Context(), build.GoCommand(), "env", "GOROOT").Output()
-	s.must(err)
-	source, ours := filepath.Join(strings.TrimSpace(string(root)), "src/time/time.go"), filepath.Join(s.TempDir(), "time.go")
-	was, err := os.ReadFile(source)
-	s.must(err)
-	const now = "sec, nsec, mono := runtimeNow()\n"
-	is := strings.ReplaceAll(string(was), now, now+"sec += 3600*offHours\n") + off
-	if !strings.Contains(is, "3600*offHours\n") {
+	cluster.Must(s, err)
+	library, ours := filepath.Join(strings.TrimSpace(string(root)), "src/time"), s.TempDir()
+	was, err := os.ReadFile(library + "/time.go")
+	cluster.Must(s, err)
+	const now, then = "sec, nsec, mono := runtimeNow()\n", "sec += 3600*offHours.Load()\n"
+	is := strings.ReplaceAll(string(was), now, now+then)
+	if !strings.Contains(is, then) {
 		s.Fatal("time.Now is not what it was")
 	}
-	overlay, err := json.Marshal(map[string]any{"Replace": map[string]string{source: ours}})
-	s.must(errors.Join(err, os.WriteFile(ours, []byte(is), 0o600), os.WriteFile(ours+".json", overlay, 0o600)))
+	overlay, err := json.Marshal(map[string]any{"Replace": map[string]string{
+		library + "/time.go": ours + "/time.go", library + "/off.go": ours + "/off.go",
+	}})
+	cluster.Must(s, errors.Join(err, os.WriteFile(ours+"/time.go", []byte(is), 0o600), os.WriteFile(ours+"/off.go", []byte(off), 0o600),
+		os.WriteFile(ours+"/overlay.json", overlay, 0o600)))
 	r := s.newReplica("clocked", false)
-	r.binary = cluster.Build(s, "../..", "./cmd/coredns", "-overlay", ours+".json")
+	r.binary = cluster.Build(s, "../..", "./cmd/coredns", "-overlay", ours+"/overlay.json")
 	return r.readily()
 }
 

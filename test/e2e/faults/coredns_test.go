@@ -42,7 +42,7 @@ func (s *stage) newReplica(name string, theirs bool) *replica {
 	r := &replica{Host: s.NewHost(s, name, a), s: s, theirs: theirs, name: name}
 	var err error
 	r.binary, err = filepath.Abs(coredns)
-	s.must(err)
+	cluster.Must(s, err)
 	s.runs(r.Host, "ip", "route", "add", cluster.APIClusterIP, "via", s.wire.Address)
 	r.configure("", "", "")
 	return r
@@ -62,7 +62,7 @@ func (r *replica) configure(options, plugins, servers string) {
 	for _, m := range meshes {
 		blocks.WriteString(m.block(r.s.account, strings.ReplaceAll(r.s.plan.options, "ZONE", m.zone)+"\n"+options))
 	}
-	r.s.must(os.WriteFile(r.corefile(), fmt.Appendf(nil,
+	cluster.Must(r.s, os.WriteFile(r.corefile(), fmt.Appendf(nil,
 		".:53 {\nbind %[1]s\nerrors\nready %[1]s:8181\nprometheus %[1]s:9153\n%s%s\n}\n%s", r.Address, blocks.String(), plugins, servers), 0o600))
 }
 
@@ -175,7 +175,7 @@ func (s *stage) roll(grace time.Duration, start func(*replica) *replica) {
 func (r *replica) reloadOften() {
 	const many, asked, name, taken = 100, 250, "generation.test.", "5301"
 	l, err := r.Listen("tcp", net.JoinHostPort(r.Address, taken))
-	r.s.must(err)
+	cluster.Must(r.s, err)
 	defer l.Close()
 	current := 0
 	for i := 1; i <= many; i++ {
@@ -195,7 +195,7 @@ func (r *replica) reloadOften() {
 		if good {
 			current = i
 		}
-		r.s.must(cluster.Poll(patience, fmt.Sprintf("%s goes by Corefile %d, and is asked meanwhile", r.name, current), func() error {
+		cluster.Must(r.s, cluster.Poll(patience, fmt.Sprintf("%s goes by Corefile %d, and is asked meanwhile", r.name, current), func() error {
 			if n := r.checker.Asked() - before; n < asked {
 				return fmt.Errorf("%d questions were answered", n)
 			}

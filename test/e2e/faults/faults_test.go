@@ -187,7 +187,7 @@ func (s *stage) watchesEnded(reasons []string) (sum float64) {
 	for _, r := range s.replicas {
 		for _, reason := range reasons {
 			n, err := r.metric("coredns_longnames_watch_restarts_total", fmt.Sprintf("reason=%q", reason))
-			s.must(err)
+			cluster.Must(s, err)
 			sum += n
 		}
 	}

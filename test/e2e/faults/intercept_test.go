@@ -31,7 +31,7 @@ func (s *stage) newIntercept() *intercept {
 	transport, err := rest.TransportFor(&rest.Config{
 		TLSClientConfig: rest.TLSClientConfig{CAFile: s.Config.CAFile}, Dial: s.Config.Dial,
 	})
-	s.must(err)
+	cluster.Must(s, err)
 	i := new(intercept)
 	i.refuse(0)
 	discard := log.New(io.Discard, "", 0)
@@ -40,7 +40,7 @@ func (s *stage) newIntercept() *intercept {
 		Transport: transport, FlushInterval: -1, ErrorLog: discard, ModifyResponse: i.watch,
 	}
 	l, err := s.wire.Listen("tcp", "127.0.0.1:0")
-	s.must(err)
+	cluster.Must(s, err)
 	server := &http.Server{ErrorLog: discard, Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		i.mu.Lock()
 		code := i.code

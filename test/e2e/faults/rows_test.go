@@ -110,7 +110,7 @@ func plans() []plan {
 				apart: true, try: func(s *stage) {
 					r := s.replicas[0]
 					before, err := r.metric("go_goroutines", "")
-					s.must(err)
+					cluster.Must(s, err)
 					r.reloadOften()
 					r.gauge("go_goroutines", "", 0, int(before)+50)
 				}},

@@ -56,7 +56,7 @@ func (s *stage) set() {
 	s.store = &http.Client{Timeout: 10 * time.Second, Transport: &http.Transport{DialContext: s.Config.Dial, MaxIdleConnsPerHost: 8}}
 	s.Cleanup(s.store.CloseIdleConnections)
 	s.account = s.TempDir()
-	s.must(os.WriteFile(s.account+"/kubeconfig", fmt.Appendf(nil, kubeconfig, cluster.APIClusterIP, s.account), 0o600))
+	cluster.Must(s, os.WriteFile(s.account+"/kubeconfig", fmt.Appendf(nil, kubeconfig, cluster.APIClusterIP, s.account), 0o600))
 	s.clients = s.NewHost(s, "clients", s.address())
 	s.wire = s.newWire()
 	s.newMeshes()
@@ -78,26 +78,18 @@ func (s *stage) set() {
 	s.calm()
 }
 
-// must ends the row at an error.
-func (s *stage) must(err error) {
-	s.Helper()
-	if err != nil {
-		s.Fatal(err)
-	}
-}
-
 // patience is how long a busy machine may take for what happens soon.
 const patience = 30 * time.Second
 
 // runs runs a command on a host.
 func (s *stage) runs(h *cluster.Host, args ...string) {
 	_, err := h.Run(s.Context(), args...)
-	s.must(err)
+	cluster.Must(s, err)
 }
 
 func (s *stage) within(patience time.Duration, what string, check func() error) {
 	s.Helper()
-	s.must(cluster.Poll(patience, what, check))
+	cluster.Must(s, cluster.Poll(patience, what, check))
 	s.Logf("%s %s", time.Now().Format("15:04:05.000"), what)
 }
 

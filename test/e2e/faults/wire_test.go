@@ -33,7 +33,7 @@ func (s *stage) newWire() *wire {
 }
 
 // call calls toxiproxy. try does so where that may fail.
-func (w *wire) call(path string, body any) { w.s.must(w.try(path, body)) }
+func (w *wire) call(path string, body any) { cluster.Must(w.s, w.try(path, body)) }
 func (w *wire) try(path string, body any) error {
 	_, err := post(w.client, "http://127.0.0.1:8474"+path, body)
 	return err

@@ -6,6 +6,7 @@ import (
 
 	"github.com/miekg/dns"
 
+	"github.com/longnames/longnames/test/e2e/cluster"
 	"github.com/longnames/longnames/test/e2e/watch"
 )
 
@@ -62,7 +63,7 @@ func (b *bed) wantsCluster(name, basename string, hosts, addresses []string) {
 // reverse is the name of an address.
 func (b *bed) reverse(address string) string {
 	name, err := dns.ReverseAddr(address)
-	b.must(err)
+	cluster.Must(b, err)
 	return name
 }
 
@@ -70,7 +71,7 @@ func (b *bed) reverse(address string) string {
 // the question; with 0, exactly those. No question may be lost, but some may be asked twice.
 func (b *bed) keepAsking(from watch.Dialer, server string, q question, least int) (stop func()) {
 	host, _, err := net.SplitHostPort(server)
-	b.must(err)
+	cluster.Must(b, err)
 	asked := &watch.Question{Name: q.name, Type: q.qtype}
 	asked.Expect(watch.Exactly(q.want))
 	if least > 0 {

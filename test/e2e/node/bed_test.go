@@ -3,6 +3,7 @@ package node
 
 import (
 	"context"
+	"flag"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -21,6 +22,15 @@ import (
 
 // patience is how long a busy machine may take for what takes seconds.
 const patience = 3 * time.Minute
+
+// Most of a test is waiting, so that more of them run at once than there are processors.
+func TestMain(m *testing.M) {
+	flag.Parse()
+	if err := flag.Set("test.parallel", "4"); err != nil {
+		panic(err)
+	}
+	os.Exit(m.Run())
+}
 
 // bed is a namespace of a cluster, for one test.
 type bed struct {
@@ -93,13 +103,6 @@ func (b *bed) at(namespace string) *bed {
 	return &q
 }
 
-func (b *bed) must(err error) {
-	b.Helper()
-	if err != nil {
-		b.Fatal(err)
-	}
-}
-
 func (b *bed) should(err error) {
 	b.Helper()
 	if err != nil {
@@ -122,7 +125,7 @@ func (b *bed) try(format string, args ...any) (string, error) {
 func (b *bed) kubectl(format string, args ...any) string {
 	b.Helper()
 	out, err := b.try(format, args...)
-	b.must(err)
+	cluster.Must(b, err)
 	return out
 }
 
@@ -180,7 +183,7 @@ func (b *bed) gone(pods []corev1.Pod) {
 // write writes a file.
 func (b *bed) write(file, text string) string {
 	b.Helper()
-	b.must(os.WriteFile(file, []byte(text), 0o600))
+	cluster.Must(b, os.WriteFile(file, []byte(text), 0o600))
 	return file
 }
 
@@ -196,9 +199,9 @@ func (b *bed) overlay(text string, files map[string]string) string {
 	b.Helper()
 	dir := b.TempDir()
 	to, err := filepath.Abs(checkout + "/deploy")
-	b.must(err)
+	cluster.Must(b, err)
 	to, err = filepath.Rel(dir, to)
-	b.must(err)
+	cluster.Must(b, err)
 	b.write(dir+"/kustomization.yaml", strings.ReplaceAll(text, "DEPLOY", to))
 	for name, text := range files {
 		b.write(filepath.Join(dir, name), text)
@@ -212,7 +215,7 @@ const ours = "app.kubernetes.io/name=longnames"
 // pods returns those with a label that are not about to end, by name.
 func (b *bed) pods(selector string) []corev1.Pod {
 	list, err := b.Client.CoreV1().Pods(b.namespace).List(b.Context(), metav1.ListOptions{LabelSelector: selector})
-	b.must(err)
+	cluster.Must(b, err)
 	return slices.DeleteFunc(list.Items, func(p corev1.Pod) bool { return p.DeletionTimestamp != nil })
 }
 
@@ -261,7 +264,7 @@ func (b *bed) onNode(pod corev1.Pod, script string) (string, error) {
 
 func (b *bed) mustOnNode(pod corev1.Pod, script string) string {
 	out, err := b.onNode(pod, script)
-	b.must(err)
+	cluster.Must(b, err)
 	return out
 }
 
@@ -280,6 +283,6 @@ func (b *bed) silent(levels string, pods []corev1.Pod) {
 // tag gives our image one more name on all nodes.
 func (b *bed) tag(name string) {
 	for _, n := range b.Nodes {
-		b.must(n.Tag(b.Context(), cluster.CoreDNS, name))
+		cluster.Must(b, n.Tag(b.Context(), cluster.CoreDNS, name))
 	}
 }

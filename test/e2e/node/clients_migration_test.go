@@ -32,7 +32,7 @@ func (b *bed) chronicle() *chronicle {
 	ctx, cancel := context.WithCancel(b.Context())
 	api := b.Client.CoreV1().Pods(b.namespace)
 	w, err := api.Watch(ctx, metav1.ListOptions{LabelSelector: "app=shop"})
-	b.must(err)
+	cluster.Must(b, err)
 	var wg sync.WaitGroup
 	options := &corev1.PodLogOptions{Follow: true, SinceTime: new(metav1.Now())}
 	follow := func(pod *corev1.Pod) {
@@ -101,7 +101,7 @@ func (b *bed) losses(c *chronicle, mode, domain string, ended ...corev1.Pod) (n 
 			switch {
 			case len(f) > 2 && f[0] == "LOST":
 				ms, err := strconv.ParseInt(f[1], 10, 64)
-				b.must(err)
+				cluster.Must(b, err)
 				at, f, because = time.UnixMilli(ms), f[2:], ends[""]
 				n += len(f)
 			case len(f) > 1 && f[0] == "DROPPED":
@@ -267,7 +267,7 @@ func (b *bed) compare() {
 	const more = "kubectl -n prod scale statefulset/shop --replicas=4; kubectl -n prod rollout status statefulset/shop; "
 	tests = append(tests, comparison{more + literal, 0, []string{"The same 4 members"}})
 	root, err := filepath.Abs(checkout)
-	b.must(err)
+	cluster.Must(b, err)
 	server, _, _ := strings.Cut(b.server, ":")
 	for _, tt := range tests {
 		said, err := b.Nodes[0].Shell(b.Context(), "export DIG='dig @"+server+"'; cd "+root+"; "+b.here(tt.script))

@@ -41,6 +41,7 @@ func TestClients(t *testing.T) {
 
 // TestNodeIPv6 does the same where the first address of a pod is IPv6.
 func TestNodeIPv6(t *testing.T) {
+	t.Parallel()
 	options := cluster.Options{Nodes: 1, Images: []string{cluster.CoreDNS, cluster.Stock, cluster.BEAM}, IPv6First: true}
 	b := &bed{T: t, Cluster: cluster.Start(t, options)}
 	b.DeployDNS(b.T)
@@ -102,7 +103,7 @@ func (b *bed) apply(manifest string, patches ...string) {
 	b.Helper()
 	if b.server != "" {
 		server, _, err := net.SplitHostPort(b.server)
-		b.must(err)
+		cluster.Must(b, err)
 		patches = append(patches, b.replaced(b.page("The way of a question", "yaml", "dnsPolicy"), "10.96.0.15", `"`+server+`"`))
 	}
 	text := "resources: [manifest.yaml]\npatches:\n"
@@ -123,11 +124,11 @@ func (b *bed) release(files map[string]string) {
 	b.apply(b.page("Modes", "yaml", "inetrc"))
 	configs := b.Client.CoreV1().ConfigMaps(b.namespace)
 	config, err := configs.Get(b.Context(), "erlang", metav1.GetOptions{})
-	b.must(err)
+	cluster.Must(b, err)
 	config.Data["vm.args"] = b.page("Ports, cookies and TLS", "txt", "")
 	maps.Copy(config.Data, files)
 	_, err = configs.Update(b.Context(), config, metav1.UpdateOptions{})
-	b.must(err)
+	cluster.Must(b, err)
 }
 
 // mesh waits until each of n pods of an app has found all others by itself, is connected to these, and stays so for

@@ -16,7 +16,7 @@ var upstream = question{"example.org.", "A", []string{"192.0.2.1"}}
 // serveUpstream has that nameserver run until the test ends.
 func (b *bed) serveUpstream() {
 	binary, err := filepath.Abs(checkout + "/bin/coredns")
-	b.must(err)
+	cluster.Must(b, err)
 	const corefile = ".:53 {\n    hosts {\n        192.0.2.1 example.org\n    }\n}\n"
 	h := b.NewHost(b, "upstream", cluster.Upstream)
 	h.Start(b, "coredns", nil, binary, "-conf", b.write(b.TempDir()+"/Corefile", corefile))

@@ -110,7 +110,7 @@ func (f *faults) filter(what string) {
 	}
 	for _, n := range f.Nodes {
 		_, err := n.Run(f.Context(), "nft", rules)
-		f.must(err)
+		cluster.Must(f, err)
 	}
 }
 

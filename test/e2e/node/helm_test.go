@@ -34,7 +34,7 @@ func (b *bed) helm() {
 func (b *bed) helmRelease(values string) *release {
 	b.own()
 	chart, err := filepath.Abs(cmp.Or(os.Getenv("CHART"), "testdata/chart"))
-	b.must(err)
+	cluster.Must(b, err)
 	r := &release{bed: b, dir: b.TempDir(), recipes: blocks(b.T, deployPage, "With Helm", "sh", "")}
 	if len(r.recipes) != 3 {
 		b.Fatalf("got %d recipes, want 3: %q", len(r.recipes), r.recipes)

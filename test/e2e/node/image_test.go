@@ -8,6 +8,8 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+
+	"github.com/longnames/longnames/test/e2e/cluster"
 )
 
 // TestImage is about what `make image` and `make sbom` make. No cluster is needed.
@@ -27,7 +29,7 @@ const tag = "localhost/longnames/coredns:e2e"
 func (b *bed) source() (sh func(script string) string) {
 	dir := b.TempDir()
 	checkout, err := filepath.Abs(checkout)
-	b.must(err)
+	cluster.Must(b, err)
 	sh = func(script string) string {
 		b.Helper()
 		cmd := exec.CommandContext(b.Context(), "sh", "-euc", script)
@@ -76,9 +78,9 @@ func (b *bed) image() {
 	for i, dir := range []string{"layout2/blobs", root} {
 		size := strings.Fields(sh("du -sb " + dir))[0]
 		bytes, err := strconv.ParseFloat(size, 64)
-		b.must(err)
+		cluster.Must(b, err)
 		want, err := strconv.ParseFloat(stated[i+1], 64)
-		b.must(err)
+		cluster.Must(b, err)
 		if bytes < want*0.9e6 || bytes > want*1.1e6 {
 			b.Errorf("%s says %q, but got %s bytes", deployPage, stated[0], size)
 		}

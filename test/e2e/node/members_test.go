@@ -119,7 +119,7 @@ func (b *bed) life() {
 			stop := b.keepAsking(b.Nodes[0], b.server, question{domain, "SRV", always}, tt.least)
 			if tt.do == "evict" {
 				pods := b.pods("app=shop")
-				b.must(b.evict(pods[0]))
+				cluster.Must(b, b.evict(pods[0]))
 				b.gone(pods[:1])
 			} else {
 				b.kubectl("%s", tt.do)

@@ -195,7 +195,7 @@ func (b *bed) neverSilent() {
 
 	// The disruption budget lets one pod go at a time.
 	before := b.ours()
-	b.must(b.evict(before[0]))
+	cluster.Must(b, b.evict(before[0]))
 	const want = "disruption budget"
 	if err := b.evict(before[1]); !apierrors.IsTooManyRequests(err) || !strings.Contains(err.Error(), want) {
 		b.Errorf("the second eviction: got %v, want it to be refused for the %s", err, want)

@@ -40,7 +40,7 @@ func (b *bed) newPeers() peers {
 
 func (p peers) add(name string, pod corev1.Pod) {
 	inside, err := p.Inside(p.Context(), pod)
-	p.must(err)
+	cluster.Must(p, err)
 	p.all[name] = peer{inside, pod.Status.PodIP}
 }
 
@@ -220,7 +220,7 @@ func (b *bed) example(name, namespace string) {
 // letNodesAsk applies the policy for nodes, with their network, as deploy/README.md says.
 func (b *bed) letNodesAsk() {
 	address, err := netip.ParseAddr(b.get("node/"+b.Nodes[0].Name(), ".status.addresses[0].address"))
-	b.must(err)
+	cluster.Must(b, err)
 	b.kubectl("apply --server-side --validate=strict -k %s", b.overlay(fmt.Sprintf(`
 resources: [DEPLOY/overlays/stub-domain/node-local-dns]
 patches:

@@ -86,13 +86,6 @@ func newBed(t testing.TB) *bed {
 	return b
 }
 
-func (b *bed) must(err error) {
-	b.Helper()
-	if err != nil {
-		b.Fatal(err)
-	}
-}
-
 // patience is how long a busy machine may take.
 const patience = 4 * time.Minute
 

@@ -59,13 +59,6 @@ func TestProcess(t *testing.T) {
 	}
 }
 
-func must(t testing.TB, err error) {
-	t.Helper()
-	if err != nil {
-		t.Fatal(err)
-	}
-}
-
 // soon waits until a check finds nothing wrong.
 func soon(t testing.TB, what string, check func() error) {
 	t.Helper()
@@ -75,14 +68,14 @@ func soon(t testing.TB, what string, check func() error) {
 func read(t testing.TB, path string) string {
 	t.Helper()
 	text, err := os.ReadFile(path)
-	must(t, err)
+	cluster.Must(t, err)
 	return string(text)
 }
 
 // write writes a file, and returns its path.
 func write(t testing.TB, path, text string) string {
 	t.Helper()
-	must(t, os.WriteFile(path, []byte(text), 0o600))
+	cluster.Must(t, os.WriteFile(path, []byte(text), 0o600))
 	return path
 }
 

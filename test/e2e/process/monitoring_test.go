@@ -30,7 +30,7 @@ func monitoring(t *testing.T, b *bed) {
 	snapshots := t.TempDir()
 	for i := range 2 {
 		dir := fmt.Sprintf("%s/%d", snapshots, i)
-		must(t, os.Mkdir(dir, 0o700))
+		cluster.Must(t, os.Mkdir(dir, 0o700))
 		shop := b.block("shop.erl.internal 10.0.0.0/8", "fallthrough 10.in-addr.arpa", "startup_timeout 1s",
 			"snapshot "+dir+"/shop.json")
 		grouped := strings.NewReplacer("selector app=shop\n", "", "basename shop\n", "group_by app\n").
@@ -44,7 +44,7 @@ func monitoring(t *testing.T, b *bed) {
 	first, second := servers[0], servers[1]
 	p.sees(2, `up{job="coredns"} == 1`)
 	reverse, err := dns.ReverseAddr(b.address(10))
-	must(t, err)
+	cluster.Must(t, err)
 	cartName := "cart." + apps + ".apps.erl.internal"
 	ask(t, servers, []question{
 		{12, "udp", "shop.erl.internal", "A"},
@@ -120,10 +120,10 @@ func monitoring(t *testing.T, b *bed) {
 
 	// No room for a snapshot. The pause after a write is twenty times as long as that took, on a slow disk.
 	first.may(`snapshot: cannot write `)
-	must(t, os.Rename(snapshots+"/0", snapshots+"/away"))
+	cluster.Must(t, os.Rename(snapshots+"/0", snapshots+"/away"))
 	b.close(t, 14, 18)
 	p.sees(1, "coredns_longnames_snapshot_failures_total > 2")
-	must(t, os.Rename(snapshots+"/away", snapshots+"/0"))
+	cluster.Must(t, os.Rename(snapshots+"/away", snapshots+"/0"))
 
 	// All nodes of a cluster vanish without notice, and come back.
 	missing := `coredns_longnames_suspect_members{zone="apps.erl.internal.", reason="missing"} `

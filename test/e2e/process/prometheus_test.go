@@ -42,7 +42,7 @@ type prometheus struct {
 func (b *bed) prometheus(t *testing.T, n int, servers ...string) *prometheus {
 	t.Helper()
 	rules, err := filepath.Abs(monitoringDir + "/rules.yaml")
-	must(t, err)
+	cluster.Must(t, err)
 	dir := t.TempDir()
 	config := write(t, dir+"/prometheus.yml", fmt.Sprintf(`
 global: {scrape_interval: 1s, scrape_timeout: 1s, evaluation_interval: 1s}
@@ -76,7 +76,7 @@ func (p *prometheus) query(expr string) (found []series, err error) {
 func (p *prometheus) must(expr string) []series {
 	p.t.Helper()
 	found, err := p.query(expr)
-	must(p.t, err)
+	cluster.Must(p.t, err)
 	return found
 }
 
@@ -153,7 +153,7 @@ func (p *prometheus) checkDashboard() {
 			List []struct{ Name, Definition string }
 		}
 	}
-	must(p.t, json.Unmarshal([]byte(read(p.t, monitoringDir+"/dashboard.json")), &d))
+	cluster.Must(p.t, json.Unmarshal([]byte(read(p.t, monitoringDir+"/dashboard.json")), &d))
 	values := map[string]string{"$__rate_interval": "4s"} // four times as long as between two scrapes
 	fill := func(expr string) string {
 		return variable.ReplaceAllStringFunc(expr, func(name string) string {

@@ -105,7 +105,7 @@ func signingKey(t *testing.T, zone string) (key *dns.DNSKEY, file string) {
 	key = &dns.DNSKEY{Hdr: dns.RR_Header{Name: dns.Fqdn(zone), Rrtype: dns.TypeDNSKEY, Class: dns.ClassINET, Ttl: 3600},
 		Flags: dns.ZONE | dns.SEP, Protocol: 3, Algorithm: dns.ECDSAP256SHA256}
 	private, err := key.Generate(256)
-	must(t, err)
+	cluster.Must(t, err)
 	file = filepath.Join(t.TempDir(), zone)
 	write(t, file+".key", key.String()+"\n")
 	write(t, file+".private", key.PrivateKeyString(private.(*ecdsa.PrivateKey)))
@@ -119,7 +119,7 @@ var isPolicy = regexp.MustCompile(`(?m)^.* ERROR +(NAMESERVER_IP_PRIVATE_NETWORK
 func checkZone(t *testing.T, host *cluster.Host, at, zone string) {
 	t.Helper()
 	text, err := host.Run(t.Context(), "dig", "-r", "+noall", "+answer", "+onesoa", "@"+at, zone, "AXFR")
-	must(t, err)
+	cluster.Must(t, err)
 	file := write(t, filepath.Join(t.TempDir(), zone), text)
 	for _, check := range [][]string{{"named-checkzone", "-i", "local", zone, file}, {"nsd-checkzone", zone, file},
 		{"ldns-read-zone", file}} {
@@ -166,7 +166,7 @@ func resolvers(t *testing.T, b *bed) {
 	zones := []string{"erl.internal", "10.in-addr.arpa", "d.f.ip6.arpa", "signed.internal", "20.172.in-addr.arpa"}
 	host := b.NewHost(t, b.name+"-others", b.address(5))
 	_, err := host.Run(t.Context(), "ip", "route", "del", "default") // or they would look for the root of all names
-	must(t, err)
+	cluster.Must(t, err)
 	cluster.Many(t, 0, len(resolverTable), func(i int) {
 		r := &resolverTable[i]
 		if r.program == nil {
@@ -208,7 +208,7 @@ func resolvers(t *testing.T, b *bed) {
 	addresses := append(b.some(10, 13, "%s"), "fd00::11")
 	reverse := func(address string) string {
 		name, err := dns.ReverseAddr(address)
-		must(t, err)
+		cluster.Must(t, err)
 		return name
 	}
 	create := func(app string, i int, address string, change ...func(*corev1.Pod)) {

@@ -11,6 +11,7 @@ import (
 
 	"github.com/miekg/dns"
 
+	"github.com/longnames/longnames/test/e2e/cluster"
 	"github.com/longnames/longnames/test/e2e/watch"
 )
 
@@ -114,7 +115,7 @@ func (v *vigil) grantedAsAsked(missing string) {
 		"--serviceaccount="+s.bed.prod+":coredns")
 	s.wantsShop(10, 11)
 	s.logs(granted)
-	must(s.t, s.ready())
+	cluster.Must(s.t, s.ready())
 	v.then(2, func() { s.bed.shop(s.t, 1, 2) })
 	s.forbids(missing)
 }

@@ -69,7 +69,7 @@ func (b *bed) serve(t *testing.T, plugins string) *server {
 func (s *server) start() {
 	s.t.Helper()
 	binary, err := filepath.Abs(coredns)
-	must(s.t, err)
+	cluster.Must(s.t, err)
 	s.starts++
 	s.process = s.Start(s.t, fmt.Sprintf("coredns-%d", s.starts),
 		[]string{"KUBERNETES_SERVICE_HOST=" + apiHost, "KUBERNETES_SERVICE_PORT=" + s.apiPort, "CLUSTER_DOMAIN="},
@@ -87,12 +87,12 @@ func (s *server) end() {
 	if s.process = nil; p == nil {
 		return
 	}
-	must(s.t, p.Ended())
+	cluster.Must(s.t, p.Ended())
 	p.Signal(syscall.SIGTERM)
 	if !p.EndsWithin(endTime) {
 		s.t.Fatalf("CoreDNS has not ended within %s", endTime)
 	}
-	must(s.t, p.Err())
+	cluster.Must(s.t, p.Err())
 	for _, line := range logged.FindAllString(p.Output(), -1) {
 		if !slices.ContainsFunc(s.allowed, func(re *regexp.Regexp) bool { return re.MatchString(line) }) {
 			s.t.Errorf("CoreDNS has logged %s", line)
@@ -113,7 +113,7 @@ func (s *server) logs(pattern string) {
 func (s *server) run(args ...string) string {
 	s.t.Helper()
 	out, err := s.Run(s.t.Context(), args...)
-	must(s.t, err)
+	cluster.Must(s.t, err)
 	return out
 }
 

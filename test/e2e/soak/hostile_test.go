@@ -111,7 +111,7 @@ func (s *soak) create(one *discoveryv1.EndpointSlice) bool {
 		s.Logf("%s/%s is refused: %.200s", one.Namespace, one.Name, err)
 		return false
 	}
-	s.must(err)
+	cluster.Must(s, err)
 	return true
 }
 
@@ -208,9 +208,9 @@ func (s *soak) flood(ctx context.Context, rate float64) (sent int) {
 	conns := make([]net.Conn, sources)
 	for i := range conns {
 		conn, err := s.attacker.DialFrom(s.Context(), source(i), s.address())
-		s.must(err)
+		cluster.Must(s, err)
 		defer conn.Close()
-		s.must(conn.(*net.UDPConn).SetReadBuffer(0)) // the least there is
+		cluster.Must(s, conn.(*net.UDPConn).SetReadBuffer(0)) // the least there is
 		conns[i] = conn
 	}
 	tick := time.NewTicker(time.Millisecond)

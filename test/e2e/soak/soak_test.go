@@ -69,13 +69,6 @@ type tenant struct {
 	pods []string // addresses
 }
 
-func (s *soak) must(err error) {
-	s.Helper()
-	if err != nil {
-		s.Fatal(err)
-	}
-}
-
 func (s *soak) address() string { return net.JoinHostPort(s.server.Address, port) }
 
 // fresh returns an address that nobody has had.
@@ -90,7 +83,7 @@ func TestSoak(t *testing.T) {
 	fast := rest.CopyConfig(s.Config)
 	fast.ContentType = "application/vnd.kubernetes.protobuf"
 	client, err := kubernetes.NewForConfig(fast)
-	s.must(err)
+	cluster.Must(s, err)
 	s.slices = client.DiscoveryV1()
 	limit := s.limit()
 	s.populate((limit - bytesForAll) / bytesForEach)
@@ -127,13 +120,13 @@ func TestSoak(t *testing.T) {
 // limit returns the limit of memory that is shipped.
 func (s *soak) limit() int64 {
 	text, err := os.ReadFile(shipped + "deployment.yaml")
-	s.must(err)
+	cluster.Must(s, err)
 	found := regexp.MustCompile(`(?s)\n +limits:.*?\n +memory: (\d+)Mi\n`).FindSubmatch(text)
 	if found == nil {
 		s.Fatalf("%sdeployment.yaml has no limit of memory", shipped)
 	}
 	n, err := strconv.ParseInt(string(found[1]), 10, 64)
-	s.must(err)
+	cluster.Must(s, err)
 	return n << 20
 }
 
@@ -196,7 +189,7 @@ func (s *soak) serve(limit int64) {
 	_, err2 := s.server.Run(s.Context(), "sh", "-euc", confine, strconv.FormatInt(limit, 10), account)
 	binary, err3 := filepath.Abs(coredns)
 	corefile, err4 := filepath.Abs(shipped + "Corefile")
-	s.must(errors.Join(err, err2, err3, err4))
+	cluster.Must(s, errors.Join(err, err2, err3, err4))
 	const within = `for each in /sys/fs/cgroup/*/coredns/cgroup.procs; do echo 0 >"$each"; done; exec "$@"`
 	apiHost, apiPort, _ := net.SplitHostPort(cluster.APIServer)
 	s.coredns = s.server.Start(s, "coredns", []string{"KUBERNETES_SERVICE_HOST=" + apiHost, "KUBERNETES_SERVICE_PORT=" + apiPort},
@@ -245,17 +238,17 @@ func (c tenant) values(qtype string) (all []string) {
 // metric reads one of CoreDNS' own.
 func (s *soak) metric(name string) float64 {
 	sum, _, err := s.clients.Metric(s.server.Address, name)
-	s.must(err)
+	cluster.Must(s, err)
 	return sum
 }
 
 // cgroup reads a file of CoreDNS' cgroup: its last number.
 func (s *soak) cgroup(file string) int64 {
 	out, err := s.server.Run(s.Context(), "sh", "-c", "cat /sys/fs/cgroup/*/coredns/"+file)
-	s.must(err)
+	cluster.Must(s, err)
 	fields := strings.Fields(out)
 	n, err := strconv.ParseInt(fields[len(fields)-1], 10, 64)
-	s.must(err)
+	cluster.Must(s, err)
 	return n
 }
 
@@ -289,7 +282,7 @@ func (s *soak) measure(d time.Duration) (f figures) {
 	for _, c := range asking {
 		f.ways = append(f.ways, c.End())
 	}
-	s.must(s.coredns.Ended())
+	cluster.Must(s, s.coredns.Ended())
 	f.took, f.cpu = time.Since(begin), time.Duration(s.cgroup("cpuacct.usage")-cpu)
 	f.answers = s.metric("coredns_dns_responses_total") - answers
 	return f
@@ -304,15 +297,15 @@ func (s *soak) capacity(d time.Duration) float64 {
 		}
 	}
 	file := filepath.Join(s.TempDir(), "questions")
-	s.must(os.WriteFile(file, []byte(questions.String()), 0o600))
+	cluster.Must(s, os.WriteFile(file, []byte(questions.String()), 0o600))
 	out, err := s.clients.Run(s.Context(), "dnsperf", "-s", s.server.Address, "-p", port, "-d", file, "-c", "8", "-l", fmt.Sprint(d.Seconds()))
-	s.must(err)
+	cluster.Must(s, err)
 	found := regexp.MustCompile(`Queries per second: +([0-9.]+)`).FindStringSubmatch(out)
 	if found == nil {
 		s.Fatalf("dnsperf says %s", out)
 	}
 	rate, err := strconv.ParseFloat(found[1], 64)
-	s.must(err)
+	cluster.Must(s, err)
 	s.Logf("the capacity is %.0f questions a second", rate)
 	return rate
 }
@@ -338,7 +331,7 @@ func (s *soak) report(alone, flooded figures) {
 			f.cpu.Seconds()/f.took.Seconds())
 	}
 	throttled, err := s.server.Run(s.Context(), "sh", "-c", "cat /sys/fs/cgroup/*/coredns/cpu.stat")
-	s.must(err)
+	cluster.Must(s, err)
 	s.Log("CPU: ", strings.Join(strings.Fields(throttled), " "))
 	killed := s.cgroup("memory.oom_control")
 	s.Logf("\n%s\nmemory: %.1f MiB at most, also for files; it was killed for it %d times", table,
