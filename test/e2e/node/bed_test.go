@@ -3,7 +3,6 @@ package node
 
 import (
 	"context"
-	"flag"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -23,14 +22,7 @@ import (
 // patience is how long a busy machine may take for what takes seconds.
 const patience = 3 * time.Minute
 
-// Most of a test is waiting, so that more of them run at once than there are processors.
-func TestMain(m *testing.M) {
-	flag.Parse()
-	if err := flag.Set("test.parallel", "4"); err != nil {
-		panic(err)
-	}
-	os.Exit(m.Run())
-}
+func TestMain(m *testing.M) { cluster.Main(m, 4) }
 
 // bed is a namespace of a cluster, for one test.
 type bed struct {

@@ -29,21 +29,20 @@ spec:
 func (b *bed) products() {
 	b.serve("4", b.page("More than one mode", "corefile", ""), forwarding)
 	products := ""
-	for _, s := range snippets(b.T, clientsPage) {
-		if s.language != "yaml" || !strings.Contains(s.text, "kind: Service\n") ||
-			strings.HasPrefix(s.section, "Mode ") || s.section == "RabbitMQ" {
+	for _, s := range document(b.T, clientsPage).Snippets("yaml") {
+		if !strings.Contains(s.Text, "kind: Service\n") || strings.HasPrefix(s.Heading, "Mode ") || s.Heading == "RabbitMQ" {
 			continue
 		}
-		app, mode := strings.ToLower(s.section), "hostname"
-		if strings.Contains(s.text, "kind: Deployment") {
+		app, mode := strings.ToLower(s.Heading), "hostname"
+		if strings.Contains(s.Text, "kind: Deployment") {
 			mode = "ip"
 		}
-		b.Shell(b.T, checkout, b.page(s.section, "sh", "create secret"))
+		b.Shell(b.T, checkout, b.page(s.Heading, "sh", "create secret"))
 		b.volumes(app)
-		b.apply(b.here(s.text))
+		b.apply(b.here(s.Text))
 		pods := b.mesh(app, mode, "erl.internal", 3)
 		b.wants(app+"."+b.namespace+".svc.erl.internal", "TXT", hosts(mode, pods, "erl.internal", app+"@")...)
-		products += s.section + " "
+		products += s.Heading + " "
 	}
 	if want := "Livebook EMQX CouchDB "; products != want {
 		b.Errorf("got %s, want %s", products, want)

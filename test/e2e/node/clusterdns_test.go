@@ -41,7 +41,6 @@ func (b *bed) reloaded(since time.Time) {
 	for _, pod := range b.pods("k8s-app=kube-dns") {
 		b.prints("Reloading complete", "logs --since-time=%s %s", since.Format(time.RFC3339), pod.Name)
 	}
-	b.Logf("all pods have reloaded after %.1f s", time.Since(since).Seconds())
 }
 
 // runs waits until the cluster's DNS runs an image.

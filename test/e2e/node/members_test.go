@@ -5,7 +5,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/longnames/longnames/test/e2e/cluster"
 	"github.com/longnames/longnames/test/e2e/watch"
@@ -283,10 +282,8 @@ func (b *bed) evictedByKubelet() {
 	}
 	b.connected("shop-1", all[0], all[2])
 	b.wants(held, "A", all...)
-	begin := time.Now()
 	b.exec("shop-1", "dd", "if=/dev/zero", "of=/data/x", "bs=1M", "count=4")
 	b.prints("Succeeded|Failed", "get pod/shop-1 -o jsonpath={.status.phase}")
-	b.Logf("evicted after %.1f s", time.Since(begin).Seconds())
 	// Its phase is Succeeded if the VM was quick enough to end in order, and nothing in its status tells why it has.
 	if b.kubectl("get events -o name --field-selector reason=Evicted,involvedObject.name=shop-1") == "" {
 		b.Error("no event says that shop-1 was evicted")
@@ -319,13 +316,10 @@ func (b *bed) lost() {
 	b.connected("shop-0", all[1], all[2], all[3])
 	b.connected("shop-2", all[0], all[1], all[3])
 
-	begin := time.Now()
 	doomed.Kill()
 	b.connected("shop-0", all[2])
 	b.connected("shop-2", all[0])
-	b.Logf("BEAM has noticed after %.1f s", time.Since(begin).Seconds())
 	b.prints(`^\S+Z \S+Z$`, "get pods -l where=%s -o jsonpath={.items[*].metadata.deletionTimestamp}", doomed.Name())
-	b.Logf("the pods are to end after %.1f s", time.Since(begin).Seconds())
 	// Nobody is there to end them, so all are listed as before.
 	b.wants(shop, "A", all...)
 	b.wants(fallen, "A", dead...)

@@ -64,7 +64,6 @@ func (b *bed) applyRepository(dir string) {
 }
 
 func (b *bed) deploy() {
-	begin := time.Now()
 	b.DeployDNS(b.T)
 	b.kubectl("create --validate=strict -f ../testdata/servicemonitor.yaml")
 	b.wait("crd/servicemonitors.monitoring.coreos.com", "condition=Established")
@@ -88,7 +87,6 @@ func (b *bed) deploy() {
 	dns.rolledOut("deployment/coredns")
 	b.at("longnames").rolledOut("deployment/longnames")
 	shop.rolledOut("statefulset/shop")
-	b.Logf("all is deployed after %.1f s", time.Since(begin).Seconds())
 }
 
 // beam is a spec of a pod with a BEAM node of mode ip, with more of the container's fields. It finds others as
@@ -210,7 +208,7 @@ func (b *bed) neverSilent() {
 // outOfMemory: something else eats up what the container may have. CoreDNS is the first to be killed then, by its
 // oom_score_adj. It is started again, and answers.
 func (b *bed) outOfMemory() {
-	pod, begin := b.ours()[0], time.Now()
+	pod := b.ours()[0]
 	out, err := b.onNode(pod, `
 		group=$(sed -n 's/.*:memory://p' "/proc/$pid/cgroup")
 		test "$(cat "/sys/fs/cgroup/memory$group/memory.limit_in_bytes")" = $((170 << 20))
@@ -220,7 +218,6 @@ func (b *bed) outOfMemory() {
 	b.prints(fmt.Sprintf("^true/%d/OOMKilled$", pod.Status.ContainerStatuses[0].RestartCount+1),
 		"-n longnames get pod/%s -o jsonpath={%[2]s.ready}/{%[2]s.restartCount}/{%[2]s.lastState.terminated.reason}",
 		pod.Name, ".status.containerStatuses[0]")
-	b.Logf("ready again after %.1f s", time.Since(begin).Seconds())
 	b.answered(b.node(pod), pod.Status.PodIP+":1053", b.members("prod"))
 }
 

@@ -1,12 +1,13 @@
 package node
 
 import (
-	"os"
 	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/longnames/longnames/internal/markdown"
 )
 
 // checkout is the directory in which users run the commands of the documentation.
@@ -20,49 +21,22 @@ const (
 	migratingPage = "docs/migrating-from-libcluster.md"
 )
 
-// snippet is a block of code on a page.
-type snippet struct {
-	section, language, text string
+func document(t *testing.T, page string) markdown.Page {
+	t.Helper()
+	return markdown.Read(t, filepath.Join(checkout, page))
 }
-
-var fence = regexp.MustCompile("^( *)```([a-z]*)$")
 
 func read(t *testing.T, page string) string {
 	t.Helper()
-	text, err := os.ReadFile(filepath.Join(checkout, page))
-	if err != nil {
-		t.Fatal(err)
-	}
-	return string(text)
-}
-
-// snippets reads those of a page, in order. A block in a list is indented; that is taken away.
-func snippets(t *testing.T, page string) (out []snippet) {
-	t.Helper()
-	section, open, indent := "", false, ""
-	for line := range strings.SplitSeq(read(t, page), "\n") {
-		found := fence.FindStringSubmatch(line)
-		switch {
-		case open && found != nil:
-			open = false
-		case open:
-			out[len(out)-1].text += strings.TrimPrefix(line, indent) + "\n"
-		case found != nil:
-			open, indent = true, found[1]
-			out = append(out, snippet{section: section, language: found[2]})
-		case strings.HasPrefix(line, "#"):
-			section = strings.TrimLeft(line, "# ")
-		}
-	}
-	return out
+	return document(t, page).Text
 }
 
 // blocks returns those of a section that are in a language and have a text in them, of which there is at least one.
 func blocks(t *testing.T, page, section, language, having string) (out []string) {
 	t.Helper()
-	for _, s := range snippets(t, page) {
-		if s.section == section && s.language == language && strings.Contains(s.text, having) {
-			out = append(out, s.text)
+	for _, s := range document(t, page).Snippets(language) {
+		if s.Heading == section && strings.Contains(s.Text, having) {
+			out = append(out, s.Text)
 		}
 	}
 	if len(out) == 0 {

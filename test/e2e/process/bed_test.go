@@ -2,7 +2,6 @@
 package process
 
 import (
-	"flag"
 	"fmt"
 	"os"
 	"regexp"
@@ -27,14 +26,7 @@ type bed struct {
 	prod, account string // a namespace, and the directory of CoreDNS' service account
 }
 
-// Most of a test is waiting, so that more of them run at once than there are processors.
-func TestMain(m *testing.M) {
-	flag.Parse()
-	if err := flag.Set("test.parallel", "8"); err != nil {
-		panic(err)
-	}
-	os.Exit(m.Run())
-}
+func TestMain(m *testing.M) { cluster.Main(m, 8) }
 
 func TestProcess(t *testing.T) {
 	c := cluster.Start(t, cluster.Options{})
@@ -161,14 +153,14 @@ func withPort(p *corev1.Pod) {
 	p.Spec.Containers = []corev1.Container{{Name: "app", Image: "none", Ports: ports}}
 }
 
-// pod creates one of an app that is ready, and has an IPv4 address.
-func (b *bed) pod(t *testing.T, namespace, app, name string, n int, change ...func(*corev1.Pod)) {
+// pod creates one of an app that is ready.
+func (b *bed) pod(t *testing.T, namespace, app, name, address string, change ...func(*corev1.Pod)) {
 	t.Helper()
 	p := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: name, Labels: map[string]string{"app": app}}}
 	for _, c := range change {
 		c(p)
 	}
-	b.CreatePod(t, p, true, b.address(n))
+	b.CreatePod(t, p, true, address)
 }
 
 func shopName(i int) string { return fmt.Sprintf("shop-%d", i) }
@@ -176,7 +168,7 @@ func shopName(i int) string { return fmt.Sprintf("shop-%d", i) }
 // shop creates the pods shop-FROM to before shop-TO, whose addresses are 10 numbers higher.
 func (b *bed) shop(t *testing.T, from, to int, change ...func(*corev1.Pod)) {
 	t.Helper()
-	cluster.Many(t, from, to, func(i int) { b.pod(t, b.prod, "shop", shopName(i), 10+i, change...) })
+	cluster.Many(t, from, to, func(i int) { b.pod(t, b.prod, "shop", shopName(i), b.address(10+i), change...) })
 }
 
 // close deletes such pods again.

@@ -23,8 +23,8 @@ func monitoring(t *testing.T, b *bed) {
 	b.grant(t, b.prod, apps, pods, listWatch)
 	b.shop(t, 0, 5)
 	cart := func(i int) string { return fmt.Sprint("cart-", i) }
-	cluster.Many(t, 0, 3, func(i int) { b.pod(t, apps, "cart", cart(i), 100+i, hosted, withPort) })
-	cluster.Many(t, 0, 2, func(i int) { b.pod(t, apps, "mailer", fmt.Sprint("mailer-", i), 200+i, hosted, withPort) })
+	cluster.Many(t, 0, 3, func(i int) { b.pod(t, apps, "cart", cart(i), b.address(100+i), hosted, withPort) })
+	cluster.Many(t, 0, 2, func(i int) { b.pod(t, apps, "mailer", fmt.Sprint("mailer-", i), b.address(200+i), hosted, withPort) })
 
 	var servers []*server
 	snapshots := t.TempDir()
@@ -92,8 +92,8 @@ func monitoring(t *testing.T, b *bed) {
 	p.alerts("as long as all is well", want...)
 
 	// A pod without hostname, and one without port.
-	b.pod(t, apps, "mailer", "mailer-lost", 210, withPort)
-	b.pod(t, apps, "mailer", "mailer-portless", 211, hosted)
+	b.pod(t, apps, "mailer", "mailer-lost", b.address(210), withPort)
+	b.pod(t, apps, "mailer", "mailer-portless", b.address(211), hosted)
 	want = append(want, "LongnamesMembersLeftOut warning apps.erl.internal.",
 		"LongnamesMembersWithoutPort warning apps.erl.internal.")
 

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/longnames/longnames/internal/markdown"
 	"github.com/longnames/longnames/test/e2e/cluster"
 )
 
@@ -125,9 +126,9 @@ func (p *prometheus) alerts(when string, want ...string) {
 // checkRunbooks asks what the runbooks have operators ask, one query a line.
 func (p *prometheus) checkRunbooks() {
 	p.t.Helper()
-	blocks := regexp.MustCompile("(?ms)^```promql\n(.*?)^```$").FindAllStringSubmatch(read(p.t, runbooks), -1)
+	blocks := markdown.Read(p.t, runbooks).Snippets("promql")
 	for _, block := range blocks {
-		for query := range strings.Lines(block[1]) {
+		for query := range strings.Lines(block.Text) {
 			p.must(query)
 		}
 	}

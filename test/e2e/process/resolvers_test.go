@@ -14,7 +14,6 @@ import (
 
 	"github.com/miekg/dns"
 	corev1 "k8s.io/api/core/v1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/longnames/longnames/test/e2e/cluster"
 	"github.com/longnames/longnames/test/e2e/watch"
@@ -212,12 +211,7 @@ func resolvers(t *testing.T, b *bed) {
 		return name
 	}
 	create := func(app string, i int, address string, change ...func(*corev1.Pod)) {
-		p := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: b.prod, Name: fmt.Sprintf("%s-%d", app, i),
-			Labels: map[string]string{"app": app}}}
-		for _, c := range change {
-			c(p)
-		}
-		b.CreatePod(t, p, true, address)
+		b.pod(t, b.prod, app, fmt.Sprintf("%s-%d", app, i), address, change...)
 	}
 	shop := func(members ...int) (set, nodes []lookup) {
 		wants := map[string]string{"shop.erl.internal SRV": "", "shop.erl.internal TXT": "", "shop.erl.internal A": "",
@@ -290,7 +284,7 @@ func resolvers(t *testing.T, b *bed) {
 	each("again", none, lookups...)
 	create("queue", 2, b.address(22), hosted)
 	each("one more, with a TTL", anyone, queue(3)...)
-	b.pod(t, secret, "shop", "shop-0", 30)
+	b.pod(t, secret, "shop", "shop-0", b.address(30))
 	b.grant(t, b.prod, secret, pods, listWatch) // which is seen in a while
 
 	create("shop", 2, addresses[2])

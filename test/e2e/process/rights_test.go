@@ -26,7 +26,7 @@ func enoughRights(t *testing.T, b *bed, of resources, everywhere bool) {
 	b.grant(t, home, granted, of, listWatch)
 	for i, ns := range []string{b.prod, more} {
 		b.CreateService(t, ns, b.name) // others have pods that are called shop, too
-		b.pod(t, ns, b.name, shopName(0), 10+i)
+		b.pod(t, ns, b.name, shopName(0), b.address(10+i))
 	}
 	block := b.block("shop.erl.internal", "lookup "+of.lookup, "namespaces "+namespaces)
 	s := b.serve(t, strings.Replace(block, "app=shop", "app="+b.name, 1))
