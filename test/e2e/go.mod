@@ -5,6 +5,7 @@ go 1.26.0
 require (
 	github.com/longnames/longnames v0.0.0-00010101000000-000000000000
 	github.com/miekg/dns v1.1.73
+	github.com/stretchr/testify v1.12.1
 	golang.org/x/sync v0.23.0
 	golang.org/x/sys v0.49.0
 	golang.org/x/time v0.16.0

@@ -16,6 +16,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/stretchr/testify/require"
 	"golang.org/x/sync/errgroup"
 
 	"github.com/longnames/longnames/test/e2e/build"
@@ -158,14 +159,6 @@ func (p *Process) Stop(grace time.Duration) {
 	})
 }
 
-// Must ends a test at an error.
-func Must(t testing.TB, err error) {
-	t.Helper()
-	if err != nil {
-		t.Fatal(err)
-	}
-}
-
 // final is an error for which nobody needs to wait any longer.
 type final struct{ error }
 
@@ -192,7 +185,7 @@ func Poll(patience time.Duration, what string, check func() error) error {
 // Eventually does that for a test that cannot go on without.
 func Eventually(t testing.TB, patience time.Duration, what string, check func() error) {
 	t.Helper()
-	Must(t, Poll(patience, what, check))
+	require.NoError(t, Poll(patience, what, check))
 }
 
 // Main runs tests, so many at once: most of a test is waiting, so that these can be more than there are processors.

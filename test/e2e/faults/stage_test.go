@@ -9,6 +9,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/stretchr/testify/require"
+
 	"github.com/longnames/longnames/test/e2e/cluster"
 )
 
@@ -56,7 +58,7 @@ func (s *stage) set() {
 	s.store = &http.Client{Timeout: 10 * time.Second, Transport: &http.Transport{DialContext: s.Config.Dial, MaxIdleConnsPerHost: 8}}
 	s.Cleanup(s.store.CloseIdleConnections)
 	s.account = s.TempDir()
-	cluster.Must(s, os.WriteFile(s.account+"/kubeconfig", fmt.Appendf(nil, kubeconfig, cluster.APIClusterIP, s.account), 0o600))
+	require.NoError(s, os.WriteFile(s.account+"/kubeconfig", fmt.Appendf(nil, kubeconfig, cluster.APIClusterIP, s.account), 0o600))
 	s.clients = s.NewHost(s, "clients", s.address())
 	s.wire = s.newWire()
 	s.newMeshes()
@@ -84,12 +86,12 @@ const patience = 30 * time.Second
 // runs runs a command on a host.
 func (s *stage) runs(h *cluster.Host, args ...string) {
 	_, err := h.Run(s.Context(), args...)
-	cluster.Must(s, err)
+	require.NoError(s, err)
 }
 
 func (s *stage) within(patience time.Duration, what string, check func() error) {
 	s.Helper()
-	cluster.Must(s, cluster.Poll(patience, what, check))
+	require.NoError(s, cluster.Poll(patience, what, check))
 	s.Logf("%s %s", time.Now().Format("15:04:05.000"), what)
 }
 

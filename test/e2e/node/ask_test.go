@@ -5,8 +5,9 @@ import (
 	"strings"
 
 	"github.com/miekg/dns"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
 
-	"github.com/longnames/longnames/test/e2e/cluster"
 	"github.com/longnames/longnames/test/e2e/watch"
 )
 
@@ -63,7 +64,7 @@ func (b *bed) wantsCluster(name, basename string, hosts, addresses []string) {
 // reverse is the name of an address.
 func (b *bed) reverse(address string) string {
 	name, err := dns.ReverseAddr(address)
-	cluster.Must(b, err)
+	require.NoError(b, err)
 	return name
 }
 
@@ -71,7 +72,7 @@ func (b *bed) reverse(address string) string {
 // the question; with 0, exactly those. No question may be lost, but some may be asked twice.
 func (b *bed) keepAsking(from watch.Dialer, server string, q question, least int) (stop func()) {
 	host, _, err := net.SplitHostPort(server)
-	cluster.Must(b, err)
+	require.NoError(b, err)
 	asked := &watch.Question{Name: q.name, Type: q.qtype}
 	asked.Expect(watch.Exactly(q.want))
 	if least > 0 {
@@ -84,8 +85,7 @@ func (b *bed) keepAsking(from watch.Dialer, server string, q question, least int
 		b.Helper()
 		found := c.End()
 		b.Logf("%s %s: %d questions, the longest took %s", server, q.name, found.Asked, found.Longest)
-		if len(found.Wrong) > 0 || found.Asked == 0 {
-			b.Errorf("%s %s: of %d answers wrong: %s\n%s", server, q.name, found.Asked, found.Kinds(), strings.Join(found.Last, "\n"))
-		}
+		assert.NotZero(b, found.Asked)
+		assert.Empty(b, found.Wrong, "%s %s: of %d answers:\n%s", server, q.name, found.Asked, strings.Join(found.Last, "\n"))
 	}
 }

@@ -12,6 +12,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
@@ -22,7 +24,7 @@ import (
 // patience is how long a busy machine may take for what takes seconds.
 const patience = 3 * time.Minute
 
-func TestMain(m *testing.M) { cluster.Main(m, 4) }
+func TestMain(m *testing.M) { cluster.Main(m, 3) }
 
 // bed is a namespace of a cluster, for one test.
 type bed struct {
@@ -117,7 +119,7 @@ func (b *bed) try(format string, args ...any) (string, error) {
 func (b *bed) kubectl(format string, args ...any) string {
 	b.Helper()
 	out, err := b.try(format, args...)
-	cluster.Must(b, err)
+	require.NoError(b, err)
 	return out
 }
 
@@ -175,7 +177,7 @@ func (b *bed) gone(pods []corev1.Pod) {
 // write writes a file.
 func (b *bed) write(file, text string) string {
 	b.Helper()
-	cluster.Must(b, os.WriteFile(file, []byte(text), 0o600))
+	require.NoError(b, os.WriteFile(file, []byte(text), 0o600))
 	return file
 }
 
@@ -191,9 +193,9 @@ func (b *bed) overlay(text string, files map[string]string) string {
 	b.Helper()
 	dir := b.TempDir()
 	to, err := filepath.Abs(checkout + "/deploy")
-	cluster.Must(b, err)
+	require.NoError(b, err)
 	to, err = filepath.Rel(dir, to)
-	cluster.Must(b, err)
+	require.NoError(b, err)
 	b.write(dir+"/kustomization.yaml", strings.ReplaceAll(text, "DEPLOY", to))
 	for name, text := range files {
 		b.write(filepath.Join(dir, name), text)
@@ -207,7 +209,7 @@ const ours = "app.kubernetes.io/name=longnames"
 // pods returns those with a label that are not about to end, by name.
 func (b *bed) pods(selector string) []corev1.Pod {
 	list, err := b.Client.CoreV1().Pods(b.namespace).List(b.Context(), metav1.ListOptions{LabelSelector: selector})
-	cluster.Must(b, err)
+	require.NoError(b, err)
 	return slices.DeleteFunc(list.Items, func(p corev1.Pod) bool { return p.DeletionTimestamp != nil })
 }
 
@@ -239,9 +241,7 @@ func addresses(pods []corev1.Pod) []string { return hosts("ip", pods, "", "") }
 // node is where a pod runs.
 func (b *bed) node(pod corev1.Pod) *cluster.Node {
 	i := slices.IndexFunc(b.Nodes, func(n *cluster.Node) bool { return n.Name() == pod.Spec.NodeName })
-	if i < 0 {
-		b.Fatalf("%s is on no node, but %q", pod.Name, pod.Spec.NodeName)
-	}
+	require.GreaterOrEqual(b, i, 0, "%s is on no node, but %q", pod.Name, pod.Spec.NodeName)
 	return b.Nodes[i]
 }
 
@@ -256,7 +256,7 @@ func (b *bed) onNode(pod corev1.Pod, script string) (string, error) {
 
 func (b *bed) mustOnNode(pod corev1.Pod, script string) string {
 	out, err := b.onNode(pod, script)
-	cluster.Must(b, err)
+	require.NoError(b, err)
 	return out
 }
 
@@ -266,15 +266,14 @@ func (b *bed) silent(levels string, pods []corev1.Pod) {
 	// By the plugin health, for the machine is busy, and by ours, for it starts before there are nodes.
 	expected := regexp.MustCompile(`(?m)^.* (took more than 1s|Nothing matches): .*$`)
 	for _, pod := range pods {
-		if found := complaint.FindString(expected.ReplaceAllString(b.kubectl("logs %s", pod.Name), "")); found != "" {
-			b.Errorf("%s has logged %s", pod.Name, found)
-		}
+		said := expected.ReplaceAllString(b.kubectl("logs %s", pod.Name), "")
+		assert.Empty(b, complaint.FindString(said), "%s has logged it", pod.Name)
 	}
 }
 
 // tag gives our image one more name on all nodes.
 func (b *bed) tag(name string) {
 	for _, n := range b.Nodes {
-		cluster.Must(b, n.Tag(b.Context(), cluster.CoreDNS, name))
+		require.NoError(b, n.Tag(b.Context(), cluster.CoreDNS, name))
 	}
 }

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/stretchr/testify/assert"
+
 	"github.com/longnames/longnames/test/e2e/watch"
 )
 
@@ -56,9 +58,7 @@ func (b *bed) elixir() {
 		}
 	}
 	for section := range askedFor {
-		if !tried[section] {
-			b.Errorf("section %q has no config/runtime.exs", section)
-		}
+		assert.Contains(b, tried, section, "a section has no config/runtime.exs")
 	}
 	b.kubectl("create configmap erlang --from-file=%s", dir)
 	var got []string

@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/stretchr/testify/require"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
@@ -89,9 +90,7 @@ func (b *bed) serve(family string, blocks ...string) {
 	b.gone(before)
 	all := strings.Fields(b.get("service/longnames", ".spec.clusterIPs[*]"))
 	i := slices.IndexFunc(all, func(ip string) bool { return strings.Contains(ip, ":") == (family == "6") })
-	if i < 0 {
-		b.Fatalf("got addresses %q, want one of IPv%s", all, family)
-	}
+	require.GreaterOrEqual(b, i, 0, "addresses %q have none of IPv%s", all, family)
 	b.server = net.JoinHostPort(all[i], "53")
 }
 
@@ -103,7 +102,7 @@ func (b *bed) apply(manifest string, patches ...string) {
 	b.Helper()
 	if b.server != "" {
 		server, _, err := net.SplitHostPort(b.server)
-		cluster.Must(b, err)
+		require.NoError(b, err)
 		patches = append(patches, b.replaced(b.page("The way of a question", "yaml", "dnsPolicy"), "10.96.0.15", `"`+server+`"`))
 	}
 	text := "resources: [manifest.yaml]\npatches:\n"
@@ -124,11 +123,11 @@ func (b *bed) release(files map[string]string) {
 	b.apply(b.page("Modes", "yaml", "inetrc"))
 	configs := b.Client.CoreV1().ConfigMaps(b.namespace)
 	config, err := configs.Get(b.Context(), "erlang", metav1.GetOptions{})
-	cluster.Must(b, err)
+	require.NoError(b, err)
 	config.Data["vm.args"] = b.page("Ports, cookies and TLS", "txt", "")
 	maps.Copy(config.Data, files)
 	_, err = configs.Update(b.Context(), config, metav1.UpdateOptions{})
-	cluster.Must(b, err)
+	require.NoError(b, err)
 }
 
 // mesh waits until each of n pods of an app has found all others by itself, is connected to these, and stays so for
@@ -188,9 +187,7 @@ func (b *bed) erl(pod, inetrc, prefix, module, function string, args ...string) 
 	var out []string
 	for line := range strings.Lines(text) {
 		values, ok := strings.CutPrefix(strings.TrimSpace(line), prefix)
-		if !ok {
-			b.Fatalf("%s of %q: got %s", function, args, text)
-		}
+		require.True(b, ok, "%s of %q: got %s", function, args, text)
 		out = append(out, values)
 	}
 	return out

@@ -8,6 +8,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
 	corev1 "k8s.io/api/core/v1"
 
 	"github.com/longnames/longnames/test/e2e/cluster"
@@ -74,16 +76,13 @@ func TestFaults(t *testing.T) {
 			row.try()
 			found := checker.End()
 			f.Logf("%d questions, %s answers wrong, the latest after %s", found.Asked, found.Kinds(), found.Longest)
-			if len(found.Wrong) > 0 || found.Rate() < 80 {
-				f.Errorf("%.0f questions a second, and the last wrong answers:\n%s", found.Rate(), strings.Join(found.Last, "\n"))
-			}
+			assert.Empty(f, found.Wrong, strings.Join(found.Last, "\n"))
+			assert.GreaterOrEqual(f, found.Rate(), 80.0, "questions a second")
 			for _, pod := range f.pods {
 				said := "\n" + f.kubectl("logs %s --since-time=%s", pod.Name, begin.Format(time.RFC3339))
 				for _, other := range f.pods {
 					lost := regexp.MustCompile(`\n(DOWN|DROPPED) .*shop@` + other.Status.PodIP + `\b.*`)
-					if line := lost.FindString(said); line != "" {
-						f.Errorf("%s has lost one that lives: %s", pod.Name, line)
-					}
+					assert.Empty(f, lost.FindString(said), "%s has lost one that lives", pod.Name)
 				}
 			}
 			f.notDropped(begin)
@@ -110,7 +109,7 @@ func (f *faults) filter(what string) {
 	}
 	for _, n := range f.Nodes {
 		_, err := n.Run(f.Context(), "nft", rules)
-		cluster.Must(f, err)
+		require.NoError(f, err)
 	}
 }
 
@@ -131,9 +130,7 @@ func (f *faults) rolled() {
 	dns := f.at("longnames")
 	dns.kubectl("rollout restart deployment/longnames")
 	time.Sleep(faultTime)
-	if got := dns.get("deployment/longnames", ".status['replicas','readyReplicas']"); got != "3 2" {
-		f.Errorf("got %s CoreDNS that are there and ready, want 3 2", got)
-	}
+	assert.Equal(f, "3 2", dns.get("deployment/longnames", ".status['replicas','readyReplicas']"))
 }
 
 // probes has some nodes, all, and then none fail their probes. With deploy/, all are listed always.

@@ -6,6 +6,9 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
 	"github.com/longnames/longnames/test/e2e/cluster"
 	"github.com/longnames/longnames/test/e2e/watch"
 )
@@ -37,9 +40,7 @@ func (b *bed) dualStack() {
 	b.kubectl(`patch service/shop -p {"spec":{"ipFamilyPolicy":"RequireDualStack"}}`)
 	var first, v6 []string
 	for _, pod := range b.running("shop", 3) {
-		if len(pod.Status.PodIPs) != 2 {
-			b.Fatalf("%s: got addresses %q, want two", pod.Name, pod.Status.PodIPs)
-		}
+		require.Len(b, pod.Status.PodIPs, 2, pod.Name)
 		first, v6 = append(first, pod.Status.PodIP), append(v6, pod.Status.PodIPs[1].IP)
 	}
 	var served []string
@@ -118,7 +119,7 @@ func (b *bed) life() {
 			stop := b.keepAsking(b.Nodes[0], b.server, question{domain, "SRV", always}, tt.least)
 			if tt.do == "evict" {
 				pods := b.pods("app=shop")
-				cluster.Must(b, b.evict(pods[0]))
+				require.NoError(b, b.evict(pods[0]))
 				b.gone(pods[:1])
 			} else {
 				b.kubectl("%s", tt.do)
@@ -127,9 +128,7 @@ func (b *bed) life() {
 			names, after := settled(tt.then)
 			stop()
 			gone := slices.DeleteFunc(before, func(a string) bool { return slices.Contains(after, a) })
-			if len(gone) != tt.gone {
-				b.Errorf("%q are gone, and %q there, want %d to be gone", gone, after, tt.gone)
-			}
+			assert.Len(b, gone, tt.gone, "%q are there", after)
 			for _, a := range gone {
 				b.wants(b.reverse(a), "PTR", "NXDOMAIN")
 			}
@@ -285,9 +284,7 @@ func (b *bed) evictedByKubelet() {
 	b.exec("shop-1", "dd", "if=/dev/zero", "of=/data/x", "bs=1M", "count=4")
 	b.prints("Succeeded|Failed", "get pod/shop-1 -o jsonpath={.status.phase}")
 	// Its phase is Succeeded if the VM was quick enough to end in order, and nothing in its status tells why it has.
-	if b.kubectl("get events -o name --field-selector reason=Evicted,involvedObject.name=shop-1") == "" {
-		b.Error("no event says that shop-1 was evicted")
-	}
+	assert.NotEmpty(b, b.kubectl("get events -o name --field-selector reason=Evicted,involvedObject.name=shop-1"))
 	for _, zone := range zones {
 		b.wantsCluster(zone, "shop", []string{all[0], all[2]}, []string{all[0], all[2]})
 		b.wants("shop-1."+zone, "A", "NXDOMAIN")

@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/stretchr/testify/require"
+
 	"github.com/longnames/longnames/internal/markdown"
 )
 
@@ -39,9 +41,7 @@ func blocks(t *testing.T, page, section, language, having string) (out []string)
 			out = append(out, s.Text)
 		}
 	}
-	if len(out) == 0 {
-		t.Fatalf("%s has no %s with %q in section %q", page, language, having, section)
-	}
+	require.NotEmpty(t, out, "%s: %s with %q in section %q", page, language, having, section)
 	return out
 }
 
@@ -49,9 +49,7 @@ func blocks(t *testing.T, page, section, language, having string) (out []string)
 func (b *bed) pageBlock(page, section, language, having string) string {
 	b.Helper()
 	found := blocks(b.T, page, section, language, having)
-	if len(found) != 1 {
-		b.Fatalf("%s, section %q: got %d blocks in %s with %q, want 1", page, section, len(found), language, having)
-	}
+	require.Len(b, found, 1, "%s: %s with %q in section %q", page, language, having, section)
 	return b.here(found[0])
 }
 
@@ -83,9 +81,7 @@ func withMode(block, mode string) string {
 func (b *bed) replaced(text string, pairs ...string) string {
 	b.Helper()
 	for pair := range slices.Chunk(pairs, 2) {
-		if n := strings.Count(text, pair[0]); n != 1 {
-			b.Fatalf("got %q %d times, want it once in:\n%s", pair[0], n, text)
-		}
+		require.Equal(b, 1, strings.Count(text, pair[0]), "how often %q is in:\n%s", pair[0], text)
 		text = strings.Replace(text, pair[0], pair[1], 1)
 	}
 	return text

@@ -10,6 +10,7 @@ replace (
 require (
 	github.com/longnames/longnames/test/e2e v0.0.0-00010101000000-000000000000
 	github.com/miekg/dns v1.1.73
+	github.com/stretchr/testify v1.12.1
 	golang.org/x/sync v0.23.0
 	golang.org/x/time v0.16.0
 	k8s.io/api v0.37.1

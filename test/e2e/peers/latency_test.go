@@ -8,13 +8,13 @@ import (
 	"slices"
 	"time"
 
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
 	"golang.org/x/sync/errgroup"
 	xrate "golang.org/x/time/rate"
 	discoveryv1 "k8s.io/api/discovery/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
-
-	"github.com/longnames/longnames/test/e2e/cluster"
 )
 
 // The clusters whose changes are measured, and how many others change meanwhile.
@@ -55,9 +55,7 @@ func measureLatency(b *bed, r *report) {
 		slices.Reverse(both)
 	}
 	rate := min(ours.median("rate"), theirs.median("rate"))
-	if rate < 0.9*elsewhereRate {
-		b.Errorf("got %.0f changes/s elsewhere, want %d", rate, elsewhereRate)
-	}
+	assert.GreaterOrEqual(b, rate, 0.9*elsewhereRate, "changes/s elsewhere")
 	busy := fmt.Sprintf("1 000 members, %.0f changes/s elsewhere", rate)
 	for _, of := range []struct {
 		figures, work, want string
@@ -91,7 +89,7 @@ func (b *bed) meanwhile(rate float64, do func(n int) error) (end func() (rate fl
 	})
 	return func() float64 {
 		cancel()
-		cluster.Must(b, all.Wait())
+		require.NoError(b, all.Wait())
 		return float64(n) / time.Since(begin).Seconds()
 	}
 }
@@ -113,7 +111,7 @@ func (b *bed) byHand(service string, size int) {
 			AddressType: discoveryv1.AddressTypeIPv4,
 			Endpoints:   endpoints, Ports: []discoveryv1.EndpointPort{{Name: &portName, Port: &port}},
 		}, metav1.CreateOptions{})
-		cluster.Must(b, err)
+		require.NoError(b, err)
 	}
 }
 

@@ -8,11 +8,10 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/stretchr/testify/require"
 	"golang.org/x/sync/errgroup"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-
-	"github.com/longnames/longnames/test/e2e/cluster"
 )
 
 // Very many pods, and how many of them make up a cluster.
@@ -106,12 +105,10 @@ func (b *bed) again(fresh int, readers []*reader) {
 		for _, found := range collected.FindAllStringSubmatch(s.process.Output()[said[i]:], -1) {
 			begin, err := strconv.ParseFloat(found[1], 64)
 			end, err2 := strconv.ParseFloat(found[2], 64)
-			cluster.Must(b, errors.Join(err, err2))
+			require.NoError(b, errors.Join(err, err2))
 			peak, told = max(peak, begin, end), true
 		}
-		if !told {
-			b.Fatalf("%s tells of no garbage collection", s.server.name)
-		}
+		require.True(b, told, "%s tells of garbage collections", s.server.name)
 		s.add("peak", peak)
 		s.stop()
 	}
@@ -143,5 +140,5 @@ func (b *bed) plant(from, to int) {
 			return nil
 		})
 	}
-	cluster.Must(b, g.Wait())
+	require.NoError(b, g.Wait())
 }

@@ -1,7 +1,6 @@
 package peers
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"math"
@@ -14,9 +13,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/stretchr/testify/require"
 	"golang.org/x/sync/errgroup"
-
-	"github.com/longnames/longnames/test/e2e/cluster"
 )
 
 const groupByService = "group_by kubernetes.io/service-name"
@@ -29,7 +27,7 @@ func measureUDP(b *bed, r *report) {
 		zone += fmt.Sprintf("%s\t5\tIN\tTXT\t%s@%s\n", many, sized(10), a)
 	}
 	zoneFile := filepath.Join(b.dir, "zone")
-	cluster.Must(b, os.WriteFile(zoneFile, []byte(zone), 0o600))
+	require.NoError(b, os.WriteFile(zoneFile, []byte(zone), 0o600))
 	ours, kubernetes := b.newPair(groupByService, "")
 	whoami := b.newServer("whoami", "whoami")
 	file := b.newServer("file", fmt.Sprintf("file %s %s {\nreload 0\n}", zoneFile, ourZone))
@@ -39,9 +37,8 @@ func measureUDP(b *bed, r *report) {
 	text, theirs := ours.loaded("udp", 0, many, "TXT", 10), file.loaded("udp", 0, many, "TXT", 10)
 	for _, l := range []*loaded{text, theirs} {
 		for _, a := range members {
-			if want := sized(10) + "@" + a.String(); !bytes.Contains(l.verified(), append([]byte{byte(len(want))}, want...)) {
-				b.Fatalf("%s: got no TXT record %s", l.name, want)
-			}
+			want := sized(10) + "@" + a.String()
+			require.Contains(b, string(l.verified()), string(rune(len(want)))+want, "TXT records of %s", l.name)
 		}
 	}
 	r.faster("SRV, 3 members, UDP", 0.9, ours.loaded("udp", 0, few, "SRV", 3), whoami.loaded("udp", 0, few, "SRV", 0))
@@ -120,11 +117,10 @@ func (s *server) loaded(network string, edns uint16, name, qtype string, answers
 func (l *loaded) verified() answer {
 	l.Helper()
 	a, err := l.ask(l.network, l.question[0], l.question[1], l.edns)
-	cluster.Must(l, err)
-	if a.rcode() != "NOERROR" || a.truncated() || a.records() != l.answers {
-		l.Fatalf("%s %s: got %s, %d answers, truncated %t; want NOERROR, %d and false",
-			l.name, l.question, a.rcode(), a.records(), a.truncated(), l.answers)
-	}
+	require.NoError(l, err)
+	require.Equal(l, "NOERROR", a.rcode(), "%s %s", l.name, l.question)
+	require.Equal(l, l.answers, a.records(), "answers of %s %s", l.name, l.question)
+	require.False(l, a.truncated(), "%s %s", l.name, l.question)
 	return a
 }
 
@@ -132,7 +128,7 @@ func (l *loaded) verified() answer {
 func (l *loaded) dnsperf() {
 	l.Helper()
 	questions := filepath.Join(l.dir, "questions")
-	cluster.Must(l, os.WriteFile(questions, []byte(l.question[0]+" "+l.question[1]+"\n"), 0o600))
+	require.NoError(l, os.WriteFile(questions, []byte(l.question[0]+" "+l.question[1]+"\n"), 0o600))
 	args := []string{"dnsperf", "-s", l.address, "-m", l.network, "-d", questions, "-c", "4", "-l",
 		fmt.Sprint(load.Seconds())}
 	if l.edns > 0 {
@@ -143,9 +139,7 @@ func (l *loaded) dnsperf() {
 	err := p.Err()
 	used := l.cpu() - before
 	rate, completed, err2 := perfResult(p.Output(), l.size)
-	if err := errors.Join(err, err2); err != nil {
-		l.Fatalf("%s: %v: %s", l.name, err, p.Output())
-	}
+	require.NoError(l, errors.Join(err, err2), "%s: %s", l.name, p.Output())
 	l.add(rate, used, completed)
 }
 
@@ -193,7 +187,7 @@ func (l *loaded) patiently() {
 			return nil
 		})
 	}
-	cluster.Must(l, g.Wait())
+	require.NoError(l, g.Wait())
 	answers := float64(total.Load())
 	l.add(answers/time.Since(begin).Seconds(), l.cpu()-before, answers)
 }

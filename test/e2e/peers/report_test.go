@@ -7,6 +7,9 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
 )
 
 // figures has what was measured in each round, by name.
@@ -54,9 +57,7 @@ func (g goal) result() string {
 func (r *report) add(t testing.TB, work, ours, theirs string, ratio float64, g goal) {
 	t.Helper()
 	add(t, &r.goals, work, ours, theirs, fmt.Sprintf("%.2g", ratio), g.want, g.result())
-	if g.result() == "FAILED" {
-		t.Errorf("%s: got %s, and %s, want %s", work, ours, theirs, g.want)
-	}
+	assert.NotEqual(t, "FAILED", g.result(), "%s: got %s, and %s, want %s", work, ours, theirs, g.want)
 }
 
 // markdown has the facts, and those tables that have any lines.
@@ -93,9 +94,7 @@ dnsperf -h 2>/dev/null | sed -n 's/^Version \(.*\)/dnsperf \1./p'`
 func facts(t *testing.T) string {
 	t.Helper()
 	text, err := exec.CommandContext(t.Context(), "sh", "-euc", factsScript, "sh", coredns).CombinedOutput()
-	if err != nil {
-		t.Fatalf("%v: %s", err, text)
-	}
+	require.NoError(t, err, string(text))
 	return fmt.Sprintf("%sRounds: %d; load in each: %s; writes in each: %d; the API server: %s each.",
 		text, *rounds, load, *writes, costTime)
 }
@@ -106,9 +105,7 @@ func TestQuantile(t *testing.T) {
 		figures = append(figures, float64(i))
 	}
 	for share, want := range map[float64]float64{0: 1, 0.5: 101, 0.99: 199, 1: 200} {
-		if got := quantile(figures, share); got != want {
-			t.Errorf("quantile %v: got %v, want %v", share, got, want)
-		}
+		assert.Equal(t, want, quantile(figures, share), "quantile %v", share)
 	}
 }
 
@@ -117,8 +114,6 @@ func TestGoal(t *testing.T) {
 		{}: "", {"≤ 1", 1, 0}: "ok", {"≤ 1", 1.05, 0.1}: "miss within noise", {"≤ 1", 1.2, 0.1}: "FAILED", {"< 50", 1.02, 0}: "FAILED",
 		{"≤ 1", math.Inf(1), 0.1}: "FAILED", {"≤ 1", math.NaN(), 0.1}: "FAILED",
 	} {
-		if got := g.result(); got != want {
-			t.Errorf("%+v: got %q, want %q", g, got, want)
-		}
+		assert.Equal(t, want, g.result(), "%+v", g)
 	}
 }

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/miekg/dns"
+	"github.com/stretchr/testify/require"
 	"golang.org/x/sync/errgroup"
 
 	"github.com/longnames/longnames/test/e2e/cluster"
@@ -35,7 +36,7 @@ func (b *bed) newServer(name, plugin string, env ...string) *server {
 	b.servers++
 	s := &server{bed: b, name: name, address: fmt.Sprintf("127.0.0.%d", 1+b.servers), env: env, figures: make(figures)}
 	s.corefile = filepath.Join(b.dir, name+".Corefile")
-	cluster.Must(b, os.WriteFile(s.corefile, fmt.Appendf(nil, ".:53 {\nbind %[1]s\npprof %[1]s:6053\n%[2]s\n}\n", s.address,
+	require.NoError(b, os.WriteFile(s.corefile, fmt.Appendf(nil, ".:53 {\nbind %[1]s\npprof %[1]s:6053\n%[2]s\n}\n", s.address,
 		plugin), 0o600))
 	return s
 }
@@ -122,7 +123,7 @@ func (s *server) ask(network, name, qtype string, size uint16) (answer, error) {
 func (s *server) knows(name, qtype string, n int) {
 	s.Helper()
 	s.soon(fmt.Sprintf("%s knows %d of %s %s", s.name, n, name, qtype), func() error {
-		cluster.Must(s, s.process.Ended())
+		require.NoError(s, s.process.Ended())
 		a, err := s.ask("tcp", name, qtype, 0)
 		if err == nil && a.records() != n {
 			err = fmt.Errorf("got %s, %d answers", a.rcode(), a.records())
@@ -136,7 +137,7 @@ func (s *server) knows(name, qtype string, n int) {
 func (s *server) delays(network, name string, writes int, write func(to netip.Addr) error) (out []float64) {
 	s.Helper()
 	ask, closer, err := s.asker(network, name, "A", 4096)
-	cluster.Must(s, err)
+	require.NoError(s, err)
 	defer closer.Close()
 	for range writes {
 		to, acknowledged := s.bed.address(), time.Time{}
@@ -154,7 +155,7 @@ func (s *server) delays(network, name string, writes int, write func(to netip.Ad
 			}
 		}
 		shown := time.Now()
-		cluster.Must(s, errors.Join(err, g.Wait()))
+		require.NoError(s, errors.Join(err, g.Wait()))
 		out = append(out, max(shown.Sub(acknowledged), 0).Seconds()*1000)
 	}
 	return out
@@ -187,7 +188,7 @@ func (s *server) peakRSS() float64 { return 1024 * s.number(`VmHWM:\s+(\d+) kB`,
 
 func (s *server) proc(file string) []byte {
 	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/%s", s.process.Pid(), file))
-	cluster.Must(s, err)
+	require.NoError(s, err)
 	return text
 }
 
@@ -195,13 +196,11 @@ func (s *server) proc(file string) []byte {
 func (b *bed) number(pattern string, text []byte) (sum float64) {
 	b.Helper()
 	all := regexp.MustCompile(pattern).FindAllSubmatch(text, -1)
-	if all == nil {
-		b.Fatalf("got %s, want %s", text, pattern)
-	}
+	require.NotNil(b, all, "got %s, want %s", text, pattern)
 	for _, found := range all {
 		if len(found[1]) > 0 {
 			n, err := strconv.ParseFloat(string(found[1]), 64)
-			cluster.Must(b, err)
+			require.NoError(b, err)
 			sum += n
 		}
 	}

@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/stretchr/testify/require"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
@@ -60,14 +61,14 @@ func soon(t testing.TB, what string, check func() error) {
 func read(t testing.TB, path string) string {
 	t.Helper()
 	text, err := os.ReadFile(path)
-	cluster.Must(t, err)
+	require.NoError(t, err)
 	return string(text)
 }
 
 // write writes a file, and returns its path.
 func write(t testing.TB, path, text string) string {
 	t.Helper()
-	cluster.Must(t, os.WriteFile(path, []byte(text), 0o600))
+	require.NoError(t, os.WriteFile(path, []byte(text), 0o600))
 	return path
 }
 
@@ -120,9 +121,7 @@ func (b *bed) grant(t *testing.T, account, namespace string, of resources, verbs
 		replace = append(replace, "  namespace: prod\n", "  namespace: "+namespace+"\n")
 	}
 	for i := 0; i < len(replace); i += 2 {
-		if !strings.Contains(printed, replace[i]) {
-			t.Fatalf("the README prints no %q in %q", replace[i], printed)
-		}
+		require.Contains(t, printed, replace[i], "what the README prints")
 	}
 	b.Kubectl(t, "apply", "-f", write(t, t.TempDir()+"/rights.yaml", strings.NewReplacer(replace...).Replace(printed)))
 }

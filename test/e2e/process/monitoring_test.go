@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/miekg/dns"
+	"github.com/stretchr/testify/require"
 
 	"github.com/longnames/longnames/test/e2e/cluster"
 )
@@ -30,7 +31,7 @@ func monitoring(t *testing.T, b *bed) {
 	snapshots := t.TempDir()
 	for i := range 2 {
 		dir := fmt.Sprintf("%s/%d", snapshots, i)
-		cluster.Must(t, os.Mkdir(dir, 0o700))
+		require.NoError(t, os.Mkdir(dir, 0o700))
 		shop := b.block("shop.erl.internal 10.0.0.0/8", "fallthrough 10.in-addr.arpa", "startup_timeout 1s",
 			"snapshot "+dir+"/shop.json")
 		grouped := strings.NewReplacer("selector app=shop\n", "", "basename shop\n", "group_by app\n").
@@ -44,7 +45,7 @@ func monitoring(t *testing.T, b *bed) {
 	first, second := servers[0], servers[1]
 	p.sees(2, `up{job="coredns"} == 1`)
 	reverse, err := dns.ReverseAddr(b.address(10))
-	cluster.Must(t, err)
+	require.NoError(t, err)
 	cartName := "cart." + apps + ".apps.erl.internal"
 	ask(t, servers, []question{
 		{12, "udp", "shop.erl.internal", "A"},
@@ -120,10 +121,10 @@ func monitoring(t *testing.T, b *bed) {
 
 	// No room for a snapshot. The pause after a write is twenty times as long as that took, on a slow disk.
 	first.may(`snapshot: cannot write `)
-	cluster.Must(t, os.Rename(snapshots+"/0", snapshots+"/away"))
+	require.NoError(t, os.Rename(snapshots+"/0", snapshots+"/away"))
 	b.close(t, 14, 18)
 	p.sees(1, "coredns_longnames_snapshot_failures_total > 2")
-	cluster.Must(t, os.Rename(snapshots+"/away", snapshots+"/0"))
+	require.NoError(t, os.Rename(snapshots+"/away", snapshots+"/0"))
 
 	// All nodes of a cluster vanish without notice, and come back.
 	missing := `coredns_longnames_suspect_members{zone="apps.erl.internal.", reason="missing"} `

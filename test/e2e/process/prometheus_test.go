@@ -11,6 +11,9 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
 	"github.com/longnames/longnames/internal/markdown"
 	"github.com/longnames/longnames/test/e2e/cluster"
 )
@@ -25,9 +28,9 @@ func monitoringRules(t *testing.T, _ *bed) {
 	for _, args := range [][]string{{"check", "rules", "rules.yaml"}, {"test", "rules", "rules_test.yaml"}} {
 		cmd := exec.CommandContext(t.Context(), "promtool", args...)
 		cmd.Dir = monitoringDir
-		if out, err := cmd.CombinedOutput(); err != nil || !strings.Contains(string(out), "SUCCESS") {
-			t.Errorf("promtool %v: %v: %s", args, err, out)
-		}
+		out, err := cmd.CombinedOutput()
+		assert.NoError(t, err, "promtool %v", args)
+		assert.Contains(t, string(out), "SUCCESS", "promtool %v", args)
 	}
 }
 
@@ -43,7 +46,7 @@ type prometheus struct {
 func (b *bed) prometheus(t *testing.T, n int, servers ...string) *prometheus {
 	t.Helper()
 	rules, err := filepath.Abs(monitoringDir + "/rules.yaml")
-	cluster.Must(t, err)
+	require.NoError(t, err)
 	dir := t.TempDir()
 	config := write(t, dir+"/prometheus.yml", fmt.Sprintf(`
 global: {scrape_interval: 1s, scrape_timeout: 1s, evaluation_interval: 1s}
@@ -77,7 +80,7 @@ func (p *prometheus) query(expr string) (found []series, err error) {
 func (p *prometheus) must(expr string) []series {
 	p.t.Helper()
 	found, err := p.query(expr)
-	cluster.Must(p.t, err)
+	require.NoError(p.t, err)
 	return found
 }
 
@@ -118,9 +121,7 @@ func (p *prometheus) alerts(when string, want ...string) {
 	})
 	// Prometheus counts the rules that it has, and the evaluations that have failed.
 	p.sees(1, "prometheus_rule_group_rules > 0")
-	if sick := p.must("prometheus_rule_evaluation_failures_total > 0"); len(sick) > 0 {
-		p.t.Errorf("rules that cannot be evaluated: %v", sick)
-	}
+	assert.Empty(p.t, p.must("prometheus_rule_evaluation_failures_total > 0"), "rules that cannot be evaluated")
 }
 
 // checkRunbooks asks what the runbooks have operators ask, one query a line.
@@ -132,9 +133,7 @@ func (p *prometheus) checkRunbooks() {
 			p.must(query)
 		}
 	}
-	if len(blocks) == 0 {
-		p.t.Errorf("%s has no queries", runbooks)
-	}
+	assert.NotEmpty(p.t, blocks)
 }
 
 var (
@@ -154,13 +153,11 @@ func (p *prometheus) checkDashboard() {
 			List []struct{ Name, Definition string }
 		}
 	}
-	cluster.Must(p.t, json.Unmarshal([]byte(read(p.t, monitoringDir+"/dashboard.json")), &d))
+	require.NoError(p.t, json.Unmarshal([]byte(read(p.t, monitoringDir+"/dashboard.json")), &d))
 	values := map[string]string{"$__rate_interval": "4s"} // four times as long as between two scrapes
 	fill := func(expr string) string {
 		return variable.ReplaceAllStringFunc(expr, func(name string) string {
-			if values[name] == "" {
-				p.t.Errorf("%s: no variable is called %s", expr, name)
-			}
+			assert.NotEmpty(p.t, values[name], "%s: no variable is called %s", expr, name)
 			return values[name]
 		})
 	}
@@ -178,9 +175,8 @@ func (p *prometheus) checkDashboard() {
 		for _, target := range panel.Targets {
 			expr := fill(target.Expr)
 			curves := p.must("max_over_time((" + expr + ")[1h:1s])") // the largest value of each
-			if !slices.ContainsFunc(curves, func(s series) bool { return s.Value[1] != "NaN" }) {
-				p.t.Errorf("panel %q has nothing to show of %s", panel.Title, expr)
-			}
+			shown := slices.ContainsFunc(curves, func(s series) bool { return s.Value[1] != "NaN" })
+			assert.True(p.t, shown, "panel %q has nothing to show of %s", panel.Title, expr)
 		}
 	}
 }

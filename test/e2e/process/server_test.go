@@ -6,12 +6,13 @@ import (
 	"path/filepath"
 	"regexp"
 	"slices"
-	"strings"
 	"syscall"
 	"testing"
 	"time"
 
 	"github.com/miekg/dns"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
 
 	"github.com/longnames/longnames/test/e2e/cluster"
 	"github.com/longnames/longnames/test/e2e/watch"
@@ -69,7 +70,7 @@ func (b *bed) serve(t *testing.T, plugins string) *server {
 func (s *server) start() {
 	s.t.Helper()
 	binary, err := filepath.Abs(coredns)
-	cluster.Must(s.t, err)
+	require.NoError(s.t, err)
 	s.starts++
 	s.process = s.Start(s.t, fmt.Sprintf("coredns-%d", s.starts),
 		[]string{"KUBERNETES_SERVICE_HOST=" + apiHost, "KUBERNETES_SERVICE_PORT=" + s.apiPort, "CLUSTER_DOMAIN="},
@@ -87,16 +88,13 @@ func (s *server) end() {
 	if s.process = nil; p == nil {
 		return
 	}
-	cluster.Must(s.t, p.Ended())
+	require.NoError(s.t, p.Ended())
 	p.Signal(syscall.SIGTERM)
-	if !p.EndsWithin(endTime) {
-		s.t.Fatalf("CoreDNS has not ended within %s", endTime)
-	}
-	cluster.Must(s.t, p.Err())
+	require.True(s.t, p.EndsWithin(endTime), "CoreDNS ends within %s", endTime)
+	require.NoError(s.t, p.Err())
 	for _, line := range logged.FindAllString(p.Output(), -1) {
-		if !slices.ContainsFunc(s.allowed, func(re *regexp.Regexp) bool { return re.MatchString(line) }) {
-			s.t.Errorf("CoreDNS has logged %s", line)
-		}
+		allowed := slices.ContainsFunc(s.allowed, func(re *regexp.Regexp) bool { return re.MatchString(line) })
+		assert.True(s.t, allowed, "CoreDNS has logged %s", line)
 	}
 }
 
@@ -113,16 +111,14 @@ func (s *server) logs(pattern string) {
 func (s *server) run(args ...string) string {
 	s.t.Helper()
 	out, err := s.Run(s.t.Context(), args...)
-	cluster.Must(s.t, err)
+	require.NoError(s.t, err)
 	return out
 }
 
 // cut ends its connections to the API server. It can make new ones, but the first of these may be hit, too.
 func (s *server) cut() {
 	s.t.Helper()
-	if out := s.run("ss", "-K", "dst", apiHost); !strings.Contains(out, "ESTAB") { // it prints what the kernel has ended
-		s.t.Fatalf("no connection was cut: %s", out)
-	}
+	require.Contains(s.t, s.run("ss", "-K", "dst", apiHost), "ESTAB") // it prints what the kernel has ended
 	s.may(`API server cannot be reached: .*: software caused connection abort; `)
 }
 
