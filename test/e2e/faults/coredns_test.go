@@ -125,7 +125,6 @@ func (r *replica) metric(name, label string) (float64, error) {
 
 // gauge waits until a metric is in a range.
 func (r *replica) gauge(name, label string, least, most int) {
-	r.s.Helper()
 	r.s.within(4*patience, fmt.Sprintf("%s %s is %d to %d", name, label, least, most), func() error {
 		n, err := r.metric(name, label)
 		if err == nil && (int(n) < least || int(n) > most) {

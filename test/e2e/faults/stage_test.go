@@ -90,7 +90,6 @@ func (s *stage) runs(h *cluster.Host, args ...string) {
 }
 
 func (s *stage) within(patience time.Duration, what string, check func() error) {
-	s.Helper()
 	require.NoError(s, cluster.Poll(patience, what, check))
 	s.Logf("%s %s", time.Now().Format("15:04:05.000"), what)
 }
@@ -128,7 +127,6 @@ func (s *stage) calm() {
 
 // seen waits until every server answers for some clusters what is right, and has nothing else be right from then on.
 func (s *stage) seen(patience time.Duration, meshes ...*mesh) {
-	s.Helper()
 	for _, r := range s.ours() {
 		s.within(patience, r.name+" answers what is right", func() error { return r.answers(meshes) })
 	}
@@ -214,7 +212,6 @@ func (s *stage) through(fault, heal func()) {
 
 // suspects waits until all CoreDNS have so many members that are suspect for a reason.
 func (s *stage) suspects(reason string, want int) {
-	s.Helper()
 	for _, r := range s.replicas {
 		r.gauge("coredns_longnames_suspect_members", fmt.Sprintf("reason=%q", reason), want, want)
 	}

@@ -33,7 +33,6 @@ func (b *bed) check(from watch.Dialer, server string, q question) error {
 
 // answered waits until a server has the answers.
 func (b *bed) answered(from watch.Dialer, server string, questions ...question) {
-	b.Helper()
 	for _, q := range questions {
 		b.eventually(server+" answers", func() error { return b.check(from, server, q) })
 	}
@@ -41,13 +40,11 @@ func (b *bed) answered(from watch.Dialer, server string, questions ...question) 
 
 // wants waits until the test's own CoreDNS has an answer.
 func (b *bed) wants(name, qtype string, want ...string) {
-	b.Helper()
 	b.answered(b.Nodes[0], b.server, question{name, qtype, want})
 }
 
 // wantsCluster waits until the name of a cluster has all of its records.
 func (b *bed) wantsCluster(name, basename string, hosts, addresses []string) {
-	b.Helper()
 	names, of := make([]string, 0, len(hosts)), map[bool][]string{}
 	for _, h := range hosts {
 		names = append(names, basename+"@"+h)
@@ -82,7 +79,6 @@ func (b *bed) keepAsking(from watch.Dialer, server string, q question, least int
 		Again: true}
 	c.Start(b.Context())
 	return func() {
-		b.Helper()
 		found := c.End()
 		b.Logf("%s %s: %d questions, the longest took %s", server, q.name, found.Asked, found.Longest)
 		assert.NotZero(b, found.Asked)

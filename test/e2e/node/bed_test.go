@@ -98,7 +98,6 @@ func (b *bed) at(namespace string) *bed {
 }
 
 func (b *bed) should(err error) {
-	b.Helper()
 	if err != nil {
 		b.Error(err)
 	}
@@ -106,7 +105,6 @@ func (b *bed) should(err error) {
 
 // eventually waits until a check finds nothing wrong.
 func (b *bed) eventually(what string, check func() error) {
-	b.Helper()
 	cluster.Eventually(b.T, patience, what, check)
 }
 
@@ -117,7 +115,6 @@ func (b *bed) try(format string, args ...any) (string, error) {
 }
 
 func (b *bed) kubectl(format string, args ...any) string {
-	b.Helper()
 	out, err := b.try(format, args...)
 	require.NoError(b, err)
 	return out
@@ -125,7 +122,6 @@ func (b *bed) kubectl(format string, args ...any) string {
 
 // prints waits until kubectl prints what matches a pattern, and returns the last match of its last group.
 func (b *bed) prints(pattern, format string, args ...any) (last string) {
-	b.Helper()
 	re := regexp.MustCompile(pattern)
 	b.eventually("kubectl prints "+pattern, func() error {
 		out, err := b.try(format, args...)
@@ -144,31 +140,26 @@ func (b *bed) prints(pattern, format string, args ...any) (last string) {
 
 // get returns a field of an object.
 func (b *bed) get(object, path string) string {
-	b.Helper()
 	return b.kubectl("get %s -o jsonpath={%s}", object, path)
 }
 
 // exec runs a command in a pod.
 func (b *bed) exec(pod string, command ...string) string {
-	b.Helper()
 	return b.Kubectl(b.T, append([]string{"-n", b.namespace, "exec", pod, "--"}, command...)...)
 }
 
 // wait waits until an object has a condition, or whatever else kubectl can wait for.
 func (b *bed) wait(object, condition string) {
-	b.Helper()
 	b.kubectl("wait %s --for=%s --timeout=%s", object, condition, patience)
 }
 
 // rolledOut waits until all pods of a Deployment or StatefulSet are of its newest kind, and ready.
 func (b *bed) rolledOut(name string) {
-	b.Helper()
 	b.kubectl("rollout status %s --timeout=%s", name, patience)
 }
 
 // gone waits until pods are.
 func (b *bed) gone(pods []corev1.Pod) {
-	b.Helper()
 	for _, pod := range pods {
 		b.wait("pod/"+pod.Name, "delete")
 	}
@@ -176,21 +167,18 @@ func (b *bed) gone(pods []corev1.Pod) {
 
 // write writes a file.
 func (b *bed) write(file, text string) string {
-	b.Helper()
 	require.NoError(b, os.WriteFile(file, []byte(text), 0o600))
 	return file
 }
 
 // create makes objects from YAML.
 func (b *bed) create(format string, args ...any) {
-	b.Helper()
 	b.kubectl("create --validate=strict -f %s", b.write(b.TempDir()+"/objects.yaml", fmt.Sprintf(format, args...)))
 }
 
 // overlay writes a kustomization on top of ours, and files beside it, as users would. In its text, DEPLOY is the way to
 // our directory.
 func (b *bed) overlay(text string, files map[string]string) string {
-	b.Helper()
 	dir := b.TempDir()
 	to, err := filepath.Abs(checkout + "/deploy")
 	require.NoError(b, err)
@@ -215,7 +203,6 @@ func (b *bed) pods(selector string) []corev1.Pod {
 
 // running waits until an app has exactly n pods, all of which run, and returns them by name.
 func (b *bed) running(app string, n int) (pods []corev1.Pod) {
-	b.Helper()
 	b.eventually(fmt.Sprintf("%d pods run", n), func() error {
 		phases, err := b.try("get pods -l app=%s -o jsonpath={.items[*].status.phase}", app)
 		pods = b.pods("app=" + app)

@@ -73,7 +73,6 @@ const forwarding = ". {\n    health\n    forward . " + cluster.ClusterDNS + "\n}
 // serve gives the part a CoreDNS of its own: that of deploy/base, with another Corefile. It waits until there is no
 // other.
 func (b *bed) serve(family string, blocks ...string) {
-	b.Helper()
 	image, tag, _ := strings.Cut(cluster.CoreDNS, ":")
 	corefile := ""
 	for _, block := range blocks {
@@ -99,7 +98,6 @@ var image = regexp.MustCompile(`( image: )[^\s,]+`)
 // apply applies a manifest of a page, with the image of test/e2e/beam, and with patches. Pods ask the part's CoreDNS,
 // by what the page has for that.
 func (b *bed) apply(manifest string, patches ...string) {
-	b.Helper()
 	if b.server != "" {
 		server, _, err := net.SplitHostPort(b.server)
 		require.NoError(b, err)
@@ -118,7 +116,6 @@ func (b *bed) apply(manifest string, patches ...string) {
 // release makes what the manifests for shop need: the cookie, and the ConfigMap, which has the files of the release,
 // too.
 func (b *bed) release(files map[string]string) {
-	b.Helper()
 	b.Shell(b.T, checkout, b.page("Modes", "sh", "shop-cookie"))
 	b.apply(b.page("Modes", "yaml", "inetrc"))
 	configs := b.Client.CoreV1().ConfigMaps(b.namespace)
@@ -133,7 +130,6 @@ func (b *bed) release(files map[string]string) {
 // mesh waits until each of n pods of an app has found all others by itself, is connected to these, and stays so for
 // some polls. Pods that are told to end count only if n is all of them.
 func (b *bed) mesh(app, mode, domain string, n int) []corev1.Pod {
-	b.Helper()
 	var pods []corev1.Pod
 	var since time.Time
 	b.eventually(fmt.Sprintf("%d nodes are connected", n), func() error {
@@ -181,7 +177,6 @@ func (b *bed) areMeshed(pods []corev1.Pod, app, mode, domain string, n int) erro
 
 // erl has a function of test/e2e/beam print lines with a prefix, in a VM of its own in a pod.
 func (b *bed) erl(pod, inetrc, prefix, module, function string, args ...string) []string {
-	b.Helper()
 	command := strings.Fields("env HOME=/tmp ERL_INETRC=" + inetrc + " erl -noinput -pa /app -s " + module + " " + function + " -extra")
 	text := b.exec(pod, append(command, args...)...)
 	var out []string

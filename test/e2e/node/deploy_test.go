@@ -82,16 +82,13 @@ func (b *bed) rollback() {
 	b = b.at("longnames")
 	dir, begin, members := b.repository(), time.Now(), b.members("prod")
 	edit := func(file, from, to string) {
-		b.Helper()
 		b.Shell(b.T, dir, fmt.Sprintf("sed -Ei 's/%s/%s/w /dev/stderr' overlays/prod/%s 2>&1 | grep -q .", from, to, file))
 	}
 	apply := func(ttl string) {
-		b.Helper()
 		edit("Corefile", `ttl \S+`, "ttl "+ttl)
 		b.kubectl("apply --server-side --force-conflicts -k %s", dir+"/overlays/prod")
 	}
 	goes := func(ttl uint32) {
-		b.Helper()
 		b.rolledOut("deployment/longnames")
 		for _, pod := range b.ours() {
 			answer, err := watch.Exchange(b.Context(), b.node(pod), "udp", pod.Status.PodIP+":1053", clusterName, "TXT", 0)

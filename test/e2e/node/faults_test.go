@@ -173,7 +173,6 @@ func (f *faults) vanish() {
 
 // missed waits until each CoreDNS has said that nodes are missing.
 func (f *faults) missed(since time.Time) {
-	f.Helper()
 	for _, pod := range f.ours() {
 		f.prints("Cluster "+f.questions[0].Name+`\.: members have vanished without notice`,
 			"-n longnames logs %s --since-time=%s", pod.Name, since.Format(time.RFC3339))
@@ -194,7 +193,6 @@ func right(q *watch.Question, pods []corev1.Pod) []string {
 // scale has the cluster be larger or smaller. Those that go announce that, and are gone when their pods are; but the
 // last stay.
 func (f *faults) scale(n int) {
-	f.Helper()
 	stay := min(n, len(f.pods))
 	gone := f.pods[stay:]
 	f.pods = f.pods[:stay]
@@ -212,7 +210,6 @@ func (f *faults) scale(n int) {
 // seen waits until the nodes are answered, and has nothing else be right from then on. It asks often, for each question
 // may be to another CoreDNS, and again what is lost on the way to one that has ended: the checker judges that.
 func (f *faults) seen(patience time.Duration) {
-	f.Helper()
 	resolver := watch.Resolver{From: f.Nodes[0], Servers: []string{cluster.ClusterDNS}, Ports: true}
 	cluster.Eventually(f.T, patience, "the answers are right", func() error {
 		for i := range 10 * len(f.questions) {

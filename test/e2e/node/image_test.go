@@ -32,7 +32,6 @@ func (b *bed) source() (sh func(script string) string) {
 	checkout, err := filepath.Abs(checkout)
 	require.NoError(b, err)
 	sh = func(script string) string {
-		b.Helper()
 		cmd := exec.CommandContext(b.Context(), "sh", "-euc", script)
 		cmd.Dir = dir
 		cmd.Env = append(os.Environ(), "MAKEFLAGS=", "MFLAGS=",

@@ -147,7 +147,6 @@ func (b *bed) members(namespace string) question {
 
 // meshed waits until each of n nodes has found all others by itself, and is connected to these.
 func (b *bed) meshed(n int) {
-	b.Helper()
 	b.at("prod").mesh("shop", "ip", "", n)
 }
 

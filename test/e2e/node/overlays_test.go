@@ -52,7 +52,6 @@ func (p peers) install() []corev1.Pod {
 
 // knows checks that a pod gets answers for the clusters of some namespaces.
 func (p peers) knows(namespaces ...string) {
-	p.Helper()
 	for _, namespace := range namespaces {
 		p.answered(p.all["asker"], p.server, p.members(namespace))
 	}

@@ -47,7 +47,6 @@ func blocks(t *testing.T, page, section, language, having string) (out []string)
 
 // pageBlock returns the one block, for this namespace instead of prod, which is that of the pages.
 func (b *bed) pageBlock(page, section, language, having string) string {
-	b.Helper()
 	found := blocks(b.T, page, section, language, having)
 	require.Len(b, found, 1, "%s: %s with %q in section %q", page, language, having, section)
 	return b.here(found[0])
@@ -55,7 +54,6 @@ func (b *bed) pageBlock(page, section, language, having string) string {
 
 // page returns one of docs/clients.md.
 func (b *bed) page(section, language, having string) string {
-	b.Helper()
 	return b.pageBlock(clientsPage, section, language, having)
 }
 
@@ -79,7 +77,6 @@ func withMode(block, mode string) string {
 
 // replaced replaces texts that have to be there, each once.
 func (b *bed) replaced(text string, pairs ...string) string {
-	b.Helper()
 	for pair := range slices.Chunk(pairs, 2) {
 		require.Equal(b, 1, strings.Count(text, pair[0]), "how often %q is in:\n%s", pair[0], text)
 		text = strings.Replace(text, pair[0], pair[1], 1)

@@ -83,7 +83,6 @@ type connection struct {
 
 // connect tries connections, all at once.
 func (p peers) connect(connections ...connection) {
-	p.Helper()
 	var wg sync.WaitGroup
 	for _, c := range connections {
 		from, to := p.all[c.from], p.all[c.to]

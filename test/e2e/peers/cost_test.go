@@ -114,7 +114,6 @@ func costsOf(beds []*bed, nodes int) (costs []cost) {
 // not tell bytes apart by clients, but by what they are about: answers about Endpoints and EndpointSlices, and watches of
 // them.
 func (b *bed) spent() cost {
-	b.Helper()
 	text, err := b.Client.Discovery().RESTClient().Get().AbsPath("/metrics").DoRaw(b.Context())
 	require.NoError(b, err)
 	// A metric is there, but need not have any series.

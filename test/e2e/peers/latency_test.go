@@ -97,7 +97,6 @@ func (b *bed) meanwhile(rate float64, do func(n int) error) (end func() (rate fl
 // byHand creates a Service and EndpointSlices of 100 endpoints, as Kubernetes' controller makes them. That is not to be
 // measured.
 func (b *bed) byHand(service string, size int) {
-	b.Helper()
 	b.CreateService(b, b.namespace, service)
 	port, portName, labels := int32(4000), "http", app(service)
 	labels[discoveryv1.LabelServiceName] = service

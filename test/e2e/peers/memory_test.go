@@ -72,7 +72,6 @@ func measureMemory(b *bed, r *report) {
 
 // first has it read for the first time. It goes on.
 func (s *reader) first() {
-	s.Helper()
 	s.start()
 	for _, i := range []int{0, massSize / 2, massSize - 1} {
 		s.knows(s.name(i), "A", s.together)
@@ -86,7 +85,6 @@ func (s *reader) first() {
 // again has all of them read everything once more, and ends them: while the API server is away, etcd goes on from the
 // version up to which they have seen pods, so that no watch can.
 func (b *bed) again(fresh int, readers []*reader) {
-	b.Helper()
 	said := make([]int, len(readers))
 	for i, s := range readers {
 		s.heap(3) // so that nothing is left of before
@@ -120,7 +118,6 @@ var collected = regexp.MustCompile(`(?m)^gc \d+ @.* (\d+)->(\d+)->\d+ MB,`)
 // plant creates pods that are as large as pods are in real life: half of it is the environment, and who manages which
 // field of it.
 func (b *bed) plant(from, to int) {
-	b.Helper()
 	var env []corev1.EnvVar
 	for n := range 34 {
 		env = append(env, corev1.EnvVar{Name: fmt.Sprintf("VARIABLE_%d", n), Value: fmt.Sprintf("value %d of a pod", n)})

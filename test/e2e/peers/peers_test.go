@@ -88,7 +88,6 @@ func newBed(t testing.TB) *bed {
 const patience = 4 * time.Minute
 
 func (b *bed) soon(what string, check func() error) {
-	b.Helper()
 	cluster.Eventually(b, patience, what, check)
 }
 
@@ -107,7 +106,6 @@ func sized(n int) string { return fmt.Sprintf("app-%d", n) }
 
 // clusters creates Services with so many pods, and returns the addresses of these.
 func (b *bed) clusters(sizes ...int) map[int][]netip.Addr {
-	b.Helper()
 	out := make(map[int][]netip.Addr)
 	for _, n := range sizes {
 		b.CreateService(b, b.namespace, sized(n))

@@ -72,7 +72,6 @@ func measureTCP(b *bed, r *report) {
 
 // faster puts load on two servers in turns, and adds a goal for the ratio of their rates.
 func (r *report) faster(work string, least float64, ours, theirs *loaded) {
-	ours.Helper()
 	for range *rounds {
 		ours.dnsperf()
 		theirs.dnsperf()
@@ -105,7 +104,6 @@ func (l *loaded) add(rate, cpu, answers float64) {
 
 // loaded returns load with one question, once the server has so many answers to it.
 func (s *server) loaded(network string, edns uint16, name, qtype string, answers int) *loaded {
-	s.Helper()
 	s.knows(name, qtype, answers)
 	l := &loaded{server: s, network: network, edns: edns, question: [2]string{name, qtype}, answers: answers,
 		figures: make(figures)}
@@ -115,7 +113,6 @@ func (s *server) loaded(network string, edns uint16, name, qtype string, answers
 
 // verified asks once, as dnsperf will, and returns the answer if it is whole.
 func (l *loaded) verified() answer {
-	l.Helper()
 	a, err := l.ask(l.network, l.question[0], l.question[1], l.edns)
 	require.NoError(l, err)
 	require.Equal(l, "NOERROR", a.rcode(), "%s %s", l.name, l.question)
@@ -126,7 +123,6 @@ func (l *loaded) verified() answer {
 
 // dnsperf measures for a while.
 func (l *loaded) dnsperf() {
-	l.Helper()
 	questions := filepath.Join(l.dir, "questions")
 	require.NoError(l, os.WriteFile(questions, []byte(l.question[0]+" "+l.question[1]+"\n"), 0o600))
 	args := []string{"dnsperf", "-s", l.address, "-m", l.network, "-d", questions, "-c", "4", "-l",
@@ -167,7 +163,6 @@ func perfResult(said string, size float64) (rate, completed float64, err error) 
 // patiently asks as OTP's inet_res does for a cluster that is too large for UDP: over UDP without EDNS first, and as that
 // answer is truncated, over a new TCP connection. dnsperf cannot do that. Four ask at once.
 func (l *loaded) patiently() {
-	l.Helper()
 	name, qtype := l.question[0], l.question[1]
 	var total atomic.Int64
 	var g errgroup.Group

@@ -32,7 +32,6 @@ type server struct {
 
 // newServer returns one that is not started yet.
 func (b *bed) newServer(name, plugin string, env ...string) *server {
-	b.Helper()
 	b.servers++
 	s := &server{bed: b, name: name, address: fmt.Sprintf("127.0.0.%d", 1+b.servers), env: env, figures: make(figures)}
 	s.corefile = filepath.Join(b.dir, name+".Corefile")
@@ -43,7 +42,6 @@ func (b *bed) newServer(name, plugin string, env ...string) *server {
 
 // newPair returns servers of longnames and *kubernetes*, with options of their own.
 func (b *bed) newPair(ours, theirs string, env ...string) (longnames, kubernetes *server) {
-	b.Helper()
 	text := "%s {\nkubeconfig " + b.Kubeconfig() + "\nnamespaces " + b.namespace + "\n%s\n}"
 	return b.newServer("longnames", fmt.Sprintf(text, "longnames "+ourZone, ours), env...),
 		b.newServer("kubernetes", fmt.Sprintf(text, "kubernetes cluster.local", "pods verified\n"+theirs), env...)
@@ -62,14 +60,12 @@ func (b *bed) theirName(service string) string {
 
 // run starts a process on the host. Its log is its own.
 func (b *bed) run(name string, env []string, args ...string) *cluster.Process {
-	b.Helper()
 	b.processes++
 	return b.host.Start(b, fmt.Sprintf("%s-%d", name, b.processes), env, args...)
 }
 
 // start waits until CoreDNS listens, and not until it knows anything.
 func (s *server) start() {
-	s.Helper()
 	s.process = s.run(s.name, s.env, coredns, "-conf", s.corefile)
 	s.process.Says(s, "(?m)^CoreDNS-", 0)
 }
@@ -121,7 +117,6 @@ func (s *server) ask(network, name, qtype string, size uint16) (answer, error) {
 
 // knows waits until a question has so many answers.
 func (s *server) knows(name, qtype string, n int) {
-	s.Helper()
 	s.soon(fmt.Sprintf("%s knows %d of %s %s", s.name, n, name, qtype), func() error {
 		require.NoError(s, s.process.Ended())
 		a, err := s.ask("tcp", name, qtype, 0)
@@ -135,7 +130,6 @@ func (s *server) knows(name, qtype string, n int) {
 // delays returns how long each of some writes takes until it is answered, in milliseconds after write has returned. It
 // asks all the time, also meanwhile: what is answered before write returns counts as at once.
 func (s *server) delays(network, name string, writes int, write func(to netip.Addr) error) (out []float64) {
-	s.Helper()
 	ask, closer, err := s.asker(network, name, "A", 4096)
 	require.NoError(s, err)
 	defer closer.Close()
@@ -194,7 +188,6 @@ func (s *server) proc(file string) []byte {
 
 // number returns the sum of those that a pattern finds in a text. It has to match something.
 func (b *bed) number(pattern string, text []byte) (sum float64) {
-	b.Helper()
 	all := regexp.MustCompile(pattern).FindAllSubmatch(text, -1)
 	require.NotNil(b, all, "got %s, want %s", text, pattern)
 	for _, found := range all {

@@ -78,7 +78,6 @@ func (p *prometheus) query(expr string) (found []series, err error) {
 
 // must is query, which has to work.
 func (p *prometheus) must(expr string) []series {
-	p.t.Helper()
 	found, err := p.query(expr)
 	require.NoError(p.t, err)
 	return found
@@ -86,7 +85,6 @@ func (p *prometheus) must(expr string) []series {
 
 // sees waits until an expression finds so many series, or more.
 func (p *prometheus) sees(n int, expr string) {
-	p.t.Helper()
 	soon(p.t, "Prometheus sees "+expr, func() error {
 		found, err := p.query(expr)
 		if err == nil && len(found) < n {
@@ -102,7 +100,6 @@ const uncertain = "LongnamesWatchUnreliable"
 // alerts waits until those that have been pending or firing, by name, severity and zone, are these, and no others are now:
 // for a moment, as long as only one replica has been read after a change, it may look like more.
 func (p *prometheus) alerts(when string, want ...string) {
-	p.t.Helper()
 	named := func(found []series) (out []string) {
 		for _, s := range found {
 			out = append(out, strings.TrimSpace(s.Metric["alertname"]+" "+s.Metric["severity"]+" "+s.Metric["zone"]))
@@ -126,7 +123,6 @@ func (p *prometheus) alerts(when string, want ...string) {
 
 // checkRunbooks asks what the runbooks have operators ask, one query a line.
 func (p *prometheus) checkRunbooks() {
-	p.t.Helper()
 	blocks := markdown.Read(p.t, runbooks).Snippets("promql")
 	for _, block := range blocks {
 		for query := range strings.Lines(block.Text) {
@@ -143,7 +139,6 @@ var (
 
 // checkDashboard asks each query of each panel as Grafana does, and wants something to be seen.
 func (p *prometheus) checkDashboard() {
-	p.t.Helper()
 	var d struct {
 		Panels []struct {
 			Title   string

@@ -46,7 +46,6 @@ func forbidden(of resources, namespace, verb string) string {
 
 // forbids waits until the lines about rights that are missing are exactly these, each logged once.
 func (s *server) forbids(want ...string) {
-	s.t.Helper()
 	for _, line := range want {
 		s.may("^" + regexp.QuoteMeta(line))
 	}
@@ -104,7 +103,6 @@ func missingWatch(t *testing.T, b *bed) {
 
 // grantedAsAsked grants what the log asks for. From then on, all is as it should be.
 func (v *vigil) grantedAsAsked(missing string) {
-	v.s.t.Helper()
 	const advice = `in namespace "([^"]+)": grant the verb "([^"]+)" on the resource "([^"]+)" there with a Role`
 	s, asked := v.s, regexp.MustCompile(advice).FindStringSubmatch(missing)
 	s.bed.Kubectl(s.t, "-n", asked[1], "create", "role", "asked", "--verb", asked[2], "--resource", asked[3])
@@ -183,7 +181,6 @@ func (v *vigil) expect(before, after int) {
 
 // then has something change the members, and waits until all that is answered is of these.
 func (v *vigil) then(members int, change func()) {
-	v.s.t.Helper()
 	v.expect(v.now, members)
 	change()
 	v.s.wantsShop(10, 10+members)
@@ -194,7 +191,6 @@ func (v *vigil) then(members int, change func()) {
 
 // asks waits until so many more answers have come.
 func (v *vigil) asks(n int) {
-	v.s.t.Helper()
 	n += v.Asked()
 	soon(v.s.t, "there are answers", func() error {
 		if v.Asked() < n {

@@ -68,7 +68,6 @@ func (b *bed) serve(t *testing.T, plugins string) *server {
 
 // start starts it, for the first time or again, and waits until it listens.
 func (s *server) start() {
-	s.t.Helper()
 	binary, err := filepath.Abs(coredns)
 	require.NoError(s.t, err)
 	s.starts++
@@ -83,7 +82,6 @@ var logged = regexp.MustCompile(cluster.Crash.String() + `|^\[ERROR\] .*`)
 
 // end has CoreDNS end in good order, as a kubelet does, and looks into its log for what nobody has looked for.
 func (s *server) end() {
-	s.t.Helper()
 	p := s.process
 	if s.process = nil; p == nil {
 		return
@@ -103,13 +101,11 @@ func (s *server) may(pattern string) { s.allowed = append(s.allowed, regexp.Must
 
 // logs waits for a match in CoreDNS' log.
 func (s *server) logs(pattern string) {
-	s.t.Helper()
 	s.process.Says(s.t, pattern, 0)
 }
 
 // run runs a command on the host.
 func (s *server) run(args ...string) string {
-	s.t.Helper()
 	out, err := s.Run(s.t.Context(), args...)
 	require.NoError(s.t, err)
 	return out
@@ -117,21 +113,18 @@ func (s *server) run(args ...string) string {
 
 // cut ends its connections to the API server. It can make new ones, but the first of these may be hit, too.
 func (s *server) cut() {
-	s.t.Helper()
 	require.Contains(s.t, s.run("ss", "-K", "dst", apiHost), "ESTAB") // it prints what the kernel has ended
 	s.may(`API server cannot be reached: .*: software caused connection abort; `)
 }
 
 // away has the API server be out of its reach, until back.
 func (s *server) away() {
-	s.t.Helper()
 	s.run("ip", "route", "add", "unreachable", apiHost)
 	s.cut()
 	s.may(`API server cannot be reached: .*: connect: no route to host; `)
 }
 
 func (s *server) back() {
-	s.t.Helper()
 	s.run("ip", "route", "del", "unreachable", apiHost)
 }
 
@@ -144,7 +137,6 @@ func (s *server) ready() error {
 // counts waits until a metric of *longnames* has a value, in the sum of all series with some labels: an answer may come just
 // before what is counted of it.
 func (s *server) counts(want float64, name string, labels ...string) {
-	s.t.Helper()
 	soon(s.t, fmt.Sprintf("%s %v is %v", name, labels, want), func() error {
 		got, _, err := s.Metric(s.Address, "coredns_longnames_"+name, labels...)
 		if err == nil && got != want {
@@ -161,7 +153,6 @@ func (s *server) ask(network, name, qtype string, size uint16) (*dns.Msg, error)
 
 // wants waits until an answer is exactly this.
 func (s *server) wants(name, qtype string, want ...string) {
-	s.t.Helper()
 	soon(s.t, fmt.Sprintf("%s %s is %q", name, qtype, want), func() error {
 		m, err := s.ask("tcp", name, qtype, 0)
 		if err == nil {
@@ -174,7 +165,6 @@ func (s *server) wants(name, qtype string, want ...string) {
 // wantsShop waits for all that is answered of members called shop in mode ip, which have the IPv4 addresses from one number
 // to before another.
 func (s *server) wantsShop(from, to int) {
-	s.t.Helper()
 	addresses := s.bed.some(from, to, "%s")
 	s.wants("shop.erl.internal", "SRV", addresses...)
 	s.wants("shop.erl.internal", "TXT", s.bed.some(from, to, "shop@%s")...)
@@ -184,7 +174,6 @@ func (s *server) wantsShop(from, to int) {
 
 // rcode waits for a response code, over UDP.
 func (s *server) rcode(name, qtype string, want int) (m *dns.Msg) {
-	s.t.Helper()
 	soon(s.t, name+" "+qtype+" is "+dns.RcodeToString[want], func() (err error) {
 		if m, err = s.ask("udp", name, qtype, 1232); err == nil && m.Rcode != want {
 			err = fmt.Errorf("got %s", m)
