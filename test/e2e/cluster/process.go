@@ -2,14 +2,12 @@ package cluster
 
 import (
 	"errors"
-	"flag"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
 	"slices"
-	"strconv"
 	"strings"
 	"sync/atomic"
 	"syscall"
@@ -186,15 +184,6 @@ func Poll(patience time.Duration, what string, check func() error) error {
 func Eventually(t testing.TB, patience time.Duration, what string, check func() error) {
 	t.Helper()
 	require.NoError(t, Poll(patience, what, check))
-}
-
-// Main runs tests, so many at once: most of a test is waiting, so that these can be more than there are processors.
-func Main(m *testing.M, parallel int) {
-	flag.Parse()
-	if err := flag.Set("test.parallel", strconv.Itoa(parallel)); err != nil {
-		panic(err)
-	}
-	os.Exit(m.Run())
 }
 
 // Many does something for each number from one to before another, for some at once.

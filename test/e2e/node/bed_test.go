@@ -24,8 +24,6 @@ import (
 // patience is how long a busy machine may take for what takes seconds.
 const patience = 3 * time.Minute
 
-func TestMain(m *testing.M) { cluster.Main(m, 3) }
-
 // bed is a namespace of a cluster, for one test.
 type bed struct {
 	*testing.T

@@ -24,7 +24,7 @@ type faults struct {
 }
 
 const (
-	faultTime = 15 * time.Second
+	faultTime = 12 * time.Second
 	hold      = 30 * time.Second // of deploy/, which is the default
 	announced = time.Second      // how long those may be answered whose end has been announced
 	size      = 5

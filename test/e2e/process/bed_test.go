@@ -2,6 +2,7 @@
 package process
 
 import (
+	"flag"
 	"fmt"
 	"os"
 	"regexp"
@@ -27,7 +28,14 @@ type bed struct {
 	prod, account string // a namespace, and the directory of CoreDNS' service account
 }
 
-func TestMain(m *testing.M) { cluster.Main(m, 8) }
+// Most of a test is waiting, so that more of them run at once than there are processors.
+func TestMain(m *testing.M) {
+	flag.Parse()
+	if err := flag.Set("test.parallel", "8"); err != nil {
+		panic(err)
+	}
+	os.Exit(m.Run())
+}
 
 func TestProcess(t *testing.T) {
 	c := cluster.Start(t, cluster.Options{})
