@@ -41,7 +41,7 @@ func (b *bed) elixir() {
 	var want []string
 	tried := make(map[string]bool)
 	for i, page := range []string{clientsPage, migratingPage} {
-		for j, s := range document(b.T, page).Snippets("elixir") {
+		for j, s := range snippets(b.T, page, "elixir") {
 			name := fmt.Sprintf("%d-%02d.", i, j)
 			switch {
 			case strings.HasPrefix(s.Text, "# config/runtime.exs\n"):

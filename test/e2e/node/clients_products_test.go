@@ -32,7 +32,7 @@ spec:
 func (b *bed) products() {
 	b.serve("4", b.page("More than one mode", "corefile", ""), forwarding)
 	products := ""
-	for _, s := range document(b.T, clientsPage).Snippets("yaml") {
+	for _, s := range snippets(b.T, clientsPage, "yaml") {
 		if !strings.Contains(s.Text, "kind: Service\n") || strings.HasPrefix(s.Heading, "Mode ") || s.Heading == "RabbitMQ" {
 			continue
 		}

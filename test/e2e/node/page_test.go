@@ -23,20 +23,21 @@ const (
 	migratingPage = "docs/migrating-from-libcluster.md"
 )
 
-func document(t *testing.T, page string) markdown.Page {
-	t.Helper()
-	return markdown.Read(t, filepath.Join(checkout, page))
-}
-
 func read(t *testing.T, page string) string {
 	t.Helper()
-	return document(t, page).Text
+	return markdown.Read(t, filepath.Join(checkout, page)).Text
+}
+
+// snippets returns those of a page that are in a language.
+func snippets(t *testing.T, page, language string) []markdown.Snippet {
+	t.Helper()
+	return markdown.Read(t, filepath.Join(checkout, page)).Snippets(language)
 }
 
 // blocks returns those of a section that are in a language and have a text in them, of which there is at least one.
 func blocks(t *testing.T, page, section, language, having string) (out []string) {
 	t.Helper()
-	for _, s := range document(t, page).Snippets(language) {
+	for _, s := range snippets(t, page, language) {
 		if s.Heading == section && strings.Contains(s.Text, having) {
 			out = append(out, s.Text)
 		}
