@@ -192,22 +192,32 @@ func (b *bed) overlay(text string, files map[string]string) string {
 // ours is the label of pods of CoreDNS that deploy/ makes.
 const ours = "app.kubernetes.io/name=longnames"
 
+func ends(p corev1.Pod) bool { return p.DeletionTimestamp != nil }
+
 // pods returns those with a label that are not about to end, by name.
 func (b *bed) pods(selector string) []corev1.Pod {
 	list, err := b.Client.CoreV1().Pods(b.namespace).List(b.Context(), metav1.ListOptions{LabelSelector: selector})
 	require.NoError(b, err)
-	return slices.DeleteFunc(list.Items, func(p corev1.Pod) bool { return p.DeletionTimestamp != nil })
+	return slices.DeleteFunc(list.Items, ends)
+}
+
+// logs returns what a pod has said. Unlike kubectl, it costs next to nothing, where it is asked for often.
+func (b *bed) logs(pod string) (string, error) {
+	said, err := b.Client.CoreV1().Pods(b.namespace).GetLogs(pod, &corev1.PodLogOptions{}).DoRaw(b.Context())
+	return string(said), err
 }
 
 // running waits until an app has exactly n pods, all of which run, and returns them by name.
 func (b *bed) running(app string, n int) (pods []corev1.Pod) {
 	b.eventually(fmt.Sprintf("%d pods run", n), func() error {
-		phases, err := b.try("get pods -l app=%s -o jsonpath={.items[*].status.phase}", app)
-		pods = b.pods("app=" + app)
-		if err == nil && (len(pods) != n || phases != strings.TrimSpace(strings.Repeat("Running ", n))) {
-			err = fmt.Errorf("got %d pods that stay, and phases %s", len(pods), phases)
+		list, err := b.Client.CoreV1().Pods(b.namespace).List(b.Context(), metav1.ListOptions{LabelSelector: "app=" + app})
+		require.NoError(b, err)
+		pods = list.Items
+		running := func(p corev1.Pod) bool { return p.Status.Phase == corev1.PodRunning && !ends(p) }
+		if there := slices.DeleteFunc(slices.Clone(pods), running); len(pods) != n || len(there) > 0 {
+			return fmt.Errorf("got %d pods, of which %d do not run", len(pods), len(there))
 		}
-		return err
+		return nil
 	})
 	return pods
 }

@@ -120,7 +120,9 @@ func (b *bed) remembers() {
 	b.apply(b.manifestOf("ip", "4"))
 	pods := b.mesh("shop", "ip", "", 3)
 	said := func(pod corev1.Pod, what string) int {
-		return strings.Count(b.kubectl("logs %s", pod.Name), "\n"+what+" ")
+		text, err := b.logs(pod.Name)
+		require.NoError(b, err)
+		return strings.Count(text, "\n"+what+" ")
 	}
 	stayed := func(name string, pods []corev1.Pod) {
 		for _, pod := range pods {

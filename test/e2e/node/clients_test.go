@@ -159,7 +159,7 @@ func (b *bed) areMeshed(pods []corev1.Pod, app, mode, domain string, n int) erro
 		return fmt.Errorf("got %d pods, want %d", len(pods), n)
 	}
 	for i, pod := range pods {
-		said, err := b.try("logs %s", pod.Name)
+		said, err := b.logs(pod.Name)
 		if err != nil {
 			return err
 		}

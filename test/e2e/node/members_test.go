@@ -354,7 +354,7 @@ func (b *bed) lost() {
 // connected waits until a BEAM node is connected to those at these addresses, and to no others.
 func (b *bed) connected(pod string, to ...string) {
 	b.eventually(pod+" is connected", func() error {
-		said, err := b.try("logs %s", pod)
+		said, err := b.logs(pod)
 		if err == nil {
 			err = watch.Same("nodes", watch.LastLine(said, "NODES "), strings.Fields("shop@"+strings.Join(to, " shop@")))
 		}
