@@ -46,8 +46,9 @@ func (p Page) Section(tb testing.TB, heading string) Page {
 
 // Snippet is a block of code.
 type Snippet struct {
-	Where string // path and line
-	Text  string
+	Where   string // path and line
+	Heading string // the last one above it, without its level
+	Text    string
 }
 
 // Snippets returns the blocks of code in a language. Those in lists lose their indentation.
@@ -56,8 +57,12 @@ func (p Page) Snippets(language string) []Snippet {
 	found := make([]Snippet, 0, len(fences))
 	for _, at := range fences {
 		line := p.before + strings.Count(p.Text[:at[0]], "\n") + 2
+		heading := ""
+		for _, above := range headings(p.Text[:at[0]]) {
+			heading = above
+		}
 		indent := regexp.MustCompile("(?m)^" + p.Text[at[2]:at[3]])
-		found = append(found, Snippet{p.Path + ":" + strconv.Itoa(line), indent.ReplaceAllString(p.Text[at[4]:at[5]], "")})
+		found = append(found, Snippet{p.Path + ":" + strconv.Itoa(line), heading, indent.ReplaceAllString(p.Text[at[4]:at[5]], "")})
 	}
 	return found
 }
@@ -77,12 +82,14 @@ func (p Page) Links() []string { return p.All(`\]\(([^)]*)\)`) }
 
 // Anchors returns the targets that links to the page can have.
 func (p Page) Anchors() []string {
-	found := Page{Text: prose(p.Text)}.All(`(?m)^#+ (.*)$`)
+	found := headings(p.Text)
 	for i, heading := range found {
 		found[i] = Anchor(heading)
 	}
 	return found
 }
+
+func headings(text string) []string { return Page{Text: prose(text)}.All(`(?m)^#+ (.*)$`) }
 
 // prose blanks out code, in which a comment looks like a heading.
 func prose(text string) string {

@@ -42,7 +42,12 @@ func TestPage(t *testing.T) {
 	}
 	page := markdown.Read(t, path)
 	section := page.Section(t, "## A, b!")
-	snippets := []markdown.Snippet{{Where: path + ":10", Text: "# no heading\nif a; then\n  b\nfi\n"}, {Where: path + ":19", Text: "c\n"}}
+	snippets := func(above string) []markdown.Snippet {
+		return []markdown.Snippet{
+			{Where: path + ":10", Heading: above, Text: "# no heading\nif a; then\n  b\nfi\n"},
+			{Where: path + ":19", Heading: "Deeper", Text: "c\n"},
+		}
+	}
 	for _, tc := range []struct {
 		name      string
 		got, want []string
@@ -56,9 +61,9 @@ func TestPage(t *testing.T) {
 			t.Errorf("%s: got %q, want %q", tc.name, tc.got, tc.want)
 		}
 	}
-	for _, part := range []markdown.Page{page, section} {
-		if got := part.Snippets("sh"); !slices.Equal(got, snippets) {
-			t.Errorf("got snippets %q, want %q", got, snippets)
+	for above, part := range map[string]markdown.Page{"A, b!": page, "": section} { // whose own heading is above it
+		if got, want := part.Snippets("sh"), snippets(above); !slices.Equal(got, want) {
+			t.Errorf("got snippets %q, want %q", got, want)
 		}
 	}
 }

@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/stretchr/testify/require"
 	"golang.org/x/sync/errgroup"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
@@ -55,10 +56,10 @@ func Start(t testing.TB, o Options) *Cluster {
 	c := &Cluster{options: o}
 	var err error
 	c.run, err = newRun()
-	must(t, err)
+	require.NoError(t, err)
 	t.Cleanup(func() { c.close(t) })
 	begin := time.Now()
-	must(t, c.start(t.Context()))
+	require.NoError(t, c.start(t.Context()))
 	t.Logf("the cluster runs after %.1f s", time.Since(begin).Seconds())
 	return c
 }
@@ -70,7 +71,7 @@ func (c *Cluster) start(ctx context.Context) error {
 	g, starting := errgroup.WithContext(ctx)
 	if c.options.Nodes > 0 {
 		g.Go(func() (err error) {
-			c.archives, err = c.makeArchives(starting, append([]string{Pause}, c.options.Images...))
+			c.archives, err = makeArchives(starting, append([]string{Pause}, c.options.Images...))
 			return err
 		})
 	}
@@ -119,7 +120,7 @@ func (c *Cluster) TryKubectl(ctx context.Context, args ...string) (string, error
 func (c *Cluster) Kubectl(t testing.TB, args ...string) string {
 	t.Helper()
 	out, err := c.TryKubectl(t.Context(), args...)
-	must(t, err)
+	require.NoError(t, err)
 	return out
 }
 
@@ -131,10 +132,10 @@ func (c *Cluster) Shell(t testing.TB, dir, script string) string {
 		err = os.Symlink(helm, c.run.file("bin", "helm"))
 	}
 	if !errors.Is(err, os.ErrExist) {
-		must(t, err)
+		require.NoError(t, err)
 	}
 	out, err := c.plane.Run(t.Context(), "sh", "-euc", `cd "$0"; `+script, dir)
-	must(t, err)
+	require.NoError(t, err)
 	return out
 }
 
@@ -145,7 +146,7 @@ func (c *Cluster) AddNode(t testing.TB) *Node {
 	if err == nil {
 		err = n.ready(t.Context())
 	}
-	must(t, err)
+	require.NoError(t, err)
 	return n
 }
 
@@ -210,7 +211,7 @@ func (c *Cluster) Part(name string) *Process {
 // Add starts one more process of a part of the control plane, with options that override those of the first.
 func (c *Cluster) Add(t testing.TB, part, name string, options ...string) {
 	t.Helper()
-	must(t, c.plane.startPart(name, slices.Concat(c.Part(part).cmd.Args, options)))
+	require.NoError(t, c.plane.startPart(name, slices.Concat(c.Part(part).cmd.Args, options)))
 }
 
 // Restart starts a part of the control plane that has been stopped.
@@ -222,7 +223,7 @@ func (c *Cluster) Restart(t testing.TB, name string) {
 // Ready waits until the API server is.
 func (c *Cluster) Ready(t testing.TB) {
 	t.Helper()
-	must(t, c.apiReady(t.Context()))
+	require.NoError(t, c.apiReady(t.Context()))
 }
 
 // Back waits until the API server is ready again, and has another kube-controller-manager begin. A real one ends once it

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"path/filepath"
 	"testing"
+
+	"github.com/stretchr/testify/require"
 )
 
 // Host is a computer beside the nodes, for processes of a test: a CoreDNS that is in no pod, or an Erlang node whose pod
@@ -36,13 +38,13 @@ func (c *Cluster) NewHost(t testing.TB, name, address string) *Host {
 	h := &Host{cluster: c, Address: address}
 	var err error
 	h.machine, err = newMachine(c.run, name, c.pause)
-	must(t, err)
+	require.NoError(t, err)
 	t.Cleanup(h.Close)
 	c.mu.Lock()
 	c.hosts = append(c.hosts, h)
 	cable := fmt.Sprintf("host-%d", len(c.hosts))
 	c.mu.Unlock()
-	must(t, errors.Join(c.plane.ip(t.Context(), h.cable(cable)...), h.ip(t.Context(), "link set eth0 up",
+	require.NoError(t, errors.Join(c.plane.ip(t.Context(), h.cable(cable)...), h.ip(t.Context(), "link set eth0 up",
 		"addr add "+address+hostNetmask+" dev eth0", "route add default via "+hostGateway)))
 	return h
 }
@@ -69,7 +71,7 @@ func (h *Host) Resolve(t testing.TB, nameservers ...string) {
 	const script = `printf "nameserver %s\n" "$@" >"$0"; mount --bind "$0" /etc/resolv.conf`
 	args := []string{"sh", "-euc", script, filepath.Join(h.dir, "resolv.conf")}
 	_, err := h.Run(t.Context(), append(args, nameservers...)...)
-	must(t, err)
+	require.NoError(t, err)
 }
 
 // Start starts a process on the host. Signals and its exit status are its own; what it leaves in the background ends with
@@ -90,7 +92,7 @@ func (h *Host) Daemons(t testing.TB, name string, env []string, args ...string) 
 func (h *Host) begin(t testing.TB, name string, env, args []string) *Process {
 	t.Helper()
 	p, err := h.spawn(name, env, args)
-	must(t, err)
+	require.NoError(t, err)
 	t.Cleanup(func() { p.Stop(0) })
 	return p
 }

@@ -5,10 +5,13 @@ import (
 	"errors"
 	"os"
 	"os/exec"
+	"path"
 	"path/filepath"
-	"strconv"
+	"strings"
+	"sync"
 	"testing"
 
+	"github.com/stretchr/testify/require"
 	"golang.org/x/sync/errgroup"
 
 	"github.com/longnames/longnames/test/e2e/build"
@@ -24,31 +27,46 @@ const (
 // checkout is the plugin's module.
 var checkout = filepath.Join(root, "..", "..")
 
+// shared has the images of all clusters. It is removed when this process ends.
+var shared = sync.OnceValues(newRun)
+
+// archives are the files with the images that were made for a cluster: the next one has the same.
+var archives sync.Map
+
+// makers make images, in a store, from files in a directory of their own, and return the archive, which may be that file.
+var makers = map[string]func(ctx context.Context, store *build.Store, files, to string) (string, error){
+	Pause: pause, CoreDNS: ours, Stock: stock, BEAM: beam,
+}
+
 // makeArchives makes images, and returns the files that have them.
-func (c *Cluster) makeArchives(ctx context.Context, images []string) ([]string, error) {
-	makers := map[string]func(ctx context.Context, store *build.Store, files, to string) (string, error){
-		Pause: c.pauseArchive, CoreDNS: ours, Stock: stock, BEAM: beam,
+func makeArchives(ctx context.Context, images []string) ([]string, error) {
+	r, err := shared()
+	if err != nil {
+		return nil, err
 	}
 	out := make([]string, len(images))
 	g, ctx := errgroup.WithContext(ctx)
 	for i, image := range images {
-		store := &build.Store{Dir: c.run.file("images", strconv.Itoa(i))}
-		files := filepath.Join(store.Dir, "files")
-		g.Go(func() error {
-			err := os.MkdirAll(files, 0o755)
-			if err == nil {
-				out[i], err = makers[image](ctx, store, files, filepath.Join(store.Dir, "image.tar"))
+		once, _ := archives.LoadOrStore(image, sync.OnceValues(func() (string, error) {
+			store := &build.Store{Dir: r.file(strings.ReplaceAll(path.Base(image), ":", "-"))}
+			files := filepath.Join(store.Dir, "files")
+			if err := os.MkdirAll(files, 0o755); err != nil {
+				return "", err
 			}
+			return makers[image](context.WithoutCancel(ctx), store, files, filepath.Join(store.Dir, "image.tar"))
+		}))
+		g.Go(func() (err error) {
+			out[i], err = once.(func() (string, error))()
 			return err
 		})
 	}
 	return out, g.Wait()
 }
 
-// pauseArchive is what holds the namespaces of each pod.
-func (c *Cluster) pauseArchive(ctx context.Context, store *build.Store, files, to string) (string, error) {
+// pause is what holds the namespaces of each pod.
+func pause(ctx context.Context, store *build.Store, files, to string) (string, error) {
 	return to, errors.Join(
-		build.CopyFile(filepath.Join(files, "pause"), c.pause),
+		build.Go(ctx, root, filepath.Join(files, "pause"), "./cluster/pause"),
 		store.FromRoots(ctx, Pause, to, []string{files}, "--entrypoint", `["/pause"]`, "--user", "65535:65535"))
 }
 
@@ -99,7 +117,7 @@ func compile(ctx context.Context, to string, args ...string) error {
 func Build(t testing.TB, module, pkg string, flags ...string) string {
 	t.Helper()
 	to := filepath.Join(t.TempDir(), "binary")
-	must(t, build.Go(t.Context(), filepath.Join(root, module), to, pkg, flags...))
+	require.NoError(t, build.Go(t.Context(), filepath.Join(root, module), to, pkg, flags...))
 	return to
 }
 
@@ -107,6 +125,6 @@ func Build(t testing.TB, module, pkg string, flags ...string) string {
 func Modules(t testing.TB, sources ...string) string {
 	t.Helper()
 	dir := t.TempDir()
-	must(t, compile(t.Context(), dir, sources...))
+	require.NoError(t, compile(t.Context(), dir, sources...))
 	return dir
 }

@@ -39,8 +39,8 @@ conf_dir = "%s"
 const containerdSocket = "/run/containerd/containerd.sock"
 
 // kubeletConfig has all that differs from a kubelet's defaults. The node shares the computer's disk and memory with
-// others, and does not care how much they leave. It measures
-// volumes often, so that a pod that exceeds its limit is evicted soon.
+// others, and does not care how much they leave. It measures volumes often, and looks for changes of ConfigMaps often: what
+// comes of these is to be seen soon.
 const kubeletConfig = `apiVersion: kubelet.config.k8s.io/v1beta1
 kind: KubeletConfiguration
 authentication: {anonymous: {enabled: false}, webhook: {enabled: true}, x509: {clientCAFile: %s}}
@@ -56,6 +56,7 @@ resolvConf: %s
 evictionHard: {memory.available: 50Mi, nodefs.available: 1%%, imagefs.available: 1%%}
 imageGCHighThresholdPercent: 100
 volumeStatsAggPeriod: 5s
+syncFrequency: 10s
 `
 
 const proxyConfig = `apiVersion: kubeproxy.config.k8s.io/v1alpha1

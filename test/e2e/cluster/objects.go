@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/stretchr/testify/require"
 	authenticationv1 "k8s.io/api/authentication/v1"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -33,10 +34,10 @@ func (c *Cluster) Account(t testing.TB, namespace, name, dir string) {
 	account := &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Name: name}}
 	_, err := c.Client.CoreV1().ServiceAccounts(namespace).Create(t.Context(), account, metav1.CreateOptions{})
 	if !apierrors.IsAlreadyExists(err) {
-		must(t, err)
+		require.NoError(t, err)
 	}
 	ca, err := os.ReadFile(c.Config.CAFile)
-	must(t, errors.Join(err, os.MkdirAll(dir, 0o700),
+	require.NoError(t, errors.Join(err, os.MkdirAll(dir, 0o700),
 		os.WriteFile(filepath.Join(dir, "ca.crt"), ca, 0o600), //nolint:gosec // the caller says where
 		os.WriteFile(filepath.Join(dir, "namespace"), []byte(namespace), 0o600),
 		os.WriteFile(filepath.Join(dir, "token"), []byte(c.Token(t, namespace, name)), 0o600)))
@@ -47,7 +48,7 @@ func (c *Cluster) Token(t testing.TB, namespace, account string) string {
 	t.Helper()
 	token, err := c.Client.CoreV1().ServiceAccounts(namespace).CreateToken(t.Context(), account,
 		&authenticationv1.TokenRequest{}, metav1.CreateOptions{})
-	must(t, err)
+	require.NoError(t, err)
 	return token.Status.Token
 }
 
@@ -63,7 +64,7 @@ func (c *Cluster) CreatePod(t testing.TB, pod *corev1.Pod, ready bool, address s
 	none := &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: NoNode}}
 	// Each time, for etcd may be wiped; pods of a node that does not exist are deleted.
 	if _, err := c.Client.CoreV1().Nodes().Create(t.Context(), none, metav1.CreateOptions{}); !apierrors.IsAlreadyExists(err) {
-		must(t, err)
+		require.NoError(t, err)
 	}
 	pod = pod.DeepCopy()
 	pod.Spec.NodeName = NoNode
@@ -76,7 +77,7 @@ func (c *Cluster) CreatePod(t testing.TB, pod *corev1.Pod, ready bool, address s
 		pod.Status = RunningStatus(ready, address)
 		pod, err = pods.UpdateStatus(t.Context(), pod, metav1.UpdateOptions{})
 	}
-	must(t, err)
+	require.NoError(t, err)
 	return pod
 }
 
@@ -109,7 +110,7 @@ func (c *Cluster) UpdatePodStatus(t testing.TB, namespace, name string, change f
 		change(&pod.Status)
 		_, err = pods.UpdateStatus(t.Context(), pod, metav1.UpdateOptions{})
 	}
-	must(t, err)
+	require.NoError(t, err)
 }
 
 // DeletePod deletes such a pod as its node would: once it has been terminating, if it is not yet, it is gone.
@@ -120,7 +121,7 @@ func (c *Cluster) DeletePod(t testing.TB, namespace, name string) {
 	if err == nil && pod.DeletionTimestamp == nil {
 		err = pods.Delete(t.Context(), name, metav1.DeleteOptions{})
 	}
-	must(t, err)
+	require.NoError(t, err)
 	// Its containers would take longer to end than the controller takes to say so.
 	Eventually(t, startTime, name+" is terminating in all EndpointSlices", func() error {
 		slices, err := c.Client.DiscoveryV1().EndpointSlices(namespace).List(t.Context(), metav1.ListOptions{})
@@ -139,5 +140,5 @@ func (c *Cluster) DeletePod(t testing.TB, namespace, name string) {
 	})
 	options := metav1.NewPreconditionDeleteOptions(string(pod.UID))
 	options.GracePeriodSeconds = new(int64)
-	must(t, pods.Delete(t.Context(), name, *options))
+	require.NoError(t, pods.Delete(t.Context(), name, *options))
 }

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/stretchr/testify/require"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/tools/clientcmd"
@@ -74,7 +75,7 @@ func (c *Cluster) kubeadm(ctx context.Context, args ...string) (string, error) {
 func (c *Cluster) DeployDNS(t testing.TB) {
 	t.Helper()
 	_, err := c.kubeadm(t.Context(), "init", "phase", "addon", "coredns", "--kubeconfig", c.Kubeconfig())
-	must(t, err)
+	require.NoError(t, err)
 	c.Kubectl(t, "-n", "kube-system", "expose", "service", "kube-dns", "--name=kube-dns-upstream")
 }
 

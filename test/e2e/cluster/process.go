@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/stretchr/testify/require"
 	"golang.org/x/sync/errgroup"
 
 	"github.com/longnames/longnames/test/e2e/build"
@@ -156,14 +157,6 @@ func (p *Process) Stop(grace time.Duration) {
 	})
 }
 
-// must ends a test at an error.
-func must(t testing.TB, err error) {
-	t.Helper()
-	if err != nil {
-		t.Fatal(err)
-	}
-}
-
 // final is an error for which nobody needs to wait any longer.
 type final struct{ error }
 
@@ -190,7 +183,7 @@ func Poll(patience time.Duration, what string, check func() error) error {
 // Eventually does that for a test that cannot go on without.
 func Eventually(t testing.TB, patience time.Duration, what string, check func() error) {
 	t.Helper()
-	must(t, Poll(patience, what, check))
+	require.NoError(t, Poll(patience, what, check))
 }
 
 // Many does something for each number from one to before another, for some at once.

@@ -11,6 +11,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/stretchr/testify/require"
+
 	"github.com/longnames/longnames/test/e2e/build"
 	"github.com/longnames/longnames/test/e2e/cluster"
 )
@@ -20,8 +22,11 @@ import (
 // time has passed does not notice.
 const (
 	clock = snapshots + "/clock"
-	off   = `
-var offHours int64
+	off   = `package time
+
+import "sync/atomic"
+
+var offHours atomic.Int64
 
 // The runtime calls Now for timers, where nothing may be read.
 func init() {
@@ -32,7 +37,7 @@ func init() {
 				_, _ = read(fd, hours)
 				closefd(fd)
 			}
-			offHours = int64(hours[0]) - '0'
+			offHours.Store(int64(hours[0]) - '0')
 		}
 	}()
 }
@@ -42,19 +47,20 @@ func init() {
 // newClocked starts that CoreDNS. All of it has to be compiled, which takes minutes if Go has not kept it.
 func (s *stage) newClocked() *replica {
 	root, err := exec.CommandContext(s.Context(), build.GoCommand(), "env", "GOROOT").Output()
-	s.must(err)
-	source, ours := filepath.Join(strings.TrimSpace(string(root)), "src/time/time.go"), filepath.Join(s.TempDir(), "time.go")
-	was, err := os.ReadFile(source)
-	s.must(err)
-	const now = "sec, nsec, mono := runtimeNow()\n"
-	is := strings.ReplaceAll(string(was), now, now+"sec += 3600*offHours\n") + off
-	if !strings.Contains(is, "3600*offHours\n") {
-		s.Fatal("time.Now is not what it was")
-	}
-	overlay, err := json.Marshal(map[string]any{"Replace": map[string]string{source: ours}})
-	s.must(errors.Join(err, os.WriteFile(ours, []byte(is), 0o600), os.WriteFile(ours+".json", overlay, 0o600)))
+	require.NoError(s, err)
+	library, ours := filepath.Join(strings.TrimSpace(string(root)), "src/time"), s.TempDir()
+	was, err := os.ReadFile(library + "/time.go")
+	require.NoError(s, err)
+	const now, then = "sec, nsec, mono := runtimeNow()\n", "sec += 3600*offHours.Load()\n"
+	is := strings.ReplaceAll(string(was), now, now+then)
+	require.Contains(s, is, then)
+	overlay, err := json.Marshal(map[string]any{"Replace": map[string]string{
+		library + "/time.go": ours + "/time.go", library + "/off.go": ours + "/off.go",
+	}})
+	require.NoError(s, errors.Join(err, os.WriteFile(ours+"/time.go", []byte(is), 0o600), os.WriteFile(ours+"/off.go", []byte(off), 0o600),
+		os.WriteFile(ours+"/overlay.json", overlay, 0o600)))
 	r := s.newReplica("clocked", false)
-	r.binary = cluster.Build(s, "../..", "./cmd/coredns", "-overlay", ours+".json")
+	r.binary = cluster.Build(s, "../..", "./cmd/coredns", "-overlay", ours+"/overlay.json")
 	return r.readily()
 }
 

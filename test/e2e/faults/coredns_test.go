@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/miekg/dns"
+	"github.com/stretchr/testify/require"
 
 	"github.com/longnames/longnames/test/e2e/cluster"
 	"github.com/longnames/longnames/test/e2e/watch"
@@ -42,7 +43,7 @@ func (s *stage) newReplica(name string, theirs bool) *replica {
 	r := &replica{Host: s.NewHost(s, name, a), s: s, theirs: theirs, name: name}
 	var err error
 	r.binary, err = filepath.Abs(coredns)
-	s.must(err)
+	require.NoError(s, err)
 	s.runs(r.Host, "ip", "route", "add", cluster.APIClusterIP, "via", s.wire.Address)
 	r.configure("", "", "")
 	return r
@@ -62,7 +63,7 @@ func (r *replica) configure(options, plugins, servers string) {
 	for _, m := range meshes {
 		blocks.WriteString(m.block(r.s.account, strings.ReplaceAll(r.s.plan.options, "ZONE", m.zone)+"\n"+options))
 	}
-	r.s.must(os.WriteFile(r.corefile(), fmt.Appendf(nil,
+	require.NoError(r.s, os.WriteFile(r.corefile(), fmt.Appendf(nil,
 		".:53 {\nbind %[1]s\nerrors\nready %[1]s:8181\nprometheus %[1]s:9153\n%s%s\n}\n%s", r.Address, blocks.String(), plugins, servers), 0o600))
 }
 
@@ -104,9 +105,7 @@ func (r *replica) readily() *replica {
 func (r *replica) reload(want bool, options, plugins, servers string) {
 	r.configure(options, plugins, servers)
 	said := r.says(`\[INFO\] Reloading complete|\[ERROR\] SIGUSR1: `, func() { r.process.Signal(syscall.SIGUSR1) })
-	if got := strings.HasPrefix(said, "[INFO]"); got != want {
-		r.s.Fatalf("a reload of %s has gone well: %t, want %t", r.name, got, want)
-	}
+	require.Equal(r.s, want, strings.HasPrefix(said, "[INFO]"), "a reload of %s goes well", r.name)
 }
 
 // ready asks the *ready* plugin, and returns the header of the answer.
@@ -126,7 +125,6 @@ func (r *replica) metric(name, label string) (float64, error) {
 
 // gauge waits until a metric is in a range.
 func (r *replica) gauge(name, label string, least, most int) {
-	r.s.Helper()
 	r.s.within(4*patience, fmt.Sprintf("%s %s is %d to %d", name, label, least, most), func() error {
 		n, err := r.metric(name, label)
 		if err == nil && (int(n) < least || int(n) > most) {
@@ -175,7 +173,7 @@ func (s *stage) roll(grace time.Duration, start func(*replica) *replica) {
 func (r *replica) reloadOften() {
 	const many, asked, name, taken = 100, 250, "generation.test.", "5301"
 	l, err := r.Listen("tcp", net.JoinHostPort(r.Address, taken))
-	r.s.must(err)
+	require.NoError(r.s, err)
 	defer l.Close()
 	current := 0
 	for i := 1; i <= many; i++ {
@@ -195,7 +193,7 @@ func (r *replica) reloadOften() {
 		if good {
 			current = i
 		}
-		r.s.must(cluster.Poll(patience, fmt.Sprintf("%s goes by Corefile %d, and is asked meanwhile", r.name, current), func() error {
+		require.NoError(r.s, cluster.Poll(patience, fmt.Sprintf("%s goes by Corefile %d, and is asked meanwhile", r.name, current), func() error {
 			if n := r.checker.Asked() - before; n < asked {
 				return fmt.Errorf("%d questions were answered", n)
 			}
@@ -220,9 +218,8 @@ func ends(s *stage) {
 	time.Sleep(faultTime)
 	s.extra.process.Signal(syscall.SIGTERM)
 	ended := s.extra.process.EndsWithin(endTime)
-	if s.extra.checker.Stop(); !ended {
-		s.Fatalf("%s has not ended within %s", s.extra.name, endTime)
-	}
+	s.extra.checker.Stop()
+	require.True(s, ended, "%s ends within %s", s.extra.name, endTime)
 }
 
 // untilKnown excuses SERVFAIL until the first right answer to the same question.

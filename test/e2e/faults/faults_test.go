@@ -14,6 +14,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
 	"golang.org/x/sys/unix"
 
 	"github.com/longnames/longnames/test/e2e/cluster"
@@ -129,18 +131,12 @@ func (s *stage) row(t *testing.T, r row) {
 	theirs.Start(s.Context())
 	defer func() {
 		found, compared, lost := ours.End(), theirs.End(), s.downs(s.meshes...)
-		if len(found.Wrong) > 0 {
-			t.Errorf("%s of %d answers were wrong, at last:\n%s", found.Kinds(), found.Asked, strings.Join(found.Last, "\n"))
-		}
-		if len(lost) > 0 {
-			t.Errorf("%d times a node has lost one that lives:\n%s", len(lost), strings.Join(lost, "\n"))
-		}
+		assert.Empty(t, found.Wrong, "of %d answers, at last:\n%s", found.Asked, strings.Join(found.Last, "\n"))
+		assert.Empty(t, lost, "a node has lost one that lives")
 		rate := strconv.Itoa(int(found.Rate()))
 		if found.Rate() < leastRate {
 			rate += fmt.Sprintf(" < %d", leastRate)
-			if urgent { // else others may be to blame who keep the machine busy
-				t.Errorf("got %s questions a second", rate)
-			}
+			assert.False(t, urgent, "got %s questions a second", rate) // else others may be to blame who keep the machine busy
 		}
 		line := []string{strconv.Itoa(found.Asked), rate, found.Kinds(), strconv.Itoa(len(lost)),
 			found.Longest.Round(time.Millisecond).String(), "ok", "", "", ""}
@@ -155,13 +151,11 @@ func (s *stage) row(t *testing.T, r row) {
 	}()
 	r.try(s)
 	s.calm()
-	if len(r.struck) > 0 && s.watchesEnded(r.struck) <= ended {
-		t.Errorf("no watch has ended for %s: the fault has not struck", strings.Join(r.struck, " or "))
+	if len(r.struck) > 0 {
+		assert.Greater(t, s.watchesEnded(r.struck), ended, "watches that have ended for %q: the fault strikes", r.struck)
 	}
 	for _, r := range s.ours() {
-		if found := cluster.Crash.FindString(r.process.Output()); found != "" {
-			t.Errorf("%s has logged %s", r.name, found)
-		}
+		assert.Empty(t, cluster.Crash.FindString(r.process.Output()), "%s has logged it", r.name)
 	}
 }
 
@@ -187,7 +181,7 @@ func (s *stage) watchesEnded(reasons []string) (sum float64) {
 	for _, r := range s.replicas {
 		for _, reason := range reasons {
 			n, err := r.metric("coredns_longnames_watch_restarts_total", fmt.Sprintf("reason=%q", reason))
-			s.must(err)
+			require.NoError(s, err)
 			sum += n
 		}
 	}
@@ -217,8 +211,6 @@ func report(t *testing.T) {
 	}
 	t.Log("\n" + lines.String())
 	if *matrix != "" {
-		if err := os.WriteFile(*matrix, []byte(lines.String()+"\n"+list.String()), 0o600); err != nil {
-			t.Error(err)
-		}
+		assert.NoError(t, os.WriteFile(*matrix, []byte(lines.String()+"\n"+list.String()), 0o600))
 	}
 }

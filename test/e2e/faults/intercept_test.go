@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"sync"
 
+	"github.com/stretchr/testify/require"
 	"k8s.io/client-go/rest"
 
 	"github.com/longnames/longnames/test/e2e/cluster"
@@ -31,7 +32,7 @@ func (s *stage) newIntercept() *intercept {
 	transport, err := rest.TransportFor(&rest.Config{
 		TLSClientConfig: rest.TLSClientConfig{CAFile: s.Config.CAFile}, Dial: s.Config.Dial,
 	})
-	s.must(err)
+	require.NoError(s, err)
 	i := new(intercept)
 	i.refuse(0)
 	discard := log.New(io.Discard, "", 0)
@@ -40,7 +41,7 @@ func (s *stage) newIntercept() *intercept {
 		Transport: transport, FlushInterval: -1, ErrorLog: discard, ModifyResponse: i.watch,
 	}
 	l, err := s.wire.Listen("tcp", "127.0.0.1:0")
-	s.must(err)
+	require.NoError(s, err)
 	server := &http.Server{ErrorLog: discard, Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		i.mu.Lock()
 		code := i.code

@@ -6,6 +6,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/stretchr/testify/require"
 	corev1 "k8s.io/api/core/v1"
 
 	"github.com/longnames/longnames/test/e2e/cluster"
@@ -110,7 +111,7 @@ func plans() []plan {
 				apart: true, try: func(s *stage) {
 					r := s.replicas[0]
 					before, err := r.metric("go_goroutines", "")
-					s.must(err)
+					require.NoError(s, err)
 					r.reloadOften()
 					r.gauge("go_goroutines", "", 0, int(before)+50)
 				}},

@@ -9,6 +9,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/stretchr/testify/require"
+
 	"github.com/longnames/longnames/test/e2e/cluster"
 )
 
@@ -56,7 +58,7 @@ func (s *stage) set() {
 	s.store = &http.Client{Timeout: 10 * time.Second, Transport: &http.Transport{DialContext: s.Config.Dial, MaxIdleConnsPerHost: 8}}
 	s.Cleanup(s.store.CloseIdleConnections)
 	s.account = s.TempDir()
-	s.must(os.WriteFile(s.account+"/kubeconfig", fmt.Appendf(nil, kubeconfig, cluster.APIClusterIP, s.account), 0o600))
+	require.NoError(s, os.WriteFile(s.account+"/kubeconfig", fmt.Appendf(nil, kubeconfig, cluster.APIClusterIP, s.account), 0o600))
 	s.clients = s.NewHost(s, "clients", s.address())
 	s.wire = s.newWire()
 	s.newMeshes()
@@ -78,26 +80,17 @@ func (s *stage) set() {
 	s.calm()
 }
 
-// must ends the row at an error.
-func (s *stage) must(err error) {
-	s.Helper()
-	if err != nil {
-		s.Fatal(err)
-	}
-}
-
 // patience is how long a busy machine may take for what happens soon.
 const patience = 30 * time.Second
 
 // runs runs a command on a host.
 func (s *stage) runs(h *cluster.Host, args ...string) {
 	_, err := h.Run(s.Context(), args...)
-	s.must(err)
+	require.NoError(s, err)
 }
 
 func (s *stage) within(patience time.Duration, what string, check func() error) {
-	s.Helper()
-	s.must(cluster.Poll(patience, what, check))
+	require.NoError(s, cluster.Poll(patience, what, check))
 	s.Logf("%s %s", time.Now().Format("15:04:05.000"), what)
 }
 
@@ -134,7 +127,6 @@ func (s *stage) calm() {
 
 // seen waits until every server answers for some clusters what is right, and has nothing else be right from then on.
 func (s *stage) seen(patience time.Duration, meshes ...*mesh) {
-	s.Helper()
 	for _, r := range s.ours() {
 		s.within(patience, r.name+" answers what is right", func() error { return r.answers(meshes) })
 	}
@@ -220,7 +212,6 @@ func (s *stage) through(fault, heal func()) {
 
 // suspects waits until all CoreDNS have so many members that are suspect for a reason.
 func (s *stage) suspects(reason string, want int) {
-	s.Helper()
 	for _, r := range s.replicas {
 		r.gauge("coredns_longnames_suspect_members", fmt.Sprintf("reason=%q", reason), want, want)
 	}

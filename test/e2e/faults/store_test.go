@@ -10,6 +10,7 @@ import (
 	"os"
 	"time"
 
+	"github.com/stretchr/testify/require"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
@@ -80,7 +81,7 @@ func (s *stage) etcd(path string, body any) int64 {
 			Revision int64 `json:",string"`
 		}
 	}
-	s.must(cluster.Poll(2*patience, "etcd answers", func() error {
+	require.NoError(s, cluster.Poll(2*patience, "etcd answers", func() error {
 		said, err := post(s.store, "http://"+cluster.Etcd+path, body)
 		if err == nil {
 			err = json.Unmarshal(said, &answer)
@@ -108,7 +109,7 @@ func (s *stage) plant(n int, object func(i int) (key string, value any)) {
 		for j := range together {
 			key, value := object(i*together + j)
 			text, err := json.Marshal(value)
-			s.must(err)
+			require.NoError(s, err)
 			puts = append(puts, map[string]any{"request_put": map[string][]byte{"key": []byte(key), "value": text}})
 		}
 		s.etcd("/v3/kv/txn", map[string]any{"success": puts})
@@ -133,7 +134,7 @@ func (s *stage) withStore(raised bool, do func(dir string) error) {
 	was := s.revision()
 	s.away()
 	s.Part("etcd").Stop(0)
-	s.must(do(s.EtcdDir()))
+	require.NoError(s, do(s.EtcdDir()))
 	time.Sleep(faultTime / 2)
 	s.Restart(s, "etcd")
 	if raised {

@@ -6,6 +6,8 @@ import (
 	"net/http"
 	"strings"
 
+	"github.com/stretchr/testify/require"
+
 	"github.com/longnames/longnames/test/e2e/cluster"
 )
 
@@ -33,7 +35,7 @@ func (s *stage) newWire() *wire {
 }
 
 // call calls toxiproxy. try does so where that may fail.
-func (w *wire) call(path string, body any) { w.s.must(w.try(path, body)) }
+func (w *wire) call(path string, body any) { require.NoError(w.s, w.try(path, body)) }
 func (w *wire) try(path string, body any) error {
 	_, err := post(w.client, "http://127.0.0.1:8474"+path, body)
 	return err

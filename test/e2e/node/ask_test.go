@@ -5,6 +5,8 @@ import (
 	"strings"
 
 	"github.com/miekg/dns"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
 
 	"github.com/longnames/longnames/test/e2e/watch"
 )
@@ -31,7 +33,6 @@ func (b *bed) check(from watch.Dialer, server string, q question) error {
 
 // answered waits until a server has the answers.
 func (b *bed) answered(from watch.Dialer, server string, questions ...question) {
-	b.Helper()
 	for _, q := range questions {
 		b.eventually(server+" answers", func() error { return b.check(from, server, q) })
 	}
@@ -39,13 +40,11 @@ func (b *bed) answered(from watch.Dialer, server string, questions ...question) 
 
 // wants waits until the test's own CoreDNS has an answer.
 func (b *bed) wants(name, qtype string, want ...string) {
-	b.Helper()
 	b.answered(b.Nodes[0], b.server, question{name, qtype, want})
 }
 
 // wantsCluster waits until the name of a cluster has all of its records.
 func (b *bed) wantsCluster(name, basename string, hosts, addresses []string) {
-	b.Helper()
 	names, of := make([]string, 0, len(hosts)), map[bool][]string{}
 	for _, h := range hosts {
 		names = append(names, basename+"@"+h)
@@ -62,7 +61,7 @@ func (b *bed) wantsCluster(name, basename string, hosts, addresses []string) {
 // reverse is the name of an address.
 func (b *bed) reverse(address string) string {
 	name, err := dns.ReverseAddr(address)
-	b.must(err)
+	require.NoError(b, err)
 	return name
 }
 
@@ -70,7 +69,7 @@ func (b *bed) reverse(address string) string {
 // the question; with 0, exactly those. No question may be lost, but some may be asked twice.
 func (b *bed) keepAsking(from watch.Dialer, server string, q question, least int) (stop func()) {
 	host, _, err := net.SplitHostPort(server)
-	b.must(err)
+	require.NoError(b, err)
 	asked := &watch.Question{Name: q.name, Type: q.qtype}
 	asked.Expect(watch.Exactly(q.want))
 	if least > 0 {
@@ -80,11 +79,9 @@ func (b *bed) keepAsking(from watch.Dialer, server string, q question, least int
 		Again: true}
 	c.Start(b.Context())
 	return func() {
-		b.Helper()
 		found := c.End()
 		b.Logf("%s %s: %d questions, the longest took %s", server, q.name, found.Asked, found.Longest)
-		if len(found.Wrong) > 0 || found.Asked == 0 {
-			b.Errorf("%s %s: of %d answers wrong: %s\n%s", server, q.name, found.Asked, found.Kinds(), strings.Join(found.Last, "\n"))
-		}
+		assert.NotZero(b, found.Asked)
+		assert.Empty(b, found.Wrong, "%s %s: of %d answers:\n%s", server, q.name, found.Asked, strings.Join(found.Last, "\n"))
 	}
 }

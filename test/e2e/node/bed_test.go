@@ -12,6 +12,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
@@ -93,15 +95,7 @@ func (b *bed) at(namespace string) *bed {
 	return &q
 }
 
-func (b *bed) must(err error) {
-	b.Helper()
-	if err != nil {
-		b.Fatal(err)
-	}
-}
-
 func (b *bed) should(err error) {
-	b.Helper()
 	if err != nil {
 		b.Error(err)
 	}
@@ -109,7 +103,6 @@ func (b *bed) should(err error) {
 
 // eventually waits until a check finds nothing wrong.
 func (b *bed) eventually(what string, check func() error) {
-	b.Helper()
 	cluster.Eventually(b.T, patience, what, check)
 }
 
@@ -120,15 +113,13 @@ func (b *bed) try(format string, args ...any) (string, error) {
 }
 
 func (b *bed) kubectl(format string, args ...any) string {
-	b.Helper()
 	out, err := b.try(format, args...)
-	b.must(err)
+	require.NoError(b, err)
 	return out
 }
 
 // prints waits until kubectl prints what matches a pattern, and returns the last match of its last group.
 func (b *bed) prints(pattern, format string, args ...any) (last string) {
-	b.Helper()
 	re := regexp.MustCompile(pattern)
 	b.eventually("kubectl prints "+pattern, func() error {
 		out, err := b.try(format, args...)
@@ -147,31 +138,26 @@ func (b *bed) prints(pattern, format string, args ...any) (last string) {
 
 // get returns a field of an object.
 func (b *bed) get(object, path string) string {
-	b.Helper()
 	return b.kubectl("get %s -o jsonpath={%s}", object, path)
 }
 
 // exec runs a command in a pod.
 func (b *bed) exec(pod string, command ...string) string {
-	b.Helper()
 	return b.Kubectl(b.T, append([]string{"-n", b.namespace, "exec", pod, "--"}, command...)...)
 }
 
 // wait waits until an object has a condition, or whatever else kubectl can wait for.
 func (b *bed) wait(object, condition string) {
-	b.Helper()
 	b.kubectl("wait %s --for=%s --timeout=%s", object, condition, patience)
 }
 
 // rolledOut waits until all pods of a Deployment or StatefulSet are of its newest kind, and ready.
 func (b *bed) rolledOut(name string) {
-	b.Helper()
 	b.kubectl("rollout status %s --timeout=%s", name, patience)
 }
 
 // gone waits until pods are.
 func (b *bed) gone(pods []corev1.Pod) {
-	b.Helper()
 	for _, pod := range pods {
 		b.wait("pod/"+pod.Name, "delete")
 	}
@@ -179,26 +165,23 @@ func (b *bed) gone(pods []corev1.Pod) {
 
 // write writes a file.
 func (b *bed) write(file, text string) string {
-	b.Helper()
-	b.must(os.WriteFile(file, []byte(text), 0o600))
+	require.NoError(b, os.WriteFile(file, []byte(text), 0o600))
 	return file
 }
 
 // create makes objects from YAML.
 func (b *bed) create(format string, args ...any) {
-	b.Helper()
 	b.kubectl("create --validate=strict -f %s", b.write(b.TempDir()+"/objects.yaml", fmt.Sprintf(format, args...)))
 }
 
 // overlay writes a kustomization on top of ours, and files beside it, as users would. In its text, DEPLOY is the way to
 // our directory.
 func (b *bed) overlay(text string, files map[string]string) string {
-	b.Helper()
 	dir := b.TempDir()
 	to, err := filepath.Abs(checkout + "/deploy")
-	b.must(err)
+	require.NoError(b, err)
 	to, err = filepath.Rel(dir, to)
-	b.must(err)
+	require.NoError(b, err)
 	b.write(dir+"/kustomization.yaml", strings.ReplaceAll(text, "DEPLOY", to))
 	for name, text := range files {
 		b.write(filepath.Join(dir, name), text)
@@ -209,23 +192,32 @@ func (b *bed) overlay(text string, files map[string]string) string {
 // ours is the label of pods of CoreDNS that deploy/ makes.
 const ours = "app.kubernetes.io/name=longnames"
 
+func ends(p corev1.Pod) bool { return p.DeletionTimestamp != nil }
+
 // pods returns those with a label that are not about to end, by name.
 func (b *bed) pods(selector string) []corev1.Pod {
 	list, err := b.Client.CoreV1().Pods(b.namespace).List(b.Context(), metav1.ListOptions{LabelSelector: selector})
-	b.must(err)
-	return slices.DeleteFunc(list.Items, func(p corev1.Pod) bool { return p.DeletionTimestamp != nil })
+	require.NoError(b, err)
+	return slices.DeleteFunc(list.Items, ends)
+}
+
+// logs returns what a pod has said. Unlike kubectl, it costs next to nothing, where it is asked for often.
+func (b *bed) logs(pod string) (string, error) {
+	said, err := b.Client.CoreV1().Pods(b.namespace).GetLogs(pod, &corev1.PodLogOptions{}).DoRaw(b.Context())
+	return string(said), err
 }
 
 // running waits until an app has exactly n pods, all of which run, and returns them by name.
 func (b *bed) running(app string, n int) (pods []corev1.Pod) {
-	b.Helper()
 	b.eventually(fmt.Sprintf("%d pods run", n), func() error {
-		phases, err := b.try("get pods -l app=%s -o jsonpath={.items[*].status.phase}", app)
-		pods = b.pods("app=" + app)
-		if err == nil && (len(pods) != n || phases != strings.TrimSpace(strings.Repeat("Running ", n))) {
-			err = fmt.Errorf("got %d pods that stay, and phases %s", len(pods), phases)
+		list, err := b.Client.CoreV1().Pods(b.namespace).List(b.Context(), metav1.ListOptions{LabelSelector: "app=" + app})
+		require.NoError(b, err)
+		pods = list.Items
+		running := func(p corev1.Pod) bool { return p.Status.Phase == corev1.PodRunning && !ends(p) }
+		if there := slices.DeleteFunc(slices.Clone(pods), running); len(pods) != n || len(there) > 0 {
+			return fmt.Errorf("got %d pods, of which %d do not run", len(pods), len(there))
 		}
-		return err
+		return nil
 	})
 	return pods
 }
@@ -244,9 +236,7 @@ func addresses(pods []corev1.Pod) []string { return hosts("ip", pods, "", "") }
 // node is where a pod runs.
 func (b *bed) node(pod corev1.Pod) *cluster.Node {
 	i := slices.IndexFunc(b.Nodes, func(n *cluster.Node) bool { return n.Name() == pod.Spec.NodeName })
-	if i < 0 {
-		b.Fatalf("%s is on no node, but %q", pod.Name, pod.Spec.NodeName)
-	}
+	require.GreaterOrEqual(b, i, 0, "%s is on no node, but %q", pod.Name, pod.Spec.NodeName)
 	return b.Nodes[i]
 }
 
@@ -261,7 +251,7 @@ func (b *bed) onNode(pod corev1.Pod, script string) (string, error) {
 
 func (b *bed) mustOnNode(pod corev1.Pod, script string) string {
 	out, err := b.onNode(pod, script)
-	b.must(err)
+	require.NoError(b, err)
 	return out
 }
 
@@ -271,15 +261,14 @@ func (b *bed) silent(levels string, pods []corev1.Pod) {
 	// By the plugin health, for the machine is busy, and by ours, for it starts before there are nodes.
 	expected := regexp.MustCompile(`(?m)^.* (took more than 1s|Nothing matches): .*$`)
 	for _, pod := range pods {
-		if found := complaint.FindString(expected.ReplaceAllString(b.kubectl("logs %s", pod.Name), "")); found != "" {
-			b.Errorf("%s has logged %s", pod.Name, found)
-		}
+		said := expected.ReplaceAllString(b.kubectl("logs %s", pod.Name), "")
+		assert.Empty(b, complaint.FindString(said), "%s has logged it", pod.Name)
 	}
 }
 
 // tag gives our image one more name on all nodes.
 func (b *bed) tag(name string) {
 	for _, n := range b.Nodes {
-		b.must(n.Tag(b.Context(), cluster.CoreDNS, name))
+		require.NoError(b, n.Tag(b.Context(), cluster.CoreDNS, name))
 	}
 }

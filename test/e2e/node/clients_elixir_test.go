@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/stretchr/testify/assert"
+
 	"github.com/longnames/longnames/test/e2e/watch"
 )
 
@@ -39,28 +41,24 @@ func (b *bed) elixir() {
 	var want []string
 	tried := make(map[string]bool)
 	for i, page := range []string{clientsPage, migratingPage} {
-		for j, s := range snippets(b.T, page) {
+		for j, s := range snippets(b.T, page, "elixir") {
 			name := fmt.Sprintf("%d-%02d.", i, j)
 			switch {
-			case s.language != "elixir":
-				continue
-			case strings.HasPrefix(s.text, "# config/runtime.exs\n"):
+			case strings.HasPrefix(s.Text, "# config/runtime.exs\n"):
 				name += "runtime.exs"
-				tried[s.section] = true
-				want = append(want, name+" prod "+askedFor[s.section], name+" test")
-				s.text = "import Config\n" + s.text
-			case strings.Contains(s.text, "\ndefmodule "):
+				tried[s.Heading] = true
+				want = append(want, name+" prod "+askedFor[s.Heading], name+" test")
+				s.Text = "import Config\n" + s.Text
+			case strings.Contains(s.Text, "\ndefmodule "):
 				name += "module.ex"
 			default:
 				name += "ex"
 			}
-			b.write(dir+"/"+name, s.text)
+			b.write(dir+"/"+name, s.Text)
 		}
 	}
 	for section := range askedFor {
-		if !tried[section] {
-			b.Errorf("section %q has no config/runtime.exs", section)
-		}
+		assert.Contains(b, tried, section, "a section has no config/runtime.exs")
 	}
 	b.kubectl("create configmap erlang --from-file=%s", dir)
 	var got []string

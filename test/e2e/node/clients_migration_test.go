@@ -12,6 +12,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
@@ -32,7 +34,7 @@ func (b *bed) chronicle() *chronicle {
 	ctx, cancel := context.WithCancel(b.Context())
 	api := b.Client.CoreV1().Pods(b.namespace)
 	w, err := api.Watch(ctx, metav1.ListOptions{LabelSelector: "app=shop"})
-	b.must(err)
+	require.NoError(b, err)
 	var wg sync.WaitGroup
 	options := &corev1.PodLogOptions{Follow: true, SinceTime: new(metav1.Now())}
 	follow := func(pod *corev1.Pod) {
@@ -82,9 +84,7 @@ func (b *bed) losses(c *chronicle, mode, domain string, ended ...corev1.Pod) (n 
 	defer c.mu.Unlock()
 	ends := make(map[string][]time.Time) // by pod, by node, and all
 	for uid, pod := range c.pods {
-		if !slices.ContainsFunc(c.said[uid], func(line string) bool { return strings.HasPrefix(line, "FOUND ") }) {
-			b.Errorf("%s has said nothing of others", pod.Name)
-		}
+		assert.Contains(b, strings.Join(c.said[uid], "\n"), "FOUND ", "%s says whom it has found", pod.Name)
 		if pod.DeletionTimestamp == nil {
 			continue
 		}
@@ -101,7 +101,7 @@ func (b *bed) losses(c *chronicle, mode, domain string, ended ...corev1.Pod) (n 
 			switch {
 			case len(f) > 2 && f[0] == "LOST":
 				ms, err := strconv.ParseInt(f[1], 10, 64)
-				b.must(err)
+				require.NoError(b, err)
 				at, f, because = time.UnixMilli(ms), f[2:], ends[""]
 				n += len(f)
 			case len(f) > 1 && f[0] == "DROPPED":
@@ -116,9 +116,7 @@ func (b *bed) losses(c *chronicle, mode, domain string, ended ...corev1.Pod) (n 
 				if len(ended) > 0 {
 					right = slices.ContainsFunc(ended, func(e corev1.Pod) bool { return e.UID == uid || node == "shop@"+e.Status.PodIP })
 				}
-				if !right {
-					b.Errorf("%s has lost %s at %s: %s", pod.Name, node, at.Format(time.StampMilli), line)
-				}
+				assert.True(b, right, "%s has lost %s at %s: %s", pod.Name, node, at.Format(time.StampMilli), line)
 			}
 		}
 	}
@@ -155,9 +153,7 @@ func (b *bed) leaving() {
 	b.kubectl("rollout restart deployment/shop")
 	b.rolledOut("deployment/shop")
 	b.mesh("shop", "ip", "", 10)
-	if n := b.losses(c, "ip", "", before...); n > 0 {
-		b.Errorf("nodes have lost others %d times, none of which had ended", n)
-	}
+	assert.Zero(b, b.losses(c, "ip", "", before...), "times that nodes have lost others, none of which had ended")
 	for _, pod := range before {
 		b.exec(pod.Name, "touch", "/tmp/end")
 	}
@@ -196,9 +192,7 @@ func (b *bed) migration(mode string) {
 		b.mesh("shop", mode, "cluster.local", 5)
 		b.Logf("all nodes are connected that ask by %s", next)
 	}
-	if b.losses(c, mode, "cluster.local") == 0 {
-		b.Error("no node has lost any, although pods were replaced")
-	}
+	assert.NotZero(b, b.losses(c, mode, "cluster.local"), "times that nodes have lost others, which were replaced")
 }
 
 // migrating are blocks for docs/migrating-from-libcluster.md, for all modes and lookups.
@@ -267,7 +261,7 @@ func (b *bed) compare() {
 	const more = "kubectl -n prod scale statefulset/shop --replicas=4; kubectl -n prod rollout status statefulset/shop; "
 	tests = append(tests, comparison{more + literal, 0, []string{"The same 4 members"}})
 	root, err := filepath.Abs(checkout)
-	b.must(err)
+	require.NoError(b, err)
 	server, _, _ := strings.Cut(b.server, ":")
 	for _, tt := range tests {
 		said, err := b.Nodes[0].Shell(b.Context(), "export DIG='dig @"+server+"'; cd "+root+"; "+b.here(tt.script))
@@ -275,13 +269,9 @@ func (b *bed) compare() {
 		if exit, ok := errors.AsType[*exec.ExitError](err); ok {
 			code = exit.ExitCode()
 		}
-		if code != tt.code {
-			b.Errorf("%s: got exit code %d, want %d: %s", tt.script, code, tt.code, said)
-		}
+		assert.Equal(b, tt.code, code, "%s: exit code: %s", tt.script, said)
 		for _, part := range tt.says {
-			if !strings.Contains(said, part) {
-				b.Errorf("%s: %q is not in %s", tt.script, part, said)
-			}
+			assert.Contains(b, said, part, tt.script)
 		}
 	}
 }

@@ -5,6 +5,8 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
 	corev1 "k8s.io/api/core/v1"
 
 	"github.com/longnames/longnames/test/e2e/watch"
@@ -56,9 +58,7 @@ func (b *bed) inetRes() {
 		b.logged("AAAA IN "+name("few", "svc"), `[^"]*" NOERROR`)
 		b.wants(name("few", "svc"), "MX") // by whose line in the log those before it are there
 		b.logged("MX IN "+name("few", "svc"), "")
-		if n := strings.Count(b.kubectl("logs --tail=-1 deployment/longnames"), `"AAAA IN `+name("few", "svc")+". "); n != 1 {
-			b.Errorf("AAAA was asked for %d times, want once", n)
-		}
+		assert.Equal(b, 1, strings.Count(b.kubectl("logs --tail=-1 deployment/longnames"), `"AAAA IN `+name("few", "svc")+". "))
 	})
 	b.run("OTP", func(b *bed) {
 		mixed := strings.Replace(name("few", "cached"), "erl.internal", "eRl.InTeRnAl", 1)
@@ -82,9 +82,7 @@ func (b *bed) inetRes() {
 				args = append(args, tt.call, qtype, tt.name+".", tt.options)
 			}
 			got := b.erl(tools, "/dev/null", "GOT", "cluster", "ask", args...)
-			if len(got) != tt.times*len(types) {
-				b.Fatalf("%q: got %d answers: %q", args, len(got), got)
-			}
+			require.Len(b, got, tt.times*len(types), args)
 			for i, line := range got {
 				prefix := map[string]string{"txt": "shop@"}[types[i/tt.times]]
 				b.should(watch.Same(fmt.Sprintf("%q, answer %d", args, i), strings.Fields(line), hosts("ip", tt.pods, "", prefix)))
@@ -122,13 +120,13 @@ func (b *bed) remembers() {
 	b.apply(b.manifestOf("ip", "4"))
 	pods := b.mesh("shop", "ip", "", 3)
 	said := func(pod corev1.Pod, what string) int {
-		return strings.Count(b.kubectl("logs %s", pod.Name), "\n"+what+" ")
+		text, err := b.logs(pod.Name)
+		require.NoError(b, err)
+		return strings.Count(text, "\n"+what+" ")
 	}
 	stayed := func(name string, pods []corev1.Pod) {
 		for _, pod := range pods {
-			if n := said(pod, "LOST"); n > 0 {
-				b.Errorf("%s: %s has lost others %d times", name, pod.Name, n)
-			}
+			assert.Zero(b, said(pod, "LOST"), "%s: times that %s has lost others", name, pod.Name)
 		}
 	}
 	rcode := func(rcode string) func() {
@@ -159,9 +157,7 @@ func (b *bed) remembers() {
 		}
 		// Without the resolver, nobody is there.
 		got := b.erl(pods[0].Name, "/dev/null", "NODES", "clients", "main", "1", "libcluster Kubernetes.DNSSRV", zone, "shop")
-		if got[0] != "" {
-			b.Errorf("%s: got %q without the resolver, want nobody", o.name, got)
-		}
+		assert.Empty(b, got[0], o.name)
 		b.eventually(o.name+": each node has asked twice", func() error {
 			for _, pod := range pods {
 				if n := said(pod, "FOUND") - before[pod.Name]; n < 2 {

@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/stretchr/testify/require"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
@@ -41,6 +42,7 @@ func TestClients(t *testing.T) {
 
 // TestNodeIPv6 does the same where the first address of a pod is IPv6.
 func TestNodeIPv6(t *testing.T) {
+	t.Parallel()
 	options := cluster.Options{Nodes: 1, Images: []string{cluster.CoreDNS, cluster.Stock, cluster.BEAM}, IPv6First: true}
 	b := &bed{T: t, Cluster: cluster.Start(t, options)}
 	b.DeployDNS(b.T)
@@ -71,7 +73,6 @@ const forwarding = ". {\n    health\n    forward . " + cluster.ClusterDNS + "\n}
 // serve gives the part a CoreDNS of its own: that of deploy/base, with another Corefile. It waits until there is no
 // other.
 func (b *bed) serve(family string, blocks ...string) {
-	b.Helper()
 	image, tag, _ := strings.Cut(cluster.CoreDNS, ":")
 	corefile := ""
 	for _, block := range blocks {
@@ -88,9 +89,7 @@ func (b *bed) serve(family string, blocks ...string) {
 	b.gone(before)
 	all := strings.Fields(b.get("service/longnames", ".spec.clusterIPs[*]"))
 	i := slices.IndexFunc(all, func(ip string) bool { return strings.Contains(ip, ":") == (family == "6") })
-	if i < 0 {
-		b.Fatalf("got addresses %q, want one of IPv%s", all, family)
-	}
+	require.GreaterOrEqual(b, i, 0, "addresses %q have none of IPv%s", all, family)
 	b.server = net.JoinHostPort(all[i], "53")
 }
 
@@ -99,10 +98,9 @@ var image = regexp.MustCompile(`( image: )[^\s,]+`)
 // apply applies a manifest of a page, with the image of test/e2e/beam, and with patches. Pods ask the part's CoreDNS,
 // by what the page has for that.
 func (b *bed) apply(manifest string, patches ...string) {
-	b.Helper()
 	if b.server != "" {
 		server, _, err := net.SplitHostPort(b.server)
-		b.must(err)
+		require.NoError(b, err)
 		patches = append(patches, b.replaced(b.page("The way of a question", "yaml", "dnsPolicy"), "10.96.0.15", `"`+server+`"`))
 	}
 	text := "resources: [manifest.yaml]\npatches:\n"
@@ -118,23 +116,21 @@ func (b *bed) apply(manifest string, patches ...string) {
 // release makes what the manifests for shop need: the cookie, and the ConfigMap, which has the files of the release,
 // too.
 func (b *bed) release(files map[string]string) {
-	b.Helper()
 	b.Shell(b.T, checkout, b.page("Modes", "sh", "shop-cookie"))
 	inetrc, _, _ := strings.Cut(b.manifest("deployment"), "---\n")
 	b.apply(inetrc)
 	configs := b.Client.CoreV1().ConfigMaps(b.namespace)
 	config, err := configs.Get(b.Context(), "erlang", metav1.GetOptions{})
-	b.must(err)
+	require.NoError(b, err)
 	config.Data["vm.args"] = b.page("Ports, cookies and TLS", "txt", "")
 	maps.Copy(config.Data, files)
 	_, err = configs.Update(b.Context(), config, metav1.UpdateOptions{})
-	b.must(err)
+	require.NoError(b, err)
 }
 
 // mesh waits until each of n pods of an app has found all others by itself, is connected to these, and stays so for
 // some polls. Pods that are told to end count only if n is all of them.
 func (b *bed) mesh(app, mode, domain string, n int) []corev1.Pod {
-	b.Helper()
 	var pods []corev1.Pod
 	var since time.Time
 	b.eventually(fmt.Sprintf("%d nodes are connected", n), func() error {
@@ -164,7 +160,7 @@ func (b *bed) areMeshed(pods []corev1.Pod, app, mode, domain string, n int) erro
 		return fmt.Errorf("got %d pods, want %d", len(pods), n)
 	}
 	for i, pod := range pods {
-		said, err := b.try("logs %s", pod.Name)
+		said, err := b.logs(pod.Name)
 		if err != nil {
 			return err
 		}
@@ -182,15 +178,12 @@ func (b *bed) areMeshed(pods []corev1.Pod, app, mode, domain string, n int) erro
 
 // erl has a function of test/e2e/beam print lines with a prefix, in a VM of its own in a pod.
 func (b *bed) erl(pod, inetrc, prefix, module, function string, args ...string) []string {
-	b.Helper()
 	command := strings.Fields("env HOME=/tmp ERL_INETRC=" + inetrc + " erl -noinput -pa /app -s " + module + " " + function + " -extra")
 	text := b.exec(pod, append(command, args...)...)
 	var out []string
 	for line := range strings.Lines(text) {
 		values, ok := strings.CutPrefix(strings.TrimSpace(line), prefix)
-		if !ok {
-			b.Fatalf("%s of %q: got %s", function, args, text)
-		}
+		require.True(b, ok, "%s of %q: got %s", function, args, text)
 		out = append(out, values)
 	}
 	return out

@@ -6,6 +6,9 @@ import (
 	"strings"
 	"time"
 
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
 	"github.com/longnames/longnames/test/e2e/cluster"
 	"github.com/longnames/longnames/test/e2e/watch"
 )
@@ -16,7 +19,7 @@ var upstream = question{"example.org.", "A", []string{"192.0.2.1"}}
 // serveUpstream has that nameserver run until the test ends.
 func (b *bed) serveUpstream() {
 	binary, err := filepath.Abs(checkout + "/bin/coredns")
-	b.must(err)
+	require.NoError(b, err)
 	const corefile = ".:53 {\n    hosts {\n        192.0.2.1 example.org\n    }\n}\n"
 	h := b.NewHost(b, "upstream", cluster.Upstream)
 	h.Start(b, "coredns", nil, binary, "-conf", b.write(b.TempDir()+"/Corefile", corefile))
@@ -41,16 +44,13 @@ func (b *bed) reloaded(since time.Time) {
 	for _, pod := range b.pods("k8s-app=kube-dns") {
 		b.prints("Reloading complete", "logs --since-time=%s %s", since.Format(time.RFC3339), pod.Name)
 	}
-	b.Logf("all pods have reloaded after %.1f s", time.Since(since).Seconds())
 }
 
 // runs waits until the cluster's DNS runs an image.
 func (b *bed) runs(want string) {
 	b.rolledOut("deployment/coredns")
 	for _, pod := range b.pods("k8s-app=kube-dns") {
-		if got := pod.Spec.Containers[0].Image; got != want {
-			b.Errorf("%s: got image %s, want %s", pod.Name, got, want)
-		}
+		assert.Equal(b, want, pod.Spec.Containers[0].Image, pod.Name)
 	}
 }
 
@@ -64,14 +64,10 @@ var (
 func (b *bed) clusterDNS() {
 	b = b.at("kube-system")
 	script := blocks(b.T, deployPage, "As the cluster's CoreDNS", "sh", "")
-	if len(script) != 4 {
-		b.Fatalf("got %d scripts, want 4", len(script))
-	}
+	require.Len(b, script, 4)
 	b.serveUpstream()
 	b.tag(unpulled)
-	if got := b.Shell(b.T, checkout, script[2]); got != "yes\nyes\n" {
-		b.Errorf("may its account read? got %q, want yes", got)
-	}
+	assert.Equal(b, "yes\nyes\n", b.Shell(b.T, checkout, script[2]), "may its account read?")
 	begin, from, questions := time.Now(), b.Nodes[0], b.plain()
 	b.answered(from, clusterDNSAddress, questions...)
 	var stops []func()
@@ -82,10 +78,7 @@ func (b *bed) clusterDNS() {
 	b.Shell(b.T, checkout, script[0])
 	b.runs(unpulled)
 	since := time.Now()
-	diff := b.Shell(b.T, checkout, strings.Replace(script[1], "kubectl diff", "! kubectl diff", 1))
-	if !ourBlock.MatchString(diff) {
-		b.Errorf("kubectl diff: got %s, want our block", diff)
-	}
+	assert.Regexp(b, ourBlock, b.Shell(b.T, checkout, strings.Replace(script[1], "kubectl diff", "! kubectl diff", 1)))
 	b.reloaded(since)
 	b.answered(from, clusterDNSAddress, questions...)
 	b.installed("kube-system", b.pods("k8s-app=kube-dns"))
@@ -98,9 +91,7 @@ func (b *bed) clusterDNS() {
 	since = time.Now()
 	b.kubectl("apply --server-side --force-conflicts -k %s/deploy/overlays/stub-domain/coredns", checkout)
 	b.reloaded(since)
-	if out := b.Shell(b.T, checkout, script[3]); !stockImage.MatchString(out) {
-		b.Errorf("revision 1 has another image than at first:\n%s", out)
-	}
+	assert.Regexp(b, stockImage, b.Shell(b.T, checkout, script[3]), "revision 1 has another image than at first")
 	b.runs("coredns/coredns:stock")
 	b.answered(from, clusterDNSAddress, questions...)
 	for _, stop := range stops {

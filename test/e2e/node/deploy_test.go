@@ -8,6 +8,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
 	corev1 "k8s.io/api/core/v1"
 	policyv1 "k8s.io/api/policy/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -37,22 +39,16 @@ var confined = []string{"CapBnd:\t0000000000000000", "Seccomp:\t2"}
 
 // installed checks pods of CoreDNS: what the kernel says of their processes, snapshots, and logs.
 func (b *bed) installed(namespace string, pods []corev1.Pod, more ...string) {
-	if len(pods) != 2 {
-		b.Fatalf("got %d pods, want 2", len(pods))
-	}
+	require.Len(b, pods, 2)
 	for _, pod := range pods {
 		status := b.mustOnNode(pod, `cat "/proc/$pid/status"`)
 		const none, user = ":\t0000000000000000", ":\t65532\t65532\t65532\t65532"
 		for _, want := range append([]string{
 			"Uid" + user, "Gid" + user, "CapInh" + none, "CapPrm" + none, "CapEff" + none, "CapAmb" + none, "NoNewPrivs:\t1",
 		}, more...) {
-			if !strings.Contains(status, want+"\n") {
-				b.Errorf("%s: /proc/PID/status lacks %q:\n%s", pod.Name, want, status)
-			}
+			assert.Contains(b, status, want+"\n", pod.Name)
 		}
-		if mounts := b.mustOnNode(pod, `cat "/proc/$pid/mounts"`); !strings.HasPrefix(mounts, "overlay / overlay ro,") {
-			b.Errorf("%s: the root is not read-only: %s", pod.Name, mounts)
-		}
+		assert.Regexp(b, "^overlay / overlay ro,", b.mustOnNode(pod, `cat "/proc/$pid/mounts"`), "the root of %s is read-only", pod.Name)
 		b.snapshot(pod)
 	}
 	b.at(namespace).silent("ERROR|WARNING", pods)
@@ -77,9 +73,7 @@ func (b *bed) evict(pod corev1.Pod) error {
 // newPod waits until a pod waits for a reason. Two others are ready.
 func (b *bed) newPod(reason string) {
 	b.prints(reason, "get pods -o jsonpath={.items[*].status.containerStatuses[*].state.waiting.reason}")
-	if got := b.get("deployment/longnames", ".status.availableReplicas"); got != "2" {
-		b.Fatalf("got %s available replicas, want 2", got)
-	}
+	require.Equal(b, "2", b.get("deployment/longnames", ".status.availableReplicas"))
 }
 
 // rollback upgrades, and rolls back in both ways of deploy/README.md, while questions are asked all the time. What
@@ -88,22 +82,19 @@ func (b *bed) rollback() {
 	b = b.at("longnames")
 	dir, begin, members := b.repository(), time.Now(), b.members("prod")
 	edit := func(file, from, to string) {
-		b.Helper()
 		b.Shell(b.T, dir, fmt.Sprintf("sed -Ei 's/%s/%s/w /dev/stderr' overlays/prod/%s 2>&1 | grep -q .", from, to, file))
 	}
 	apply := func(ttl string) {
-		b.Helper()
 		edit("Corefile", `ttl \S+`, "ttl "+ttl)
 		b.kubectl("apply --server-side --force-conflicts -k %s", dir+"/overlays/prod")
 	}
 	goes := func(ttl uint32) {
-		b.Helper()
 		b.rolledOut("deployment/longnames")
 		for _, pod := range b.ours() {
 			answer, err := watch.Exchange(b.Context(), b.node(pod), "udp", pod.Status.PodIP+":1053", clusterName, "TXT", 0)
-			if err != nil || len(answer.Answer) == 0 || answer.Answer[0].Header().Ttl != ttl {
-				b.Errorf("%s: got %v and error %v, want TTL %d", pod.Name, answer, err, ttl)
-			}
+			require.NoError(b, err)
+			require.NotEmpty(b, answer.Answer, pod.Name)
+			assert.Equal(b, ttl, answer.Answer[0].Header().Ttl, pod.Name)
 		}
 	}
 	undo := func() { b.Shell(b.T, dir, "kubectl -n longnames rollout undo deployment/longnames") }
@@ -119,10 +110,8 @@ func (b *bed) rollback() {
 	goes(7)
 	undo()
 	goes(0)
-	out, err := b.try("apply --server-side -k %s", dir+"/overlays/prod")
-	if err == nil || !strings.Contains(out, "conflict") {
-		b.Errorf("apply after undo: got %s, want a conflict", out)
-	}
+	_, err := b.try("apply --server-side -k %s", dir+"/overlays/prod")
+	assert.ErrorContains(b, err, "conflict")
 	apply("7")
 	goes(7)
 	apply("0")
@@ -142,9 +131,8 @@ func (b *bed) rollback() {
 
 	apply("a-while")
 	b.newPod("CrashLoopBackOff")
-	if out, err := b.try("rollout status --timeout=1s deployment/longnames"); err == nil {
-		b.Errorf("the status of a rollout that cannot end: got %s, want an error", out)
-	}
+	_, err = b.try("rollout status --timeout=1s deployment/longnames")
+	assert.Error(b, err, "the status of a rollout that cannot end")
 	apply("0")
 	goes(0)
 	edit("kustomization.yaml", "newTag: v1.2.3", "newTag: v0")

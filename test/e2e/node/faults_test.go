@@ -8,6 +8,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
 	corev1 "k8s.io/api/core/v1"
 
 	"github.com/longnames/longnames/test/e2e/cluster"
@@ -22,7 +24,7 @@ type faults struct {
 }
 
 const (
-	faultTime = 15 * time.Second
+	faultTime = 12 * time.Second
 	hold      = 30 * time.Second // of deploy/, which is the default
 	announced = time.Second      // how long those may be answered whose end has been announced
 	size      = 5
@@ -74,16 +76,13 @@ func TestFaults(t *testing.T) {
 			row.try()
 			found := checker.End()
 			f.Logf("%d questions, %s answers wrong, the latest after %s", found.Asked, found.Kinds(), found.Longest)
-			if len(found.Wrong) > 0 || found.Rate() < 80 {
-				f.Errorf("%.0f questions a second, and the last wrong answers:\n%s", found.Rate(), strings.Join(found.Last, "\n"))
-			}
+			assert.Empty(f, found.Wrong, strings.Join(found.Last, "\n"))
+			assert.GreaterOrEqual(f, found.Rate(), 80.0, "questions a second")
 			for _, pod := range f.pods {
 				said := "\n" + f.kubectl("logs %s --since-time=%s", pod.Name, begin.Format(time.RFC3339))
 				for _, other := range f.pods {
 					lost := regexp.MustCompile(`\n(DOWN|DROPPED) .*shop@` + other.Status.PodIP + `\b.*`)
-					if line := lost.FindString(said); line != "" {
-						f.Errorf("%s has lost one that lives: %s", pod.Name, line)
-					}
+					assert.Empty(f, lost.FindString(said), "%s has lost one that lives", pod.Name)
 				}
 			}
 			f.notDropped(begin)
@@ -110,7 +109,7 @@ func (f *faults) filter(what string) {
 	}
 	for _, n := range f.Nodes {
 		_, err := n.Run(f.Context(), "nft", rules)
-		f.must(err)
+		require.NoError(f, err)
 	}
 }
 
@@ -131,9 +130,7 @@ func (f *faults) rolled() {
 	dns := f.at("longnames")
 	dns.kubectl("rollout restart deployment/longnames")
 	time.Sleep(faultTime)
-	if got := dns.get("deployment/longnames", ".status['replicas','readyReplicas']"); got != "3 2" {
-		f.Errorf("got %s CoreDNS that are there and ready, want 3 2", got)
-	}
+	assert.Equal(f, "3 2", dns.get("deployment/longnames", ".status['replicas','readyReplicas']"))
 }
 
 // probes has some nodes, all, and then none fail their probes. With deploy/, all are listed always.
@@ -176,7 +173,6 @@ func (f *faults) vanish() {
 
 // missed waits until each CoreDNS has said that nodes are missing.
 func (f *faults) missed(since time.Time) {
-	f.Helper()
 	for _, pod := range f.ours() {
 		f.prints("Cluster "+f.questions[0].Name+`\.: members have vanished without notice`,
 			"-n longnames logs %s --since-time=%s", pod.Name, since.Format(time.RFC3339))
@@ -197,7 +193,6 @@ func right(q *watch.Question, pods []corev1.Pod) []string {
 // scale has the cluster be larger or smaller. Those that go announce that, and are gone when their pods are; but the
 // last stay.
 func (f *faults) scale(n int) {
-	f.Helper()
 	stay := min(n, len(f.pods))
 	gone := f.pods[stay:]
 	f.pods = f.pods[:stay]
@@ -215,7 +210,6 @@ func (f *faults) scale(n int) {
 // seen waits until the nodes are answered, and has nothing else be right from then on. It asks often, for each question
 // may be to another CoreDNS, and again what is lost on the way to one that has ended: the checker judges that.
 func (f *faults) seen(patience time.Duration) {
-	f.Helper()
 	resolver := watch.Resolver{From: f.Nodes[0], Servers: []string{cluster.ClusterDNS}, Ports: true}
 	cluster.Eventually(f.T, patience, "the answers are right", func() error {
 		for i := range 10 * len(f.questions) {

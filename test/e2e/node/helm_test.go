@@ -7,6 +7,8 @@ import (
 	"regexp"
 	"strings"
 
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
 	corev1 "k8s.io/api/core/v1"
 
 	"github.com/longnames/longnames/test/e2e/cluster"
@@ -34,11 +36,9 @@ func (b *bed) helm() {
 func (b *bed) helmRelease(values string) *release {
 	b.own()
 	chart, err := filepath.Abs(cmp.Or(os.Getenv("CHART"), "testdata/chart"))
-	b.must(err)
+	require.NoError(b, err)
 	r := &release{bed: b, dir: b.TempDir(), recipes: blocks(b.T, deployPage, "With Helm", "sh", "")}
-	if len(r.recipes) != 3 {
-		b.Fatalf("got %d recipes, want 3: %q", len(r.recipes), r.recipes)
-	}
+	require.Len(b, r.recipes, 3)
 	image, tag, _ := strings.Cut(cluster.CoreDNS, ":")
 	r.replace = strings.NewReplacer("kube-system", r.namespace, "coredns/coredns ", chart+" ")
 	// These are the rights that kubeadm gives to CoreDNS.
@@ -47,9 +47,7 @@ func (b *bed) helmRelease(values string) *release {
 	r.sh(`sed -i 's|image.invalid/longnames/coredns|` + image + `|; s|edit-me|` + tag + `|' deploy/helm/coredns-values.yaml
 		helm -n kube-system install coredns coredns/coredns --wait --timeout 5m ` + values)
 	version := regexp.MustCompile(`\bcoredns-(\d\S*)`).FindStringSubmatch(r.sh(r.recipes[0]))
-	if version == nil {
-		b.Fatal("got no release with a version of the chart")
-	}
+	require.NotNil(b, version, "no release has a version of the chart")
 	for i := range r.recipes {
 		r.recipes[i] = strings.TrimSpace(strings.ReplaceAll(r.recipes[i], "VERSION", version[1]))
 	}
@@ -62,9 +60,7 @@ func (r *release) sh(script string) string {
 }
 
 func (r *release) is(what, path, want string) {
-	if got := r.get(what, path); got != want {
-		r.Errorf("%s %s: got %s, want %s", what, path, got, want)
-	}
+	assert.Equal(r, want, r.get(what, path), "%s %s", what, path)
 }
 
 const (
@@ -99,9 +95,7 @@ func (r *release) upgradeAndRollback() {
 	stop()
 	r.is(deployment, ".spec", spec)
 	r.is("service/coredns", ".spec.ports", ports)
-	if got, want := r.sh(getValues), r.sh("cat current.yaml"); got != want {
-		r.Errorf("got values %q, want %q", got, want)
-	}
+	assert.Equal(r, r.sh("cat current.yaml"), r.sh(getValues))
 }
 
 // rolled waits until no pod is from before, and returns those that are there.
@@ -122,7 +116,5 @@ func (r *release) withoutValues() {
 	r.is(deployment, container+".image", cluster.CoreDNS)
 	r.sh(none)
 	r.is(deployment, container+".image", stock)
-	if got, want := r.sh(getValues), "null\n"; got != want {
-		r.Errorf("got values %q, want %q", got, want)
-	}
+	assert.Equal(r, "null\n", r.sh(getValues))
 }

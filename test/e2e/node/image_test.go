@@ -8,6 +8,9 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
 )
 
 // TestImage is about what `make image` and `make sbom` make. No cluster is needed.
@@ -27,17 +30,14 @@ const tag = "localhost/longnames/coredns:e2e"
 func (b *bed) source() (sh func(script string) string) {
 	dir := b.TempDir()
 	checkout, err := filepath.Abs(checkout)
-	b.must(err)
+	require.NoError(b, err)
 	sh = func(script string) string {
-		b.Helper()
 		cmd := exec.CommandContext(b.Context(), "sh", "-euc", script)
 		cmd.Dir = dir
 		cmd.Env = append(os.Environ(), "MAKEFLAGS=", "MFLAGS=",
 			"CHECKOUT="+checkout, "IMAGE="+tag, "PATH="+dir+"/bin:"+os.Getenv("PATH"))
 		out, err := cmd.CombinedOutput()
-		if err != nil {
-			b.Fatalf("%s: %v: %s", script, err, out)
-		}
+		require.NoError(b, err, "%s: %s", script, out)
 		return strings.TrimSpace(string(out))
 	}
 	sh(`mkdir bin
@@ -68,20 +68,16 @@ func (b *bed) image() {
 		"ls -A " + root: "coredns", // alone
 		"chroot --userspec=65532:65532 " + root + " /coredns -version": "longnames-v0.0.0-e2e, commit 0123456789ab",
 	} {
-		if got := sh(script); !strings.HasSuffix(got, want) {
-			b.Errorf("%s: got %q, want %q", script, got, want)
-		}
+		assert.Regexp(b, regexp.QuoteMeta(want)+"$", sh(script), script)
 	}
 	stated := regexp.MustCompile(`(\d+) MB to\s+pull, (\d+) MB on\s+disk`).FindStringSubmatch(read(b.T, deployPage))
 	for i, dir := range []string{"layout2/blobs", root} {
 		size := strings.Fields(sh("du -sb " + dir))[0]
 		bytes, err := strconv.ParseFloat(size, 64)
-		b.must(err)
+		require.NoError(b, err)
 		want, err := strconv.ParseFloat(stated[i+1], 64)
-		b.must(err)
-		if bytes < want*0.9e6 || bytes > want*1.1e6 {
-			b.Errorf("%s says %q, but got %s bytes", deployPage, stated[0], size)
-		}
+		require.NoError(b, err)
+		assert.InEpsilon(b, want*1e6, bytes, 0.1, "%s says %q", deployPage, stated[0])
 	}
 }
 
@@ -96,16 +92,12 @@ func (b *bed) architectures() {
 	script := blocks(b.T, deployPage, "More than one architecture", "sh", "")[0]
 	sh(b.replaced(script, "=registry.example/platform/coredns:v1.2.3", "="+tag, "docker://$IMAGE", "oci:pushed"))
 	platforms := regexp.MustCompile(`"architecture":\s*"\w+"`).FindAllString(sh("buildah manifest inspect $IMAGE"), -1)
-	if got, want := strings.Join(platforms, " "), `"architecture": "amd64" "architecture": "arm64"`; got != want {
-		b.Errorf("got %s, want %s", got, want)
-	}
+	assert.Equal(b, []string{`"architecture": "amd64"`, `"architecture": "arm64"`}, platforms)
 	sh("test -e pushed/index.json")
 	// The environment is how Go itself is told.
 	got := sh(`GOARCH=arm64 make image IMAGE=$IMAGE-env >&2
 		buildah inspect --type image --format '{{.OCIv1.Architecture}}' $IMAGE-env`)
-	if !strings.HasSuffix(got, "\narm64") {
-		b.Errorf("from the environment: got %s, want arm64", got)
-	}
+	assert.Regexp(b, "\narm64$", got, "from the environment")
 }
 
 // sbom checks that the SBOM lists what go.mod requires.
@@ -119,8 +111,6 @@ func (b *bed) sbom() {
 	}
 	bom := sh("cat sbom.json")
 	for _, want := range wants {
-		if !strings.Contains(bom, want) {
-			b.Errorf("%s is not in the SBOM", want)
-		}
+		assert.Contains(b, bom, want)
 	}
 }

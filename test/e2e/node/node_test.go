@@ -7,6 +7,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 
@@ -64,7 +66,6 @@ func (b *bed) applyRepository(dir string) {
 }
 
 func (b *bed) deploy() {
-	begin := time.Now()
 	b.DeployDNS(b.T)
 	b.kubectl("create --validate=strict -f ../testdata/servicemonitor.yaml")
 	b.wait("crd/servicemonitors.monitoring.coreos.com", "condition=Established")
@@ -73,13 +74,9 @@ func (b *bed) deploy() {
 	b.CreateNamespace(b, "prod")
 	b.Shell(b.T, checkout, blocks(b.T, deployPage, "Standalone", "sh", "label")[0])
 	stubDomain := blocks(b.T, deployPage, "Stub domain", "sh", "")
-	if got := b.Shell(b.T, checkout, stubDomain[0]); !strings.HasPrefix(got, ".:53 {") {
-		b.Errorf("got %q, want the Corefile of the cluster's DNS", got)
-	}
+	assert.Regexp(b, `^\.:53 {`, b.Shell(b.T, checkout, stubDomain[0]), "the Corefile of the cluster's DNS")
 	diff := b.Shell(b.T, checkout, strings.Replace(stubDomain[1], "kubectl diff", "! kubectl diff", 1))
-	if !strings.Contains(diff, "forward . 10.96.0.15") {
-		b.Errorf("kubectl diff: got %s, want the stub domain", diff)
-	}
+	assert.Contains(b, diff, "forward . 10.96.0.15", "the stub domain")
 	// Pods that have just started may have the Corefile before, and would take their time to see the new one.
 	dns := b.at("kube-system")
 	dns.kubectl("rollout restart deployment/coredns")
@@ -88,7 +85,6 @@ func (b *bed) deploy() {
 	dns.rolledOut("deployment/coredns")
 	b.at("longnames").rolledOut("deployment/longnames")
 	shop.rolledOut("statefulset/shop")
-	b.Logf("all is deployed after %.1f s", time.Since(begin).Seconds())
 }
 
 // beam is a spec of a pod with a BEAM node of mode ip, with more of the container's fields. It finds others as
@@ -151,16 +147,14 @@ func (b *bed) members(namespace string) question {
 
 // meshed waits until each of n nodes has found all others by itself, and is connected to these.
 func (b *bed) meshed(n int) {
-	b.Helper()
 	b.at("prod").mesh("shop", "ip", "", n)
 }
 
 // standalone is about pods of overlays/standalone.
 func (b *bed) standalone() {
 	pods := b.ours()
-	if len(pods) != 2 || pods[0].Spec.NodeName == pods[1].Spec.NodeName {
-		b.Fatalf("got %d pods, want one on each of two nodes", len(pods))
-	}
+	require.Len(b, pods, 2)
+	require.NotEqual(b, pods[0].Spec.NodeName, pods[1].Spec.NodeName)
 	b.installed("longnames", pods, confined...)
 	for _, namespace := range []string{"prod", "kube-system"} {
 		b.rights("longnames", "longnames", namespace, readEndpointSlices)
@@ -172,10 +166,8 @@ func (b *bed) standalone() {
 	b.answered(b.Nodes[0], standaloneAddress, question{upstream.name, "A", []string{"REFUSED"}})
 	b.answered(b.Nodes[0], standaloneAddress, question{"other.prod.svc.erl.internal", "A", []string{"NXDOMAIN"}})
 	b.kubectl("-n longnames get servicemonitor longnames")
-	out, err := b.try("-n longnames run x --image=x --dry-run=server")
-	if want := `violates PodSecurity "restricted`; err == nil || !strings.Contains(out, want) {
-		b.Errorf("a pod with privileges: got %s, want %s", out, want)
-	}
+	_, err := b.try("-n longnames run x --image=x --dry-run=server")
+	assert.ErrorContains(b, err, `violates PodSecurity "restricted`, "a pod with privileges")
 }
 
 // neverSilent: no question is lost while pods of CoreDNS are replaced. Some have to be asked once more: kube-proxy lets
@@ -187,19 +179,16 @@ func (b *bed) neverSilent() {
 	stop := b.keepAsking(b.Nodes[0], standaloneAddress, question{name: clusterName, qtype: "TXT"}, 1)
 	b.kubectl("drain %s --delete-emptydir-data --timeout=%s", node, patience)
 	dns.rolledOut("deployment/longnames")
-	if slices.ContainsFunc(b.ours(), there) {
-		b.Errorf("a pod is on %s, which is drained", node)
-	}
+	assert.False(b, slices.ContainsFunc(b.ours(), there), "a pod is on %s, which is drained", node)
 	b.kubectl("uncordon %s", node)
 	b.at("prod").rolledOut("statefulset/shop")
 
 	// The disruption budget lets one pod go at a time.
 	before := b.ours()
-	b.must(b.evict(before[0]))
-	const want = "disruption budget"
-	if err := b.evict(before[1]); !apierrors.IsTooManyRequests(err) || !strings.Contains(err.Error(), want) {
-		b.Errorf("the second eviction: got %v, want it to be refused for the %s", err, want)
-	}
+	require.NoError(b, b.evict(before[0]))
+	err := b.evict(before[1])
+	assert.True(b, apierrors.IsTooManyRequests(err), "the second eviction")
+	assert.ErrorContains(b, err, "disruption budget")
 	b.eventually("the second pod can go", func() error { return b.evict(before[1]) })
 	dns.gone(before)
 	dns.rolledOut("deployment/longnames")
@@ -210,7 +199,7 @@ func (b *bed) neverSilent() {
 // outOfMemory: something else eats up what the container may have. CoreDNS is the first to be killed then, by its
 // oom_score_adj. It is started again, and answers.
 func (b *bed) outOfMemory() {
-	pod, begin := b.ours()[0], time.Now()
+	pod := b.ours()[0]
 	out, err := b.onNode(pod, `
 		group=$(sed -n 's/.*:memory://p' "/proc/$pid/cgroup")
 		test "$(cat "/sys/fs/cgroup/memory$group/memory.limit_in_bytes")" = $((170 << 20))
@@ -220,7 +209,6 @@ func (b *bed) outOfMemory() {
 	b.prints(fmt.Sprintf("^true/%d/OOMKilled$", pod.Status.ContainerStatuses[0].RestartCount+1),
 		"-n longnames get pod/%s -o jsonpath={%[2]s.ready}/{%[2]s.restartCount}/{%[2]s.lastState.terminated.reason}",
 		pod.Name, ".status.containerStatuses[0]")
-	b.Logf("ready again after %.1f s", time.Since(begin).Seconds())
 	b.answered(b.node(pod), pod.Status.PodIP+":1053", b.members("prod"))
 }
 
@@ -228,8 +216,6 @@ func (b *bed) outOfMemory() {
 func (b *bed) notDropped(since time.Time) {
 	for _, pod := range b.shop() {
 		said := b.kubectl("-n prod logs --since-time=%s %s", since.Format(time.RFC3339), pod.Name)
-		if strings.Contains(said, "DROPPED") {
-			b.Errorf("%s has disconnected others:\n%s", pod.Name, said)
-		}
+		assert.NotContains(b, said, "DROPPED", "%s has disconnected others", pod.Name)
 	}
 }

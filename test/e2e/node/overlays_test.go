@@ -6,6 +6,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
 	corev1 "k8s.io/api/core/v1"
 
 	"github.com/longnames/longnames/test/e2e/cluster"
@@ -13,6 +15,7 @@ import (
 
 // TestOverlays applies overlays as they are, one after the other, where there is one node.
 func TestOverlays(t *testing.T) {
+	t.Parallel()
 	b := &bed{T: t, Cluster: cluster.Start(t, cluster.Options{Nodes: 1, Images: []string{cluster.CoreDNS}})}
 	b.tag(unpulled)
 	p, node := b.newPeers(), b.Nodes[0]
@@ -49,7 +52,6 @@ func (p peers) install() []corev1.Pod {
 
 // knows checks that a pod gets answers for the clusters of some namespaces.
 func (p peers) knows(namespaces ...string) {
-	p.Helper()
 	for _, namespace := range namespaces {
 		p.answered(p.all["asker"], p.server, p.members(namespace))
 	}
@@ -62,9 +64,7 @@ func (p peers) standalone() {
 	p.knows("prod", "staging", "other")
 	// The port is forwarded from when `kubectl port-forward` is ready.
 	try := strings.Replace(script[2], "\ndig ", "\nuntil dig ", 1) + "do sleep 0.1; done\nkill $!\n"
-	if got, want := p.Shell(p.T, checkout, try), fmt.Sprintf("%q\n", p.members("prod").want[0]); !strings.Contains(got, want) {
-		p.Errorf("got %q, want %q", got, want)
-	}
+	assert.Contains(p, p.Shell(p.T, checkout, try), fmt.Sprintf("%q\n", p.members("prod").want[0]))
 	p.remove("deploy/overlays/standalone")
 }
 
@@ -96,30 +96,20 @@ components: [DEPLOY/components/fixed-address, DEPLOY/components/critical, DEPLOY
 	for _, made := range []string{standalone, namespaced, renamed} {
 		text := p.kubectl("kustomize %s", made)
 		for _, found := range named.FindAllStringSubmatch(text, -1) {
-			if got := found[1] + found[2]; got != "dns" && got != "prod" && got != "staging" {
-				p.Errorf("%s is in namespace %s, too", made, got)
-			}
+			assert.Contains(p, []string{"dns", "prod", "staging"}, found[1]+found[2], "a namespace of %s", made)
 		}
-		if !strings.Contains(text, "- kind: ServiceAccount\n  name: longnames\n  namespace: dns\n") {
-			p.Errorf("%s binds no account in namespace dns:\n%s", made, text)
-		}
+		assert.Contains(p, text, "- kind: ServiceAccount\n  name: longnames\n  namespace: dns\n", "%s binds it", made)
 	}
 	p.kubectl("create namespace dns")
 	p.at("").kubectl("apply --server-side -k %s", namespaced)
 	for _, pod := range p.someNamespaces() {
-		if pod.Spec.PriorityClassName != "system-cluster-critical" {
-			p.Errorf("%s has priority class %q", pod.Name, pod.Spec.PriorityClassName)
-		}
+		assert.Equal(p, "system-cluster-critical", pod.Spec.PriorityClassName)
 		p.add(pod.Name, pod)
 		p.connect(connection{"asker", pod.Name, questions, true}, connection{"asker", pod.Name, "9153/tcp", false},
 			connection{pod.Name, "API server", "443/tcp", true}, connection{pod.Name, "asker", "53/tcp", false})
 	}
-	if p.server != standaloneAddress {
-		p.Errorf("got address %s, want %s", p.server, standaloneAddress)
-	}
-	if got := p.get("resourcequota/longnames-critical", ".status.used.pods"); got != "2" {
-		p.Errorf("got %s pods of the quota used, want 2", got)
-	}
+	assert.Equal(p, standaloneAddress, p.server)
+	assert.Equal(p, "2", p.get("resourcequota/longnames-critical", ".status.used.pods"))
 }
 
 // acl has the Corefiles of docs/security.md in place of the one of deploy/: one pod may ask, others may not.
@@ -161,9 +151,7 @@ func (p peers) images() {
 			}
 		}
 	}
-	if with != 2*3 {
-		p.Errorf("got %d images, want 3 overlays with one, with and without `images`", with)
-	}
+	assert.Equal(p, 2*3, with, "3 overlays have an image, with and without `images`")
 }
 
 // someNamespaces checks that the clusters of two namespaces are known, and those of others are not.
@@ -177,9 +165,8 @@ func (p peers) someNamespaces() []corev1.Pod {
 		p.rights(p.namespace, "longnames", namespace, rights...)
 	}
 	out, err := p.try("auth can-i list endpointslices.discovery.k8s.io -A --as=system:serviceaccount:%s:longnames", p.namespace)
-	if err == nil || !strings.HasPrefix(out, "no") {
-		p.Errorf("may it list in all namespaces? got %q, want no", out)
-	}
+	require.Error(p, err)
+	assert.Regexp(p, "^no", out, "may it list in all namespaces?")
 	return pods
 }
 
@@ -187,7 +174,5 @@ func (p peers) someNamespaces() []corev1.Pod {
 func (p peers) remove(dir string) {
 	p.Shell(p.T, checkout, "kubectl delete -k "+dir)
 	left := p.kubectl("get clusterroles,clusterrolebindings,roles,rolebindings,namespaces -A -o name")
-	if found := regexp.MustCompile(`(?m)^\S*/`+p.namespace+`$`).FindAllString(left, -1); found != nil {
-		p.Errorf("%q are left", found)
-	}
+	assert.Empty(p, regexp.MustCompile(`(?m)^\S*/`+p.namespace+`$`).FindAllString(left, -1))
 }

@@ -14,6 +14,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/stretchr/testify/require"
 	corev1 "k8s.io/api/core/v1"
 
 	"github.com/longnames/longnames/test/e2e/cluster"
@@ -40,7 +41,7 @@ func (b *bed) newPeers() peers {
 
 func (p peers) add(name string, pod corev1.Pod) {
 	inside, err := p.Inside(p.Context(), pod)
-	p.must(err)
+	require.NoError(p, err)
 	p.all[name] = peer{inside, pod.Status.PodIP}
 }
 
@@ -82,13 +83,10 @@ type connection struct {
 
 // connect tries connections, all at once.
 func (p peers) connect(connections ...connection) {
-	p.Helper()
 	var wg sync.WaitGroup
 	for _, c := range connections {
 		from, to := p.all[c.from], p.all[c.to]
-		if from.Dialer == nil || to.address == "" {
-			p.Fatalf("%s or %s is not known", c.from, c.to)
-		}
+		require.False(p, from.Dialer == nil || to.address == "", "%s or %s is not known", c.from, c.to)
 		for each := range strings.FieldsSeq(c.ports) {
 			port, network, _ := strings.Cut(each, "/")
 			wg.Go(func() {
@@ -220,7 +218,7 @@ func (b *bed) example(name, namespace string) {
 // letNodesAsk applies the policy for nodes, with their network, as deploy/README.md says.
 func (b *bed) letNodesAsk() {
 	address, err := netip.ParseAddr(b.get("node/"+b.Nodes[0].Name(), ".status.addresses[0].address"))
-	b.must(err)
+	require.NoError(b, err)
 	b.kubectl("apply --server-side --validate=strict -k %s", b.overlay(fmt.Sprintf(`
 resources: [DEPLOY/overlays/stub-domain/node-local-dns]
 patches:

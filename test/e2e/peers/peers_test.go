@@ -14,6 +14,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/klog/v2"
@@ -40,9 +42,7 @@ func TestPeers(t *testing.T) {
 	}
 	klog.SetSlogLogger(slog.New(slog.DiscardHandler)) // clients of clusters that have ended look for their certificates
 	coredns = filepath.Join(t.TempDir(), "coredns")
-	if err := build.CopyFile(coredns, "../../../bin/coredns"); err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, build.CopyFile(coredns, "../../../bin/coredns"))
 	r, measured := new(report), 0
 	parts := []struct {
 		name    string
@@ -58,9 +58,7 @@ func TestPeers(t *testing.T) {
 	text := r.markdown(facts(t))
 	t.Log(text)
 	if *page != "" && measured == len(parts) && !t.Failed() {
-		if err := os.WriteFile(*page, []byte(text), 0o644); err != nil {
-			t.Error(err)
-		}
+		assert.NoError(t, os.WriteFile(*page, []byte(text), 0o644))
 	}
 }
 
@@ -86,18 +84,10 @@ func newBed(t testing.TB) *bed {
 	return b
 }
 
-func (b *bed) must(err error) {
-	b.Helper()
-	if err != nil {
-		b.Fatal(err)
-	}
-}
-
 // patience is how long a busy machine may take.
 const patience = 4 * time.Minute
 
 func (b *bed) soon(what string, check func() error) {
-	b.Helper()
 	cluster.Eventually(b, patience, what, check)
 }
 
@@ -116,7 +106,6 @@ func sized(n int) string { return fmt.Sprintf("app-%d", n) }
 
 // clusters creates Services with so many pods, and returns the addresses of these.
 func (b *bed) clusters(sizes ...int) map[int][]netip.Addr {
-	b.Helper()
 	out := make(map[int][]netip.Addr)
 	for _, n := range sizes {
 		b.CreateService(b, b.namespace, sized(n))

@@ -1,7 +1,6 @@
 package peers
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"math"
@@ -14,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/stretchr/testify/require"
 	"golang.org/x/sync/errgroup"
 )
 
@@ -27,7 +27,7 @@ func measureUDP(b *bed, r *report) {
 		zone += fmt.Sprintf("%s\t5\tIN\tTXT\t%s@%s\n", many, sized(10), a)
 	}
 	zoneFile := filepath.Join(b.dir, "zone")
-	b.must(os.WriteFile(zoneFile, []byte(zone), 0o600))
+	require.NoError(b, os.WriteFile(zoneFile, []byte(zone), 0o600))
 	ours, kubernetes := b.newPair(groupByService, "")
 	whoami := b.newServer("whoami", "whoami")
 	file := b.newServer("file", fmt.Sprintf("file %s %s {\nreload 0\n}", zoneFile, ourZone))
@@ -37,9 +37,8 @@ func measureUDP(b *bed, r *report) {
 	text, theirs := ours.loaded("udp", 0, many, "TXT", 10), file.loaded("udp", 0, many, "TXT", 10)
 	for _, l := range []*loaded{text, theirs} {
 		for _, a := range members {
-			if want := sized(10) + "@" + a.String(); !bytes.Contains(l.verified(), append([]byte{byte(len(want))}, want...)) {
-				b.Fatalf("%s: got no TXT record %s", l.name, want)
-			}
+			want := sized(10) + "@" + a.String()
+			require.Contains(b, string(l.verified()), string(rune(len(want)))+want, "TXT records of %s", l.name)
 		}
 	}
 	r.faster("SRV, 3 members, UDP", 0.9, ours.loaded("udp", 0, few, "SRV", 3), whoami.loaded("udp", 0, few, "SRV", 0))
@@ -67,19 +66,18 @@ func measureTCP(b *bed, r *report) {
 		}
 	}
 	const how = "truncated over UDP, then a new TCP connection"
-	r.goal(b, "SRV, 100 members, "+how, few.String(), theirs.String(), few.median("rate")/theirs.median("rate"), "", false)
-	r.goal(b, "SRV, 1 000 members, "+how, lots.String(), "", 1, "", false)
+	r.add(b, "SRV, 100 members, "+how, few.String(), theirs.String(), few.median("rate")/theirs.median("rate"), goal{})
+	r.add(b, "SRV, 1 000 members, "+how, lots.String(), "", 1, goal{})
 }
 
 // faster puts load on two servers in turns, and adds a goal for the ratio of their rates.
 func (r *report) faster(work string, least float64, ours, theirs *loaded) {
-	ours.Helper()
 	for range *rounds {
 		ours.dnsperf()
 		theirs.dnsperf()
 	}
 	ratio := ours.median("rate") / theirs.median("rate")
-	r.goal(ours, work, ours.String(), theirs.String(), ratio, fmt.Sprintf("≥ %.1f", least), ratio >= least)
+	r.add(ours, work, ours.String(), theirs.String(), ratio, goal{fmt.Sprintf("≥ %.1f", least), least / ratio, 0.1})
 }
 
 // loaded is a server, and a question that it is asked as fast as it answers.
@@ -106,7 +104,6 @@ func (l *loaded) add(rate, cpu, answers float64) {
 
 // loaded returns load with one question, once the server has so many answers to it.
 func (s *server) loaded(network string, edns uint16, name, qtype string, answers int) *loaded {
-	s.Helper()
 	s.knows(name, qtype, answers)
 	l := &loaded{server: s, network: network, edns: edns, question: [2]string{name, qtype}, answers: answers,
 		figures: make(figures)}
@@ -116,21 +113,18 @@ func (s *server) loaded(network string, edns uint16, name, qtype string, answers
 
 // verified asks once, as dnsperf will, and returns the answer if it is whole.
 func (l *loaded) verified() answer {
-	l.Helper()
 	a, err := l.ask(l.network, l.question[0], l.question[1], l.edns)
-	l.must(err)
-	if a.rcode() != "NOERROR" || a.truncated() || a.records() != l.answers {
-		l.Fatalf("%s %s: got %s, %d answers, truncated %t; want NOERROR, %d and false",
-			l.name, l.question, a.rcode(), a.records(), a.truncated(), l.answers)
-	}
+	require.NoError(l, err)
+	require.Equal(l, "NOERROR", a.rcode(), "%s %s", l.name, l.question)
+	require.Equal(l, l.answers, a.records(), "answers of %s %s", l.name, l.question)
+	require.False(l, a.truncated(), "%s %s", l.name, l.question)
 	return a
 }
 
 // dnsperf measures for a while.
 func (l *loaded) dnsperf() {
-	l.Helper()
 	questions := filepath.Join(l.dir, "questions")
-	l.must(os.WriteFile(questions, []byte(l.question[0]+" "+l.question[1]+"\n"), 0o600))
+	require.NoError(l, os.WriteFile(questions, []byte(l.question[0]+" "+l.question[1]+"\n"), 0o600))
 	args := []string{"dnsperf", "-s", l.address, "-m", l.network, "-d", questions, "-c", "4", "-l",
 		fmt.Sprint(load.Seconds())}
 	if l.edns > 0 {
@@ -141,9 +135,7 @@ func (l *loaded) dnsperf() {
 	err := p.Err()
 	used := l.cpu() - before
 	rate, completed, err2 := perfResult(p.Output(), l.size)
-	if err := errors.Join(err, err2); err != nil {
-		l.Fatalf("%s: %v: %s", l.name, err, p.Output())
-	}
+	require.NoError(l, errors.Join(err, err2), "%s: %s", l.name, p.Output())
 	l.add(rate, used, completed)
 }
 
@@ -171,7 +163,6 @@ func perfResult(said string, size float64) (rate, completed float64, err error) 
 // patiently asks as OTP's inet_res does for a cluster that is too large for UDP: over UDP without EDNS first, and as that
 // answer is truncated, over a new TCP connection. dnsperf cannot do that. Four ask at once.
 func (l *loaded) patiently() {
-	l.Helper()
 	name, qtype := l.question[0], l.question[1]
 	var total atomic.Int64
 	var g errgroup.Group
@@ -191,7 +182,7 @@ func (l *loaded) patiently() {
 			return nil
 		})
 	}
-	l.must(g.Wait())
+	require.NoError(l, g.Wait())
 	answers := float64(total.Load())
 	l.add(answers/time.Since(begin).Seconds(), l.cpu()-before, answers)
 }

@@ -2,10 +2,14 @@ package peers
 
 import (
 	"fmt"
+	"math"
 	"os/exec"
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
 )
 
 // figures has what was measured in each round, by name.
@@ -29,14 +33,31 @@ func add(t testing.TB, to *[][]string, cells ...string) {
 	*to = append(*to, cells)
 }
 
-// goal adds what a kind of work has come to, and whether that is what it should be. Without want, there is no goal.
-func (r *report) goal(t testing.TB, work, ours, theirs string, ratio float64, want string, met bool) {
-	t.Helper()
-	result := map[bool]string{true: "ok", false: "miss"}[met]
-	if want == "" {
-		result = ""
+// goal is what a figure should be. It may be empty.
+type goal struct {
+	want string
+	part float64 // of what is allowed that was measured: above 1 the goal is missed
+	// noise is by which part the figure may exceed that and still be as good: so much it differs from run to run.
+	noise float64
+}
+
+func (g goal) result() string {
+	switch {
+	case g.want == "":
+		return ""
+	case g.part <= 1:
+		return "ok"
+	case g.part <= 1+g.noise:
+		return "miss within noise"
 	}
-	add(t, &r.goals, work, ours, theirs, fmt.Sprintf("%.2g", ratio), want, result)
+	return "FAILED"
+}
+
+// add adds what a kind of work has come to, and fails the test if that misses its goal by more than noise.
+func (r *report) add(t testing.TB, work, ours, theirs string, ratio float64, g goal) {
+	t.Helper()
+	add(t, &r.goals, work, ours, theirs, fmt.Sprintf("%.2g", ratio), g.want, g.result())
+	assert.NotEqual(t, "FAILED", g.result(), "%s: got %s, and %s, want %s", work, ours, theirs, g.want)
 }
 
 // markdown has the facts, and those tables that have any lines.
@@ -73,9 +94,7 @@ dnsperf -h 2>/dev/null | sed -n 's/^Version \(.*\)/dnsperf \1./p'`
 func facts(t *testing.T) string {
 	t.Helper()
 	text, err := exec.CommandContext(t.Context(), "sh", "-euc", factsScript, "sh", coredns).CombinedOutput()
-	if err != nil {
-		t.Fatalf("%v: %s", err, text)
-	}
+	require.NoError(t, err, string(text))
 	return fmt.Sprintf("%sRounds: %d; load in each: %s; writes in each: %d; the API server: %s each.",
 		text, *rounds, load, *writes, costTime)
 }
@@ -86,8 +105,15 @@ func TestQuantile(t *testing.T) {
 		figures = append(figures, float64(i))
 	}
 	for share, want := range map[float64]float64{0: 1, 0.5: 101, 0.99: 199, 1: 200} {
-		if got := quantile(figures, share); got != want {
-			t.Errorf("quantile %v: got %v, want %v", share, got, want)
-		}
+		assert.Equal(t, want, quantile(figures, share), "quantile %v", share)
+	}
+}
+
+func TestGoal(t *testing.T) {
+	for g, want := range map[goal]string{
+		{}: "", {"≤ 1", 1, 0}: "ok", {"≤ 1", 1.05, 0.1}: "miss within noise", {"≤ 1", 1.2, 0.1}: "FAILED", {"< 50", 1.02, 0}: "FAILED",
+		{"≤ 1", math.Inf(1), 0.1}: "FAILED", {"≤ 1", math.NaN(), 0.1}: "FAILED",
+	} {
+		assert.Equal(t, want, g.result(), "%+v", g)
 	}
 }

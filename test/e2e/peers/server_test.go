@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/miekg/dns"
+	"github.com/stretchr/testify/require"
 	"golang.org/x/sync/errgroup"
 
 	"github.com/longnames/longnames/test/e2e/cluster"
@@ -31,18 +32,16 @@ type server struct {
 
 // newServer returns one that is not started yet.
 func (b *bed) newServer(name, plugin string, env ...string) *server {
-	b.Helper()
 	b.servers++
 	s := &server{bed: b, name: name, address: fmt.Sprintf("127.0.0.%d", 1+b.servers), env: env, figures: make(figures)}
 	s.corefile = filepath.Join(b.dir, name+".Corefile")
-	b.must(os.WriteFile(s.corefile, fmt.Appendf(nil, ".:53 {\nbind %[1]s\npprof %[1]s:6053\n%[2]s\n}\n", s.address,
+	require.NoError(b, os.WriteFile(s.corefile, fmt.Appendf(nil, ".:53 {\nbind %[1]s\npprof %[1]s:6053\n%[2]s\n}\n", s.address,
 		plugin), 0o600))
 	return s
 }
 
 // newPair returns servers of longnames and *kubernetes*, with options of their own.
 func (b *bed) newPair(ours, theirs string, env ...string) (longnames, kubernetes *server) {
-	b.Helper()
 	text := "%s {\nkubeconfig " + b.Kubeconfig() + "\nnamespaces " + b.namespace + "\n%s\n}"
 	return b.newServer("longnames", fmt.Sprintf(text, "longnames "+ourZone, ours), env...),
 		b.newServer("kubernetes", fmt.Sprintf(text, "kubernetes cluster.local", "pods verified\n"+theirs), env...)
@@ -61,14 +60,12 @@ func (b *bed) theirName(service string) string {
 
 // run starts a process on the host. Its log is its own.
 func (b *bed) run(name string, env []string, args ...string) *cluster.Process {
-	b.Helper()
 	b.processes++
 	return b.host.Start(b, fmt.Sprintf("%s-%d", name, b.processes), env, args...)
 }
 
 // start waits until CoreDNS listens, and not until it knows anything.
 func (s *server) start() {
-	s.Helper()
 	s.process = s.run(s.name, s.env, coredns, "-conf", s.corefile)
 	s.process.Says(s, "(?m)^CoreDNS-", 0)
 }
@@ -120,9 +117,8 @@ func (s *server) ask(network, name, qtype string, size uint16) (answer, error) {
 
 // knows waits until a question has so many answers.
 func (s *server) knows(name, qtype string, n int) {
-	s.Helper()
 	s.soon(fmt.Sprintf("%s knows %d of %s %s", s.name, n, name, qtype), func() error {
-		s.must(s.process.Ended())
+		require.NoError(s, s.process.Ended())
 		a, err := s.ask("tcp", name, qtype, 0)
 		if err == nil && a.records() != n {
 			err = fmt.Errorf("got %s, %d answers", a.rcode(), a.records())
@@ -134,9 +130,8 @@ func (s *server) knows(name, qtype string, n int) {
 // delays returns how long each of some writes takes until it is answered, in milliseconds after write has returned. It
 // asks all the time, also meanwhile: what is answered before write returns counts as at once.
 func (s *server) delays(network, name string, writes int, write func(to netip.Addr) error) (out []float64) {
-	s.Helper()
 	ask, closer, err := s.asker(network, name, "A", 4096)
-	s.must(err)
+	require.NoError(s, err)
 	defer closer.Close()
 	for range writes {
 		to, acknowledged := s.bed.address(), time.Time{}
@@ -154,7 +149,7 @@ func (s *server) delays(network, name string, writes int, write func(to netip.Ad
 			}
 		}
 		shown := time.Now()
-		s.must(errors.Join(err, g.Wait()))
+		require.NoError(s, errors.Join(err, g.Wait()))
 		out = append(out, max(shown.Sub(acknowledged), 0).Seconds()*1000)
 	}
 	return out
@@ -187,21 +182,18 @@ func (s *server) peakRSS() float64 { return 1024 * s.number(`VmHWM:\s+(\d+) kB`,
 
 func (s *server) proc(file string) []byte {
 	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/%s", s.process.Pid(), file))
-	s.must(err)
+	require.NoError(s, err)
 	return text
 }
 
 // number returns the sum of those that a pattern finds in a text. It has to match something.
 func (b *bed) number(pattern string, text []byte) (sum float64) {
-	b.Helper()
 	all := regexp.MustCompile(pattern).FindAllSubmatch(text, -1)
-	if all == nil {
-		b.Fatalf("got %s, want %s", text, pattern)
-	}
+	require.NotNil(b, all, "got %s, want %s", text, pattern)
 	for _, found := range all {
 		if len(found[1]) > 0 {
 			n, err := strconv.ParseFloat(string(found[1]), 64)
-			b.must(err)
+			require.NoError(b, err)
 			sum += n
 		}
 	}

@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/stretchr/testify/require"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
@@ -59,13 +60,6 @@ func TestProcess(t *testing.T) {
 	}
 }
 
-func must(t testing.TB, err error) {
-	t.Helper()
-	if err != nil {
-		t.Fatal(err)
-	}
-}
-
 // soon waits until a check finds nothing wrong.
 func soon(t testing.TB, what string, check func() error) {
 	t.Helper()
@@ -75,14 +69,14 @@ func soon(t testing.TB, what string, check func() error) {
 func read(t testing.TB, path string) string {
 	t.Helper()
 	text, err := os.ReadFile(path)
-	must(t, err)
+	require.NoError(t, err)
 	return string(text)
 }
 
 // write writes a file, and returns its path.
 func write(t testing.TB, path, text string) string {
 	t.Helper()
-	must(t, os.WriteFile(path, []byte(text), 0o600))
+	require.NoError(t, os.WriteFile(path, []byte(text), 0o600))
 	return path
 }
 
@@ -133,9 +127,7 @@ func (b *bed) grant(t *testing.T, account, namespace string, of resources, verbs
 		replace = append(replace, "  namespace: prod\n", "  namespace: "+namespace+"\n")
 	}
 	for i := 0; i < len(replace); i += 2 {
-		if !strings.Contains(printed, replace[i]) {
-			t.Fatalf("deploy/ has no %q in %q", replace[i], printed)
-		}
+		require.Contains(t, printed, replace[i], "what deploy/ has")
 	}
 	b.Kubectl(t, "apply", "-f", write(t, t.TempDir()+"/rights.yaml", strings.NewReplacer(replace...).Replace(printed)))
 }
@@ -166,14 +158,14 @@ func withPort(p *corev1.Pod) {
 	p.Spec.Containers = []corev1.Container{{Name: "app", Image: "none", Ports: ports}}
 }
 
-// pod creates one of an app that is ready, and has an IPv4 address.
-func (b *bed) pod(t *testing.T, namespace, app, name string, n int, change ...func(*corev1.Pod)) {
+// pod creates one of an app that is ready.
+func (b *bed) pod(t *testing.T, namespace, app, name, address string, change ...func(*corev1.Pod)) {
 	t.Helper()
 	p := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: name, Labels: map[string]string{"app": app}}}
 	for _, c := range change {
 		c(p)
 	}
-	b.CreatePod(t, p, true, b.address(n))
+	b.CreatePod(t, p, true, address)
 }
 
 func shopName(i int) string { return fmt.Sprintf("shop-%d", i) }
@@ -181,7 +173,7 @@ func shopName(i int) string { return fmt.Sprintf("shop-%d", i) }
 // shop creates the pods shop-FROM to before shop-TO, whose addresses are 10 numbers higher.
 func (b *bed) shop(t *testing.T, from, to int, change ...func(*corev1.Pod)) {
 	t.Helper()
-	cluster.Many(t, from, to, func(i int) { b.pod(t, b.prod, "shop", shopName(i), 10+i, change...) })
+	cluster.Many(t, from, to, func(i int) { b.pod(t, b.prod, "shop", shopName(i), b.address(10+i), change...) })
 }
 
 // close deletes such pods again.

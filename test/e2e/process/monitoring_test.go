@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/miekg/dns"
+	"github.com/stretchr/testify/require"
 
 	"github.com/longnames/longnames/test/e2e/cluster"
 )
@@ -23,14 +24,14 @@ func monitoring(t *testing.T, b *bed) {
 	b.grant(t, b.prod, apps, pods, listWatch)
 	b.shop(t, 0, 5)
 	cart := func(i int) string { return fmt.Sprint("cart-", i) }
-	cluster.Many(t, 0, 3, func(i int) { b.pod(t, apps, "cart", cart(i), 100+i, hosted, withPort) })
-	cluster.Many(t, 0, 2, func(i int) { b.pod(t, apps, "mailer", fmt.Sprint("mailer-", i), 200+i, hosted, withPort) })
+	cluster.Many(t, 0, 3, func(i int) { b.pod(t, apps, "cart", cart(i), b.address(100+i), hosted, withPort) })
+	cluster.Many(t, 0, 2, func(i int) { b.pod(t, apps, "mailer", fmt.Sprint("mailer-", i), b.address(200+i), hosted, withPort) })
 
 	var servers []*server
 	snapshots := t.TempDir()
 	for i := range 2 {
 		dir := fmt.Sprintf("%s/%d", snapshots, i)
-		must(t, os.Mkdir(dir, 0o700))
+		require.NoError(t, os.Mkdir(dir, 0o700))
 		shop := b.block("shop.erl.internal 10.0.0.0/8", "fallthrough 10.in-addr.arpa", "startup_timeout 1s",
 			"snapshot "+dir+"/shop.json")
 		grouped := strings.NewReplacer("selector app=shop\n", "", "basename shop\n", "group_by app\n").
@@ -44,7 +45,7 @@ func monitoring(t *testing.T, b *bed) {
 	first, second := servers[0], servers[1]
 	p.sees(2, `up{job="coredns"} == 1`)
 	reverse, err := dns.ReverseAddr(b.address(10))
-	must(t, err)
+	require.NoError(t, err)
 	cartName := "cart." + apps + ".apps.erl.internal"
 	ask(t, servers, []question{
 		{12, "udp", "shop.erl.internal", "A"},
@@ -92,8 +93,8 @@ func monitoring(t *testing.T, b *bed) {
 	p.alerts("as long as all is well", want...)
 
 	// A pod without hostname, and one without port.
-	b.pod(t, apps, "mailer", "mailer-lost", 210, withPort)
-	b.pod(t, apps, "mailer", "mailer-portless", 211, hosted)
+	b.pod(t, apps, "mailer", "mailer-lost", b.address(210), withPort)
+	b.pod(t, apps, "mailer", "mailer-portless", b.address(211), hosted)
 	want = append(want, "LongnamesMembersLeftOut warning apps.erl.internal.",
 		"LongnamesMembersWithoutPort warning apps.erl.internal.")
 
@@ -120,10 +121,10 @@ func monitoring(t *testing.T, b *bed) {
 
 	// No room for a snapshot. The pause after a write is twenty times as long as that took, on a slow disk.
 	first.may(`snapshot: cannot write `)
-	must(t, os.Rename(snapshots+"/0", snapshots+"/away"))
+	require.NoError(t, os.Rename(snapshots+"/0", snapshots+"/away"))
 	b.close(t, 14, 18)
 	p.sees(1, "coredns_longnames_snapshot_failures_total > 2")
-	must(t, os.Rename(snapshots+"/away", snapshots+"/0"))
+	require.NoError(t, os.Rename(snapshots+"/away", snapshots+"/0"))
 
 	// All nodes of a cluster vanish without notice, and come back.
 	missing := `coredns_longnames_suspect_members{zone="apps.erl.internal.", reason="missing"} `

@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/stretchr/testify/require"
+
 	"github.com/longnames/longnames/test/e2e/build"
 	"github.com/longnames/longnames/test/e2e/cluster"
 )
@@ -28,10 +30,10 @@ func (p *program) start(t *testing.T, h *cluster.Host, name, address, port strin
 	write(t, dir+"/conf", expand(p.config+more))
 	// A copy: AppArmor keeps the packaged one, by its path, in directories of its own.
 	command := filepath.Join(dir, filepath.Base(p.path))
-	must(t, build.CopyFile(command, p.path))
+	require.NoError(t, build.CopyFile(command, p.path))
 	process := h.Daemons(t, name, nil, append([]string{command}, strings.Fields(expand(p.args))...)...)
 	soon(t, name+" listens", func() error {
-		must(t, process.Ended())
+		require.NoError(t, process.Ended())
 		conn, err := h.Dial(t.Context(), "tcp", net.JoinHostPort(address, port))
 		if err == nil {
 			conn.Close()

@@ -11,6 +11,10 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/longnames/longnames/internal/markdown"
 	"github.com/longnames/longnames/test/e2e/cluster"
 )
 
@@ -24,9 +28,9 @@ func monitoringRules(t *testing.T, _ *bed) {
 	for _, args := range [][]string{{"check", "rules", "rules.yaml"}, {"test", "rules", "rules_test.yaml"}} {
 		cmd := exec.CommandContext(t.Context(), "promtool", args...)
 		cmd.Dir = monitoringDir
-		if out, err := cmd.CombinedOutput(); err != nil || !strings.Contains(string(out), "SUCCESS") {
-			t.Errorf("promtool %v: %v: %s", args, err, out)
-		}
+		out, err := cmd.CombinedOutput()
+		assert.NoError(t, err, "promtool %v", args)
+		assert.Contains(t, string(out), "SUCCESS", "promtool %v", args)
 	}
 }
 
@@ -42,7 +46,7 @@ type prometheus struct {
 func (b *bed) prometheus(t *testing.T, n int, servers ...string) *prometheus {
 	t.Helper()
 	rules, err := filepath.Abs(monitoringDir + "/rules.yaml")
-	must(t, err)
+	require.NoError(t, err)
 	dir := t.TempDir()
 	config := write(t, dir+"/prometheus.yml", fmt.Sprintf(`
 global: {scrape_interval: 1s, scrape_timeout: 1s, evaluation_interval: 1s}
@@ -74,15 +78,13 @@ func (p *prometheus) query(expr string) (found []series, err error) {
 
 // must is query, which has to work.
 func (p *prometheus) must(expr string) []series {
-	p.t.Helper()
 	found, err := p.query(expr)
-	must(p.t, err)
+	require.NoError(p.t, err)
 	return found
 }
 
 // sees waits until an expression finds so many series, or more.
 func (p *prometheus) sees(n int, expr string) {
-	p.t.Helper()
 	soon(p.t, "Prometheus sees "+expr, func() error {
 		found, err := p.query(expr)
 		if err == nil && len(found) < n {
@@ -98,7 +100,6 @@ const uncertain = "LongnamesWatchUnreliable"
 // alerts waits until those that have been pending or firing, by name, severity and zone, are these, and no others are now:
 // for a moment, as long as only one replica has been read after a change, it may look like more.
 func (p *prometheus) alerts(when string, want ...string) {
-	p.t.Helper()
 	named := func(found []series) (out []string) {
 		for _, s := range found {
 			out = append(out, strings.TrimSpace(s.Metric["alertname"]+" "+s.Metric["severity"]+" "+s.Metric["zone"]))
@@ -117,23 +118,18 @@ func (p *prometheus) alerts(when string, want ...string) {
 	})
 	// Prometheus counts the rules that it has, and the evaluations that have failed.
 	p.sees(1, "prometheus_rule_group_rules > 0")
-	if sick := p.must("prometheus_rule_evaluation_failures_total > 0"); len(sick) > 0 {
-		p.t.Errorf("rules that cannot be evaluated: %v", sick)
-	}
+	assert.Empty(p.t, p.must("prometheus_rule_evaluation_failures_total > 0"), "rules that cannot be evaluated")
 }
 
 // checkRunbooks asks what the runbooks have operators ask, one query a line.
 func (p *prometheus) checkRunbooks() {
-	p.t.Helper()
-	blocks := regexp.MustCompile("(?ms)^```promql\n(.*?)^```$").FindAllStringSubmatch(read(p.t, runbooks), -1)
+	blocks := markdown.Read(p.t, runbooks).Snippets("promql")
 	for _, block := range blocks {
-		for query := range strings.Lines(block[1]) {
+		for query := range strings.Lines(block.Text) {
 			p.must(query)
 		}
 	}
-	if len(blocks) == 0 {
-		p.t.Errorf("%s has no queries", runbooks)
-	}
+	assert.NotEmpty(p.t, blocks)
 }
 
 var (
@@ -143,7 +139,6 @@ var (
 
 // checkDashboard asks each query of each panel as Grafana does, and wants something to be seen.
 func (p *prometheus) checkDashboard() {
-	p.t.Helper()
 	var d struct {
 		Panels []struct {
 			Title   string
@@ -153,13 +148,11 @@ func (p *prometheus) checkDashboard() {
 			List []struct{ Name, Definition string }
 		}
 	}
-	must(p.t, json.Unmarshal([]byte(read(p.t, monitoringDir+"/dashboard.json")), &d))
+	require.NoError(p.t, json.Unmarshal([]byte(read(p.t, monitoringDir+"/dashboard.json")), &d))
 	values := map[string]string{"$__rate_interval": "4s"} // four times as long as between two scrapes
 	fill := func(expr string) string {
 		return variable.ReplaceAllStringFunc(expr, func(name string) string {
-			if values[name] == "" {
-				p.t.Errorf("%s: no variable is called %s", expr, name)
-			}
+			assert.NotEmpty(p.t, values[name], "%s: no variable is called %s", expr, name)
 			return values[name]
 		})
 	}
@@ -177,9 +170,8 @@ func (p *prometheus) checkDashboard() {
 		for _, target := range panel.Targets {
 			expr := fill(target.Expr)
 			curves := p.must("max_over_time((" + expr + ")[1h:1s])") // the largest value of each
-			if !slices.ContainsFunc(curves, func(s series) bool { return s.Value[1] != "NaN" }) {
-				p.t.Errorf("panel %q has nothing to show of %s", panel.Title, expr)
-			}
+			shown := slices.ContainsFunc(curves, func(s series) bool { return s.Value[1] != "NaN" })
+			assert.True(p.t, shown, "panel %q has nothing to show of %s", panel.Title, expr)
 		}
 	}
 }

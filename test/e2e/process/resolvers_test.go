@@ -13,8 +13,9 @@ import (
 	"time"
 
 	"github.com/miekg/dns"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
 	corev1 "k8s.io/api/core/v1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/longnames/longnames/test/e2e/cluster"
 	"github.com/longnames/longnames/test/e2e/watch"
@@ -105,7 +106,7 @@ func signingKey(t *testing.T, zone string) (key *dns.DNSKEY, file string) {
 	key = &dns.DNSKEY{Hdr: dns.RR_Header{Name: dns.Fqdn(zone), Rrtype: dns.TypeDNSKEY, Class: dns.ClassINET, Ttl: 3600},
 		Flags: dns.ZONE | dns.SEP, Protocol: 3, Algorithm: dns.ECDSAP256SHA256}
 	private, err := key.Generate(256)
-	must(t, err)
+	require.NoError(t, err)
 	file = filepath.Join(t.TempDir(), zone)
 	write(t, file+".key", key.String()+"\n")
 	write(t, file+".private", key.PrivateKeyString(private.(*ecdsa.PrivateKey)))
@@ -119,18 +120,18 @@ var isPolicy = regexp.MustCompile(`(?m)^.* ERROR +(NAMESERVER_IP_PRIVATE_NETWORK
 func checkZone(t *testing.T, host *cluster.Host, at, zone string) {
 	t.Helper()
 	text, err := host.Run(t.Context(), "dig", "-r", "+noall", "+answer", "+onesoa", "@"+at, zone, "AXFR")
-	must(t, err)
+	require.NoError(t, err)
+	assert.Contains(t, text, "SOA")
 	file := write(t, filepath.Join(t.TempDir(), zone), text)
 	for _, check := range [][]string{{"named-checkzone", "-i", "local", zone, file}, {"nsd-checkzone", zone, file},
 		{"ldns-read-zone", file}} {
-		if out, err := host.Run(t.Context(), check...); err != nil || !strings.Contains(text, "SOA") {
-			t.Errorf("%v: %v: %s of %s", check, err, out, text)
-		}
+		_, err := host.Run(t.Context(), check...)
+		assert.NoError(t, err, text)
 	}
 	out, err := host.Run(t.Context(), "zonemaster-cli", "--raw", "--no-ipv6", "--level", "ERROR", "--ns", "ns.dns."+zone+"/"+at, zone)
-	if wrong := isPolicy.ReplaceAllString(out, ""); err != nil || wrong != "" || wrong == out {
-		t.Errorf("zonemaster: %v: got %s, want the complaints about any such zone alone", err, out)
-	}
+	require.NoError(t, err)
+	assert.Regexp(t, isPolicy, out)
+	assert.Empty(t, isPolicy.ReplaceAllString(out, ""), "complaints of zonemaster that are not about any such zone")
 }
 
 // resolvers has name servers of others ask for all kinds of names.
@@ -166,7 +167,7 @@ func resolvers(t *testing.T, b *bed) {
 	zones := []string{"erl.internal", "10.in-addr.arpa", "d.f.ip6.arpa", "signed.internal", "20.172.in-addr.arpa"}
 	host := b.NewHost(t, b.name+"-others", b.address(5))
 	_, err := host.Run(t.Context(), "ip", "route", "del", "default") // or they would look for the root of all names
-	must(t, err)
+	require.NoError(t, err)
 	cluster.Many(t, 0, len(resolverTable), func(i int) {
 		r := &resolverTable[i]
 		if r.program == nil {
@@ -197,9 +198,7 @@ func resolvers(t *testing.T, b *bed) {
 				err = cluster.Poll(patience, what, func() error { return r.ask(t, host, network, lookups...) })
 				t.Logf("%s: %s: after %.1f s", r.name, what, time.Since(begin).Seconds())
 			}
-			if err != nil {
-				t.Errorf("%s: %s: %v", r.name, what, err)
-			}
+			assert.NoError(t, err, "%s: %s", r.name, what)
 		})
 	}
 	none, inexact, anyone := func(*resolver) bool { return false }, func(r *resolver) bool { return !r.isExact() },
@@ -208,16 +207,11 @@ func resolvers(t *testing.T, b *bed) {
 	addresses := append(b.some(10, 13, "%s"), "fd00::11")
 	reverse := func(address string) string {
 		name, err := dns.ReverseAddr(address)
-		must(t, err)
+		require.NoError(t, err)
 		return name
 	}
 	create := func(app string, i int, address string, change ...func(*corev1.Pod)) {
-		p := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: b.prod, Name: fmt.Sprintf("%s-%d", app, i),
-			Labels: map[string]string{"app": app}}}
-		for _, c := range change {
-			c(p)
-		}
-		b.CreatePod(t, p, true, address)
+		b.pod(t, b.prod, app, fmt.Sprintf("%s-%d", app, i), address, change...)
 	}
 	shop := func(members ...int) (set, nodes []lookup) {
 		wants := map[string]string{"shop.erl.internal SRV": "", "shop.erl.internal TXT": "", "shop.erl.internal A": "",
@@ -290,7 +284,7 @@ func resolvers(t *testing.T, b *bed) {
 	each("again", none, lookups...)
 	create("queue", 2, b.address(22), hosted)
 	each("one more, with a TTL", anyone, queue(3)...)
-	b.pod(t, secret, "shop", "shop-0", 30)
+	b.pod(t, secret, "shop", "shop-0", b.address(30))
 	b.grant(t, b.prod, secret, pods, listWatch) // which is seen in a while
 
 	create("shop", 2, addresses[2])
@@ -316,8 +310,6 @@ func resolvers(t *testing.T, b *bed) {
 			ptr.want = "" // the denial of A does not say that there is PTR
 		}
 		// Each denial of DS says that an unsigned zone begins there.
-		if err := r.ask(t, host, "udp", lookup{"2.0.20.172.in-addr.arpa A", ""}, ptr, lookup{forged + " A", "192.0.2.1"}); err != nil {
-			t.Errorf("%s: %v", r.name, err)
-		}
+		assert.NoError(t, r.ask(t, host, "udp", lookup{"2.0.20.172.in-addr.arpa A", ""}, ptr, lookup{forged + " A", "192.0.2.1"}), r.name)
 	}
 }

@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/miekg/dns"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
 
 	"github.com/longnames/longnames/test/e2e/watch"
 )
@@ -25,7 +27,7 @@ func enoughRights(t *testing.T, b *bed, of resources, everywhere bool) {
 	b.grant(t, home, granted, of, listWatch)
 	for i, ns := range []string{b.prod, more} {
 		b.CreateService(t, ns, b.name) // others have pods that are called shop, too
-		b.pod(t, ns, b.name, shopName(0), 10+i)
+		b.pod(t, ns, b.name, shopName(0), b.address(10+i))
 	}
 	block := b.block("shop.erl.internal", "lookup "+of.lookup, "namespaces "+namespaces)
 	s := b.serve(t, strings.Replace(block, "app=shop", "app="+b.name, 1))
@@ -44,7 +46,6 @@ func forbidden(of resources, namespace, verb string) string {
 
 // forbids waits until the lines about rights that are missing are exactly these, each logged once.
 func (s *server) forbids(want ...string) {
-	s.t.Helper()
 	for _, line := range want {
 		s.may("^" + regexp.QuoteMeta(line))
 	}
@@ -77,13 +78,9 @@ func missingList(t *testing.T, b *bed) {
 	s.forbids(missing)
 	for _, qtype := range []string{"SRV", "TXT", "A", "AAAA"} {
 		m := s.rcode("shop.erl.internal", qtype, dns.RcodeServerFailure)
-		if !strings.Contains(m.String(), "EDE: 14 (Not Ready)") {
-			t.Errorf("got %s, want the extended error Not Ready", m)
-		}
+		assert.Contains(t, m.String(), "EDE: 14 (Not Ready)")
 	}
-	if s.ready() == nil {
-		t.Error("ready without any members known")
-	}
+	require.Error(t, s.ready(), "no members are known")
 	v.grantedAsAsked(missing)
 	s.counts(1, "api_requests_total", `verb="list"`, `code="200"`)
 	s.cut()
@@ -106,7 +103,6 @@ func missingWatch(t *testing.T, b *bed) {
 
 // grantedAsAsked grants what the log asks for. From then on, all is as it should be.
 func (v *vigil) grantedAsAsked(missing string) {
-	v.s.t.Helper()
 	const advice = `in namespace "([^"]+)": grant the verb "([^"]+)" on the resource "([^"]+)" there with a Role`
 	s, asked := v.s, regexp.MustCompile(advice).FindStringSubmatch(missing)
 	s.bed.Kubectl(s.t, "-n", asked[1], "create", "role", "asked", "--verb", asked[2], "--resource", asked[3])
@@ -114,7 +110,7 @@ func (v *vigil) grantedAsAsked(missing string) {
 		"--serviceaccount="+s.bed.prod+":coredns")
 	s.wantsShop(10, 11)
 	s.logs(granted)
-	must(s.t, s.ready())
+	require.NoError(s.t, s.ready())
 	v.then(2, func() { s.bed.shop(s.t, 1, 2) })
 	s.forbids(missing)
 }
@@ -185,7 +181,6 @@ func (v *vigil) expect(before, after int) {
 
 // then has something change the members, and waits until all that is answered is of these.
 func (v *vigil) then(members int, change func()) {
-	v.s.t.Helper()
 	v.expect(v.now, members)
 	change()
 	v.s.wantsShop(10, 10+members)
@@ -196,7 +191,6 @@ func (v *vigil) then(members int, change func()) {
 
 // asks waits until so many more answers have come.
 func (v *vigil) asks(n int) {
-	v.s.t.Helper()
 	n += v.Asked()
 	soon(v.s.t, "there are answers", func() error {
 		if v.Asked() < n {

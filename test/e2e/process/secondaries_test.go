@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"github.com/miekg/dns"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
 
 	"github.com/longnames/longnames/test/e2e/cluster"
 	"github.com/longnames/longnames/test/e2e/watch"
@@ -217,9 +219,8 @@ func secondaries(t *testing.T, b *bed) {
 	first.start()
 	theirs, err := all[0].serial(at[1]+":53", forward)
 	got, err2 := all[0].serial(at[0]+":53", forward)
-	if int32(theirs-got) <= 0 {
-		t.Errorf("serial from the snapshot: got %d, want an older one than %d: %v", got, theirs, errors.Join(err, err2))
-	}
+	require.NoError(t, errors.Join(err, err2))
+	assert.Positive(t, int32(theirs-got), "the serial from the snapshot, %d, is older than %d", got, theirs)
 	sees(" follows the one that sees changes, whatever the other one does")
 	first.back()
 	follow("4 nodes, of whom one was away")

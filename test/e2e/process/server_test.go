@@ -6,12 +6,13 @@ import (
 	"path/filepath"
 	"regexp"
 	"slices"
-	"strings"
 	"syscall"
 	"testing"
 	"time"
 
 	"github.com/miekg/dns"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
 
 	"github.com/longnames/longnames/test/e2e/cluster"
 	"github.com/longnames/longnames/test/e2e/watch"
@@ -67,9 +68,8 @@ func (b *bed) serve(t *testing.T, plugins string) *server {
 
 // start starts it, for the first time or again, and waits until it listens.
 func (s *server) start() {
-	s.t.Helper()
 	binary, err := filepath.Abs(coredns)
-	must(s.t, err)
+	require.NoError(s.t, err)
 	s.starts++
 	s.process = s.Start(s.t, fmt.Sprintf("coredns-%d", s.starts),
 		[]string{"KUBERNETES_SERVICE_HOST=" + apiHost, "KUBERNETES_SERVICE_PORT=" + s.apiPort, "CLUSTER_DOMAIN="},
@@ -82,21 +82,17 @@ var logged = regexp.MustCompile(cluster.Crash.String() + `|^\[ERROR\] .*`)
 
 // end has CoreDNS end in good order, as a kubelet does, and looks into its log for what nobody has looked for.
 func (s *server) end() {
-	s.t.Helper()
 	p := s.process
 	if s.process = nil; p == nil {
 		return
 	}
-	must(s.t, p.Ended())
+	require.NoError(s.t, p.Ended())
 	p.Signal(syscall.SIGTERM)
-	if !p.EndsWithin(endTime) {
-		s.t.Fatalf("CoreDNS has not ended within %s", endTime)
-	}
-	must(s.t, p.Err())
+	require.True(s.t, p.EndsWithin(endTime), "CoreDNS ends within %s", endTime)
+	require.NoError(s.t, p.Err())
 	for _, line := range logged.FindAllString(p.Output(), -1) {
-		if !slices.ContainsFunc(s.allowed, func(re *regexp.Regexp) bool { return re.MatchString(line) }) {
-			s.t.Errorf("CoreDNS has logged %s", line)
-		}
+		allowed := slices.ContainsFunc(s.allowed, func(re *regexp.Regexp) bool { return re.MatchString(line) })
+		assert.True(s.t, allowed, "CoreDNS has logged %s", line)
 	}
 }
 
@@ -105,37 +101,30 @@ func (s *server) may(pattern string) { s.allowed = append(s.allowed, regexp.Must
 
 // logs waits for a match in CoreDNS' log.
 func (s *server) logs(pattern string) {
-	s.t.Helper()
 	s.process.Says(s.t, pattern, 0)
 }
 
 // run runs a command on the host.
 func (s *server) run(args ...string) string {
-	s.t.Helper()
 	out, err := s.Run(s.t.Context(), args...)
-	must(s.t, err)
+	require.NoError(s.t, err)
 	return out
 }
 
 // cut ends its connections to the API server. It can make new ones, but the first of these may be hit, too.
 func (s *server) cut() {
-	s.t.Helper()
-	if out := s.run("ss", "-K", "dst", apiHost); !strings.Contains(out, "ESTAB") { // it prints what the kernel has ended
-		s.t.Fatalf("no connection was cut: %s", out)
-	}
+	require.Contains(s.t, s.run("ss", "-K", "dst", apiHost), "ESTAB") // it prints what the kernel has ended
 	s.may(`API server cannot be reached: .*: software caused connection abort; `)
 }
 
 // away has the API server be out of its reach, until back.
 func (s *server) away() {
-	s.t.Helper()
 	s.run("ip", "route", "add", "unreachable", apiHost)
 	s.cut()
 	s.may(`API server cannot be reached: .*: connect: no route to host; `)
 }
 
 func (s *server) back() {
-	s.t.Helper()
 	s.run("ip", "route", "del", "unreachable", apiHost)
 }
 
@@ -148,7 +137,6 @@ func (s *server) ready() error {
 // counts waits until a metric of *longnames* has a value, in the sum of all series with some labels: an answer may come just
 // before what is counted of it.
 func (s *server) counts(want float64, name string, labels ...string) {
-	s.t.Helper()
 	soon(s.t, fmt.Sprintf("%s %v is %v", name, labels, want), func() error {
 		got, _, err := s.Metric(s.Address, "coredns_longnames_"+name, labels...)
 		if err == nil && got != want {
@@ -165,7 +153,6 @@ func (s *server) ask(network, name, qtype string, size uint16) (*dns.Msg, error)
 
 // wants waits until an answer is exactly this.
 func (s *server) wants(name, qtype string, want ...string) {
-	s.t.Helper()
 	soon(s.t, fmt.Sprintf("%s %s is %q", name, qtype, want), func() error {
 		m, err := s.ask("tcp", name, qtype, 0)
 		if err == nil {
@@ -178,7 +165,6 @@ func (s *server) wants(name, qtype string, want ...string) {
 // wantsShop waits for all that is answered of members called shop in mode ip, which have the IPv4 addresses from one number
 // to before another.
 func (s *server) wantsShop(from, to int) {
-	s.t.Helper()
 	addresses := s.bed.some(from, to, "%s")
 	s.wants("shop.erl.internal", "SRV", addresses...)
 	s.wants("shop.erl.internal", "TXT", s.bed.some(from, to, "shop@%s")...)
@@ -188,7 +174,6 @@ func (s *server) wantsShop(from, to int) {
 
 // rcode waits for a response code, over UDP.
 func (s *server) rcode(name, qtype string, want int) (m *dns.Msg) {
-	s.t.Helper()
 	soon(s.t, name+" "+qtype+" is "+dns.RcodeToString[want], func() (err error) {
 		if m, err = s.ask("udp", name, qtype, 1232); err == nil && m.Rcode != want {
 			err = fmt.Errorf("got %s", m)

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/miekg/dns"
+	"github.com/stretchr/testify/require"
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -111,7 +112,7 @@ func (s *soak) create(one *discoveryv1.EndpointSlice) bool {
 		s.Logf("%s/%s is refused: %.200s", one.Namespace, one.Name, err)
 		return false
 	}
-	s.must(err)
+	require.NoError(s, err)
 	return true
 }
 
@@ -208,9 +209,9 @@ func (s *soak) flood(ctx context.Context, rate float64) (sent int) {
 	conns := make([]net.Conn, sources)
 	for i := range conns {
 		conn, err := s.attacker.DialFrom(s.Context(), source(i), s.address())
-		s.must(err)
+		require.NoError(s, err)
 		defer conn.Close()
-		s.must(conn.(*net.UDPConn).SetReadBuffer(0)) // the least there is
+		require.NoError(s, conn.(*net.UDPConn).SetReadBuffer(0)) // the least there is
 		conns[i] = conn
 	}
 	tick := time.NewTicker(time.Millisecond)

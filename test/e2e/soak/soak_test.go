@@ -21,6 +21,8 @@ import (
 	"time"
 
 	"github.com/miekg/dns"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes"
@@ -69,13 +71,6 @@ type tenant struct {
 	pods []string // addresses
 }
 
-func (s *soak) must(err error) {
-	s.Helper()
-	if err != nil {
-		s.Fatal(err)
-	}
-}
-
 func (s *soak) address() string { return net.JoinHostPort(s.server.Address, port) }
 
 // fresh returns an address that nobody has had.
@@ -90,7 +85,7 @@ func TestSoak(t *testing.T) {
 	fast := rest.CopyConfig(s.Config)
 	fast.ContentType = "application/vnd.kubernetes.protobuf"
 	client, err := kubernetes.NewForConfig(fast)
-	s.must(err)
+	require.NoError(s, err)
 	s.slices = client.DiscoveryV1()
 	limit := s.limit()
 	s.populate((limit - bytesForAll) / bytesForEach)
@@ -113,27 +108,19 @@ func TestSoak(t *testing.T) {
 	seconds := flooded.took.Seconds()
 	t.Logf("the flood: %d questions, %.0f a second, half of the capacity; a slice rewritten %d times, %.1f a second",
 		asked, float64(asked)/seconds, written, float64(written)/seconds)
-	if got, want := float64(asked)/seconds, 0.9*rate; got < want {
-		t.Errorf("the flood: got %.0f questions a second, want %.0f", got, want)
-	}
-	if got := float64(written) / seconds; got < 5 {
-		t.Errorf("a slice was rewritten %.1f times a second, want 5 at least", got)
-	}
-	if got, want := flooded.answers, 0.9*float64(asked); got < want {
-		t.Errorf("CoreDNS has answered %.0f questions of the flood, want %.0f", got, want)
-	}
+	assert.GreaterOrEqual(t, float64(asked)/seconds, 0.9*rate, "questions of the flood a second")
+	assert.GreaterOrEqual(t, float64(written)/seconds, 5.0, "times a second that a slice was rewritten")
+	assert.GreaterOrEqual(t, flooded.answers, 0.9*float64(asked), "answers to the flood")
 }
 
 // limit returns the limit of memory that is shipped.
 func (s *soak) limit() int64 {
 	text, err := os.ReadFile(shipped + "deployment.yaml")
-	s.must(err)
+	require.NoError(s, err)
 	found := regexp.MustCompile(`(?s)\n +limits:.*?\n +memory: (\d+)Mi\n`).FindSubmatch(text)
-	if found == nil {
-		s.Fatalf("%sdeployment.yaml has no limit of memory", shipped)
-	}
+	require.NotNil(s, found, "%sdeployment.yaml has a limit of memory", shipped)
 	n, err := strconv.ParseInt(string(found[1]), 10, 64)
-	s.must(err)
+	require.NoError(s, err)
 	return n << 20
 }
 
@@ -196,7 +183,7 @@ func (s *soak) serve(limit int64) {
 	_, err2 := s.server.Run(s.Context(), "sh", "-euc", confine, strconv.FormatInt(limit, 10), account)
 	binary, err3 := filepath.Abs(coredns)
 	corefile, err4 := filepath.Abs(shipped + "Corefile")
-	s.must(errors.Join(err, err2, err3, err4))
+	require.NoError(s, errors.Join(err, err2, err3, err4))
 	const within = `for each in /sys/fs/cgroup/*/coredns/cgroup.procs; do echo 0 >"$each"; done; exec "$@"`
 	apiHost, apiPort, _ := net.SplitHostPort(cluster.APIServer)
 	s.coredns = s.server.Start(s, "coredns", []string{"KUBERNETES_SERVICE_HOST=" + apiHost, "KUBERNETES_SERVICE_PORT=" + apiPort},
@@ -245,17 +232,17 @@ func (c tenant) values(qtype string) (all []string) {
 // metric reads one of CoreDNS' own.
 func (s *soak) metric(name string) float64 {
 	sum, _, err := s.clients.Metric(s.server.Address, name)
-	s.must(err)
+	require.NoError(s, err)
 	return sum
 }
 
 // cgroup reads a file of CoreDNS' cgroup: its last number.
 func (s *soak) cgroup(file string) int64 {
 	out, err := s.server.Run(s.Context(), "sh", "-c", "cat /sys/fs/cgroup/*/coredns/"+file)
-	s.must(err)
+	require.NoError(s, err)
 	fields := strings.Fields(out)
 	n, err := strconv.ParseInt(fields[len(fields)-1], 10, 64)
-	s.must(err)
+	require.NoError(s, err)
 	return n
 }
 
@@ -289,7 +276,7 @@ func (s *soak) measure(d time.Duration) (f figures) {
 	for _, c := range asking {
 		f.ways = append(f.ways, c.End())
 	}
-	s.must(s.coredns.Ended())
+	require.NoError(s, s.coredns.Ended())
 	f.took, f.cpu = time.Since(begin), time.Duration(s.cgroup("cpuacct.usage")-cpu)
 	f.answers = s.metric("coredns_dns_responses_total") - answers
 	return f
@@ -304,15 +291,13 @@ func (s *soak) capacity(d time.Duration) float64 {
 		}
 	}
 	file := filepath.Join(s.TempDir(), "questions")
-	s.must(os.WriteFile(file, []byte(questions.String()), 0o600))
+	require.NoError(s, os.WriteFile(file, []byte(questions.String()), 0o600))
 	out, err := s.clients.Run(s.Context(), "dnsperf", "-s", s.server.Address, "-p", port, "-d", file, "-c", "8", "-l", fmt.Sprint(d.Seconds()))
-	s.must(err)
+	require.NoError(s, err)
 	found := regexp.MustCompile(`Queries per second: +([0-9.]+)`).FindStringSubmatch(out)
-	if found == nil {
-		s.Fatalf("dnsperf says %s", out)
-	}
+	require.NotNil(s, found, out)
 	rate, err := strconv.ParseFloat(found[1], 64)
-	s.must(err)
+	require.NoError(s, err)
 	s.Logf("the capacity is %.0f questions a second", rate)
 	return rate
 }
@@ -324,13 +309,11 @@ func (s *soak) report(alone, flooded figures) {
 		for when, c := range []*watch.Counts{&alone.ways[i], &flooded.ways[i]} {
 			table += fmt.Sprintf("| %s, %s | %d | %s | %d | %.2f ms | %.2f ms | %.0f ms |\n", way, []string{"alone", "under the flood"}[when],
 				c.Asked, c.Kinds(), c.Repeated, ms(c.Quantile(0.5)), ms(c.Quantile(0.99)), ms(c.Longest))
-			if len(c.Wrong) > 0 || c.Repeated > 0 {
-				s.Errorf("%s: %s answers were wrong, and %d questions were lost; at last:\n%s", way, c.Kinds(), c.Repeated, strings.Join(c.Last, "\n"))
-			}
+			assert.Empty(s, c.Wrong, "%s: answers that were wrong, at last:\n%s", way, strings.Join(c.Last, "\n"))
+			assert.Zero(s, c.Repeated, "%s: questions that were lost", way)
 		}
-		if got, most := flooded.ways[i].Quantile(0.99), worse*max(alone.ways[i].Quantile(0.99), short); got > most {
-			s.Errorf("%s: got a p99 of %s, want %s at most", way, got, most)
-		}
+		most := worse * max(alone.ways[i].Quantile(0.99), short)
+		assert.LessOrEqual(s, flooded.ways[i].Quantile(0.99), most, "%s: p99", way)
 	}
 	table += "\n| CoreDNS | answers a second | CPUs used |\n|---|---|---|\n"
 	for when, f := range []figures{alone, flooded} {
@@ -338,14 +321,13 @@ func (s *soak) report(alone, flooded figures) {
 			f.cpu.Seconds()/f.took.Seconds())
 	}
 	throttled, err := s.server.Run(s.Context(), "sh", "-c", "cat /sys/fs/cgroup/*/coredns/cpu.stat")
-	s.must(err)
+	require.NoError(s, err)
 	s.Log("CPU: ", strings.Join(strings.Fields(throttled), " "))
 	killed := s.cgroup("memory.oom_control")
 	s.Logf("\n%s\nmemory: %.1f MiB at most, also for files; it was killed for it %d times", table,
 		float64(s.cgroup("memory.max_usage_in_bytes"))/(1<<20), killed)
-	if found := cluster.Crash.FindString(s.coredns.Output()); killed > 0 || found != "" {
-		s.Errorf("CoreDNS was killed for memory %d times, and has logged %q", killed, found)
-	}
+	assert.Zero(s, killed, "times that CoreDNS was killed for memory")
+	assert.Empty(s, cluster.Crash.FindString(s.coredns.Output()), "CoreDNS has logged it")
 }
 
 func ms(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }

@@ -1,6 +1,10 @@
 package watch
 
-import "testing"
+import (
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+)
 
 func TestTruth(t *testing.T) {
 	t.Parallel()
@@ -29,8 +33,6 @@ func TestTruth(t *testing.T) {
 		{AtLeast(2, "a"), []string{"b", "c"}, Fewer},
 		{AtLeast(2, "a"), []string{"a"}, Fewer},
 	} {
-		if kind := test.truth.kind(test.got); kind != test.want {
-			t.Errorf("%v is %q, want %q: %s", test.got, kind, test.want, test.truth)
-		}
+		assert.Equal(t, test.want, test.truth.kind(test.got), "%v: %s", test.got, test.truth)
 	}
 }
