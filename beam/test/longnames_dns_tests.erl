@@ -76,6 +76,12 @@ no_answer_test_() ->
          timer:sleep(10),
          ?assertEqual({error, econnrefused}, longnames_dns:members(?NAME, Opts))
      end},
+     {"malformed by UDP, whole by TCP, and there is no second server", fun() ->
+         Server = dns_server:start(fun(udp, _) -> <<"junk">>; (tcp, Q) -> (dns_server:txt(["shop@a.c"]))(tcp, Q) end),
+         Opts = #{nameservers => dns_server:nameservers(Server) ++ [{{127, 0, 0, 1}, 9}]},
+         ?assertEqual({ok, ['shop@a.c']}, longnames_dns:members(?NAME, Opts)),
+         dns_server:stop(Server)
+     end},
      {"the second server answers where the first is not there", fun() ->
          Server = dns_server:start(dns_server:txt(["shop@a.c"])),
          Opts = #{nameservers => [{{127, 0, 0, 1}, 9} | dns_server:nameservers(Server)]},
