@@ -66,7 +66,7 @@ failures({Server, Opts = #{name := Name}}) ->
                           _ = [connected(), connected()] % those that are lost meanwhile are still connected to
                   end, [{servfail, dns_server:rcode(2)}, {nxdomain, dns_server:rcode(3)}, {refused, dns_server:rcode(5)},
                         {empty, dns_server:txt([])}, {empty, dns_server:txt(["junk"])}, {timeout, fun(_, _) -> none end},
-                        {formerr, fun(_, _) -> <<"junk">> end}]),
+                        {formerr, dns_server:malformed()}]),
     ?assertEqual(false, received_any(disconnect)).
 
 questions({Server, Opts = #{name := Name}}) ->
