@@ -10,7 +10,7 @@ main() ->
     ok = undefined(Ebin),
     ok = analysed(Ebin, filename:dirname(Ebin)),
     ok = documented(filename:dirname(Ebin)),
-    case eunit:test(?TESTS, []) of
+    case eunit:test(?TESTS, [{scale_timeouts, 10}]) of
         ok -> halt(0);
         error -> halt(1)
     end.

@@ -1,6 +1,6 @@
 %% A DNS server on a port of 127.0.0.1, by UDP and TCP, whose answers are a function of the transport and the question.
 -module(dns_server).
--export([start/1, start/2, stop/1, nameservers/1, set/2, asked/1, txt/1, srv/1, a/1, rcode/1, truncated/0, malformed/0]).
+-export([start/1, start/2, stop/1, nameservers/1, set/2, asked/1, type/1, txt/1, srv/1, a/1, rcode/1, truncated/0, malformed/0]).
 
 -record(server, {pid, port}).
 

@@ -13,7 +13,7 @@ defmodule LongnamesTest do
 
   test "functions take strings and keyword lists", %{options: options} do
     assert :longnames.members("shop.erl.internal", options) == {:ok, [:"shop@b.c", :"shop@a.c"]}
-    assert :longnames.await("shop.erl.internal", 2, 5000, [margin: 100] ++ options) == {:ok, [:"shop@a.c", :"shop@b.c"]}
+    assert :longnames.await("shop.erl.internal", 2, 60_000, [margin: 100] ++ options) == {:ok, [:"shop@a.c", :"shop@b.c"]}
     assert :longnames.founder("shop.erl.internal", options) == {:ok, :"shop@a.c"}
   end
 
@@ -21,7 +21,7 @@ defmodule LongnamesTest do
     test = self()
     child = {:longnames, [name: "child.erl.internal", callback: &send(test, &1)] ++ options}
     {:ok, _} = Supervisor.start_link([child], strategy: :one_for_one)
-    assert_receive {:members, ~c"child.erl.internal", [:"shop@b.c", :"shop@a.c"]}, 5000
+    assert_receive {:members, ~c"child.erl.internal", [:"shop@b.c", :"shop@a.c"]}, 60_000
     assert %{~c"child.erl.internal" => %{failing: false, missing: [_, _]}} = :longnames.status()
   end
 end
