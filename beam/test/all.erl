@@ -3,7 +3,7 @@
 -export([main/0]).
 
 -define(TESTS, [longnames_dns_tests, longnames_tests, longnames_connector_tests, longnames_epmd_tests, longnames_strategy_tests,
-                longnames_check_tests]).
+                longnames_check_tests, longnames_readme_tests]).
 
 main() ->
     Ebin = filename:dirname(code:which(longnames)),

@@ -17,6 +17,24 @@ defmodule LongnamesTest do
     assert :longnames.founder("shop.erl.internal", options) == {:ok, :"shop@a.c"}
   end
 
+  # The directory is that of all of the checkout.
+  test "what the README has is Elixir" do
+    blocks = Regex.scan(~r/```elixir\n(.*?)```/s, File.read!("beam/README.elixir.md"), capture: :all_but_first) |> List.flatten()
+    for block <- blocks, do: assert({:ok, _} = Code.string_to_quoted(block))
+    System.put_env("POD_NAMESPACE", "prod")
+
+    configs =
+      for block <- blocks, block =~ ~r/^ *config /m do
+        [{application, config}] = Config.Reader.eval!("README", "import Config\n" <> block, env: :prod)
+        {application, config}
+      end
+
+    assert [longnames: [name: "shop.prod.svc.erl.internal"], libcluster: [topologies: [shop: topology]]] = configs
+    assert Code.ensure_loaded?(topology[:strategy])
+    [child] = for block <- blocks, block =~ "children", {children, _} = Code.eval_string(block), child <- children, do: child
+    assert %{start: {:longnames_connector, :start_link, [_]}} = Supervisor.child_spec(child, [])
+  end
+
   test "a supervisor takes it as a child, with a callback", %{options: options} do
     test = self()
     child = {:longnames, [name: "child.erl.internal", callback: &send(test, &1)] ++ options}
