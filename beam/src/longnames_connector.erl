@@ -148,9 +148,9 @@ ports_of(_, _, PortsOf, _, _) -> {PortsOf, 0}.
 
 answered({ok, Members}, State = #state{members = Before}) ->
     State1 = recovered(Members, State),
-    State2 = case Members of
-                 Before -> State1;
-                 _ -> tell({members, State#state.name, Members}, State1)
+    State2 = case lists:sort(Members) =:= lists:sort(Before) of
+                 true -> State1;
+                 false -> tell({members, State#state.name, Members}, State1)
              end,
     connect(disconnect(Before, State2#state{members = Members}));
 answered({error, Reason}, State = #state{failing = false, name = Name, members = Members}) ->

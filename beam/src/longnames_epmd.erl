@@ -140,8 +140,9 @@ address(Name, Host, Family) when is_list(Host) ->
     end;
 address(Name, Host, Family) -> erl_epmd:address_please(Name, Host, Family).
 
-%% Up to OTP 28, net_kernel itself asks whether there is any address, to choose a protocol, before a process of the
+%% Before OTP 29, net_kernel itself may ask whether there is any address, to choose a protocol, before a process of the
 %% connection asks which. All other connections wait for it meanwhile. With one protocol there is nothing to choose.
+%% https://github.com/erlang/otp/pull/10029
 is_selecting() ->
     self() =:= whereis(net_kernel) andalso
         case init:get_argument(proto_dist) of
