@@ -122,18 +122,13 @@ e2e: build ## scenarios on a real control plane; needs root (RUN=regexp, E2EFLAG
 	cd test/e2e && $(SHIP) $(GO) test -c -o ../../bin/node.test ./node && $(SHIP) $(GO) test -c -o ../../bin/process.test ./process
 	for each in process node; do (cd test/e2e/$$each && exec ../../../bin/$$each.test $(if $(filter -list,$(E2EFLAGS)),-test.list '$(or $(RUN),.)',-test.v -test.timeout 70m -test.run '$(RUN)')) || exit; done
 
-# The table of types is of OTP, and built once.
-ERLC      ?= erlc
-DIALYZER  ?= dialyzer
-DIALYZED   = -Wunknown -Wunmatched_returns -Wextra_return -Wmissing_return
+ERLC ?= erlc
 beam: build ## the client in Erlang, beam/: compiled, analysed, tried on real nodes; needs Erlang, Elixir and root
 	test/e2e/packages.sh erlang-base erlang-dev erlang-dialyzer erlang-edoc erlang-eunit erlang-tools erlang-xmerl elixir iproute2 util-linux
 	rm -rf bin/beam && mkdir -p bin/beam/ebin bin/beam/test bin/beam/doc
 	$(ERLC) -Werror +warn_missing_spec +debug_info -o bin/beam/ebin beam/src/*.erl
 	$(ERLC) -Werror +debug_info -o bin/beam/test beam/test/*.erl
 	cp beam/src/longnames.app.src bin/beam/ebin/longnames.app
-	[ -e bin/beam.plt ] || $(DIALYZER) --quiet --build_plt --output_plt bin/beam.plt --apps erts kernel stdlib
-	$(DIALYZER) --quiet --plt bin/beam.plt $(DIALYZED) bin/beam/ebin/*.beam bin/beam/test/Elixir.Cluster.Strategy.beam
 	beam/test/run.sh -noinput -pa bin/beam/ebin bin/beam/test -name beam@127.0.0.1 -start_epmd false -epmd_module longnames_epmd -run all main
 	beam/test/run.sh -noinput -pa bin/beam/ebin bin/beam/test -run cluster main -extra $(CURDIR)/bin/coredns $(CURDIR)/bin/beam
 	elixir -pa bin/beam/ebin -pa bin/beam/test beam/test/longnames_test.exs

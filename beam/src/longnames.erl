@@ -29,9 +29,9 @@ await(Name, Count, Timeout) -> await(Name, Count, Timeout, #{}).
           {ok, [node()]} | {error, {timeout, {ok, [node()]} | {error, longnames_dns:reason()}}}.
 await(Name, Count, Timeout, Opts) ->
     Deadline = case Timeout of infinity -> infinity; _ -> now_ms() + Timeout end,
-    await(Name, Count, Deadline, to_map(Opts), none).
+    await(Name, Count, Deadline, to_map(Opts), {error, timeout}, none).
 
-await(Name, Count, Deadline, Opts, Seen) ->
+await(Name, Count, Deadline, Opts, Last, Seen) ->
     Timeout = min(maps:get(timeout, Opts, 5000), left(Deadline)),
     Answer = longnames_dns:members(Name, Opts#{timeout => Timeout}),
     Now = now_ms(),
@@ -40,9 +40,10 @@ await(Name, Count, Deadline, Opts, Seen) ->
         {Members, Since} when element(1, Answer) =:= ok, Now - Since >= Margin -> {ok, Members};
         Seen1 ->
             timer:sleep(min(left(Deadline), 500)),
-            case left(Deadline) of
-                0 -> {error, {timeout, Answer}};
-                _ -> await(Name, Count, Deadline, Opts, Seen1)
+            case {left(Deadline), Answer} of
+                {0, {error, timeout}} -> {error, {timeout, Last}}; % it had no time
+                {0, _} -> {error, {timeout, Answer}};
+                _ -> await(Name, Count, Deadline, Opts, Answer, Seen1)
             end
     end.
 

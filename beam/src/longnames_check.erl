@@ -49,7 +49,8 @@ distribution() ->
     end.
 
 answer(Name, {error, Reason}, Opts) -> [error("~ts: ~ts. ~ts", [Name, reason(Reason), cure(Reason, servers(Opts))])];
-answer(Name, {ok, Members}, _) ->
+answer(Name, {ok, Members}, Opts) ->
+    _ = net_kernel:epmd_module() =:= longnames_epmd andalso longnames_epmd:learn_ports(Name, Opts),
     Others = lists:delete(node(), Members),
     [ok("~ts has ~b members.", [Name, length(Members)]), listed(lists:member(node(), Members), Others)
      | lists:append(parallel(fun member/1, Members))].

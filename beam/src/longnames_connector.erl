@@ -5,6 +5,7 @@
 -module(longnames_connector).
 -behaviour(gen_server).
 
+-include_lib("kernel/include/logger.hrl").
 -include_lib("kernel/include/net_address.hrl").
 
 -export([child_spec/1, start_link/1]).
@@ -26,14 +27,13 @@
 %% <li>`interval': between two questions when nothing happens, in milliseconds, by default 15000.</li>
 %% <li>`disconnect_after': a member that so many good answers in a row have lacked, an interval apart, is disconnected;
 %% by default `never'.</li>
-%% <li>`callback': is called with each event, in a process of its own.</li>
+%% <li>`callback': is called with one event after the other, in a process of its own.</li>
 %% <li>`connect', `disconnect', `list_nodes': by default those of distribution.</li>
 %% </ul>
 
 -type event() :: {members, Name :: string(), [node()]}
                | {failing, Name :: string(), longnames_dns:reason()}
                | {recovered, Name :: string(), [node()]}.
-
 
 %% A node that starts connects to all others, so nobody has to ask often. What has just begun or changed is asked for
 %% soon again: at 0, 0.5, 1, 2 and 4 s.
@@ -53,6 +53,8 @@
                 timer :: reference(),
                 asking = none :: none | reference(),
                 connecting = #{} :: #{reference() => node()},
+                ports_of = [] :: [node()], % that our -epmd_module has asked for
+                telling = none :: none | pid(),
                 started :: integer(),
                 asked :: integer(),
                 questions = 0 :: non_neg_integer()}).
@@ -90,8 +92,11 @@ handle_cast(_, State) -> {noreply, State}.
 handle_info({timeout, Timer, ask}, State = #state{timer = Timer}) ->
     {Delay, Soon} = next(State),
     {noreply, connect(ask(State#state{timer = start_timer(Delay), soon = Soon}))};
-handle_info({'DOWN', Monitor, process, _, Reason}, State = #state{asking = Monitor}) ->
-    {noreply, publish(answered(result(Reason), State#state{asking = none}))};
+handle_info({'DOWN', Monitor, process, _, {answer, Answer, PortsOf, More}},
+            State = #state{asking = Monitor, questions = Questions}) ->
+    {noreply, publish(answered(Answer, State#state{asking = none, ports_of = PortsOf, questions = Questions + More}))};
+handle_info({'DOWN', Monitor, process, _, _}, State = #state{asking = Monitor}) ->
+    {noreply, publish(answered({error, killed}, State#state{asking = none}))};
 handle_info({'DOWN', Monitor, process, _, _}, State = #state{connecting = Connecting}) ->
     {noreply, State#state{connecting = maps:remove(Monitor, Connecting)}};
 handle_info({nodeup, Node}, State) ->
@@ -115,48 +120,51 @@ next(#state{members = Members, started = Started, opts = Opts}) ->
             {max(1, round(interval(Opts) * (0.8 + 0.4 * rand:uniform()))), []}
     end.
 
-ask(State = #state{asking = none, name = Name, opts = Opts}) ->
-    {_, Monitor} = spawn_monitor(fun() -> exit({answer, question(Name, Opts)}) end),
+ask(State = #state{asking = none, name = Name, opts = Opts, ports_of = PortsOf}) ->
+    {_, Monitor} = spawn_monitor(fun() -> exit(question(Name, Opts, PortsOf)) end),
     publish(State#state{asking = Monitor, asked = now_ms(), questions = State#state.questions + 1});
 ask(State) -> State.
 
-question(Name, Opts) ->
-    Result = longnames_dns:members(Name, Opts),
-    case Result of
-        {ok, Members} -> learn_ports(net_kernel:epmd_module(), unconnected(Members, Opts), Name, Opts);
-        {error, _} -> ok
-    end,
-    Result.
+question(Name, Opts, PortsOf) ->
+    case longnames_dns:members(Name, Opts) of
+        {ok, Members} ->
+            {PortsOf1, More} = ports_of(net_kernel:epmd_module(), Members, PortsOf, Name, Opts),
+            {answer, {ok, Members}, PortsOf1, More};
+        Error -> {answer, Error, PortsOf, 0}
+    end.
 
-%% They are of interest for those to whom there is no connection yet, and to our own -epmd_module only.
-learn_ports(longnames_epmd, [_ | _], Name, Opts) ->
-    case longnames_dns:ports(Name, Opts) of
-        {ok, Ports} -> longnames_epmd:remember_ports(Ports);
-        {error, _} -> ok
+%% Ports are asked for when there are new members, also where these connect first: nobody may be there to ask when that
+%% connection breaks. And when there is somebody to connect to, who may have started anew.
+ports_of(longnames_epmd, Members, PortsOf, Name, Opts) ->
+    case (Members -- [node() | PortsOf]) ++ unconnected(Members, Opts) of
+        [] -> {PortsOf, 0};
+        _ ->
+            case longnames_epmd:learn_ports(Name, Opts) of
+                ok -> {Members, 1};
+                {error, _} -> {PortsOf, 1}
+            end
     end;
-learn_ports(_, _, _, _) -> ok.
-
-result({answer, Result}) -> Result;
-result(_) -> {error, killed}.
+ports_of(_, _, PortsOf, _, _) -> {PortsOf, 0}.
 
 answered({ok, Members}, State = #state{members = Before}) ->
     State1 = recovered(Members, State),
-    Members =:= Before orelse tell({members, State#state.name, Members}, State),
-    connect(disconnect(Before, State1#state{members = Members}));
+    State2 = case lists:sort(Members) =:= lists:sort(Before) of
+                 true -> State1;
+                 false -> tell({members, State#state.name, Members}, State1)
+             end,
+    connect(disconnect(Before, State2#state{members = Members}));
 answered({error, Reason}, State = #state{failing = false, name = Name, members = Members}) ->
-    logger:warning("longnames: no members for ~ts: ~ts; ~b known ones stay",
-                   [Name, longnames_check:reason(Reason), length(Members)]),
-    tell({failing, Name, Reason}, State),
-    State#state{failing = {Reason, now_ms()}};
+    ?LOG_WARNING("longnames: no members for ~ts: ~ts; ~b known ones stay",
+                 [Name, longnames_check:reason(Reason), length(Members)]),
+    tell({failing, Name, Reason}, State#state{failing = {Reason, now_ms()}});
 answered({error, Reason}, State = #state{failing = {_, Since}}) ->
     State#state{failing = {Reason, Since}}.
 
 recovered(_, State = #state{failing = false}) -> State;
 recovered(Members, State = #state{failing = {_, Since}, name = Name}) ->
-    logger:notice("longnames: members for ~ts again, after ~b s: ~b",
-                  [Name, (now_ms() - Since) div 1000, length(Members)]),
-    tell({recovered, Name, Members}, State),
-    State#state{failing = false}.
+    ?LOG_NOTICE("longnames: members for ~ts again, after ~b s: ~b",
+                [Name, (now_ms() - Since) div 1000, length(Members)]),
+    tell({recovered, Name, Members}, State#state{failing = false}).
 
 connect(State = #state{members = Members, opts = Opts, connecting = Connecting}) ->
     Connect = maps:get(connect, Opts, fun net_kernel:connect_node/1),
@@ -173,7 +181,7 @@ disconnect(Before, State = #state{opts = Opts = #{disconnect_after := Most}, mem
     Gone = [Node || {Node, Times} <- maps:to_list(Absent), Times >= Most],
     Connected = Gone -- unconnected(Gone, Opts),
     lists:foreach(fun(Node) ->
-                          logger:notice("longnames: ~ts is disconnected, which ~b answers lacked", [Node, Most]),
+                          ?LOG_NOTICE("longnames: ~ts is disconnected, which ~b answers lacked", [Node, Most]),
                           spawn_one(maps:get(disconnect, Opts, fun erlang:disconnect_node/1), Node)
                   end, Connected),
     State#state{absent = maps:without(Gone, Absent), counted = Counted + More * (now_ms() - Counted)};
@@ -187,9 +195,18 @@ interval(Opts) -> maps:get(interval, Opts, 15000).
 
 spawn_one(Fun, Node) -> element(2, spawn_monitor(fun() -> Fun(Node) end)).
 
-tell(Event, #state{opts = #{callback := {Module, Function}}}) -> spawn(Module, Function, [Event]), ok;
-tell(Event, #state{opts = #{callback := Callback}}) -> spawn(fun() -> Callback(Event) end), ok;
-tell(_, _) -> ok.
+%% One that hangs or crashes does no harm here, and the next event comes after it.
+tell(Event, State = #state{opts = #{callback := Callback}, telling = Before}) ->
+    State#state{telling = spawn(fun() -> ended(Before), tell_one(Callback, Event) end)};
+tell(_, State) -> State.
+
+ended(none) -> ok;
+ended(Pid) ->
+    Monitor = monitor(process, Pid),
+    receive {'DOWN', Monitor, process, Pid, _} -> ok end.
+
+tell_one({Module, Function}, Event) -> Module:Function(Event);
+tell_one(Callback, Event) -> Callback(Event).
 
 publish(State = #state{failing = Failing, name = Name, members = Members, questions = Questions}) ->
     longnames_status:write(Name, #{pid => self(), members => Members, failing => Failing, questions => Questions}),

@@ -6,6 +6,8 @@
 
 -export([members/1, members/2, ports/1, ports/2, longname/1, name/1]).
 
+-include_lib("kernel/include/logger.hrl").
+
 -export_type([name/0, opts/0, reason/0]).
 
 -type name() :: string() | binary().
@@ -103,7 +105,7 @@ node_names(Names, Max) ->
     Nodes = lists:flatmap(fun(Name) -> node_name(Name, Max) end, Names),
     case length(Names) - length(Nodes) of
         0 -> ok;
-        Left -> logger:error("longnames: ~b members are left out, since DNS has brought ~b names before", [Left, Max])
+        Left -> ?LOG_ERROR("longnames: ~b members are left out, since DNS has brought ~b names before", [Left, Max])
     end,
     Nodes.
 
@@ -136,9 +138,7 @@ unique([], _) -> [].
 ask(Name, Type, Opts) ->
     Servers = [{nameservers, S} || S <- [maps:get(nameservers, Opts, default)], S =/= default],
     Deadline = erlang:monotonic_time(millisecond) + maps:get(timeout, Opts, 5000),
-    try ask(name(Name), Type, Servers, ?FIRST_TIMEOUT, Deadline)
-    catch _:_ -> {error, formerr} % inet_res crashes on some messages
-    end.
+    ask(name(Name), Type, Servers, ?FIRST_TIMEOUT, Deadline).
 
 ask(Name, Type, Servers, Timeout, Deadline) ->
     case resolve(Name, Type, [{timeout, Timeout} | Servers], Deadline) of
@@ -147,19 +147,22 @@ ask(Name, Type, Servers, Timeout, Deadline) ->
                 0 -> Error;
                 _ -> ask(Name, Type, Servers, 2 * Timeout, Deadline)
             end;
-        %% Some builds of OTP 26 to 28 take a truncated answer for a malformed one:
-        %% https://github.com/erlang/otp/issues/11114
-        {error, formerr} -> resolve(Name, Type, [{usevc, true}, {timeout, Timeout} | Servers], Deadline);
+        %% Some builds of OTP take a truncated answer for a malformed one, and go on to the next server, which may not be
+        %% there: https://github.com/erlang/otp/issues/11114
+        {error, Reason} when Reason =:= formerr; Reason =:= econnrefused ->
+            resolve(Name, Type, [{usevc, true}, {timeout, Timeout} | Servers], Deadline);
         Result -> Result
     end.
 
 resolve(Name, Type, Options, Deadline) ->
-    case inet_res:resolve(Name, in, Type, ?OPTIONS ++ Options, left(Deadline)) of
+    try inet_res:resolve(Name, in, Type, ?OPTIONS ++ Options, left(Deadline)) of
         {ok, Message} ->
             {ok, lists:flatmap(fun(Record) -> data(Record, Type) end, inet_dns:msg(Message, anlist))};
         {error, {qfmterror, _}} -> {error, formerr};
         {error, {Reason, _}} -> {error, Reason};
         {error, Reason} -> {error, Reason}
+    catch
+        error:_ -> {error, formerr} % it crashes on some messages
     end.
 
 data(Record, Type) ->

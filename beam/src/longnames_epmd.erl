@@ -1,7 +1,8 @@
 %% @doc An `-epmd_module' that remembers where nodes were.
 %%
 %% Hosts are resolved as ever. After 500 ms without an answer, or after an error, the address that the host had last is
-%% taken, so that a connection which breaks while there is no DNS comes back. All else is erl_epmd's.
+%% taken, so that a connection which breaks while there is no DNS comes back. net_kernel never waits for DNS. All else is
+%% erl_epmd's.
 %%
 %% Nodes connect before any application runs, so the table belongs to the supervisor that starts this module, and is
 %% there as long as distribution is.
@@ -9,7 +10,7 @@
 
 -export([start/0, start_link/0, stop/0, register_node/2, register_node/3, address_please/3, port_please/2,
          port_please/3, listen_port_please/2, names/0, names/1, open/0, open/1, open/2]).
--export([remember/2, remember_ports/1]).
+-export([remember/2, learn_ports/2, remember_ports/1]).
 
 -define(PATIENCE, 500).
 -define(EPMD_PORT, 4369).
@@ -94,6 +95,16 @@ remember(Node, Address) ->
     end.
 
 %% @private
+%% Asks for the ports of all members. Where there are none, epmd is asked.
+-spec learn_ports(longnames_dns:name(), longnames_dns:opts()) -> ok | {error, longnames_dns:reason()}.
+learn_ports(Name, Opts) ->
+    case longnames_dns:ports(Name, Opts) of
+        {ok, Ports} -> remember_ports(Ports);
+        {error, empty} -> ok;
+        {error, Reason} -> {error, Reason}
+    end.
+
+%% @private
 %% Of whom an answer says epmd's port, or more than one, epmd is asked.
 -spec remember_ports([{string(), inet:port_number()}]) -> ok.
 remember_ports(Ports) ->
@@ -121,24 +132,36 @@ delete(Key) -> try ets:delete(?MODULE, Key), ok catch error:badarg -> ok end.
 
 lookup(Key) -> try ets:lookup(?MODULE, Key) catch error:badarg -> [] end.
 
-%% The resolver of the system takes ten seconds and more to say that nobody answers. It may take them: the attempt to
-%% connect does not wait for it, where something is known.
 address(Name, Host, Family) when is_list(Host) ->
-    case inet:parse_address(Host) of
-        {ok, _} -> erl_epmd:address_please(Name, Host, Family);
-        {error, _} ->
-            {Pid, Monitor} = spawn_monitor(fun() -> exit({resolved, resolve(Name, Host, Family)}) end),
-            Known = known(Host, Family),
-            receive
-                {'DOWN', Monitor, process, Pid, Reason} -> best(Reason, Known)
-            after ?PATIENCE ->
-                    case Known of
-                        {ok, _} -> demonitor(Monitor, [flush]), Known;
-                        _ -> receive {'DOWN', Monitor, process, Pid, Reason} -> best(Reason, Known) end
-                    end
-            end
+    case {inet:parse_address(Host), is_selecting()} of
+        {{ok, _}, _} -> erl_epmd:address_please(Name, Host, Family);
+        {{error, _}, true} -> {ok, own_address(Family)};
+        {{error, _}, false} -> resolved(Name, Host, Family)
     end;
 address(Name, Host, Family) -> erl_epmd:address_please(Name, Host, Family).
+
+%% Before OTP 29, net_kernel itself may ask whether there is any address, to choose a protocol, before a process of the
+%% connection asks which. All other connections wait for it meanwhile. With one protocol there is nothing to choose.
+%% https://github.com/erlang/otp/pull/10029
+is_selecting() ->
+    self() =:= whereis(net_kernel) andalso
+        case init:get_argument(proto_dist) of
+            {ok, [[_, _ | _] | _]} -> false;
+            _ -> true
+        end.
+
+%% The resolver of the system takes ten seconds and more to say that nobody answers. It may take them: the attempt to
+%% connect does not wait for it, where something is known.
+resolved(Name, Host, Family) ->
+    Known = known(Host, Family),
+    Patience = case Known of {ok, _} -> ?PATIENCE; {error, _} -> infinity end,
+    {Pid, Monitor} = spawn_monitor(fun() -> exit({resolved, resolve(Name, Host, Family)}) end),
+    receive
+        {'DOWN', Monitor, process, Pid, Reason} -> best(Reason, Known)
+    after Patience ->
+            _ = demonitor(Monitor, [flush]),
+            Known
+    end.
 
 resolve(Name, Host, Family) ->
     Result = erl_epmd:address_please(Name, Host, Family),

@@ -1,6 +1,6 @@
 %% A DNS server on a port of 127.0.0.1, by UDP and TCP, whose answers are a function of the transport and the question.
 -module(dns_server).
--export([start/1, start/2, stop/1, nameservers/1, set/2, asked/1, txt/1, srv/1, a/1, rcode/1, truncated/0]).
+-export([start/1, start/2, stop/1, nameservers/1, set/2, asked/1, type/1, txt/1, srv/1, a/1, rcode/1, truncated/0, malformed/0]).
 
 -record(server, {pid, port}).
 
@@ -98,6 +98,10 @@ srv(Hosts) ->
     end.
 
 rcode(Rcode) -> fun(_, Question) -> answer(Question, 16, Rcode, 0, []) end.
+
+%% Its last record ends in the middle. Of shorter messages, some versions of inet_res take no notice at all.
+malformed() ->
+    fun(_, Question) -> Answer = answer(Question, 16, 0, 0, [<<4, "junk">>]), binary:part(Answer, 0, byte_size(Answer) - 3) end.
 
 truncated() -> fun(_, Question) -> answer(Question, 16, 0, 1, []) end.
 

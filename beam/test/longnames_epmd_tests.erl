@@ -52,6 +52,22 @@ own_host_test_() ->
              end
      end}.
 
+%% net_kernel serves all connections. It answers while DNS hangs for one of them.
+net_kernel_test_() ->
+    {setup, fun start/0, fun stop/1,
+     fun(Server) ->
+             {timeout, 30, fun() ->
+                 Self = self(),
+                 dns_server:set(Server, fun(_, _) -> Self ! asked, none end),
+                 {Pid, Monitor} = spawn_monitor(fun() -> exit(net_kernel:connect_node('shop@unknown.shop.prod.svc.erl.internal')) end),
+                 receive asked -> ok end,
+                 _ = net_kernel:get_net_ticktime(),
+                 ?assert(is_process_alive(Pid)), % it waits for DNS still
+                 dns_server:set(Server, dns_server:rcode(3)),
+                 receive {'DOWN', Monitor, process, Pid, Result} -> ?assertEqual(false, Result) end
+             end}
+     end}.
+
 %% All functions that erl_epmd has for others are there, so that it can stand for it.
 exports_test() ->
     Callbacks = [init, handle_call, handle_cast, handle_info, terminate, code_change, module_info],

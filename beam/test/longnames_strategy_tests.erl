@@ -29,7 +29,7 @@ disconnect(Pid, Node) -> Pid ! {disconnect, Node}, true.
 
 list(Nodes) -> Nodes.
 
-next() -> receive {Kind, Node} when Kind =:= connect; Kind =:= disconnect -> {Kind, Node} after 8000 -> none end.
+next() -> receive {Kind, Node} when Kind =:= connect; Kind =:= disconnect -> {Kind, Node} after 60000 -> none end.
 
 last({connect, _}) -> last(next());
 last(Event) -> Event.

@@ -33,6 +33,7 @@ await_test_() ->
                      {"an error in between does not", {ok, ['shop@a.c', 'shop@b.c']}, 3, 2, 5000, [Two, Failed, Two]},
                      {"an error does not end it", {ok, ['shop@a.c', 'shop@b.c']}, 4, 2, 5000, [Two, Failed, Failed, Two]},
                      {"too few for too long", {error, {timeout, {ok, ['shop@b.c']}}}, 2, 2, 900, [One]},
+                     {"a question that had no time", {error, {timeout, {ok, ['shop@b.c']}}}, 2, 2, 900, [One, fun(_, _) -> none end]},
                      {"nothing but errors", {error, {timeout, {error, servfail}}}, 2, 2, 900, [Failed]}]]}.
 
 in_turn(Turn, Answers) ->

@@ -51,7 +51,7 @@ questions(Node) ->
     Questions.
 
 connect(Count, Dir) ->
-    Cluster = cluster:cluster(hostname, Count),
+    Cluster = (cluster:cluster(hostname, Count))#{interval => default},
     cluster:write(Dir, [Cluster, cluster:cluster(ip, 1)]),
     timer:sleep(1000),
     Nodes = cluster:start_nodes(Cluster, Dir),
@@ -61,7 +61,7 @@ connect(Count, Dir) ->
     max(0, Full - Began).
 
 listed(Count, Dir) ->
-    Cluster = #{members := Members} = cluster:cluster(hostname, Count),
+    Cluster = #{members := Members} = (cluster:cluster(hostname, Count))#{interval => default},
     cluster:write(Dir, [Cluster#{members := lists:sublist(Members, Count div 2)}, cluster:cluster(ip, 1)]),
     timer:sleep(1000),
     Nodes = cluster:start_nodes(Cluster, Dir),

@@ -2,8 +2,10 @@
 # Runs what its arguments are after `erl`, in a network namespace with the addresses that nodes of test/cluster.erl have.
 set -eu
 
-# shellcheck disable=SC2016 # it is the inner shell's
-exec unshare --net --map-root-user sh -euc '
+map=
+[ "$(id -u)" = 0 ] || map=--map-root-user
+# shellcheck disable=SC2016,SC2086 # it is the inner shell's, and one word or none
+exec unshare --net $map sh -euc '
 	ip link set lo up
 	i=0
 	while [ $i -lt 30 ]; do

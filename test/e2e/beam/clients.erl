@@ -14,6 +14,9 @@ main(Times, [Client, Name, Basename | Rest]) ->
     [io:format("NODES ~s~n", [lists:join(" ", lists:usort(nodes(Client, Name, Basename)))]) || _ <- lists:seq(1, Times)],
     main(Times, Rest).
 
+nodes("longnames", Name, _) ->
+    {ok, Members} = longnames:members(Name),
+    [atom_to_list(Member) || Member <- Members];
 %% It takes a host entry without aliases and of family inet only: a CNAME in the answer is its end.
 nodes("libcluster Kubernetes.DNS", Name, Basename) ->
     case inet_res:getbyname(Name, a) of

@@ -85,7 +85,7 @@ func stock(ctx context.Context, store *build.Store, files, to string) (string, e
 		store.FromRoots(ctx, Stock, to, []string{files}, "--entrypoint", `["/coredns"]`, "--user", "65532:65532"))
 }
 
-// beam has Erlang, Elixir and RabbitMQ, the modules of test/e2e/beam, and what starts an application with them.
+// beam has Erlang, Elixir and RabbitMQ, the modules of beam/ and of test/e2e/beam, and what starts an application with them.
 func beam(ctx context.Context, store *build.Store, files, _ string) (string, error) {
 	debian, err := build.Debian(ctx, "elixir", "rabbitmq-server")
 	if err != nil {
@@ -95,7 +95,16 @@ func beam(ctx context.Context, store *build.Store, files, _ string) (string, err
 	if err := build.CopySource(app, filepath.Join(root, "beam")); err != nil {
 		return "", err
 	}
-	if err := compile(ctx, app, "+deterministic", "cluster.erl", "clients.erl", "downs.erl"); err != nil {
+	directory, err := filepath.Abs(filepath.Join(checkout, "beam", "src"))
+	if err != nil {
+		return "", err
+	}
+	client, err := filepath.Glob(filepath.Join(directory, "*.erl"))
+	if err != nil {
+		return "", err
+	}
+	sources := append([]string{"+deterministic", "cluster.erl", "clients.erl", "downs.erl"}, client...)
+	if err := compile(ctx, app, sources...); err != nil {
 		return "", err
 	}
 	settings := []string{"--entrypoint", `["/app/start.sh"]`,

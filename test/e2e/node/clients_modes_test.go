@@ -22,6 +22,7 @@ type client struct {
 
 // calls are how clients ask, and for which zone.
 var calls = map[string][2]string{
+	"longnames members":            {"longnames", "svc"},
 	"libcluster Kubernetes.DNSSRV": {"libcluster Kubernetes.DNSSRV", "svc"},
 	"libcluster Kubernetes.DNS":    {"libcluster Kubernetes.DNS", "svc"},
 	"libcluster DNSPoll":           {"lookup a aaaa", "svc"},
@@ -76,7 +77,7 @@ func (c *client) finds(mode, family string) bool {
 	case c.name == "partisan srv":
 		return mode == "ip"
 	}
-	return strings.Contains(c.types, "AAAA") || strings.Contains(c.types, "SRV")
+	return slices.ContainsFunc(strings.Split(c.types, ", "), func(t string) bool { return t == "AAAA" || t == "SRV" || t == "TXT" })
 }
 
 // wants is what it makes of members.

@@ -1,0 +1,31 @@
+-module(longnames_readme_tests).
+-include_lib("eunit/include/eunit.hrl").
+
+%% The directory is that of all of the checkout.
+-define(README, "beam/README.md").
+
+%% What a README has for rebar.config and sys.config are terms, and the rest is Erlang.
+blocks_test_() ->
+    [{string:slice(Block, 0, 40), fun() ->
+         {ok, Tokens, _} = erl_scan:string(Block),
+         ?assertMatch({ok, _}, erl_parse:parse_exprs(Tokens))
+     end} || Block <- blocks("erlang")].
+
+sys_config_test() ->
+    [Block] = [B || B <- blocks("erlang"), string:find(B, "sys.config") =/= nomatch],
+    {ok, Tokens, _} = erl_scan:string(Block),
+    {ok, [{longnames, Env}]} = erl_parse:parse_term(Tokens),
+    ?assertMatch(#{start := {longnames_connector, start_link, [#{name := "shop.prod.svc.erl.internal"}]}},
+                 longnames:child_spec(Env)).
+
+%% Its functions are those of the module, and no others.
+functions_test() ->
+    {ok, Text} = file:read_file(?README),
+    {match, Named} = re:run(Text, "`([a-z_]+)/([0-9])`", [global, {capture, all_but_first, list}]),
+    ?assertEqual(lists:sort(longnames:module_info(exports) -- [{module_info, 0}, {module_info, 1}]),
+                 lists:usort([{list_to_existing_atom(F), list_to_integer(Arity)} || [F, Arity] <- Named])).
+
+blocks(Language) ->
+    {ok, Text} = file:read_file(?README),
+    {match, Blocks} = re:run(Text, "```" ++ Language ++ "\n(.*?)```", [global, dotall, {capture, all_but_first, list}]),
+    lists:append(Blocks).
