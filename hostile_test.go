@@ -98,7 +98,7 @@ var hostileKinds = []hostileData{
 				s := &discoveryv1.EndpointSlice{ObjectMeta: metav1.ObjectMeta{Namespace: "prod", Name: text(i), Labels: map[string]string{
 					"app": "web", "role": text(i), discoveryv1.LabelServiceName: text(i),
 				}}}
-				for j := range n {
+				for j := range 20 {
 					s.Endpoints = append(s.Endpoints, discoveryv1.Endpoint{
 						Addresses: []string{"10.9.9.9"}, Hostname: new(text(j)), Conditions: discoveryv1.EndpointConditions{Ready: &ready},
 						TargetRef: &corev1.ObjectReference{Kind: "Pod", Name: text(j) + strconv.Itoa(j)},
