@@ -54,10 +54,7 @@ func wantRestored(t *testing.T, c *kubeapi.Config, obj any) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	kept, all := *want, *want.Template // what has been left out is gone
-	all.Cut = nil
-	kept.Template = &all
-	want = &kept
+	want = uncut(want)
 	read, err := manifest.DecodeObject("it", text, c.Lookup)
 	if err != nil {
 		t.Fatalf("want one object, got %v of %s", err, text)
@@ -72,6 +69,13 @@ func wantRestored(t *testing.T, c *kubeapi.Config, obj any) {
 				how, c.Lookup, c.Family, c.Labels, c.Selector, want, got)
 		}
 	}
+}
+
+// uncut returns an object as a snapshot has it, which does not tell what has been left out.
+func uncut(o *kubeapi.Object) *kubeapi.Object {
+	kept, template := *o, *o.Template
+	kept.Template, template.Cut = &template, nil
+	return &kept
 }
 
 func TestExpandedObjectsShrinkToTheSame(t *testing.T) {
