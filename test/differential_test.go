@@ -40,7 +40,7 @@ func TestAnswersFollowTheRules(t *testing.T) {
 	t.Logf("saw %v", seen)
 	for what, least := range map[string]int{
 		"questions": 20_000, "transfers": 400, "records": 4000, "no data": 2000, "no such name": 2000, "passed on": 500,
-		"glue": 200, "truncated": 15, "of one client only": 5,
+		"glue": 200, "truncated": 15, "of one client only": 5, "of several blocks": 500,
 	} {
 		if seen[what] < least && !t.Failed() {
 			t.Errorf("%s: got %d, want at least %d", what, seen[what], least)
