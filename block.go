@@ -150,6 +150,9 @@ func (b *block) wait(start time.Time) {
 	defer timer.Stop()
 	select {
 	case <-b.table.done:
+		if unread := b.table.unreadNamespaces(); len(unread) > 0 {
+			log.Warningf("%s Namespaces that may not be read: %s: questions about them get SERVFAIL", b.config.name(), strings.Join(slices.Sorted(maps.Keys(unread)), " "))
+		}
 	case <-timer.C:
 		instead := "questions get SERVFAIL"
 		switch {

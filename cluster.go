@@ -234,8 +234,16 @@ func (r *records) of(qtype uint16) *rrset {
 	}
 	return l.get(&r.mu, func() *rrset {
 		listed := r.members.listed()
-		return r.resolver.rrset(qtype, r.owner, listed, hostsOf(listed))
+		return r.resolver.rrset(qtype, r.owner, listed, r.hosts(listed))
 	})
+}
+
+// hosts returns nodes by host part, for records of listed ones. A single block needs no directory for that.
+func (r *records) hosts(listed []*membership.Node) hosts {
+	if len(r.resolver.blocks) > 1 {
+		return r.members.hosts(r.resolver)
+	}
+	return hostsOf(listed)
 }
 
 // with adds the records of nodes that wait at the client's address. What those share with a set is looked
@@ -261,7 +269,7 @@ func (r *records) ofPort(service string, fit int) *rrset {
 	services := r.members.services()
 	if service == epmdService {
 		return r.epmd.get(&r.mu, func() *rrset {
-			return r.resolver.portSet(r.owner, service, services.listed, hostsOf(services.listed))
+			return r.resolver.portSet(r.owner, service, services.listed, r.hosts(services.listed))
 		})
 	}
 	ends := services.ends(service)

@@ -31,6 +31,12 @@ const (
 	mixed // it depends on the namespace, say
 )
 
+// hasHost reports whether the host part of a node lies in a zone of its block, or of another block that has it, too.
+func (e *encoder) hasHost(n *membership.Node, at hosts) bool {
+	has := func(n *membership.Node) bool { return e.blocks[n.Block].hasHost(n.Host()) }
+	return has(n) || len(e.blocks) > 1 && slices.ContainsFunc(at(n.Host()), has)
+}
+
 // hasHost reports whether a host part of the block, with a final dot, lies in one of its zones.
 func (c *config) hasHost(host string) bool {
 	if c.hosts != mixed {
@@ -217,10 +223,11 @@ func (e *encoder) srv(owner string, nodes []*membership.Node, ends []end, at hos
 	last := int32(-1)
 	var targets []string // in our zones
 	for i, end := range ends {
-		host := nodes[end.node].Host()
+		n := nodes[end.node]
+		host := n.Host()
 		records[i] = dns.SRV{Hdr: header(owner, dns.TypeSRV, e.ttl), Port: end.port, Target: host}
 		set.answer[i] = &records[i]
-		if end.node != last && e.blocks[nodes[end.node].Block].hasHost(host) {
+		if end.node != last && e.hasHost(n, at) {
 			targets = append(targets, host)
 		}
 		last = end.node

@@ -110,8 +110,12 @@ func (f *feed) progress() {
 func (f *feed) unread() map[string]time.Time {
 	unread := make(map[string]time.Time)
 	for _, s := range f.stores {
-		if !s.isFilled {
+		switch {
+		case s.isFilled:
+		case s.isDenied:
 			unread[s.namespace] = s.forbidden
+		default:
+			unread[s.namespace] = time.Time{}
 		}
 	}
 	return unread

@@ -79,8 +79,8 @@ type Sink interface {
 // NamespaceSink is a Sink that is told of namespaces one by one, see Config.Partial.
 type NamespaceSink interface {
 	Sink
-	// Unread says of which namespaces nothing has been read yet, and since when the API server forbids it (403); the
-	// time is zero otherwise. It is called before Synced, and again whenever that changes.
+	// Unread says of which namespaces nothing has been read yet, and since when the API server forbids it (403), once
+	// it has done so for some seconds; the time is zero otherwise. It is called before Synced, and again whenever that changes.
 	Unread(namespaces map[string]time.Time)
 }
 

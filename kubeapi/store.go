@@ -16,6 +16,7 @@ type store struct {
 	objects   catalog // written to under the feed's lock
 	isFilled  bool
 	forbidden time.Time // when the API server first said that it may not be read; zero if it has not
+	isDenied  bool      // it has said so for a while
 }
 
 var _ cache.TransformingStore = (*store)(nil)
@@ -125,12 +126,20 @@ func (s *store) fill(objects, ended catalog) {
 	}
 }
 
-// forbid notes that the API server does not let us read what the store shall hold.
+// deniedAfter is how long an API server has to forbid something until that is believed: one that starts forbids all
+// until it knows the roles.
+const deniedAfter = 5 * time.Second
+
+// forbid notes that the API server does not let us read what the store shall hold. A reflector asks again and again.
 func (s *store) forbid() {
 	s.feed.mu.Lock()
 	defer s.feed.mu.Unlock()
-	if !s.isFilled && s.forbidden.IsZero() {
+	switch {
+	case s.isFilled, s.isDenied:
+	case s.forbidden.IsZero():
 		s.forbidden = time.Now()
+	case time.Since(s.forbidden) >= deniedAfter:
+		s.isDenied = true
 		s.feed.progress()
 	}
 }
