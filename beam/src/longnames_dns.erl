@@ -147,8 +147,8 @@ ask(Name, Type, Servers, Timeout, Deadline) ->
                 0 -> Error;
                 _ -> ask(Name, Type, Servers, 2 * Timeout, Deadline)
             end;
-        %% Some builds of OTP take a truncated answer for a malformed one, and go on to the next server, which may not be
-        %% there: https://github.com/erlang/otp/issues/11114
+        %% Some builds of OTP take a truncated answer for a malformed one, and go on to the next server, which may not
+        %% be there: https://github.com/erlang/otp/issues/11114
         {error, Reason} when Reason =:= formerr; Reason =:= econnrefused ->
             resolve(Name, Type, [{usevc, true}, {timeout, Timeout} | Servers], Deadline);
         Result -> Result
