@@ -146,7 +146,7 @@ func newMembers(r *resolver, cluster string, nodes []membership.Node) *members {
 	for address, nodes := range m.waiting {
 		m.waiting[address] = fewWaiting(nodes)
 	}
-	for _, z := range r.forwardZones {
+	for _, z := range r.zones {
 		m.records = append(m.records, records{resolver: r, members: m, owner: z.absolute(cluster)})
 	}
 	return m

@@ -114,17 +114,26 @@ func (c *config) clash() *zone {
 // place finds out where host parts lie, and whether addresses have names.
 func (c *config) place() {
 	c.reverse = slices.ContainsFunc(c.zones, func(z zone) bool { return z.reverse })
-	if c.rules.Naming.Mode == membership.ModeIP {
-		return
-	}
-	domain := c.rules.Naming.Suffix()
+	zones := make([]*zone, 0, len(c.zones))
 	for i := range c.zones {
-		switch z := &c.zones[i]; {
+		zones = append(zones, &c.zones[i])
+	}
+	c.hosts = c.placeIn(zones...)
+}
+
+// placeIn finds out whether host parts lie in some zones.
+func (c *config) placeIn(zones ...*zone) placement {
+	if c.rules.Naming.Mode == membership.ModeIP {
+		return outside
+	}
+	found, domain := outside, c.rules.Naming.Suffix()
+	for _, z := range zones {
+		switch {
 		case dns.IsSubDomain(z.name, domain):
-			c.hosts = inside
-			return
+			return inside
 		case dns.IsSubDomain(domain, z.name):
-			c.hosts = mixed
+			found = mixed
 		}
 	}
+	return found
 }

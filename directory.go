@@ -62,7 +62,7 @@ func (m *members) set(r *resolver, of nameType, nodes []*membership.Node) *rrset
 
 func newDirectory(r *resolver, nodes []membership.Node) *directory {
 	d := &directory{byHost: make(map[string][]*membership.Node), above: make(map[string]bool)}
-	if len(r.forwardZones) > 0 {
+	if len(r.zones) > 0 {
 		d.byName, _ = membership.ByName(nodes)
 	}
 	if r.reverse {

@@ -17,12 +17,13 @@ import (
 type encoder struct {
 	ttl    uint32    // seconds
 	blocks []*config // by Node.Block
-	hosts  placement // of host parts, in zones of their own blocks
+	zones  []*zone
+	hosts  placement // of host parts
 }
 
 func (e *encoder) port(n *membership.Node) port { return e.blocks[n.Block].port }
 
-// placement says whether host parts lie in zones of a block.
+// placement says whether host parts lie in some zones.
 type placement uint8
 
 const (
@@ -31,18 +32,17 @@ const (
 	mixed // it depends on the namespace, say
 )
 
-// hasHost reports whether the host part of a node lies in a zone of its block, or of another block that has it, too.
+// hasHost reports whether the host part of a node lies in one of the zones, and a block answers for it.
 func (e *encoder) hasHost(n *membership.Node, at hosts) bool {
-	has := func(n *membership.Node) bool { return e.blocks[n.Block].hasHost(n.Host()) }
-	return has(n) || len(e.blocks) > 1 && slices.ContainsFunc(at(n.Host()), has)
-}
-
-// hasHost reports whether a host part of the block, with a final dot, lies in one of its zones.
-func (c *config) hasHost(host string) bool {
-	if c.hosts != mixed {
-		return c.hosts == inside
+	switch e.hosts {
+	case outside:
+		return false
+	case mixed:
+		if !slices.ContainsFunc(e.zones, func(z *zone) bool { return dns.IsSubDomain(z.name, n.Host()) }) {
+			return false
+		}
 	}
-	return slices.ContainsFunc(c.zones, func(z zone) bool { return dns.IsSubDomain(z.name, host) })
+	return e.blocks[n.Block].hosts != outside || len(at(n.Host())) > 0
 }
 
 // lazy is something that is made when it is first asked for. There are many: it is as small

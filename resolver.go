@@ -17,12 +17,11 @@ import (
 // I/O, and looks at no clock but for serials.
 type resolver struct {
 	encoder
-	name         string // of the first block, for metrics
-	fall         fall.F
-	tables       []*table // in the order of the Corefile
-	forwardZones []*zone
-	reverse      bool // there is another one, for PTR records
-	grouped      bool // there can be many clusters
+	name    string // of the first block, for metrics
+	fall    fall.F
+	tables  []*table // in the order of the Corefile
+	reverse bool     // there is another one, for PTR records
+	grouped bool     // there can be many clusters
 
 	clusters sync.Map // name → *cluster, of those that have been asked for
 	asked    askedCounters
@@ -32,12 +31,9 @@ type resolver struct {
 func newResolver(tables []*table) *resolver {
 	first := tables[0].config
 	r := &resolver{name: first.name(), fall: first.fall, tables: tables, grouped: first.rules.GroupLabel >= 0}
-	r.ttl, r.hosts = first.ttl, first.hosts
+	r.ttl = first.ttl
 	for _, t := range tables {
 		r.blocks = append(r.blocks, t.config)
-		if t.config.hosts != r.hosts {
-			r.hosts = mixed
-		}
 	}
 	return r
 }
@@ -48,8 +44,14 @@ func (r *resolver) add(z *zone) {
 		r.reverse = true
 		return
 	}
-	z.index = len(r.forwardZones)
-	r.forwardZones = append(r.forwardZones, z)
+	z.index = len(r.zones)
+	r.zones = append(r.zones, z)
+	r.hosts = r.blocks[0].placeIn(r.zones...)
+	for _, c := range r.blocks[1:] {
+		if c.placeIn(r.zones...) != r.hosts {
+			r.hosts = mixed
+		}
+	}
 }
 
 // question is what is asked, and by whom.

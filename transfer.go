@@ -201,7 +201,7 @@ func (t *table) freeze() *table {
 func resolverOn(other map[*table]*table, r *resolver) *resolver {
 	o := &resolver{
 		encoder: r.encoder, name: r.name, fall: r.fall,
-		forwardZones: r.forwardZones, reverse: r.reverse, grouped: r.grouped,
+		reverse: r.reverse, grouped: r.grouped,
 	}
 	for _, t := range r.tables {
 		o.tables = append(o.tables, other[t])

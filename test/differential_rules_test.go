@@ -759,7 +759,7 @@ func (r *rulebook) isAboveAZone(name string) bool {
 	return slices.ContainsFunc(r.zones, func(zone string) bool { return zone != name && isIn(zone, name) })
 }
 
-// glue gives what goes with SRV records: the addresses of targets in zones of the block that has the member, as those
+// glue gives what goes with SRV records: the addresses of targets in zones of the same blocks, as those
 // who answer have them, with TTL.
 func (r *rulebook) glue(a *ruleAnswer) map[string]bool {
 	glue := make(map[string]bool)
@@ -780,7 +780,7 @@ func (r *rulebook) glue(a *ruleAnswer) map[string]bool {
 		if len(clusters[host]) > 1 {
 			continue // left out
 		}
-		at := slices.IndexFunc(r.zones, func(zone string) bool { return isIn(host, zone) && blocks[host].has(zone) })
+		at := slices.IndexFunc(r.zones, func(zone string) bool { return isIn(host, zone) && slices.Equal(r.teams[zone], a.by) })
 		if at < 0 {
 			continue
 		}
@@ -794,7 +794,7 @@ func (r *rulebook) glue(a *ruleAnswer) map[string]bool {
 		}
 		for _, rrtype := range []string{"A", "AAAA"} {
 			for address := range z[host][rrtype] {
-				glue[target+" "+rrtype+" "+address] = true
+				glue[host+" "+rrtype+" "+address] = true
 			}
 		}
 	}
