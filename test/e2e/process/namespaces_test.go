@@ -24,6 +24,7 @@ func unreadNamespace(t *testing.T, b *bed) {
 	block := b.block(zone+" 10.in-addr.arpa", "namespaces "+b.prod+" "+other.prod, "hold 0", "startup_timeout 1s")
 	s := b.server(t, 0, strings.NewReplacer("selector app=shop\n", "", "basename shop\n", "group_by app\n").Replace(block))
 	s.may(`API server forbids `)
+	s.may(`Members have not been read after 1s: questions about the namespaces `)
 
 	known, unknown, members := "shop."+b.prod+"."+zone, "shop."+other.prod+"."+zone, b.some(10, 10+read, "shop@%s")
 	// On a busy machine an answer may be late.
