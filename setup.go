@@ -74,10 +74,10 @@ func newLongnames(c *caddy.Controller) (*Longnames, error) {
 	return l, nil
 }
 
-// covered returns a zone of c or of another block that has the name of another zone's name server in it, and the latter: who
-// is a member of the one could take it. Both are empty if there is none.
+// covered returns a zone of c or of another block that has the name of another zone's name server in it, and the latter:
+// a member of the one could take it. Both are empty if there is none.
 func (l *Longnames) covered(c *config) (inner, outer string) {
-	var names []*zone
+	names := make([]*zone, 0, len(c.zones)+len(l.zones))
 	for i := range c.zones {
 		names = append(names, &c.zones[i])
 	}
