@@ -16,7 +16,7 @@ func TestKnownByNamespace(t *testing.T) {
 	long := time.Now().Add(-time.Hour)
 	object := func(c *config, namespace, address string) *kubeapi.Object {
 		o := labelled(c, labels{"app": "web"}, slice("web", endpoint("p", address)))
-		o.Template.Namespace = namespace
+		o.Namespace = namespace
 		return o
 	}
 	const (

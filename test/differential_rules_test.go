@@ -282,11 +282,6 @@ func (w *world) team(zone string) (t ruleTeam) {
 	return t
 }
 
-// has reports whether a zone is one of theirs.
-func (t ruleTeam) has(zone string) bool {
-	return slices.ContainsFunc(t, func(b *ruleBlock) bool { return slices.Contains(b.zones, zone) })
-}
-
 // members gives the members of all blocks, and all clusters. A longname that several blocks have is one block's: of one
 // that lists it, and among such the first's; or else of one where it does not end.
 func (t ruleTeam) members(w *world) (clusters map[string]bool, members []*ruleMember) {
