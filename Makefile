@@ -97,9 +97,11 @@ sbom: build ## SBOM=file: what is in bin/coredns, as CycloneDX JSON
 REPOSITORY        ?= image.invalid/longnames/coredns
 KUSTOMIZE_VERSION ?= v5.8.1
 KUSTOMIZE          = bin/kustomize-$(KUSTOMIZE_VERSION)
+release: export VERSION := $(VERSION)
+release: export REPOSITORY := $(REPOSITORY)
 release: $(KUSTOMIZE) ## VERSION=v0.1.0 REPOSITORY=where the image will be: all files of a release, in bin/release; needs buildah
 	command -v buildah >/dev/null || test/e2e/packages.sh buildah
-	release/release.sh '$(VERSION)' '$(REPOSITORY)' $(KUSTOMIZE)
+	release/release.sh "$$VERSION" "$$REPOSITORY" $(KUSTOMIZE)
 
 release-test: $(KUSTOMIZE) ## a release, made twice, is the same and whole; needs buildah and root
 	test/e2e/packages.sh buildah

@@ -201,7 +201,7 @@ func (a *audit) scan() {
 // truth.
 func (a *audit) see(block int) {
 	was, t := a.blind[block], a.resolver.tables[block]
-	if a.blind[block] = a.settled && !t.hasObjects(); !a.blind[block] || was {
+	if a.blind[block] = t.synced.Load() && !hasObjects(t); !a.blind[block] || was {
 		return
 	}
 	c := &t.config.source
@@ -248,6 +248,16 @@ func (c *changedNames) take() map[string]bool {
 	return names
 }
 
+// hasObjects reports whether the source of a table has any.
+func hasObjects(t *table) (has bool) {
+	has = len(t.ungrouped.roster.Load().Objects) > 0
+	t.views.Range(func(_, v any) bool {
+		has = has || len(v.(*view).roster.Load().Objects) > 0
+		return !has
+	})
+	return has
+}
+
 // fallWindow is the window of a peak. A peak covers one to two windows.
 const fallWindow = 10 * time.Minute
 
@@ -290,7 +300,7 @@ type loss struct {
 	from, to int
 }
 
-// tell counts and logs those who have fallen.
+// tell counts and logs the clusters that have fallen.
 func (a *audit) tell(fallen []loss) {
 	clusterFalls.WithLabelValues(a.zone.name).Add(float64(len(fallen)))
 	log := zoneLog{a.zone.name}

@@ -58,46 +58,51 @@ func newSource(c kubeapi.Config) (*kubeapi.Source, error) {
 	return kubeapi.New(c)
 }
 
-// start begins to read the source, or goes on from where blocks of a reloaded Corefile stand, of which it replaces the
-// first.
-func (b *block) start(old []*block) {
+// start begins to read the source, or goes on from blocks of a reloaded Corefile.
+func (b *block) start(from succession) {
+	old := from.replaced
 	b.ctx, b.cancel = context.WithCancel(context.Background())
 	first, end := useMetrics(b.config.name())
 	b.endMetrics = end
 	b.config.countFromZero()
-	if (first || len(old) > 0 && len(old[0].config.source.Manifests) > 0) && len(b.config.source.Manifests) == 0 {
+	if (first || old != nil && len(old.config.source.Manifests) > 0) && len(b.config.source.Manifests) == 0 {
 		lastContact.WithLabelValues(b.config.name()).SetToCurrentTime() // or it would be missing as long as nobody answers
 	}
 	b.wg.Go(func() { b.table.run(b.ctx) })
 	b.limit = b.config.startupTimeout
-	reused := len(old) > 0 && b.reuseSource(old[0])
+	reused := old != nil && b.reuseSource(old)
 	if b.config.source.Snapshot != "" {
 		b.snapshot = snapshot.New(&b.config.source, b.source, b.table.suspects)
 	}
-	if reused {
-		old = old[:1] // what others have read is not to be had any more
-	} else {
-		suspects := b.restore(old)
-		if slices.ContainsFunc(old, func(o *block) bool { return !o.config.selectsAs(b.config) }) {
+	if !reused {
+		suspects := b.restore(from)
+		if old != nil && !old.config.selectsAs(b.config) || old == nil && len(from.others) > 0 {
 			b.table.state.Reselect()
 		}
 		b.source.Join(b.table)
-		if len(old) > 0 {
+		if old != nil || len(from.others) > 0 {
 			b.table.count() // options may have changed
 		}
 		b.table.restore(suspects)
+		for _, o := range from.others {
+			b.table.inherit(o.table)
+		}
 	}
-	for _, o := range old {
-		b.table.inherit(o.table)
-	}
-	if b.audited != nil {
-		b.wg.Go(func() { newAudit(b.config.first(), b.audited).run(b.ctx) }) // by now it is known what a reload goes on with
+	if old != nil {
+		b.table.inherit(old.table)
 	}
 	if b.notifier != nil {
 		b.source.Join(b.notifier)
 	}
 	if b.snapshot != nil {
 		b.snapshot.Start()
+	}
+}
+
+// beginAudit audits the block's first zone, unless another block does.
+func (b *block) beginAudit() {
+	if b.audited != nil {
+		b.wg.Go(func() { newAudit(b.config.first(), b.audited).run(b.ctx) })
 	}
 }
 
@@ -111,14 +116,15 @@ func (b *block) reuseSource(old *block) bool {
 }
 
 // restore lets the source begin with what old ones know, or else with the snapshot, and returns the suspects in that.
-func (b *block) restore(old []*block) []kubeapi.Suspects {
-	if len(old) > 0 && b.source.RestoreFrom(old[0].source) {
-		for _, o := range old[1:] {
-			b.source.RestoreFrom(o.source)
-		}
-		return nil
+func (b *block) restore(from succession) []kubeapi.Suspects {
+	old, restored := from.others, false
+	if from.replaced != nil {
+		old = append([]*block{from.replaced}, old...)
 	}
-	if b.snapshot == nil {
+	for _, o := range old {
+		restored = b.source.RestoreFrom(o.source) || restored
+	}
+	if restored || b.snapshot == nil {
 		return nil
 	}
 	suspects, written, ok := b.snapshot.Restore(max(b.limit, restoredTimeout))
@@ -158,7 +164,7 @@ func (b *block) wait(start time.Time) {
 		switch {
 		case b.table.restored.Load():
 			instead = "those last known are answered"
-		case len(b.table.unreadNamespaces()) > 0:
+		case len(b.table.unreadNamespaces()) > 0 && len(b.table.unreadNamespaces()) < len(b.config.source.Namespaces):
 			instead = fmt.Sprintf("questions about the namespaces %s get SERVFAIL", strings.Join(slices.Sorted(maps.Keys(b.table.unreadNamespaces())), " "))
 		}
 		log.Warningf("%s Members have not been read after %s: %s until they are", b.config.name(), b.limit, instead)

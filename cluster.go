@@ -26,19 +26,33 @@ type cluster struct {
 
 // cluster returns a cluster as of now, nil if no block knows it.
 func (r *resolver) cluster(name string) *cluster {
-	v, _ := r.clusters.Load(name)
-	if known, _ := v.(*cluster); known != nil && r.isCurrent(known) {
-		return known
+	for {
+		v, _ := r.clusters.Load(name)
+		known, _ := v.(*cluster)
+		if known != nil && r.isCurrent(known) {
+			return known
+		}
+		c := r.clusterNow(name)
+		if c == nil {
+			return nil
+		}
+		if !r.keep(known, c) {
+			continue // another one has been kept: what follows from it shall be worked out once
+		}
+		if r.clusterNow(name) == nil { // it has ended meanwhile, and it could not be forgotten yet
+			r.clusters.CompareAndDelete(name, c)
+		}
+		return c
 	}
-	c := r.clusterNow(name)
-	if c == nil {
-		return nil
+}
+
+// keep keeps a cluster in place of another one, which may be nil, unless that is kept no longer.
+func (r *resolver) keep(other, c *cluster) bool {
+	if other == nil {
+		_, isKept := r.clusters.LoadOrStore(c.name, c)
+		return !isKept
 	}
-	r.clusters.Store(name, c)
-	if r.clusterNow(name) == nil { // it has ended meanwhile, and it could not be forgotten yet
-		r.clusters.Delete(name)
-	}
-	return c
+	return r.clusters.CompareAndSwap(c.name, other, c)
 }
 
 // clusterNow does the same, and keeps nothing.
@@ -91,7 +105,7 @@ func (c *cluster) members(r *resolver) *members {
 // nodes returns the nodes of a cluster, ordered by longname.
 func (c *cluster) nodes(r *resolver) []membership.Node {
 	all, _ := c.candidates(r)
-	if len(c.rosters) == 1 {
+	if len(c.rosters) == 1 || len(r.zones) == 0 { // nobody is listed in a reverse zone
 		return all
 	}
 	return membership.Unite(all)
@@ -167,7 +181,7 @@ func (m *members) dataOfWaiting() map[datum]bool {
 	})
 }
 
-// services returns who declares which port.
+// services returns the ports that listed nodes declare.
 func (m *members) services() *services {
 	return m.ports.get(&m.building, func() *services { return servicesOf(m.listed()) })
 }

@@ -23,7 +23,7 @@ func (x *export) all(yield func([]dns.RR) bool) bool {
 		return false
 	}
 	for i, a := range x.chain {
-		y := &layer{export: x, zoneOwner: a, before: x.chain[:i], addresses: x.serverAddresses(), emitted: make(map[string]bool)}
+		y := &ownedZone{export: x, zoneOwner: a, before: x.chain[:i], addresses: x.serverAddresses(), emitted: make(map[string]bool)}
 		if !y.all(yield) {
 			return false
 		}
@@ -57,8 +57,8 @@ func (x *export) lower(name, than string) bool {
 	return false
 }
 
-// layer is what one of those that may answer has in the zone.
-type layer struct {
+// ownedZone is what one owner of the chain has in the zone.
+type ownedZone struct {
 	*export
 	zoneOwner
 	before    []zoneOwner // those that are asked first
@@ -68,7 +68,7 @@ type layer struct {
 
 // all yields what would be answered, unless another one does. Records are made cluster by cluster, some at a time,
 // and not kept; but those of one that is alone are what questions are answered from.
-func (y *layer) all(yield func([]dns.RR) bool) bool {
+func (y *ownedZone) all(yield func([]dns.RR) bool) bool {
 	r := y.resolver
 	if y.tells(y.zone.server) && !yield(addressRecords(y.zone.server, y.addresses, r.ttl)) {
 		return false
@@ -87,16 +87,16 @@ func (y *layer) all(yield func([]dns.RR) bool) bool {
 }
 
 // cluster yields what a cluster of these members has.
-func (y *layer) cluster(of *cluster, m *members, yield func([]dns.RR) bool) bool {
+func (y *ownedZone) cluster(of *cluster, m *members, yield func([]dns.RR) bool) bool {
 	if y.zone.reverse {
 		return y.pointers(m, yield)
 	}
 	return y.names(of, m, yield) && y.hosts(of, m, yield)
 }
 
-// tells reports whether a question for a name in the zone comes to this block, if it is in no
+// tells reports whether a question for a name in the zone comes to this owner, if it is in no
 // zone below.
-func (y *layer) tells(name string) bool {
+func (y *ownedZone) tells(name string) bool {
 	if _, ok := dns.IsDomainName(name); !ok || !y.asked.holds(name) || y.lower(name, "") {
 		return false
 	}
@@ -110,7 +110,7 @@ func (y *layer) tells(name string) bool {
 }
 
 // names yields the sets of a cluster's name, of its ports, and of single nodes.
-func (y *layer) names(of *cluster, m *members, yield func([]dns.RR) bool) bool {
+func (y *ownedZone) names(of *cluster, m *members, yield func([]dns.RR) bool) bool {
 	r, records := y.resolver, &m.records[y.zone.index]
 	if y.tells(records.owner) && !y.sets(records.of, yield) {
 		return false
@@ -129,7 +129,7 @@ func (y *layer) names(of *cluster, m *members, yield func([]dns.RR) bool) bool {
 }
 
 // ports yields the sets of a cluster's ports. They may be many, and each as large as the cluster: none is kept.
-func (y *layer) ports(m *members, records *records, yield func([]dns.RR) bool) bool {
+func (y *ownedZone) ports(m *members, records *records, yield func([]dns.RR) bool) bool {
 	services := m.services()
 	if set := records.ofPort(epmdService, mostRecords); set.len() > 0 && y.tells(set.answer[0].Header().Name) && !inParts(set.answer, yield) {
 		return false
@@ -148,14 +148,14 @@ func (y *layer) ports(m *members, records *records, yield func([]dns.RR) bool) b
 }
 
 // isAnothers reports whether a node's name in its cluster is the name server's or a host part, which come first.
-func (y *layer) isAnothers(m *members, name string) bool {
+func (y *ownedZone) isAnothers(m *members, name string) bool {
 	r := y.resolver
 	return name == y.zone.server || name == y.zone.parent || r.hosts != outside && (len(m.directory(r).byHost[name]) > 0 ||
 		r.anyTable(func(t *table) bool { return len(t.hosts.in(name)) > 0 }))
 }
 
 // sets yields those of all types that a name can have.
-func (*layer) sets(of func(qtype uint16) *rrset, yield func([]dns.RR) bool) bool {
+func (*ownedZone) sets(of func(qtype uint16) *rrset, yield func([]dns.RR) bool) bool {
 	for _, qtype := range []uint16{dns.TypeSRV, dns.TypeTXT, dns.TypeA, dns.TypeAAAA} {
 		if answer := of(qtype).answer; len(answer) > 0 && !inParts(answer, yield) {
 			return false
@@ -180,7 +180,7 @@ func inParts(rrs []dns.RR, yield func([]dns.RR) bool) bool {
 
 // hosts yields the records of host parts, of which several clusters may have one: addresses, and what a node
 // has by its name in its cluster if that is the same.
-func (y *layer) hosts(of *cluster, m *members, yield func([]dns.RR) bool) bool {
+func (y *ownedZone) hosts(of *cluster, m *members, yield func([]dns.RR) bool) bool {
 	r := y.resolver
 	if r.hosts == outside {
 		return true
@@ -222,7 +222,7 @@ func (y *layer) hosts(of *cluster, m *members, yield func([]dns.RR) bool) bool {
 }
 
 // pointers yields the PTR records of members' addresses.
-func (y *layer) pointers(m *members, yield func([]dns.RR) bool) bool {
+func (y *ownedZone) pointers(m *members, yield func([]dns.RR) bool) bool {
 	r := y.resolver
 	for address, nodes := range m.directory(r).byAddress {
 		name, err := dns.ReverseAddr(address.String())

@@ -118,7 +118,7 @@ func (i *instance) listen() {
 // longer than its own startup timeout.
 func (i *instance) start() {
 	start := time.Now()
-	replaced := i.successions()
+	successions := i.successions()
 	if i.old != nil {
 		i.old.each((*block).pauseSnapshot)
 	}
@@ -126,7 +126,10 @@ func (i *instance) start() {
 	for _, l := range i.plugins {
 		l.open(i.listening)
 	}
-	i.each(func(b *block) { b.start(replaced[b]) })
+	i.each(func(b *block) { b.start(successions[b]) })
+	for _, b := range i.blocks {
+		b.beginAudit() // by now it is known what a reload goes on with
+	}
 	i.old = nil
 	for _, b := range i.blocks {
 		b.wait(start)
@@ -143,13 +146,19 @@ func (i *instance) writerOf(path string) *block {
 	return nil
 }
 
-// successions returns which block each block replaces, first: the one that reads the same or else, in the order of the
-// Corefile, one that shares a zone, and at best the selector. Those that nobody replaces follow where they share a zone.
-// Some may replace none.
-func (i *instance) successions() map[*block][]*block {
-	replaced := make(map[*block][]*block)
+// succession is what a block goes on from.
+type succession struct {
+	replaced *block   // reads the same, or shares a zone; nil if there is none
+	others   []*block // share a zone, and read from the same API server
+}
+
+// successions returns what each block goes on from. It replaces the block that reads the same or else, in the order of
+// the Corefile, one that shares a zone, and at best the selector. If it replaces none, or if others of its zones are not
+// replaced, it also knows what these do: blocks may have been split or put together.
+func (i *instance) successions() map[*block]succession {
+	found := make(map[*block]succession)
 	if i.old == nil {
-		return replaced
+		return found
 	}
 	left := slices.Clone(i.old.blocks)
 	for _, fits := range []func(b, old *block) bool{
@@ -161,21 +170,25 @@ func (i *instance) successions() map[*block][]*block {
 	} {
 		for _, b := range i.blocks {
 			at := slices.IndexFunc(left, func(old *block) bool { return fits(b, old) })
-			if replaced[b] == nil && at >= 0 {
-				replaced[b] = []*block{left[at]}
+			if found[b].replaced == nil && at >= 0 {
+				found[b] = succession{replaced: left[at]}
 				left = slices.Delete(left, at, at+1)
 			}
 		}
 	}
-	for b, old := range replaced {
-		for _, other := range left {
-			if b.config.sharesZone(other.config) {
-				old = append(old, other)
+	for _, b := range i.blocks {
+		s, others := found[b], left
+		if s.replaced == nil {
+			others = i.old.blocks
+		}
+		for _, o := range others {
+			if b.config.sharesZone(o.config) && b.source.Origin().SameServer(o.source.Origin()) {
+				s.others = append(s.others, o)
 			}
 		}
-		replaced[b] = old
+		found[b] = s
 	}
-	return replaced
+	return found
 }
 
 // keep stops what a failed reload has started. A reload also fails if some plugin fails to
@@ -270,10 +283,17 @@ func (i *instance) isReady() bool {
 		return true
 	}
 	for _, b := range i.blocks {
-		if !b.table.isReady(time.Now()) {
+		if !b.table.isReady(time.Now()) && !i.isSpare(b) {
 			return false
 		}
 	}
 	i.ready.Store(true)
 	return true
+}
+
+// isSpare reports whether a block had nobody before the start, and answers together with one that is ready.
+func (i *instance) isSpare(b *block) bool {
+	return b.table.hadNobody.Load() && slices.ContainsFunc(i.blocks, func(other *block) bool {
+		return other.config.sharesZone(b.config) && other.table.isReady(time.Now())
+	})
 }

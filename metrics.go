@@ -123,13 +123,13 @@ func withMetrics(zone string, do func()) {
 // membersKnown is no sum as the other gauges are: a zone is known if all of its blocks are.
 var membersKnown = gauge("members_known", "1 if the members are known, also if only from before the start, and 0 if those of a block are not.")
 
-// unsynced counts the blocks of each zone that do not know their members.
+// unsynced counts the audits of each zone of which a block does not know its members.
 var unsynced = struct {
 	sync.Mutex
 	of map[string]int
 }{of: make(map[string]int)}
 
-// countUnsynced counts blocks of a zone in or out.
+// countUnsynced counts audits of a zone in or out.
 func countUnsynced(zone string, delta int) {
 	unsynced.Lock()
 	defer unsynced.Unlock()
@@ -250,7 +250,7 @@ const (
 	nameError                 // the name does not exist
 	unavailable               // nobody knows yet
 	refused                   // not answered here
-	fellThrough               // passed on after a nameError, or after an unavailable
+	fellThrough               // passed on after a nameError
 	results                   // how many there are
 )
 
@@ -305,7 +305,7 @@ func (s slot) counter(server, zone string) prometheus.Counter {
 	return questionsAsked.WithLabelValues(server, zone, k.String(), resultNames[r])
 }
 
-// askedCounters are the counters of the questions to one block, as far as they have been
+// askedCounters are the counters of the questions to one resolver, as far as they have been
 // needed: an answer takes no lock for them, and no memory.
 type askedCounters struct {
 	servers atomic.Pointer[map[string]*serverCounters] // none of these is ever written to

@@ -101,7 +101,7 @@ func withoutPort(err error) string {
 // table, so that a secondary that is told finds the change there.
 type notifier struct{ of []*notice }
 
-var _ kubeapi.Sink = (*notifier)(nil)
+var _ kubeapi.NamespaceSink = (*notifier)(nil)
 
 // Apply implements kubeapi.Sink.
 func (n *notifier) Apply([]kubeapi.Change) { n.mark() }

@@ -68,7 +68,6 @@ func (l *Longnames) link() {
 	l.zones = make(map[string]zoneOwner)
 	var resolvers []*resolver
 	for _, b := range l.blocks {
-		b.table.serials, b.audited = nil, nil
 		for i := range b.config.zones {
 			z := &b.config.zones[i]
 			if l.zones[z.name].zone != nil {

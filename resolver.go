@@ -86,19 +86,15 @@ func (r *resolver) isSynced() bool {
 // isWhole reports whether the members of all blocks are known, even if from before the start.
 func (r *resolver) isWhole() bool { return !r.anyTable(func(t *table) bool { return !t.isWhole() }) }
 
-// knows reports whether all blocks know what a question is about, and whether some know it from before the start.
+// knows reports whether the blocks know what a question is about, and whether some know it from before the start. That
+// there was nobody then says something of one block beside others alone.
 func (r *resolver) knows(z *zone, q *question) (isKnown, isStale bool) {
 	namespace := r.namespaceOf(z, q)
-	isKnown = true
+	var count [nothing + 1]int
 	for _, t := range r.tables {
-		switch t.knowledgeOf(q.name, namespace) {
-		case nothing:
-			isKnown = false
-		case stale:
-			isStale = true
-		}
+		count[t.knowledgeOf(q.name, namespace)]++
 	}
-	return isKnown, isStale
+	return count[nothing] == 0 && count[nobody] < len(r.tables), count[stale]+count[nobody] > 0
 }
 
 // namespaceOf returns the namespace that a name lies in, if it lies in that of a group.

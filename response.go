@@ -94,7 +94,7 @@ func (r *reply) ownGlue() []dns.RR {
 	if r.set.asker != nil {
 		glue = append(slices.Clip(glue), r.set.asker.glue...)
 	}
-	if len(r.by.tables) == 1 && r.by.tables[0].hosts.shared.Load() == 0 {
+	if !r.by.grouped || len(r.by.tables) == 1 && r.by.tables[0].hosts.shared.Load() == 0 {
 		return glue
 	}
 	return slices.DeleteFunc(slices.Clone(glue), func(rr dns.RR) bool { return r.by.sharesHost(strings.ToLower(rr.Header().Name)) })

@@ -196,6 +196,18 @@ func TestBlocksThatShareAZoneAnswerTogether(t *testing.T) {
 			},
 		},
 		{
+			name: "only a reverse zone in common, and longnames that are equal",
+			blocks: []blockWith{
+				{"a.internal 10.in-addr.arpa {\n selector app\n basename app\n mode hostname\n}", []*kubeapi.Object{slice("web", hosted(endpoint("web-0", "10.0.0.1")))}},
+				{"b.internal 10.in-addr.arpa {\n selector app\n basename app\n mode hostname\n}", []*kubeapi.Object{slice("web", hosted(endpoint("web-0", "10.1.0.1")))}},
+			},
+			want: map[string][]string{
+				"1.0.0.10.in-addr.arpa. PTR": {"web-0.web.prod.svc.cluster.local."},
+				"1.0.1.10.in-addr.arpa. PTR": {"web-0.web.prod.svc.cluster.local."},
+				"b.internal. A":              {"10.1.0.1"},
+			},
+		},
+		{
 			name: "only some of the zones",
 			blocks: []blockWith{
 				{"a.internal shared.internal {\n selector app\n basename app\n}", []*kubeapi.Object{slice("web", endpoint("p1", "10.0.0.1"))}},
@@ -513,5 +525,35 @@ func TestAnUnknownBlockOfOtherNamespaces(t *testing.T) {
 		"erl.internal. TXT":                 {"SERVFAIL"},
 	} {
 		equal(t, question, client{}.hears(t, l, question), want)
+	}
+}
+
+// What had nobody before the start may have somebody now, but it keeps nobody from the members of others.
+func TestABlockThatHadNobodyBeforeTheStart(t *testing.T) {
+	c := configOf(t, "longnames erl.internal 10.in-addr.arpa {\n selector app\n basename app\n}")
+	had := func() *table {
+		empty := newTable(c)
+		empty.Restored()
+		return empty
+	}
+	known := func() *table { return tableOf(c, slice("web", endpoint("p1", "10.0.0.1"))) }
+	for _, tc := range []struct {
+		name   string
+		tables []*table
+		want   []string // of the zone's name, of a node and of an address that nobody has
+		ready  bool
+	}{
+		{"alone", []*table{had()}, []string{"SERVFAIL", "SERVFAIL", "SERVFAIL"}, false},
+		{"beside one that has somebody", []*table{known(), had()}, []string{"app@10.0.0.1", "SERVFAIL", "SERVFAIL"}, true},
+		{"before one that has somebody", []*table{had(), known()}, []string{"app@10.0.0.1", "SERVFAIL", "SERVFAIL"}, true},
+		{"beside one of which nothing is known", []*table{had(), newTable(c)}, []string{"SERVFAIL", "SERVFAIL", "SERVFAIL"}, false},
+	} {
+		l := serving(tc.tables...)
+		for i, question := range []string{"erl.internal. TXT", "p9.erl.internal. A", "9.9.9.10.in-addr.arpa. PTR"} {
+			equal(t, tc.name+": "+question, client{}.hears(t, l, question), tc.want[i:i+1])
+		}
+		if got := (&instance{blocks: l.blocks}).isReady(); got != tc.ready {
+			t.Errorf("%s: ready: got %t, want %t", tc.name, got, tc.ready)
+		}
 	}
 }

@@ -18,14 +18,15 @@ import (
 type table struct {
 	config *config
 
-	views    sync.Map                             // name → *view
-	spaces   names                                // namespaces that have clusters, relative to the zone
-	serials  []*serial                            // of the zones in which this is seen
-	restored atomic.Bool                          // members are known from before the start
-	unread   atomic.Pointer[map[string]time.Time] // see kubeapi.NamespaceSink; nil if nothing is said of single ones
-	complete atomic.Bool                          // what was last known before the start is all there was then
-	synced   atomic.Bool                          // all is known that there was at the start
-	done     chan struct{}                        // closed when synced becomes true
+	views     sync.Map                             // name → *view
+	spaces    names                                // namespaces that have clusters, relative to the zone
+	serials   []*serial                            // of the zones in which this is seen
+	restored  atomic.Bool                          // members are known from before the start
+	hadNobody atomic.Bool                          // nobody was known before the start
+	unread    atomic.Pointer[map[string]time.Time] // see kubeapi.NamespaceSink; nil if nothing is said of single ones
+	complete  atomic.Bool                          // what was last known before the start is all there was then
+	synced    atomic.Bool                          // all is known that there was at the start
+	done      chan struct{}                        // closed when synced becomes true
 
 	// With many clusters, these tell which one to look in. A single one needs none.
 	hosts     index[string] // host parts, in lower case with a final dot
@@ -109,6 +110,7 @@ func (t *table) Restored() {
 	defer t.mu.Unlock()
 	t.complete.Store(t.state.Restored())
 	t.restored.Store(t.state.Remembers())
+	t.hadNobody.Store(!t.state.Remembers())
 	t.notice(t.ungrouped)
 }
 
@@ -153,6 +155,7 @@ type knowledge uint8
 const (
 	fresh   knowledge = iota // the members are known as they are
 	stale                    // they are those last known before the start
+	nobody                   // there was nobody before the start
 	nothing                  // nothing is known
 )
 
@@ -178,6 +181,8 @@ func (t *table) knowledgeOf(name, namespace string) knowledge {
 		return fresh
 	case t.known():
 		return stale
+	case t.hadNobody.Load():
+		return nobody
 	}
 	return nothing
 }
@@ -351,16 +356,6 @@ func (t *table) notice(v *view) {
 	for _, o := range t.observers {
 		o.changed(v.name)
 	}
-}
-
-// hasObjects reports whether the source has any.
-func (t *table) hasObjects() (has bool) {
-	has = len(t.ungrouped.roster.Load().Objects) > 0
-	t.views.Range(func(_, v any) bool {
-		has = has || len(v.(*view).roster.Load().Objects) > 0
-		return !has
-	})
-	return has
 }
 
 // next returns when the next suspect of a cluster is given up; zero if none is.

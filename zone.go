@@ -16,7 +16,7 @@ type zone struct {
 	parent  string // of server
 	contact string // of the SOA record
 	reverse bool
-	index   int // among the zones of its resolver that are not reverse, if it is none
+	index   int // among the zones of its resolver that are not reverse, unless it is one
 	// below has the names that exist because a zone lies below them: in lower case, with
 	// a final dot.
 	below  map[string]bool

@@ -25,6 +25,11 @@ func newOrigin(c *Config, server string, namespaces []string) Origin {
 	}
 }
 
+// SameServer reports whether other reads the same kind of objects from the same API server, whatever it selects there.
+func (o Origin) SameServer(other Origin) bool {
+	return o["server"] == other["server"] && o["lookup"] == other["lookup"]
+}
+
 // authorityPart is the only part that may differ: a CA is replaced by way of a bundle of the
 // old and the new one.
 const authorityPart = "authority"

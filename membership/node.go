@@ -67,7 +67,7 @@ func (n *Node) Doubt() int {
 	return 0
 }
 
-// who returns the node's identity.
+// identity returns the node's identity.
 func (n *Node) identity() identity { return identityOf(n.object, n.Member) }
 
 // alone returns an object that tells of the node alone.

@@ -6,9 +6,8 @@ import (
 	"strings"
 )
 
-// Unite returns the nodes of one cluster that several blocks have, in order of these, ordered by longname. Of those
-// that have a longname, one block's stay: a block's that lists it as alive, then as suspect, and among such the
-// first's.
+// Unite returns the nodes of one cluster that several blocks have, given in the order of these, by longname. Of equal
+// longnames, it keeps the nodes of one block: the first that lists them as alive, or else as suspect, or else at all.
 func Unite(nodes []Node) []Node {
 	slices.SortStableFunc(nodes, func(a, b Node) int { return strings.Compare(a.Longname(), b.Longname()) })
 	united := nodes[:0]

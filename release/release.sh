@@ -3,6 +3,7 @@
 # it will be, and the manifests name it there by its digest. The same commit gives the same files, with the same Go and
 # the same buildah. `make release` calls this.
 set -euo pipefail
+export LC_ALL=C
 cd "$(dirname "$0")/.."
 version=$1
 repository=$2
@@ -15,6 +16,8 @@ fail() {
 
 [[ $version =~ ^v[0-9]+\.[0-9]+\.[0-9]+(-[0-9A-Za-z.-]+)?$ ]] ||
 	fail "VERSION=$version is no version such as v0.1.0"
+grep -qF "{vsn, \"${version#v}\"}" beam/src/longnames.app.src ||
+	fail "VERSION=$version is not that of beam/src/longnames.app.src"
 [[ -z $(git status --porcelain) ]] ||
 	fail "The checkout has changes, so nobody could make the same release again: commit or stash them."
 

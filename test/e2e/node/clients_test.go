@@ -101,7 +101,7 @@ func (b *bed) apply(manifest string, patches ...string) {
 	if b.server != "" {
 		server, _, err := net.SplitHostPort(b.server)
 		require.NoError(b, err)
-		patches = append(patches, b.replaced(b.page("The way of a question", "yaml", "dnsPolicy"), "10.96.0.15", `"`+server+`"`))
+		patches = append(patches, b.replaced(b.page("How a question gets there", "yaml", "dnsPolicy"), "10.96.0.15", `"`+server+`"`))
 	}
 	text := "resources: [manifest.yaml]\npatches:\n"
 	files := map[string]string{"manifest.yaml": image.ReplaceAllString(manifest, "${1}"+cluster.BEAM)}

@@ -145,9 +145,9 @@ func resolvers(t *testing.T, b *bed) {
 	vault := "selector app=vault\nbasename vault\nmode hostname\ncluster_domain signed.internal\nttl 1"
 	s := b.server(t, 0, "transfer {\nto *\n}\n"+
 		block("shop.erl.internal 10.in-addr.arpa d.f.ip6.arpa",
-			"selector app=shop\nbasename shop\nttl 0\nfallthrough 10.in-addr.arpa")+
+			"selector app=shop\nbasename shop\nttl 0")+
 		block("erl.internal 10.in-addr.arpa",
-			"selector app=queue\nbasename rabbit\nmode hostname\ncluster_domain erl.internal\nttl 1")+
+			"selector app=queue\nbasename rabbit\nmode hostname\ncluster_domain erl.internal\nttl 0")+
 		block("apps.erl.internal", "group_by app\nttl 0")+
 		block("secret.erl.internal", "namespaces "+secret+"\nselector app=shop\nbasename shop\nstartup_timeout 1s\nttl 0"))
 	text := strings.TrimSuffix(read(t, s.corefile), "}\n")
