@@ -209,7 +209,7 @@ func (y *ownedZone) hosts(of *cluster, m *members, yield func([]dns.RR) bool) bo
 			switch {
 			case qtype == dns.TypeA || qtype == dns.TypeAAAA:
 				return &rrset{answer: r.addresses(qtype, host, all)}
-			case home != nil && home.name == of.name && len(own) > 0 && own[0].IsNamed(below):
+			case home != nil && home.name == of.name && isAnyNamed(own, below):
 				return r.rrset(qtype, host, own, m.hosts(r))
 			}
 			return &rrset{}

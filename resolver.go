@@ -207,7 +207,7 @@ func (r *resolver) forward(z *zone, q *question, relative string) (set *rrset, e
 	switch {
 	case len(all) > 0 && (q.qtype == dns.TypeA || q.qtype == dns.TypeAAAA):
 		return d.set(of, all, func() *rrset { return &rrset{answer: r.addresses(q.qtype, q.name, all)} }), true
-	case len(all) > 0 && len(own) > 0 && own[0].IsNamed(below):
+	case len(all) > 0 && isAnyNamed(own, below):
 		return m.set(r, of, own), true // the node's name in its cluster, too
 	case len(all) > 0:
 		return nil, true
@@ -218,6 +218,11 @@ func (r *resolver) forward(z *zone, q *question, relative string) (set *rrset, e
 		}
 	}
 	return nil, exists || r.anyTable(func(t *table) bool { return t.spaces.has(relative) })
+}
+
+// isAnyNamed reports whether any of some nodes has a name in its cluster.
+func isAnyNamed(nodes []*membership.Node, name string) bool {
+	return slices.ContainsFunc(nodes, func(n *membership.Node) bool { return n.IsNamed(name) })
 }
 
 // isOfCluster reports whether a name is that of a cluster or of a port, by what of it lies below the cluster's.

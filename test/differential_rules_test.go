@@ -282,6 +282,12 @@ func (w *world) team(zone string) (t ruleTeam) {
 	return t
 }
 
+// listsIn reports whether the same blocks have a zone with names of clusters. Without one, equal longnames are nobody's
+// concern.
+func (t ruleTeam) listsIn(w *world) bool {
+	return slices.ContainsFunc(t[0].zones, func(zone string) bool { return !strings.HasSuffix(zone, ".arpa.") && slices.Equal(w.team(zone), t) })
+}
+
 // members gives the members of all blocks, and all clusters. A longname that several blocks have is one block's: of one
 // that lists it, and among such the first's; or else of one where it does not end.
 func (t ruleTeam) members(w *world) (clusters map[string]bool, members []*ruleMember) {
@@ -547,6 +553,13 @@ func (t ruleTeam) zone(w *world, zone string, asker netip.Addr) ruleZone {
 	z.add(zone, "NS", "ns.dns.%s", zone)
 	z.add("ns.dns."+zone, "A", "%s", w.address)
 	if strings.HasSuffix(zone, ".arpa.") {
+		if !t.listsIn(w) {
+			members = nil
+			for _, b := range t {
+				_, all := b.members(w)
+				members = append(members, all...)
+			}
+		}
 		t.pointers(z, zone, members)
 		for _, b := range t {
 			_, all := b.members(w)
@@ -625,7 +638,7 @@ func (t ruleTeam) nodes(z ruleZone, zone, name, cluster string, members []*ruleM
 				own = append(own, m)
 			}
 		}
-		if len(own) == 0 {
+		if !slices.ContainsFunc(own, func(m *ruleMember) bool { _, is := m.names[below]; return is }) {
 			continue
 		}
 		for _, m := range holders(own, "") {
@@ -650,8 +663,15 @@ func (ruleTeam) hosts(z ruleZone, zone string, members []*ruleMember) map[string
 		}
 	}
 	for host, claimants := range byHost {
+		of := make(map[string]int)
 		for _, m := range holders(claimants, "") {
 			z.addAddress(host, m.address)
+			of[m.cluster]++
+		}
+		for _, n := range of {
+			if n > 8 && len(of) > 1 {
+				z.add(host, unsure, "") // each cluster has 8, in an order of its own
+			}
 		}
 	}
 	return byHost
@@ -718,9 +738,13 @@ type ruleAnswer struct {
 	records map[string]bool
 	exists  bool
 	passed  bool // to the next plugin
+	unsure  bool // there are more records than are given
 	zone    string
 	soaTTL  uint32
 }
+
+// unsure is a type of which a name has records if it has more of others than are given.
+const unsure = "unsure"
 
 // answer gives it to a question for a name in lower case.
 func (r *rulebook) answer(name, rrtype string) (a ruleAnswer) {
@@ -733,7 +757,7 @@ func (r *rulebook) answer(name, rrtype string) (a ruleAnswer) {
 			a.zone, a.soaTTL = zone, team[0].ttl
 		}
 		if types, exists := r.of[zone][name]; exists {
-			a.by, a.exists, a.records = team, true, types[rrtype]
+			a.by, a.exists, a.records, a.unsure = team, true, types[rrtype], len(types[unsure]) > 0
 			if rrtype == "ANY" {
 				a.records = map[string]bool{`"RFC8482" ""`: true}
 			}
@@ -805,6 +829,9 @@ func (r *rulebook) transfer(zone string) map[string]bool {
 	for _, z := range r.of {
 		for name := range z {
 			if !isIn(name, zone) || isInner(name) {
+				continue
+			}
+			if r.answer(name, "A").unsure {
 				continue
 			}
 			for _, rrtype := range []string{"NS", "SRV", "TXT", "A", "AAAA", "PTR"} {
