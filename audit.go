@@ -161,6 +161,7 @@ func (a *audit) scan() {
 	a.settled = a.resolver.isSynced() // before what is looked at is taken: it has all of the start
 	window := a.window()
 	var fresh []finding
+	blocks := make(findings)
 	var fallen []loss
 	names := a.changed.take()
 	if a.resolver.isWhole() {
@@ -176,9 +177,9 @@ func (a *audit) scan() {
 		if now.peak.fallen && !before.peak.fallen {
 			fallen = append(fallen, loss{name, now.peak.most(), int(now.members)})
 		}
-		for f := range now.findings {
+		for f, block := range now.findings {
 			if _, ok := before.findings[f]; !ok {
-				fresh = append(fresh, f)
+				fresh, blocks[f] = append(fresh, f), block
 			}
 		}
 		a.suspicion(name, before.suspects, now.suspects)
@@ -188,7 +189,7 @@ func (a *audit) scan() {
 			delete(a.known, name)
 		}
 	}
-	a.findings.each(len(fresh), func(i int) { a.log(fresh[i]) })
+	a.findings.each(len(fresh), func(i int) { a.log(fresh[i], blocks[fresh[i]]) })
 	a.findings.rest(func(unsaid int) { log.Warningf("%d more such findings in %s", unsaid, a.zone.name) })
 	a.suspects.rest(func(unsaid int) { log.Warningf("%s And %d more such lines about suspects", a.zone.name, unsaid) })
 	a.tell(fallen)

@@ -70,7 +70,7 @@ func (w *discard) wantCut(b *testing.B, records int) {
 // to what CoreDNS does with the answer: it truncates and packs it, for UDP without EDNS or
 // for TCP. The former has room for 10 members, the latter for 1000, and for 3000 addresses.
 func BenchmarkServeDNS(b *testing.B) {
-	_, end := useMetrics("erl.internal.") // questions are counted, as those of a block at work
+	end := useMetrics("erl.internal.") // questions are counted, as those of a block at work
 	b.Cleanup(end)
 	for _, members := range []int{3, 10, 100, 1000, 3000} {
 		l := manyMembers(b, ipBlock, members)

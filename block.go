@@ -62,11 +62,11 @@ func newSource(c kubeapi.Config) (*kubeapi.Source, error) {
 func (b *block) start(from succession) {
 	old := from.replaced
 	b.ctx, b.cancel = context.WithCancel(context.Background())
-	first, end := useMetrics(b.config.name())
-	b.endMetrics = end
+	b.endMetrics = useMetrics(b.config.name())
 	b.config.countFromZero()
-	if (first || old != nil && len(old.config.source.Manifests) > 0) && len(b.config.source.Manifests) == 0 {
-		lastContact.WithLabelValues(b.config.name()).SetToCurrentTime() // or it would be missing as long as nobody answers
+	if len(b.config.source.Manifests) == 0 {
+		endContact, endMetrics := b.config.monitor().begin(), b.endMetrics
+		b.endMetrics = func() { endContact(); endMetrics() }
 	}
 	b.wg.Go(func() { b.table.run(b.ctx) })
 	b.limit = b.config.startupTimeout

@@ -31,6 +31,12 @@ type config struct {
 // reverse.
 func (c *config) name() string { return c.first().name }
 
+// monitor counts what the block's source tells.
+func (c *config) monitor() zoneMonitor {
+	s := &c.source
+	return zoneMonitor{c.name(), strings.TrimSpace(strings.Join([]string{s.Kubeconfig, s.Context, s.Endpoint, s.ServiceAccount}, " "))}
+}
+
 // first is the first zone that is not reverse.
 func (c *config) first() *zone {
 	at := 0 // there is one

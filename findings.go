@@ -16,10 +16,16 @@ import (
 type finding struct {
 	namespace, object, what string
 	problem                 membership.Problem
-	block                   uint16
 }
 
-type findings map[finding]struct{}
+// findings tell of which block each is, the first.
+type findings map[finding]uint16
+
+func (found findings) note(f finding, block uint16) {
+	if _, ok := found[f]; !ok {
+		found[f] = block
+	}
+}
 
 const (
 	// undeclaredPort is found of a member that is served, but with the default port.
@@ -67,7 +73,7 @@ func (a *audit) find(name string) clusterStats {
 // inObjects adds what is wrong with the objects of a cluster that a block has, or of none.
 func (found findings) inObjects(block uint16, t *table, of *membership.Roster, ungrouped bool) {
 	note := func(o *kubeapi.Object, what string, p membership.Problem) {
-		found[finding{o.Namespace, o.Name, what, p, block}] = struct{}{}
+		found.note(finding{o.Namespace, o.Name, what, p}, block)
 	}
 	rules := &t.config.rules
 	for _, o := range of.Objects {
@@ -92,7 +98,7 @@ func (found findings) inObjects(block uint16, t *table, of *membership.Roster, u
 	}
 	if !ungrouped {
 		for _, what := range sharedGroups(rules, of.Objects) {
-			found[finding{what: what, problem: sharedGroup}] = struct{}{}
+			found.note(finding{what: what, problem: sharedGroup}, block)
 		}
 	}
 }
@@ -102,24 +108,24 @@ func (a *audit) findNodes(c *cluster, found findings) []membership.Node {
 	r := a.resolver
 	nodes, left := c.candidates(r)
 	for _, l := range left {
-		found[finding{l.Object.Namespace, l.Object.Name, l.What, l.Problem, l.Block}] = struct{}{}
+		found.note(finding{l.Object.Namespace, l.Object.Name, l.What, l.Problem}, l.Block)
 	}
 	slices.SortStableFunc(nodes, func(m, n membership.Node) int { return strings.Compare(m.Longname(), n.Longname()) })
 	for _, what := range sharedLongnames(nodes) {
-		found[finding{what: what, problem: sharedLongname}] = struct{}{}
+		found.note(finding{what: what, problem: sharedLongname}, 0)
 	}
 	nodes = membership.Unite(nodes)
 	_, lost := membership.ByName(nodes)
 	for _, l := range lost {
 		what := fmt.Sprintf("%q is that of %s", l.Name, membership.Quote(l.Owner.Namespace()+"/"+l.Owner.Object()))
-		found[finding{l.Node.Namespace(), l.Node.Object(), what, contestedName, l.Node.Block}] = struct{}{}
+		found.note(finding{l.Node.Namespace(), l.Node.Object(), what, contestedName}, l.Node.Block)
 	}
 	if srvSize(nodes) > dns.MaxMsgSize {
-		found[finding{what: a.zone.absolute(c.name), problem: tooMany}] = struct{}{}
+		found.note(finding{what: a.zone.absolute(c.name), problem: tooMany}, 0)
 	}
 	for i := range nodes {
 		if _, ok := r.port(&nodes[i]).of(&nodes[i]); !ok {
-			found[finding{what: nodes[i].Longname(), problem: undeclaredPort, block: nodes[i].Block}] = struct{}{}
+			found.note(finding{what: nodes[i].Longname(), problem: undeclaredPort}, nodes[i].Block)
 		}
 	}
 	return nodes
@@ -217,9 +223,9 @@ func srvSize(nodes []membership.Node) int {
 	return size
 }
 
-func (a *audit) log(f finding) {
+func (a *audit) log(f finding, block uint16) {
 	zone, object := a.zone.name, membership.Quote(f.namespace)+"/"+membership.Quote(f.object)
-	config := a.resolver.tables[f.block].config
+	config := a.resolver.tables[block].config
 	switch f.problem {
 	case undeclaredPort:
 		log.Warningf("%s in %s declares no port %q: SRV records give %d", f.what, zone, config.port.name, epmdPort)

@@ -128,7 +128,7 @@ func TestWhatWasLastKnownFallsThrough(t *testing.T) {
 
 func TestStaleAnswersAreCountedByServer(t *testing.T) {
 	c := configOf(t, "longnames counted.internal {\n selector app=web\n basename app\n}")
-	_, end := useMetrics(c.name())
+	end := useMetrics(c.name())
 	t.Cleanup(end)
 	l := serving(restoredOf(c, slice("web", endpoint("p1", "10.0.0.1"))))
 	ctx := context.WithValue(t.Context(), dnsserver.Key{}, &dnsserver.Server{Addr: "dns://:1053"})

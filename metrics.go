@@ -2,7 +2,6 @@ package longnames
 
 import (
 	"maps"
-	"strconv"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -92,12 +91,12 @@ var users = struct {
 
 // useMetrics keeps the metrics of a zone until the function that it returns is called. They are
 // removed with the last block: a reload does not interrupt them, and what is not configured
-// any more does not alert for ever. First is true if nobody else uses them yet.
-func useMetrics(zone string) (first bool, end func()) {
+// any more does not alert for ever.
+func useMetrics(zone string) (end func()) {
 	users.Lock()
 	defer users.Unlock()
 	users.of[zone]++
-	return users.of[zone] == 1, sync.OnceFunc(func() {
+	return sync.OnceFunc(func() {
 		users.Lock()
 		defer users.Unlock()
 		if users.of[zone]--; users.of[zone] > 0 {
@@ -172,7 +171,7 @@ func countEnds(zone string, by *membership.Ends) {
 }
 
 var (
-	lastContact = gauge("api_last_contact_timestamp_seconds", "When the API server was last heard, in seconds since 1970.")
+	lastContact = gauge("api_last_contact_timestamp_seconds", "When the API server was last heard, in seconds since 1970; of several, the one that is silent for longest.")
 
 	watchRestarts = counter("watch_restarts_total", "Watches of the API server that ended or could not be opened.", "zone", "reason")
 
@@ -182,41 +181,6 @@ var (
 
 	apiRequests = counter("api_requests_total", "Requests to the API server, by the HTTP status of the answer.", "zone", "verb", "code")
 )
-
-// noAnswer is the code of a request that got no answer, or one whose status is no HTTP status.
-const noAnswer = "error"
-
-// zoneMonitor counts what the source of a block tells. It has no metric before there is
-// something to tell: a source that is no API server is never heard.
-type zoneMonitor struct{ zone string }
-
-var _ kubeapi.Monitor = zoneMonitor{}
-
-// Heard implements kubeapi.Monitor.
-func (m zoneMonitor) Heard() { lastContact.WithLabelValues(m.zone).SetToCurrentTime() }
-
-// WatchEnded implements kubeapi.Monitor.
-func (m zoneMonitor) WatchEnded(reason string) { watchRestarts.WithLabelValues(m.zone, reason).Inc() }
-
-// Requested implements kubeapi.Monitor.
-func (m zoneMonitor) Requested(verb string, code int) {
-	text := noAnswer
-	if code >= 100 && code <= 999 {
-		text = strconv.Itoa(code)
-	}
-	apiRequests.WithLabelValues(m.zone, verb, text).Inc()
-}
-
-// SnapshotWritten implements kubeapi.Monitor. A disk that hangs may have it be called late.
-func (m zoneMonitor) SnapshotWritten(err error) {
-	withMetrics(m.zone, func() {
-		if err != nil {
-			snapshotFailures.WithLabelValues(m.zone).Inc()
-			return
-		}
-		snapshotWrites.WithLabelValues(m.zone).Inc()
-	})
-}
 
 // watchReasons are the values of the label.
 var watchReasons = []string{

@@ -23,7 +23,7 @@ func asked(t testing.TB, zone string) map[string]float64 {
 func measured(t testing.TB, zones ...string) {
 	t.Helper()
 	for _, zone := range zones {
-		_, end := useMetrics(zone)
+		end := useMetrics(zone)
 		t.Cleanup(end)
 	}
 }
@@ -164,7 +164,7 @@ func TestQuestionsOfOthersAreNotCounted(t *testing.T) {
 // A question may still be answered when its block has been stopped.
 func TestALateQuestionBringsNoMetricBack(t *testing.T) {
 	const zone = "late.internal."
-	_, end := useMetrics(zone)
+	end := useMetrics(zone)
 	l := serving(restoredOf(configOf(t, "longnames late.internal {\n selector app=web\n basename app\n}"), slice("web", endpoint("p1", "10.0.0.1"))))
 	putTo(t, l, "dns://:53", zone, dns.TypeSOA)
 	if got := asked(t, zone); len(got) != 1 {
@@ -174,7 +174,7 @@ func TestALateQuestionBringsNoMetricBack(t *testing.T) {
 	putTo(t, l, "dns://:53", zone, dns.TypeSOA)
 	putTo(t, l, "dns://:53", zone, dns.TypeNS)
 	putTo(t, l, "dns://:54", zone, dns.TypeSOA)
-	zoneMonitor{zone}.SnapshotWritten(nil)
+	zoneMonitor{zone: zone}.SnapshotWritten(nil)
 	if got := seriesOf(t, zone); len(got) > 0 {
 		t.Errorf("afterwards: got %v, want nothing", got)
 	}

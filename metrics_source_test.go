@@ -3,6 +3,7 @@ package longnames
 import (
 	"errors"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -14,7 +15,7 @@ import (
 func TestZoneMonitorCounts(t *testing.T) {
 	const zone = "monitor.internal."
 	measured(t, zone)
-	m := zoneMonitor{zone}
+	m := zoneMonitor{zone: zone}
 	full := errors.New("disk full")
 	for _, tc := range []struct {
 		name   string
@@ -40,10 +41,45 @@ func TestZoneMonitorCounts(t *testing.T) {
 
 func TestZoneMonitorTellsTheLastContact(t *testing.T) {
 	start := time.Now()
-	zoneMonitor{"contact.internal."}.Heard()
+	m := zoneMonitor{zone: "contact.internal."}
+	defer m.begin()()
+	m.Heard()
 	if got := testutil.ToFloat64(lastContact.WithLabelValues("contact.internal.")); got < float64(start.Unix()) {
 		t.Errorf("want %v or later, got %v", start.Unix(), got)
 	}
+}
+
+// An API server that is away shall not be hidden by another one of its zone.
+func TestLastContactIsOfTheServerThatIsSilent(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		start := time.Now()
+		one, other := zoneMonitor{"two.internal.", "one"}, zoneMonitor{"two.internal.", "other"}
+		endOne, endOther := one.begin(), other.begin()
+		reload := other.begin()
+		since := func() time.Duration {
+			return time.Duration(testutil.ToFloat64(lastContact.WithLabelValues("two.internal."))-float64(start.Unix())) * time.Second
+		}
+		for _, step := range []struct {
+			name string
+			do   func()
+			want time.Duration
+		}{
+			{"the start", func() {}, 0},
+			{"one is heard", one.Heard, 0},
+			{"both are heard", other.Heard, 20 * time.Second},
+			{"the other one is heard again", other.Heard, 20 * time.Second},
+			{"a reload", reload, 20 * time.Second},
+			{"the one that is silent is not read any more", endOne, 40 * time.Second},
+			{"an event that comes late", one.Heard, 40 * time.Second},
+			{"the end", endOther, 40 * time.Second},
+		} {
+			time.Sleep(10 * time.Second)
+			step.do()
+			if got := since(); got != step.want {
+				t.Errorf("%s: got %s, want %s", step.name, got, step.want)
+			}
+		}
+	})
 }
 
 // An alert on the age of the last contact has to see one that there never was.
@@ -65,14 +101,15 @@ func TestSourceIsMonitoredByItsZone(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got, want := c.source.Monitor, (zoneMonitor{"shop.internal."}); got != want {
+	if got, want := c.source.Monitor, (zoneMonitor{zone: "shop.internal."}); got != want {
 		t.Errorf("want %v, got %v", want, got)
 	}
 }
 
 // It is called for every event.
 func TestHeardAllocatesNothing(t *testing.T) {
-	m := zoneMonitor{"heard.internal."}
+	m := zoneMonitor{zone: "heard.internal."}
+	defer m.begin()()
 	if got := testing.AllocsPerRun(100, m.Heard); got > 0 {
 		t.Errorf("want no allocation, got %v", got)
 	}
@@ -80,7 +117,7 @@ func TestHeardAllocatesNothing(t *testing.T) {
 
 // BenchmarkHeard shows what it costs to note that the API server was heard.
 func BenchmarkHeard(b *testing.B) {
-	m := zoneMonitor{"heard.internal."}
+	m := zoneMonitor{zone: "heard.internal."}
 	for b.Loop() {
 		m.Heard()
 	}

@@ -58,7 +58,6 @@ func parse(c *caddy.Controller) (*config, error) {
 		return nil, err
 	}
 	p.config.source.Log = zoneLog{p.config.name()}
-	p.config.source.Monitor = zoneMonitor{p.config.name()}
 	for c.NextBlock() {
 		if err := p.option(c.Val()); err != nil {
 			return nil, err
@@ -200,6 +199,7 @@ func (p *parser) finish() error {
 		c.rules.Naming.BasenameLabel = p.label(p.basenameLabel)
 	}
 	c.source.Ports = c.port.names()
+	c.source.Monitor = c.monitor()
 	c.place()
 	c.reserve()
 	if z := c.clash(); z != nil {
