@@ -1,8 +1,8 @@
 %% @doc An `-epmd_module' that remembers where nodes were.
 %%
 %% Hosts are resolved as ever. After 500 ms without an answer, or after an error, the address that the host had last is
-%% taken, so that a connection which breaks while there is no DNS comes back. net_kernel never waits for DNS. All else
-%% is erl_epmd's.
+%% taken, so that a connection which breaks while there is no DNS comes back. net_kernel does not wait for DNS, if there
+%% is one distribution protocol. All else is erl_epmd's, but that nodes of one host share the port of SRV records.
 %%
 %% Nodes connect before any application runs, so the table belongs to the supervisor that starts this module, and is
 %% there as long as distribution is.
