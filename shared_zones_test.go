@@ -528,7 +528,7 @@ func TestAnUnknownBlockOfOtherNamespaces(t *testing.T) {
 	}
 }
 
-// What had nobody before the start may have somebody now, but it keeps nobody from the members of others.
+// A block that had nobody before the start may have somebody now, but it keeps nobody from the members of others.
 func TestABlockThatHadNobodyBeforeTheStart(t *testing.T) {
 	c := configOf(t, "longnames erl.internal 10.in-addr.arpa {\n selector app\n basename app\n}")
 	had := func() *table {

@@ -95,7 +95,7 @@ func TestPhoenixIsRestricted(t *testing.T) {
 	}
 }
 
-// What the example says has to fit what is deployed.
+// The example fits the manifests that are deployed.
 func TestPhoenixIsAClusterOfTheBase(t *testing.T) {
 	service := decode[corev1.Service](t, phoenixPath, "Service")
 	container := decode[appsv1.Deployment](t, phoenixPath, "Deployment").Spec.Template.Spec.Containers[0]

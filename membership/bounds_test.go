@@ -93,7 +93,7 @@ func TestLongLabelsAreNotCopied(t *testing.T) {
 	}
 }
 
-// What is said of a name is not longer than names are.
+// A finding about a name is no longer than names are.
 func TestQuotedNamesAreShort(t *testing.T) {
 	for _, tc := range []struct{ name, want string }{
 		{"web-0", "web-0"},

@@ -19,7 +19,7 @@ type podNews struct {
 	four, six twoAddresses // of the addresses that it has gained
 }
 
-// twoAddresses are the first two different addresses of those that are added: enough to tell whether there is one other
+// twoAddresses are the first two different addresses of those that are added: enough to know if there is one other
 // than a given one. Any number of members may have the name of one pod.
 type twoAddresses [2]netip.Addr
 

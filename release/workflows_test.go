@@ -52,7 +52,7 @@ var (
 	pinned = regexp.MustCompile(`^[\w-]+/[\w-]+@[0-9a-f]{40}$`)
 )
 
-// What a workflow does can be tried without GitHub only if it is in the Makefile.
+// A step of a workflow can be tried without GitHub only if it is in the Makefile.
 func TestWorkflowsRunMakeTargetsAlone(t *testing.T) {
 	var targets []string
 	for _, found := range target.FindAllSubmatch(read(t, "../Makefile"), -1) {

@@ -75,7 +75,7 @@ func TestTwoAPIServers(t *testing.T) {
 	s.soon("erl.internal.", "TXT", all...)
 }
 
-// What a reload changes is there after it, and nobody is missing meanwhile.
+// Changes of a reload are there after it, and nobody is missing meanwhile.
 func TestReloadOfBlocksThatShareAZone(t *testing.T) {
 	const web, db, both = "app=web", "app=db", "'app in (web, db)'"
 	for _, tc := range []struct {

@@ -70,7 +70,7 @@ func (r *report) markdown(facts string) string {
 	}{
 		{"Side by side. A rate is the median of all rounds; beside it, the CPU time that one answer costs the server.",
 			"work | longnames | peer | ratio | goal | result", r.goals},
-		{"What the clients of one cluster cost the API server. One of its members changes every 10 seconds.",
+		{"The cost of one cluster for the API server. One of its members changes every 10 seconds.",
 			"nodes | clients | requests | bytes | CPU time of kube-apiserver", r.costs},
 	} {
 		if len(t.lines) > 0 {
