@@ -214,7 +214,7 @@ func (b *bed) asks(from, inetrc, mode, family string, zones map[string]string, t
 // it checks as the page says. At last all nodes are replaced while those that are told to end live on for a while, as
 // they do in good order: nobody loses anybody before.
 func (b *bed) asItIs() {
-	b.Shell(b.T, checkout, b.page("With deploy as it is", "sh", "label namespace"))
+	b.Shell(b.T, checkout, b.pageBlock(deployPage, "Standalone", "sh", "label namespace"))
 	b.release(map[string]string{"env.sh": b.page("Mode ip", "sh", ""), "questions": "a " + b.zones()["svc"] + ". shop"})
 	b.apply(b.manifestOf("ip", "4"))
 	pods := b.mesh("shop", "ip", "", 3)
