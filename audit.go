@@ -27,7 +27,7 @@ type audit struct {
 	known    map[string]clusterStats // by name; with many clusters, what belongs to none has no name
 	counts   map[prometheus.Gauge]int
 	begin    time.Time
-	// unsynced is whether the members of a block are not known.
+	// unsynced is true while the members of a block are not known.
 	unsynced bool
 	// settled is true once the first complete list has been audited: what is missing later has been
 	// lost.
@@ -49,7 +49,7 @@ func (c *clusterStats) isEmpty() bool {
 	return c.members == 0 && len(c.suspects) == 0 && len(c.findings) == 0
 }
 
-// newAudit is of a zone and its resolver.
+// newAudit returns the audit of a zone and its resolver.
 func newAudit(z *zone, r *resolver) *audit {
 	a := &audit{
 		zone: z, resolver: r, known: make(map[string]clusterStats), counts: make(map[prometheus.Gauge]int), begin: time.Now(),
@@ -69,7 +69,7 @@ func newAudit(z *zone, r *resolver) *audit {
 	for _, t := range r.tables {
 		t.observe(a.observer)
 	}
-	a.unsynced = !r.isWhole()
+	a.unsynced = !r.knowsAllNamespaces()
 	countUnsynced(z.name, ones[a.unsynced])
 	return a
 }
@@ -164,7 +164,7 @@ func (a *audit) scan() {
 	blocks := make(findings)
 	var fallen []loss
 	names := a.changed.take()
-	if a.resolver.isWhole() {
+	if a.resolver.knowsAllNamespaces() {
 		a.markSynced()
 	}
 	for name := range names {
@@ -294,7 +294,7 @@ func (p peak) most() int { return int(max(p.before, p.within)) }
 // window counts those of fallWindow since the audit began.
 func (a *audit) window() int32 { return int32(time.Since(a.begin) / fallWindow) } //nolint:gosec // it takes 40 000 years
 
-// loss is of a cluster that lists fewer than half of the members that it has listed lately: a rolling
+// loss tells of a cluster that lists fewer than half of the members that it has listed lately: a rolling
 // update does not get there. Suspects are still listed.
 type loss struct {
 	cluster  string
@@ -339,7 +339,7 @@ func (a *audit) suspicion(name string, before, now [][]*membership.Suspect) {
 	}
 }
 
-// suspicionOf does so for those of one block.
+// suspicionOf logs and counts the suspects of one block.
 func (a *audit) suspicionOf(t *table, name string, before, now []*membership.Suspect, listed map[string]bool) {
 	log, cluster := zoneLog{a.zone.name}, a.zone.absolute(name)
 	was, is := make(map[string]membership.Reason), make(map[string]membership.Reason)

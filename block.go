@@ -106,49 +106,6 @@ func (b *block) beginAudit() {
 	}
 }
 
-// reuseSource follows the source of old, if that is the same: it need not be read again.
-func (b *block) reuseSource(old *block) bool {
-	if !b.source.Same(old.source) || !old.source.Join(b.table) {
-		return false
-	}
-	b.source = old.source
-	return true
-}
-
-// restore lets the source begin with what old ones know, or else with the snapshot, and returns the suspects in that.
-func (b *block) restore(from succession) []kubeapi.Suspects {
-	old, restored := from.others, false
-	if from.replaced != nil {
-		old = append([]*block{from.replaced}, old...)
-	}
-	for _, o := range old {
-		restored = b.source.RestoreFrom(o.source) || restored
-	}
-	if restored || b.snapshot == nil {
-		return nil
-	}
-	suspects, written, ok := b.snapshot.Restore(max(b.limit, restoredTimeout))
-	if !ok {
-		return nil
-	}
-	if len(old) == 0 {
-		b.limit = min(b.limit, restoredTimeout)
-	}
-	for _, s := range b.table.serials {
-		s.restore(written)
-	}
-	return suspects
-}
-
-// pauseSnapshot lets a block that is about to take over have the file.
-func (b *block) pauseSnapshot() {
-	if b.snapshot != nil {
-		ctx, cancel := context.WithTimeout(context.Background(), shutdownTimeout)
-		defer cancel()
-		b.snapshot.Stop(ctx, false)
-	}
-}
-
 // wait returns when all members are known, or at a limit since the start: CoreDNS has other
 // zones to serve too.
 func (b *block) wait(start time.Time) {
@@ -171,7 +128,7 @@ func (b *block) wait(start time.Time) {
 	}
 }
 
-// stop ends what start began, if anything. What the snapshot lacks is written if nobody else
+// stop ends what start began, if anything. Changes that the snapshot lacks are written if nobody else
 // goes on with it. Calling it again does nothing.
 func (b *block) stop(flush bool) {
 	if b.cancel == nil {
@@ -198,18 +155,5 @@ func (b *block) stop(flush bool) {
 	case <-done:
 	case <-ctx.Done():
 		log.Warningf("%s The watch did not end within %s", b.config.name(), shutdownTimeout)
-	}
-}
-
-// questionCounter counts a question. Nil counts none.
-type questionCounter struct {
-	server string // that it came to
-	kind   kind
-}
-
-// add counts what r did with the question, unless r is nil.
-func (t *questionCounter) add(r *resolver, what result) {
-	if t != nil && r != nil {
-		r.count(t.server, slotOf(t.kind, what))
 	}
 }

@@ -14,8 +14,8 @@ import (
 	"github.com/longnames/longnames/membership"
 )
 
-// cluster is what the blocks that share a zone have of a cluster at one time. What follows from it is worked out at
-// the first question.
+// cluster is what the blocks that share a zone have of a cluster at one time. The first question works out
+// whatever follows from it.
 type cluster struct {
 	name    string               // relative to the zone, lower case; empty at the apex
 	rosters []*membership.Roster // of each block; nil for one that knows no such cluster
@@ -55,7 +55,7 @@ func (r *resolver) keep(other, c *cluster) bool {
 	return r.clusters.CompareAndSwap(c.name, other, c)
 }
 
-// clusterNow does the same, and keeps nothing.
+// clusterNow makes a cluster, and keeps nothing.
 func (r *resolver) clusterNow(name string) *cluster {
 	rosters, exists := make([]*membership.Roster, len(r.tables)), false
 	for i, t := range r.tables {

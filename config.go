@@ -82,7 +82,7 @@ func (c *config) reserve() {
 	}
 }
 
-// reserveIn does so for one zone, in which members are called by the rules of a block, which may be another one: it
+// reserveIn reserves names in one zone, in which members are called by the rules of a block, which may be another one: it
 // keeps off the name server's names, those that Kubernetes gives to pods and Services, and host parts.
 func (c *config) reserveIn(z *zone, by *config) {
 	domain := strings.ToLower(by.rules.Naming.Domain) + "."

@@ -90,7 +90,7 @@ func (d *directory) addHost(name string, n *membership.Node) {
 	}
 }
 
-// keepOwners drops those who claim a host part or an address that is another's.
+// keepOwners drops the nodes that claim a host part or an address of another one.
 func keepOwners[K comparable](names map[K][]*membership.Node) {
 	for name, nodes := range names {
 		if len(nodes) > 1 {
@@ -104,7 +104,7 @@ func (m *members) hosts(r *resolver) hosts {
 	return func(target string) []*membership.Node { return m.directory(r).byHost[strings.ToLower(target)] }
 }
 
-// hostsOf does the same for listed nodes, without a directory: one that is not listed never takes a
+// hostsOf returns listed nodes by host part, without a directory: one that is not listed never takes a
 // host part from one that is. Only SRV records ask, so it looks at the nodes when first called.
 func hostsOf(listed []*membership.Node) hosts {
 	var byHost map[string][]*membership.Node

@@ -23,7 +23,7 @@ type encoder struct {
 
 func (e *encoder) port(n *membership.Node) port { return e.blocks[n.Block].port }
 
-// placement says whether host parts lie in some zones.
+// placement is where host parts lie, seen from some zones.
 type placement uint8
 
 const (

@@ -11,22 +11,25 @@ import (
 	"github.com/longnames/longnames/membership"
 )
 
-// index has a few of the clusters in which something occurs: those where it is a pod's first, then those that
-// had it first. Readers need no lock; writers have the table's.
+// index has a few of the clusters in which something occurs: those where it is a pod's first, one of each namespace
+// before a second, then those that had it first. Readers need no lock; writers have the table's.
 type index[K comparable] struct {
-	m      sync.Map           // K → []occurrence, fewOccurrences at most, never written to
-	shared atomic.Int64       // keys that occur in several clusters
-	others map[K]*occurrences // that readers do not see; nil if there are none
+	m      sync.Map     // K → []occurrence, fewOccurrences at most, never written to
+	shared atomic.Int64 // keys that occur in several clusters
+	crowds map[K]*crowd // of keys that occur more often; nil if there are none
 }
 
 // fewOccurrences is how many clusters a question looks in. An address or a host part should be in one, but
 // whoever writes EndpointSlices can claim it in any number.
 const fewOccurrences = 8
 
-// occurrence is that of a key in one cluster.
+// claimant is a cluster, and a namespace that has nodes in it.
+type claimant struct{ cluster, namespace string }
+
+// occurrence is that of a key at a claimant.
 type occurrence struct {
-	cluster     string // its name
-	nodes, pods int32  // how many, and how many of them are pods
+	claimant
+	nodes, pods int32 // how many, and how many of them are pods
 }
 
 func (x *index[K]) in(k K) []occurrence {
@@ -36,29 +39,24 @@ func (x *index[K]) in(k K) []occurrence {
 }
 
 // add counts k in or out, of a pod or of another node, and reports whether it appeared or disappeared.
-func (x *index[K]) add(k K, cluster string, isPod bool, delta int32) (changed bool) {
-	known, others := x.in(k), x.others[k]
-	next := slices.Clone(known)
-	at := slices.IndexFunc(next, func(o occurrence) bool { return o.cluster == cluster })
-	switch {
-	case at < 0 && others.has(cluster):
-		others.count(cluster, isPod, delta)
-	case at < 0:
-		at = len(next)
-		next = append(next, occurrence{cluster: cluster})
-		fallthrough
-	default:
-		if next[at].count(isPod, delta); next[at].nodes <= 0 {
-			next = slices.Delete(next, at, at+1)
+func (x *index[K]) add(k K, at claimant, isPod bool, delta int32) (changed bool) {
+	known, all := x.in(k), x.crowds[k]
+	var next []occurrence
+	if all == nil {
+		if next = withCount(known, at, isPod, delta); len(next) > fewOccurrences {
+			all = crowdOf(next)
+			if x.crowds == nil {
+				x.crowds = make(map[K]*crowd)
+			}
+			x.crowds[k] = all
 		}
+	} else if all.count(at, isPod, delta); len(all.at) <= fewOccurrences {
+		delete(x.crowds, k)
 	}
-	next = x.choose(k, next)
-	switch {
-	case len(known) < 2 && len(next) > 1:
-		x.shared.Add(1)
-	case len(known) > 1 && len(next) < 2:
-		x.shared.Add(-1)
+	if all != nil {
+		next = all.first(fewOccurrences)
 	}
+	x.shared.Add(isShared(next) - isShared(known))
 	if len(next) == 0 {
 		x.m.Delete(k)
 	} else {
@@ -67,98 +65,132 @@ func (x *index[K]) add(k K, cluster string, isPod bool, delta int32) (changed bo
 	return len(known) == 0 != (len(next) == 0)
 }
 
+// withCount returns a copy of occurrences with nodes counted in or out.
+func withCount(known []occurrence, at claimant, isPod bool, delta int32) []occurrence {
+	next := slices.Clone(known)
+	i := slices.IndexFunc(next, func(o occurrence) bool { return o.claimant == at })
+	if i < 0 {
+		i = len(next)
+		next = append(next, occurrence{claimant: at})
+	}
+	if next[i].count(isPod, delta); next[i].nodes <= 0 {
+		next = slices.Delete(next, i, i+1)
+	}
+	return next
+}
+
 func (o *occurrence) count(isPod bool, delta int32) {
 	if o.nodes += delta; isPod {
 		o.pods += delta
 	}
 }
 
-// choose returns those of some occurrences, of which the last may be one too many, and of the others that
-// readers see. The rest are the others from then on.
-func (x *index[K]) choose(k K, seen []occurrence) []occurrence {
-	others := x.others[k]
-	if len(seen) > fewOccurrences {
-		if others == nil {
-			others = newOccurrences()
-			if x.others == nil {
-				x.others = make(map[K]*occurrences)
-			}
-			x.others[k] = others
-		}
-		last := len(seen) - 1
-		others.push(seen[last])
-		seen = seen[:last]
+// isShared is 1 if some occurrences are in several clusters.
+func isShared(in []occurrence) int64 {
+	if slices.ContainsFunc(in, func(o occurrence) bool { return o.cluster != in[0].cluster }) {
+		return 1
 	}
-	if others == nil {
-		return seen
-	}
-	if len(seen) < fewOccurrences {
-		seen = append(seen, others.pop())
-	}
-	if at := lastOther(seen); at >= 0 && others.pods.Len() > 0 {
-		other := seen[at]
-		seen = append(slices.Delete(seen, at, at+1), others.pop())
-		others.unpop(other)
-	}
-	if len(others.at) == 0 {
-		delete(x.others, k)
-	}
-	return seen
+	return 0
 }
 
-// lastOther returns the index of the last occurrence that is of no pod, negative if there is none.
-func lastOther(of []occurrence) int {
-	at := len(of) - 1
-	for ; at >= 0 && of[at].pods > 0; at-- {
+// crowd has the occurrences of a key that is claimed by more than a question looks at. Anybody can make any
+// number of them in a namespace: so that they do not hide those of other namespaces, namespaces take turns.
+type crowd struct {
+	pods, rest turns
+	at         map[claimant]*list.Element // in the queue of its namespace
+}
+
+// turns are queues of namespaces.
+type turns struct {
+	order  list.List                // of *queue
+	queues map[string]*list.Element // by namespace; none is empty
+}
+
+// queue has the occurrences of a namespace, the oldest first.
+type queue struct {
+	namespace string
+	list.List // of occurrence
+}
+
+func crowdOf(all []occurrence) *crowd {
+	c := &crowd{at: make(map[claimant]*list.Element)}
+	for _, o := range all {
+		c.push(o)
 	}
-	return at
+	return c
 }
 
-// occurrences are two queues: those of pods, and the rest.
-type occurrences struct {
-	pods, rest list.List                // of occurrence
-	at         map[string]*list.Element // by cluster
-}
-
-func newOccurrences() *occurrences { return &occurrences{at: make(map[string]*list.Element)} }
-
-func (q *occurrences) has(cluster string) bool { return q != nil && q.at[cluster] != nil }
-
-// of returns the queue of an occurrence.
-func (q *occurrences) of(o occurrence) *list.List {
+// turnsOf returns the queues for an occurrence.
+func (c *crowd) turnsOf(o occurrence) *turns {
 	if o.pods > 0 {
-		return &q.pods
+		return &c.pods
 	}
-	return &q.rest
+	return &c.rest
 }
 
-func (q *occurrences) push(o occurrence)  { q.at[o.cluster] = q.of(o).PushBack(o) }
-func (q *occurrences) unpop(o occurrence) { q.at[o.cluster] = q.of(o).PushFront(o) }
+func (c *crowd) push(o occurrence) { c.at[o.claimant] = c.turnsOf(o).push(o) }
 
-// pop removes the first: of pods, if there are any.
-func (q *occurrences) pop() occurrence {
-	from := &q.pods
-	if from.Len() == 0 {
-		from = &q.rest
+// count counts nodes of a claimant in or out.
+func (c *crowd) count(at claimant, isPod bool, delta int32) {
+	e := c.at[at]
+	if e == nil {
+		o := occurrence{claimant: at}
+		if o.count(isPod, delta); o.nodes > 0 {
+			c.push(o)
+		}
+		return
 	}
-	o := from.Remove(from.Front()).(occurrence)
-	delete(q.at, o.cluster)
-	return o
-}
-
-// count counts nodes of an occurrence in or out.
-func (q *occurrences) count(cluster string, isPod bool, delta int32) {
-	e := q.at[cluster]
 	o := e.Value.(occurrence)
-	was := q.of(o)
-	if o.count(isPod, delta); o.nodes > 0 && q.of(o) == was {
+	was := c.turnsOf(o)
+	if o.count(isPod, delta); o.nodes > 0 && c.turnsOf(o) == was {
 		e.Value = o
 		return
 	}
-	was.Remove(e)
-	if delete(q.at, cluster); o.nodes > 0 {
-		q.push(o)
+	was.remove(at.namespace, e)
+	if delete(c.at, at); o.nodes > 0 {
+		c.push(o)
 	}
+}
+
+// first returns so many at most: of pods before others, and of each namespace one before a second.
+func (c *crowd) first(most int) []occurrence {
+	return c.rest.first(c.pods.first(make([]occurrence, 0, most)))
+}
+
+func (t *turns) push(o occurrence) *list.Element {
+	e := t.queues[o.namespace]
+	if e == nil {
+		if t.queues == nil {
+			t.queues = make(map[string]*list.Element)
+		}
+		e = t.order.PushBack(&queue{namespace: o.namespace})
+		t.queues[o.namespace] = e
+	}
+	return e.Value.(*queue).PushBack(o)
+}
+
+func (t *turns) remove(namespace string, o *list.Element) {
+	e := t.queues[namespace]
+	q := e.Value.(*queue)
+	if q.Remove(o); q.Len() == 0 {
+		t.order.Remove(e)
+		delete(t.queues, namespace)
+	}
+}
+
+// first appends occurrences to some, up to their capacity.
+func (t *turns) first(found []occurrence) []occurrence {
+	var next []*list.Element // one of each namespace
+	for e := t.order.Front(); e != nil && len(found)+len(next) < cap(found); e = e.Next() {
+		next = append(next, e.Value.(*queue).Front())
+	}
+	for ; len(next) > 0 && len(found) < cap(found); next = next[1:] {
+		found = append(found, next[0].Value.(occurrence))
+		if more := next[0].Next(); more != nil {
+			next = append(next, more)
+		}
+	}
+	return found
 }
 
 // copyTo fills another index with what readers see of this one.
@@ -201,9 +233,10 @@ func (n *names) add(name string, delta int) {
 
 // place is where a node is found with group_by: its address and its host part.
 type place struct {
-	address netip.Addr
-	host    string // lower case, with a final dot
-	isPod   bool
+	namespace string
+	address   netip.Addr
+	host      string // lower case, with a final dot
+	isPod     bool
 }
 
 // move is how the places of a cluster's nodes change.
@@ -230,10 +263,11 @@ func (t *table) moves(edits []*membership.Edit) []move {
 func (t *table) index(cluster string, places []place, delta int32) {
 	c := t.config
 	for _, p := range places {
-		if c.reverse && t.addresses.add(p.address, cluster, p.isPod, delta) {
+		at := claimant{cluster, p.namespace}
+		if c.reverse && t.addresses.add(p.address, at, p.isPod, delta) {
 			t.prefixes.add(p.address, int(delta))
 		}
-		if c.hosts != outside && t.hosts.add(p.host, cluster, p.isPod, delta) {
+		if c.hosts != outside && t.hosts.add(p.host, at, p.isPod, delta) {
 			_, above, _ := strings.Cut(p.host, ".")
 			t.hostNames.add(above, int(delta))
 		}
@@ -244,9 +278,13 @@ func (t *table) index(cluster string, places []place, delta int32) {
 func placesOf(nodes []membership.Node) []place {
 	places := make([]place, 0, len(nodes))
 	for i := range nodes {
-		places = append(places, place{nodes[i].Address(), strings.ToLower(nodes[i].Host()), nodes[i].Member.IsPod})
+		places = append(places, placeOf(&nodes[i]))
 	}
 	return places
+}
+
+func placeOf(n *membership.Node) place {
+	return place{n.Namespace(), n.Address(), strings.ToLower(n.Host()), n.Member.IsPod}
 }
 
 // without returns places less others, counting duplicates.

@@ -12,7 +12,7 @@ func TestIndexCounts(t *testing.T) {
 	const a, b = "a", "b"
 	add := func(cluster string, delta int32, want bool) {
 		t.Helper()
-		if got := x.add("k", cluster, false, delta); got != want {
+		if got := x.add("k", claimant{cluster: cluster}, false, delta); got != want {
 			t.Errorf("%+d in %s: came or went: got %t, want %t", delta, cluster, got, want)
 		}
 	}
@@ -37,96 +37,114 @@ func TestIndexCounts(t *testing.T) {
 
 // Whoever claims in many clusters what others have does not keep questions from finding those.
 func TestIndexHasFewOccurrences(t *testing.T) {
-	pods, others := clusterNames("pod"), clusterNames("other")
+	pods, others := claimants("pod", "a"), claimants("other", "a")
+	podsOfB, othersOfB, othersOfC := claimants("pod", "b"), claimants("other", "b"), claimants("other", "c")
+	const few = fewOccurrences
 	for _, tc := range []struct {
 		name       string
-		come, gone []string
-		want       []string
+		come, gone []claimant
+		want       []claimant
 	}{
-		{"the oldest stay", others, nil, others[:fewOccurrences]},
-		{"pods come before others", slices.Concat(others, pods[:2]), nil, slices.Concat(others[:fewOccurrences-2], pods[:2])},
-		{"of pods, the oldest", slices.Concat(others, pods), nil, pods[:fewOccurrences]},
-		{"one that goes makes room for the next", others, others[2:4], slices.Concat(others[:2], others[4:fewOccurrences+2])},
-		{"for a pod first", slices.Concat(pods, others), pods[:1], pods[1 : fewOccurrences+1]},
-		{"for others if no pod is left", slices.Concat(pods[:2], others), pods[:1], slices.Concat(pods[1:2], others[:fewOccurrences-1])},
-		{"one that made room for a pod is the next", slices.Concat(others, pods[:1]), pods[:1], others[:fewOccurrences]},
-		{"one that is not seen goes", others, others[fewOccurrences:], others[:fewOccurrences]},
+		{"the oldest stay", others, nil, others[:few]},
+		{"pods come before others", slices.Concat(others, pods[:2]), nil, slices.Concat(others[:few-2], pods[:2])},
+		{"of pods, the oldest", slices.Concat(others, pods), nil, pods[:few]},
+		{"one that goes makes room for the next", others, others[2:4], slices.Concat(others[:2], others[4:few+2])},
+		{"for a pod first", slices.Concat(pods, others), pods[:1], pods[1 : few+1]},
+		{"for others if no pod is left", slices.Concat(pods[:2], others), pods[:1], slices.Concat(pods[1:2], others[:few-1])},
+		{"one that made room for a pod is the next", slices.Concat(others, pods[:1]), pods[:1], others[:few]},
+		{"one that is not seen goes", others, others[few:], others[:few]},
+		{"each namespace has one before another has its second", slices.Concat(others, othersOfB[:1], othersOfC[:1]), nil,
+			slices.Concat(others[:few-2], othersOfB[:1], othersOfC[:1])},
+		{"then its second", slices.Concat(others, othersOfB), nil, slices.Concat(others[:few/2], othersOfB[:few/2])},
+		{"pods of a namespace have each their turn", slices.Concat(pods, podsOfB[:1]), nil, slices.Concat(pods[:few-1], podsOfB[:1])},
+		{"before others of another one", slices.Concat(othersOfB, pods), nil, pods[:few]},
+		{"the last of a namespace makes room", slices.Concat(others, othersOfB[:1]), othersOfB[:1], others[:few]},
 		{"none is left", slices.Concat(others, pods), slices.Concat(others, pods), nil},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			var x index[string]
-			for _, name := range tc.come {
-				x.add("k", name, name[:3] == "pod", +1)
+			for _, c := range tc.come {
+				x.add("k", c, c.cluster[:3] == "pod", +1)
 			}
-			for _, name := range tc.gone {
-				x.add("k", name, name[:3] == "pod", -1)
+			for _, c := range tc.gone {
+				x.add("k", c, c.cluster[:3] == "pod", -1)
 			}
 			var got []string
 			for _, o := range x.in("k") {
-				got = append(got, o.cluster)
+				got = append(got, fmt.Sprint(o.claimant))
+			}
+			var want []string
+			for _, c := range tc.want {
+				want = append(want, fmt.Sprint(c))
 			}
 			slices.Sort(got)
-			equal(t, "clusters", got, slices.Sorted(slices.Values(tc.want)))
-			if left := len(tc.come) - len(tc.gone) - len(tc.want); left == 0 && len(x.others) > 0 {
-				t.Errorf("got others %v, want none", x.others)
+			slices.Sort(want)
+			equal(t, "clusters", got, want)
+			if left := len(tc.come) - len(tc.gone) - len(tc.want); left == 0 && len(x.crowds) > 0 {
+				t.Errorf("got crowds %v, want none", x.crowds)
 			}
 		})
 	}
 }
 
-func clusterNames(kind string) (names []string) {
+func claimants(kind, namespace string) (all []claimant) {
 	for i := range 3 * fewOccurrences {
-		names = append(names, fmt.Sprintf("%s-%02d", kind, i))
+		all = append(all, claimant{fmt.Sprintf("%s-%02d.%s", kind, i, namespace), namespace})
 	}
-	return names
+	return all
 }
 
-// In whichever order nodes come and go, questions look in as many clusters as they may, and in none without
-// pods as long as there is another with some.
+// In whichever order nodes come and go, questions look in as many clusters as they may, in none without
+// pods as long as there is another with some, and in as many namespaces as they can.
 func TestIndexLosesNoOccurrence(t *testing.T) {
-	type claim struct{ pods, others int32 }
 	r := rand.New(rand.NewPCG(1, 2))
 	var x index[string]
-	clusters, want := make([]string, 3*fewOccurrences), make(map[string]*claim)
-	for i := range clusters {
-		clusters[i] = fmt.Sprint(i)
-		want[clusters[i]] = &claim{}
+	all := make([]claimant, 3*fewOccurrences)
+	want := make(map[claimant]*occurrence)
+	for i := range all {
+		all[i] = claimant{fmt.Sprint(i / 2), string(rune('a' + i*i%5))}
+		want[all[i]] = &occurrence{claimant: all[i]}
 	}
 	for step := range 20_000 {
-		cluster, isPod := clusters[r.IntN(len(clusters))], r.IntN(3) == 0
-		count := &want[cluster].others
+		at, isPod := all[r.IntN(len(all))], r.IntN(3) == 0
+		w := want[at]
+		have, delta := w.nodes-w.pods, int32(1)
 		if isPod {
-			count = &want[cluster].pods
+			have = w.pods
 		}
-		delta := int32(1)
-		if *count > 0 && r.IntN(3) > 0 {
+		if have > 0 && r.IntN(3) > 0 {
 			delta = -1
 		}
-		*count += delta
-		x.add("k", cluster, isPod, delta)
-		have, withPods := 0, 0
-		for _, c := range want {
-			if c.pods+c.others > 0 {
-				have++
+		w.count(isPod, delta)
+		x.add("k", at, isPod, delta)
+		claims, pods, clusters := 0, 0, make(map[string]bool)
+		ofPods := make(map[string]bool) // namespaces
+		for _, w := range want {
+			if w.nodes > 0 {
+				claims++
+				clusters[w.cluster] = true
 			}
-			if c.pods > 0 {
-				withPods++
+			if w.pods > 0 {
+				pods++
+				ofPods[w.namespace] = true
 			}
 		}
-		seen, seenPods := x.in("k"), 0
+		seen, seenPods, seenOfPods := x.in("k"), 0, make(map[string]bool)
 		for _, o := range seen {
-			if c := want[o.cluster]; o.pods != c.pods || o.nodes != c.pods+c.others {
-				t.Fatalf("step %d: %s: got %d nodes, %d of them pods; want %d and %d", step, o.cluster, o.nodes, o.pods, c.pods+c.others, c.pods)
+			if o != *want[o.claimant] {
+				t.Fatalf("step %d: got %v, want %v", step, o, *want[o.claimant])
 			}
 			if o.pods > 0 {
 				seenPods++
+				seenOfPods[o.namespace] = true
 			}
 		}
-		if len(seen) != min(have, fewOccurrences) || seenPods != min(withPods, fewOccurrences) {
-			t.Fatalf("step %d: got %d clusters, %d of them with pods; want of %d and %d", step, len(seen), seenPods, have, withPods)
+		if len(seen) != min(claims, fewOccurrences) || seenPods != min(pods, fewOccurrences) || len(seenOfPods) != len(ofPods) {
+			t.Fatalf("step %d: got %d claims, %d of pods, those of %d namespaces; want of %d, %d and %d", step,
+				len(seen), seenPods, len(seenOfPods), claims, pods, len(ofPods))
 		}
-		if got := x.shared.Load(); (got == 1) != (have > 1) {
-			t.Fatalf("step %d: got %d shared keys with %d clusters", step, got, have)
+		if got := x.shared.Load(); (got == 1) != (len(clusters) > 1) {
+			t.Fatalf("step %d: got %d shared keys with %d clusters", step, got, len(clusters))
 		}
 	}
 }

@@ -28,7 +28,7 @@ type instance struct {
 	serials  *serials
 	// transfers are those of its zones, and end with it.
 	transfers *transfers
-	// ready is whether all members have been known once.
+	// ready is true once all members have been known.
 	ready atomic.Bool
 	// next is made from the Corefile of a reload, until that has succeeded or failed.
 	next atomic.Pointer[instance]
@@ -146,70 +146,6 @@ func (i *instance) writerOf(path string) *block {
 	return nil
 }
 
-// succession is what a block goes on from.
-type succession struct {
-	replaced *block   // reads the same, or shares a zone; nil if there is none
-	others   []*block // share a zone, and read from the same API server
-}
-
-// successions returns what each block goes on from. It replaces the block that reads the same or else, in the order of
-// the Corefile, one that shares a zone, and at best the selector. If it replaces none, or if others of its zones are not
-// replaced, it also knows what these do: blocks may have been split or put together.
-func (i *instance) successions() map[*block]succession {
-	found := make(map[*block]succession)
-	if i.old == nil {
-		return found
-	}
-	left := slices.Clone(i.old.blocks)
-	for _, fits := range []func(b, old *block) bool{
-		func(b, old *block) bool { return old.source.Same(b.source) },
-		func(b, old *block) bool {
-			return b.config.sharesZone(old.config) && b.config.source.Selector == old.config.source.Selector
-		},
-		func(b, old *block) bool { return b.config.sharesZone(old.config) },
-	} {
-		for _, b := range i.blocks {
-			at := slices.IndexFunc(left, func(old *block) bool { return fits(b, old) })
-			if found[b].replaced == nil && at >= 0 {
-				found[b] = succession{replaced: left[at]}
-				left = slices.Delete(left, at, at+1)
-			}
-		}
-	}
-	for _, b := range i.blocks {
-		s, others := found[b], left
-		if s.replaced == nil {
-			others = i.old.blocks
-		}
-		for _, o := range others {
-			if b.config.sharesZone(o.config) && b.source.Origin().SameServer(o.source.Origin()) {
-				s.others = append(s.others, o)
-			}
-		}
-		found[b] = s
-	}
-	return found
-}
-
-// keep stops what a failed reload has started. A reload also fails if some plugin fails to
-// end, with the new servers serving already: then it is this one that is no longer asked.
-func (i *instance) keep() {
-	next := i.next.Swap(nil)
-	switch {
-	case next == nil:
-	case i.isCurrent():
-		next.stop(false)
-		for _, b := range i.blocks {
-			if b.snapshot != nil {
-				b.snapshot.Start()
-			}
-		}
-	default:
-		next.listen()
-		i.stop(false)
-	}
-}
-
 // contain tells our zones which zones of other server blocks lie within them. The names between
 // exist: a resolver that asks for these first would take NXDOMAIN to mean that nothing lies below
 // (RFC 8020, RFC 9156). CoreDNS keeps the zones of its servers to itself.
@@ -253,7 +189,7 @@ func (i *instance) caddyInstance() *caddy.Instance {
 // end stops the instance for good, whether another one goes on or not.
 func (i *instance) end() { i.stop(i.next.Load() == nil) }
 
-// stop ends what start began. What snapshots lack is written if nobody else goes on with them.
+// stop ends what start began. Changes that snapshots lack are written if nobody else goes on with them.
 // Calling it again does nothing.
 func (i *instance) stop(flush bool) {
 	for _, l := range i.plugins {

@@ -3,18 +3,14 @@ package longnames
 import (
 	"fmt"
 	"strconv"
-	"sync"
 	"time"
 	"unicode/utf8"
 
-	"github.com/coredns/coredns/coremain"
 	clog "github.com/coredns/coredns/plugin/pkg/log"
 	"golang.org/x/time/rate"
 
 	"github.com/longnames/longnames/kubeapi"
 )
-
-const pluginName = "longnames"
 
 var log = lineLog{clog.NewWithPlugin(pluginName)}
 
@@ -56,7 +52,7 @@ func toLine(format string, v ...any) string {
 	return string(append(line, cut...))
 }
 
-// zoneLog says of which block a message is.
+// zoneLog names the block of a message.
 type zoneLog struct{ zone string }
 
 var _ kubeapi.Logger = zoneLog{}
@@ -75,108 +71,6 @@ func (l zoneLog) Warningf(format string, v ...any) { log.Warningf("%s "+format, 
 // Errorf implements kubeapi.Logger.
 func (l zoneLog) Errorf(format string, v ...any) { log.Errorf("%s "+format, l.with(v)...) }
 
-// noAnswer is the code of a request that got no answer, or one whose status is no HTTP status.
-const noAnswer = "error"
-
-// zoneMonitor counts what the source of a block tells. It has no metric before there is
-// something to tell: a source that is no API server is never heard.
-type zoneMonitor struct{ zone, source string }
-
-var _ kubeapi.Monitor = zoneMonitor{}
-
-// contacts are when API servers were last heard, by zone and source: of several, the metric tells of the one that is
-// silent for longest.
-var contacts = struct {
-	sync.Mutex
-	of map[string]map[string]*contact
-}{of: make(map[string]map[string]*contact)}
-
-type contact struct {
-	at     time.Time
-	blocks int // that use the source
-}
-
-// begin has the start stand for a contact, or it would be missing as long as nobody answers. A reload has been in
-// contact before.
-func (m zoneMonitor) begin() (end func()) {
-	contacts.Lock()
-	defer contacts.Unlock()
-	of := contacts.of[m.zone]
-	if of == nil {
-		of = make(map[string]*contact)
-		contacts.of[m.zone] = of
-	}
-	if of[m.source] == nil {
-		of[m.source] = &contact{at: time.Now()}
-	}
-	of[m.source].blocks++
-	m.export()
-	return sync.OnceFunc(func() {
-		contacts.Lock()
-		defer contacts.Unlock()
-		if of[m.source].blocks--; of[m.source].blocks == 0 {
-			delete(of, m.source)
-			m.export()
-		}
-	})
-}
-
-// Heard implements kubeapi.Monitor.
-func (m zoneMonitor) Heard() {
-	contacts.Lock()
-	defer contacts.Unlock()
-	if c := contacts.of[m.zone][m.source]; c != nil {
-		c.at = time.Now()
-		m.export()
-	}
-}
-
-// export sets the metric. The caller holds the lock.
-func (m zoneMonitor) export() {
-	var oldest time.Time
-	for _, c := range contacts.of[m.zone] {
-		if oldest.IsZero() || c.at.Before(oldest) {
-			oldest = c.at
-		}
-	}
-	if oldest.IsZero() {
-		delete(contacts.of, m.zone)
-		return
-	}
-	lastContact.WithLabelValues(m.zone).Set(float64(oldest.UnixMilli()) / 1000)
-}
-
-// WatchEnded implements kubeapi.Monitor.
-func (m zoneMonitor) WatchEnded(reason string) { watchRestarts.WithLabelValues(m.zone, reason).Inc() }
-
-// Requested implements kubeapi.Monitor.
-func (m zoneMonitor) Requested(verb string, code int) {
-	text := noAnswer
-	if code >= 100 && code <= 999 {
-		text = strconv.Itoa(code)
-	}
-	apiRequests.WithLabelValues(m.zone, verb, text).Inc()
-}
-
-// SnapshotWritten implements kubeapi.Monitor. A disk that hangs may have it be called late.
-func (m zoneMonitor) SnapshotWritten(err error) {
-	withMetrics(m.zone, func() {
-		if err != nil {
-			snapshotFailures.WithLabelValues(m.zone).Inc()
-			return
-		}
-		snapshotWrites.WithLabelValues(m.zone).Inc()
-	})
-}
-
-// Version is the version of the plugin. The build of CoreDNS sets it at its start.
-var Version = "devel"
-
-// userAgent is how the API server knows us, in its audit log for example.
-func userAgent() string {
-	return pluginName + "/" + Version + " CoreDNS/" + coremain.CoreVersion
-}
-
 // A stream of changes shall not fill the log: of each kind there are quotaLines at most, and one more each quotaPause;
 // of those that come together, quotaAtOnce at most. Metrics count all.
 const (
@@ -188,7 +82,7 @@ const (
 // quota bounds the lines of a kind.
 type quota struct {
 	limiter *rate.Limiter
-	unsaid  int // lines, since the last that was said
+	unsaid  int // lines that were left out since the last call of rest
 }
 
 func newQuota() *quota { return &quota{limiter: rate.NewLimiter(rate.Every(quotaPause), quotaLines)} }
@@ -202,7 +96,7 @@ func (q *quota) allows() bool {
 	return false
 }
 
-// each has some lines said, as far as they are allowed.
+// each calls say for some lines, as far as they are allowed.
 func (q *quota) each(lines int, say func(line int)) {
 	for i := range min(lines, quotaAtOnce) {
 		if q.allows() {
@@ -212,7 +106,7 @@ func (q *quota) each(lines int, say func(line int)) {
 	q.unsaid += max(0, lines-quotaAtOnce)
 }
 
-// rest has it said how many lines there were more.
+// rest calls say if lines were left out, with their number.
 func (q *quota) rest(say func(unsaid int)) {
 	if q.unsaid > 0 && q.limiter.Allow() {
 		say(q.unsaid)

@@ -15,7 +15,7 @@ import (
 	"github.com/longnames/longnames/membership"
 )
 
-// What an answer is made from: the members as they are, or as they were last known before the
+// An answer is made from the members as they are, or as they were last known before the
 // start. Nobody knows while the answer is SERVFAIL.
 const (
 	stateFresh   = "fresh"

@@ -188,7 +188,7 @@ var watchReasons = []string{
 	kubeapi.WatchForbidden, kubeapi.WatchUnauthorized, kubeapi.WatchThrottled, kubeapi.WatchServerError, kubeapi.WatchInvalid,
 }
 
-// countFromZero has counters be there before there is something to count: else the first would
+// countFromZero creates counters before there is something to count: else the first would
 // not be seen as an increase.
 func (c *config) countFromZero() {
 	zone := c.name()
@@ -204,19 +204,6 @@ func (c *config) countFromZero() {
 }
 
 var questionsAsked = counter("questions_total", "Questions, by type and by what the block did with them.", "server", "zone", "type", "result")
-
-// result is the kind of an answer.
-type result uint8
-
-const (
-	success     result = iota // there are records
-	noData                    // the name exists, but has no record of the type
-	nameError                 // the name does not exist
-	unavailable               // nobody knows yet
-	refused                   // not answered here
-	fellThrough               // passed on after a nameError
-	results                   // how many there are
-)
 
 // resultNames are the values of the label.
 var resultNames = [results]string{
@@ -322,4 +309,17 @@ func (a *askedCounters) keep(server string, s slot, c prometheus.Counter) {
 		a.servers.Store(&servers)
 	}
 	counters[s].Store(&c)
+}
+
+// questionCounter counts a question. Nil counts none.
+type questionCounter struct {
+	server string // that it came to
+	kind   kind
+}
+
+// add counts what r did with the question, unless r is nil.
+func (t *questionCounter) add(r *resolver, what result) {
+	if t != nil && r != nil {
+		r.count(t.server, slotOf(t.kind, what))
+	}
 }

@@ -35,6 +35,16 @@ func byHand(m kubeapi.Member) kubeapi.Member {
 	return m
 }
 
+// squatted is an object of a namespace, and what another namespace claims in more groups than a question looks in.
+func squatted(c *config, own *kubeapi.Object, claim kubeapi.Member) []*kubeapi.Object {
+	var all []*kubeapi.Object
+	for i := range 3 * fewOccurrences {
+		group := fmt.Sprint("evil-", i)
+		all = append(all, in("evil", 1, app(c, group, named(group, slice("evil", claim)))))
+	}
+	return append(all, in("prod", 0, app(c, "shop", own)))
+}
+
 const (
 	ungroupedDNS      = "longnames a1.test 10.in-addr.arpa {\n selector app\n basename shop\n mode dns\n cluster_domain a1.test\n}"
 	ungroupedHostname = "longnames a1.test 10.in-addr.arpa {\n selector app\n basename shop\n mode hostname\n cluster_domain a1.test\n}"
@@ -204,6 +214,9 @@ func TestNobodyHasTheNameOfAnother(t *testing.T) {
 				in("evil", 1, app(c, "shop", slice("evil", endpoint("x", "10.1.0.11")))),
 				in("prod", 0, app(c, "shop", slice("web", endpoint("shop-1", "10.1.0.11")))),
 			}
+		}, map[string]string{"11.0.1.10.in-addr.arpa. PTR": "10-1-0-11.prod.pod.a1.test."}},
+		{"the PTR of an address that another namespace has in many groups", groupedDNS, func(c *config) []*kubeapi.Object {
+			return squatted(c, slice("web", endpoint("shop-1", "10.1.0.11")), endpoint("x", "10.1.0.11"))
 		}, map[string]string{"11.0.1.10.in-addr.arpa. PTR": "10-1-0-11.prod.pod.a1.test."}},
 		{"the ports of a longname that two namespaces have", "longnames a1.test {\n selector app\n basename shop\n port dist\n}", func(*config) []*kubeapi.Object {
 			return []*kubeapi.Object{

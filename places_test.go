@@ -5,7 +5,6 @@ import (
 	"maps"
 	"math/rand/v2"
 	"slices"
-	"strings"
 	"testing"
 
 	"github.com/miekg/dns"
@@ -93,7 +92,7 @@ func checkPlaces(t *testing.T, got *table) {
 		nodes, _ := got.config.rules.Nodes(home.roster.Load())
 		for i := range nodes {
 			if n := &nodes[i]; want.indexed() {
-				want.index(home.name, []place{{n.Address(), strings.ToLower(n.Host()), n.Member.IsPod}}, +1)
+				want.index(home.name, []place{placeOf(n)}, +1)
 			}
 		}
 		return true
@@ -108,8 +107,8 @@ func counted(t *table) map[string]int {
 	counts := make(map[string]int)
 	occurrences := func(k, v any) bool {
 		for _, o := range v.([]occurrence) {
-			counts[fmt.Sprint(k, " in ", o.cluster)] = int(o.nodes)
-			counts[fmt.Sprint(k, " of pods in ", o.cluster)] = int(o.pods)
+			counts[fmt.Sprint(k, " in ", o.claimant)] = int(o.nodes)
+			counts[fmt.Sprint(k, " of pods in ", o.claimant)] = int(o.pods)
 		}
 		return true
 	}

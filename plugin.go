@@ -2,10 +2,11 @@
 // It watches the Pods or EndpointSlices of a Kubernetes cluster, works out the longname of every member,
 // basename@host, and answers for it in a zone of its own.
 //
-// A question goes from plugin.go to resolver.go, which finds a cluster's view in table.go, and its records
-// are made by encoder.go. Package kubeapi tells the table what changes, and package membership decides
-// which members there are then. setup.go makes all that from a Corefile; transfer.go hands over whole
-// zones, and notify.go tells secondaries of changes.
+// A question goes from plugin.go to resolver.go, which finds the rosters of a cluster in table.go and keeps in
+// cluster.go what follows from them; encoder.go makes the records. Package kubeapi tells the table what
+// changes, and package membership decides which members there are then. setup.go makes all that from a
+// Corefile, and reload.go goes on from the one before; transfer.go hands over whole zones, and notify.go tells
+// secondaries of changes.
 package longnames
 
 import (
@@ -216,7 +217,7 @@ func (l *Longnames) resolve(w dns.ResponseWriter, q *question, counts *questionC
 			q.server = serverAddress(w)
 		}
 		reply := a.resolver.lookup(a.zone, q)
-		// What was last known does not tell of a cluster that is younger.
+		// The members last known do not tell of a cluster that is younger.
 		open = open || reply.stale && reply.result == nameError
 		if reply.result == nameError && a.resolver.fall.Through(q.name) {
 			last = a

@@ -20,14 +20,14 @@ type resolver struct {
 	name    string // of the first block, for metrics
 	fall    fall.F
 	tables  []*table // in the order of the Corefile
-	reverse bool     // there is another one, for PTR records
+	reverse bool     // a zone has PTR records
 	grouped bool     // there can be many clusters
 
 	clusters sync.Map // name → *cluster, of those that have been asked for
 	asked    askedCounters
 }
 
-// newResolver is of blocks that agree on what they must agree on, see disagreement.
+// newResolver returns the resolver of blocks that agree on what they must agree on, see disagreement.
 func newResolver(tables []*table) *resolver {
 	first := tables[0].config
 	r := &resolver{name: first.name(), fall: first.fall, tables: tables, grouped: first.rules.GroupLabel >= 0}
@@ -83,8 +83,8 @@ func (r *resolver) isSynced() bool {
 	return !r.anyTable(func(t *table) bool { return !t.synced.Load() })
 }
 
-// isWhole reports whether the members of all blocks are known, even if from before the start.
-func (r *resolver) isWhole() bool { return !r.anyTable(func(t *table) bool { return !t.isWhole() }) }
+// knowsAllNamespaces reports whether the members of all blocks are known, even if from before the start.
+func (r *resolver) knowsAllNamespaces() bool { return !r.anyTable(func(t *table) bool { return !t.knowsAllNamespaces() }) }
 
 // knows reports whether the blocks know what a question is about, and whether some know it from before the start. That
 // there was nobody then says something of one block beside others alone.
@@ -356,7 +356,7 @@ func (r *resolver) owners(in []*cluster, of func(*directory) []*membership.Node)
 	return nodes, home, nil
 }
 
-// ownersOf does so for an address.
+// ownersOf returns the owners of an address.
 func (r *resolver) ownersOf(a netip.Addr) (nodes []*membership.Node, home *cluster, d *directory) {
 	return r.owners(r.at(a), func(d *directory) []*membership.Node { return d.byAddress[a] })
 }

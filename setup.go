@@ -7,8 +7,19 @@ import (
 
 	"github.com/coredns/caddy"
 	"github.com/coredns/coredns/core/dnsserver"
+	"github.com/coredns/coredns/coremain"
 	"github.com/coredns/coredns/plugin"
 )
+
+const pluginName = "longnames"
+
+// Version is the version of the plugin. The build of CoreDNS sets it at its start.
+var Version = "devel"
+
+// userAgent is how the API server knows us, in its audit log for example.
+func userAgent() string {
+	return pluginName + "/" + Version + " CoreDNS/" + coremain.CoreVersion
+}
 
 func init() { plugin.Register(pluginName, setup) }
 

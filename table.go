@@ -212,8 +212,8 @@ func (t *table) isReady(now time.Time) bool {
 	return t.synced.Load()
 }
 
-// isWhole reports whether the members of all namespaces are known, even if from before the start.
-func (t *table) isWhole() bool {
+// knowsAllNamespaces reports whether the members of all namespaces are known, even if from before the start.
+func (t *table) knowsAllNamespaces() bool {
 	return t.restored.Load() || t.synced.Load() && len(t.unreadNamespaces()) == 0
 }
 
@@ -273,7 +273,7 @@ func (t *table) count() {
 	}
 }
 
-// publish replaces rosters. What stays in its cluster can be found all the while: the new is indexed
+// publish replaces rosters. A node that stays in its cluster can be found all the while: the new is indexed
 // before the old is taken out.
 func (t *table) publish(edits []*membership.Edit) {
 	views := make([]*view, len(edits))
@@ -324,7 +324,7 @@ func (t *table) remove(v *view) {
 	t.spaces.add(v.namespace(), -1)
 }
 
-// namespace returns that of a group.
+// namespace returns the namespace of a group.
 func (v *view) namespace() string {
 	_, namespace, _ := strings.Cut(v.name, ".")
 	return namespace

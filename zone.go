@@ -101,7 +101,7 @@ func header(owner string, rrtype uint16, ttl uint32) dns.RR_Header {
 	return dns.RR_Header{Name: owner, Rrtype: rrtype, Class: dns.ClassINET, Ttl: ttl}
 }
 
-// serial is a zone's, as RFC 1982 counts: the second in which the zone last changed. What changes in
+// serial is a zone's, as RFC 1982 counts: the second in which the zone last changed. A change in
 // the second of the last serial gets the next one once that second is over, so that no secondary
 // misses it, and no serial is ahead of the clock, unless that is set back: then it grows by one.
 type serial struct {

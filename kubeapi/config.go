@@ -19,7 +19,7 @@ import (
 // Lookup is the kind of object that members are taken from.
 type Lookup string
 
-// What can be looked up.
+// The kinds of objects that can be looked up.
 const (
 	Endpoints Lookup = "endpoints" // EndpointSlices of discovery.k8s.io/v1
 	Pods      Lookup = "pods"      // Pods of core/v1

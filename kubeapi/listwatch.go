@@ -145,7 +145,7 @@ func (l *listWatch) relistAfter(err error) error {
 func (l *listWatch) watching() request { return request{"watch", l.namespace} }
 
 // watchEnded reports the end of a watch, and returns the error after which the reflector does the right
-// thing. Short is whether the watch should have begun with a list, and some of that is missing.
+// thing. Short is true if the watch should have begun with a list, and some of that is missing.
 func (l *listWatch) watchEnded(o *metav1.ListOptions, short bool, err error) error {
 	reason := endReason(err)
 	l.monitor.WatchEnded(reason)

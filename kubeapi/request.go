@@ -40,7 +40,7 @@ type requestTracker struct {
 // trackerKey is the key of a request's context for its tracker.
 type trackerKey struct{}
 
-// newRequestTracker is for one request, to be sent with its ctx. It calls onStatus with the HTTP status
+// newRequestTracker returns the tracker of one request, which is sent with its ctx. It calls onStatus with the HTTP status
 // of the answer, or 0 if there is none, but not if ctx ended before.
 func newRequestTracker(ctx context.Context, limit time.Duration, onStatus func(code int)) *requestTracker {
 	t := &requestTracker{limit: limit, onStatus: onStatus}

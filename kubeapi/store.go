@@ -80,7 +80,7 @@ func (s *store) remove(o *Object, announced bool) {
 	}
 }
 
-// removal returns the change that removes an object. Announced is whether its members said that they end.
+// removal returns the change that removes an object. Announced is true if its members said that they end.
 func removal(old *Object, announced bool) Change {
 	if announced {
 		ended := *old

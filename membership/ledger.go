@@ -21,7 +21,7 @@ type bearers struct {
 	there int32 // neither alive nor about to end
 }
 
-// newLedger is of the cluster that has a roster.
+// newLedger returns the ledger of the cluster that has a roster.
 func newLedger(rules *Rules, r *Roster) *ledger {
 	nodes := rules.candidates(r.Objects, r.Suspects)
 	l := &ledger{nobody: !passesAny(nodes), bearers: make(map[string]bearers, len(nodes)), suspects: make(map[string]*Suspect)}

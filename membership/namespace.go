@@ -15,7 +15,7 @@ type namespace struct {
 	clusters map[*Cluster]struct{} // that have suspects
 }
 
-// namespace returns that of a group, in lower case; empty for other clusters.
+// namespace returns the namespace of a group, in lower case; empty for other clusters.
 func (c *Cluster) namespace() string {
 	_, name, _ := strings.Cut(c.Name, ".")
 	return name

@@ -1,6 +1,3 @@
-// Package membership decides who is a member of which cluster of Erlang nodes, and under which
-// longname. It is a pure state machine: changes of objects and the time go in, edits of clusters and
-// the next deadline come out.
 package membership
 
 import (
@@ -35,7 +32,7 @@ type Naming struct {
 	BasenameLabel int
 	// Service replaces the one that the object tells, if it is not empty.
 	Service string
-	// PodNames has a member without hostname be called by its pod's name.
+	// PodNames names a member without hostname by its pod.
 	PodNames bool
 	Domain   string // without a final dot
 	// Reserved are host parts that nobody has, in lower case with a final dot: they are names of name servers.
@@ -251,4 +248,36 @@ func isNamespace(text string) bool { return IsLabel(text) && text == strings.ToL
 
 func isAlphanumeric(c byte) bool {
 	return '0' <= c && c <= '9' || 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z'
+}
+
+// nameOf tries what each object tells of a candidate until it makes a longname: only the
+// slices of one service may know a pod's hostname. If none does, it returns the first
+// problem.
+func (n *Naming) nameOf(cand *candidate) (Node, entry, Problem) {
+	if n.PodNames {
+		byHostname := *n
+		byHostname.PodNames = false
+		if node, e, p := byHostname.nameOf(cand); p == NoProblem {
+			return node, e, p
+		}
+	}
+	first := NoProblem
+	for _, e := range cand.entries {
+		text, at, p := n.longname(e.object, e.member)
+		if p == NoProblem {
+			return Node{
+				Member: cand.withHostname(e.member),
+				Ports:  cand.ports,
+				object: e.object,
+				text:   text,
+				at:     uint8(at), //nolint:gosec // no longname is longer than maxLongname
+				Listed: cand.passes,
+				ends:   cand.ends,
+			}, e, NoProblem
+		}
+		if first == NoProblem {
+			first = p
+		}
+	}
+	return Node{}, cand.entries[0], first
 }

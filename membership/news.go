@@ -91,6 +91,16 @@ func (n *news) isAny() bool { return len(n.addresses) > 0 }
 
 func (p podNews) isNew() bool { return p.ends || p.four[0].IsValid() || p.six[0].IsValid() }
 
+// announces reports whether the changes, or what pods now have, announce the end of a node.
+func (n *news) announces(m *Node, has func(identity) bool) bool {
+	who := m.identity()
+	pod := n.pods[who.withoutAddress()]
+	if m.ends || pod.ends {
+		return true
+	}
+	return pod.moved(who.address) && m.Member.IsPod && !has(who)
+}
+
 // moved reports whether the pod has gained an address of the family of another one.
 func (p *podNews) moved(from netip.Addr) bool {
 	if from.Is4() {

@@ -85,7 +85,7 @@ func (n *Node) claimTo(name string) Claim {
 	return ByPod
 }
 
-// betweenNamespaces orders nodes of several namespaces that claim a name. What a tenant can choose does not count,
+// betweenNamespaces orders nodes of several namespaces that claim a name. Nothing counts that a tenant can choose,
 // nor a probe that fails for a moment: a name stays whose it is as long as that is there.
 func betweenNamespaces(a, b *Node) int {
 	return cmp.Or(
@@ -143,20 +143,20 @@ func Owners(name string, nodes []*Node) []*Node {
 	})
 }
 
-// Loss is of a name that a node claims and another one has.
+// Loss is a name that a node claims and another one has.
 type Loss struct {
 	Name        string
 	Node, Owner *Node
 }
 
-// Namespace returns that of the node's object.
+// Namespace returns the namespace of the node's object.
 func (n *Node) Namespace() string { return n.object.Namespace }
 
 // Object returns the name of the object that tells of the node.
 func (n *Node) Object() string { return n.object.Name }
 
-// ByName finds the owners of all names that nodes of one cluster claim, and those who claim one in vain. Who
-// shares a name once it is alive has lost nothing.
+// ByName finds the owners of all names that nodes of one cluster claim, and the nodes that claim one in vain. A
+// node that shares a name once it is alive has lost nothing.
 func ByName(nodes []Node) (owners map[string][]*Node, lost []Loss) {
 	owners = make(map[string][]*Node, 2*len(nodes))
 	single := make([]*Node, len(nodes)) // the first claimants, so that most names need no slice of their own

@@ -41,7 +41,7 @@ func (s *State) review(e *Edit, about func() *news, now time.Time) {
 	}
 	r.compare(rules, was, is, had.Suspects, nobody)
 	r.judge()
-	s.conclude(r, had.Suspects)
+	s.storeReview(r, had.Suspects)
 }
 
 // expire gives up the suspects of a cluster whose time is up.
@@ -71,7 +71,7 @@ func (s *State) giveUp(c *Cluster, now time.Time, end End, goes func(*Suspect) b
 		r.compare(rules, had.Objects, had.Objects, stay, !passesAny(rules.candidates(had.Objects, stay)))
 		r.judge()
 	}
-	s.conclude(r, stay)
+	s.storeReview(r, stay)
 	return e
 }
 
@@ -106,8 +106,8 @@ func (s *State) newReview(e *Edit, about *news, now time.Time) *review {
 	}
 }
 
-// conclude stores the result of a review. Had are the suspects that were there and may still be.
-func (s *State) conclude(r *review, had []*Suspect) {
+// storeReview stores the result of a review. Had are the suspects that were there and may still be.
+func (s *State) storeReview(r *review, had []*Suspect) {
 	c, e := r.edit.Cluster, r.edit
 	depends := c.counts.six > 0 && s.rules.Source.Family == kubeapi.AnyFamily
 	if depends { // which IPv6 addresses count depends on the suspects
@@ -151,7 +151,7 @@ type review struct {
 	now   time.Time
 	pulse *pulse
 	has   func(identity) bool // reports whether a pod has an address now
-	// onPurpose is whether what vanishes has been taken out by the operator.
+	// onPurpose is true if the operator has taken out what vanishes.
 	onPurpose bool
 
 	before map[string][]*Node // the nodes that were alive, of those that may have changed, and suspects, by longname
@@ -237,16 +237,6 @@ func all(nodes []*Node, is func(*Node) bool) bool {
 // terminates, or its pod has been given another address.
 func (r *review) announced(n *Node) bool {
 	return r.news.announces(n, r.has)
-}
-
-// announces reports whether the changes, or what pods now have, announce the end of a node.
-func (n *news) announces(m *Node, has func(identity) bool) bool {
-	who := m.identity()
-	pod := n.pods[who.withoutAddress()]
-	if m.ends || pod.ends {
-		return true
-	}
-	return pod.moved(who.address) && m.Member.IsPod && !has(who)
 }
 
 // taken reports whether the address of a node has become another pod's.

@@ -1,3 +1,6 @@
+// Package membership decides who is a member of which cluster of Erlang nodes, and under which
+// longname. It is a pure state machine: changes of objects and the time go in, edits of clusters and
+// the next deadline come out.
 package membership
 
 import (

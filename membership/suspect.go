@@ -3,16 +3,16 @@ package membership
 import "time"
 
 // Suspect is a member that was listed and no longer would be, though nothing has announced its
-// end. It stays listed until it is alive again, leaves or is given up, or until another has its
+// end. It stays listed until it is alive again, leaves or is given up, or until another node has its
 // name.
 type Suspect struct {
 	Node             // of an object that tells of it alone
 	Reason Reason    // why it would not be listed
-	since  time.Time // it is suspect; moved on by the time in which few were alive
-	from   time.Time // that is the reason
+	since  time.Time // when it became suspect; later by the time in which few were alive
+	from   time.Time // when Reason became its reason
 }
 
-// markListed has the suspect be listed. Its object has no other member.
+// markListed lists the suspect. Its object has no other member.
 func (s *Suspect) markListed() {
 	s.Member = &s.object.Members[0]
 	s.Listed, s.Suspect, s.absent = true, true, s.Reason != Failing

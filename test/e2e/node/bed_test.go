@@ -3,6 +3,7 @@ package node
 
 import (
 	"context"
+	"flag"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -14,6 +15,7 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	"golang.org/x/sync/semaphore"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
@@ -30,6 +32,26 @@ type bed struct {
 	*cluster.Cluster
 	namespace string
 	server    string // ADDRESS:PORT of the CoreDNS that is asked
+}
+
+// Most of a test is waiting, so that more of them run at once than there are processors, besides those that wait for room.
+func TestMain(m *testing.M) {
+	flag.Parse()
+	if err := flag.Set("test.parallel", "14"); err != nil {
+		panic(err)
+	}
+	os.Exit(m.Run())
+}
+
+// room is for clusters: each takes its part of a processor, and of the files that the kernel lets a user watch.
+var room = semaphore.NewWeighted(3)
+
+// together runs a test beside others, once there is room for what it takes.
+func together(t *testing.T, takes int64) {
+	t.Helper()
+	t.Parallel()
+	require.NoError(t, room.Acquire(t.Context(), takes))
+	t.Cleanup(func() { room.Release(takes) })
 }
 
 // part is a part of a test.

@@ -33,13 +33,14 @@ const (
 // TestFaults is about what is answered, and whom nodes lose, while parts of the cluster fail. OutOfMemory,
 // APIServerAway, EvictionByKubelet and Lost are faults, too. Package faults has more, with processes in place of pods.
 func TestFaults(t *testing.T) {
+	together(t, 2) // what it measures should not be about other clusters
 	f := &faults{bed: start(t)}
 	f.own()
 	const probe = "readinessProbe: {exec: {command: [test, '!', -e, /tmp/fails]}, periodSeconds: 2, failureThreshold: 1}"
-	// If one disconnects a node that ends and is slow about it, OTP would have others disconnect each other, too. What
-	// nodes lose here, they lose by an answer.
-	const flags = `- {name: ERL_FLAGS, value: "-kernel prevent_overlapping_partitions false"}`
-	f.workload("StatefulSet", size, beam("      "+flags+"\n      "+probe+"\n"))
+	// If a node that ends slowly loses one of the others, OTP has these disconnect from it, too. So it ends as soon as it
+	// is told to, for which it must not be the first process of a container.
+	const flags = "- {name: ERL_AFLAGS, value: '-eval os:set_signal(sigterm,default).'}"
+	f.workload("StatefulSet", size, beam("      "+flags+"\n      "+probe+"\n    shareProcessNamespace: true\n"))
 	for _, qtype := range []string{"SRV", "TXT", "A"} {
 		f.questions = append(f.questions, &watch.Question{Name: "shop." + f.namespace + ".svc.erl.internal", Type: qtype})
 	}

@@ -25,10 +25,9 @@ const (
 )
 
 // start starts a cluster with what deploy/README.md has users install: the standalone CoreDNS, which the cluster's DNS
-// asks, and three BEAM nodes that ask that. The test waits most of the time, and so runs beside others.
+// asks, and three BEAM nodes that ask that.
 func start(t *testing.T) *bed {
 	t.Helper()
-	t.Parallel()
 	options := cluster.Options{Nodes: 2, Images: []string{cluster.CoreDNS, cluster.Stock, cluster.BEAM}}
 	b := &bed{T: t, Cluster: cluster.Start(t, options)}
 	b.deploy()
@@ -37,6 +36,7 @@ func start(t *testing.T) *bed {
 
 // TestNode is about what real nodes do with what deploy/README.md has users install.
 func TestNode(t *testing.T) {
+	together(t, 1)
 	start(t).each(
 		part{"Standalone", (*bed).standalone},
 		part{"NeverSilent", (*bed).neverSilent},

@@ -12,7 +12,7 @@ import (
 const (
 	// WatchClosed is the usual end: the API server gives each watch some minutes.
 	WatchClosed = "closed"
-	// WatchExpired is a version that the API server does not have any more, or not yet.
+	// WatchExpired is a version that the API server does not have any more (410 Gone), or not yet.
 	WatchExpired = "expired"
 	// WatchSilent is a watch over which nothing came for too long.
 	WatchSilent = "silent"
@@ -84,8 +84,8 @@ func endReason(err error) string {
 	return WatchUnreachable
 }
 
-// isVersionUnavailable reports whether err is about a resourceVersion that is too old, or too
-// new for a server that is behind. A reflector knows what to do then.
+// isVersionUnavailable reports whether err is about a resourceVersion that is too old (410 Gone), or too
+// new for a server that is behind. A reflector reads everything again then; until it has, all stays as it is.
 func isVersionUnavailable(err error) bool {
 	return apierrors.IsResourceExpired(err) || apierrors.IsGone(err) ||
 		apierrors.HasStatusCause(err, metav1.CauseTypeResourceVersionTooLarge)

@@ -1,0 +1,32 @@
+package membership
+
+import (
+	"slices"
+
+	"github.com/longnames/longnames/kubeapi"
+)
+
+// Include says which candidates are listed.
+type Include string
+
+const (
+	IncludeReady   Include = "ready"
+	IncludeServing Include = "serving"
+	IncludeAll     Include = "all"
+)
+
+// passes reports whether a candidate in m's condition is listed.
+func (i Include) passes(m *kubeapi.Member) bool {
+	switch i {
+	case IncludeReady:
+		return m.Ready && !m.Terminating
+	case IncludeServing:
+		return m.Serving
+	}
+	return true
+}
+
+// passesAny reports whether Include lets any of some candidates in.
+func passesAny(nodes []Node) bool {
+	return slices.ContainsFunc(nodes, func(n Node) bool { return n.Listed })
+}
