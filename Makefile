@@ -48,7 +48,7 @@ lint: $(GOLANGCI_LINT) $(ACTIONLINT) ## gofmt, golangci-lint, also of the end-to
 	cd deploy/sbom && GOWORK=off $(SHIP) $(CURDIR)/$(GOLANGCI_LINT) run -c $(CURDIR)/.golangci.yml
 	cd lint && GOWORK=off $(SHIP) $(CURDIR)/$(GOLANGCI_LINT) run -c $(CURDIR)/.golangci.yml
 	cd lint && GOWORK=off $(SHIP) $(GO) test . && GOWORK=off $(SHIP) $(GO) build -o ../bin/lint .
-	$(SHIP) bin/lint -except Longnames=6 -files 27 . ./cmd/... ./internal/... ./membership ./kubeapi/... # it implements interfaces of others, each in its file; with 25, two files would have two ideas
+	$(SHIP) bin/lint -except Longnames=6 -files 26 . ./cmd/... ./internal/... ./membership ./kubeapi/... # it implements interfaces of others, each in its file; with 25, a file would have two ideas
 	$(ACTIONLINT)
 
 # Compiled, not downloaded: the Go checksum database vouches for it, and it needs nothing but the module proxy.

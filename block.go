@@ -58,9 +58,8 @@ func newSource(c kubeapi.Config) (*kubeapi.Source, error) {
 	return kubeapi.New(c)
 }
 
-// start begins to read the source, or goes on from blocks of a reloaded Corefile.
-func (b *block) start(from succession) {
-	old := from.replaced
+// start begins to read the source, or goes on from old, which it replaces, and others, which also know what it reads.
+func (b *block) start(old *block, others []*block) {
 	b.ctx, b.cancel = context.WithCancel(context.Background())
 	b.endMetrics = useMetrics(b.config.name())
 	b.config.countFromZero()
@@ -75,16 +74,16 @@ func (b *block) start(from succession) {
 		b.snapshot = snapshot.New(&b.config.source, b.source, b.table.suspects)
 	}
 	if !reused {
-		suspects := b.restore(from)
-		if old != nil && !old.config.selectsAs(b.config) || old == nil && len(from.others) > 0 {
+		suspects := b.restore(old, others)
+		if old != nil && !old.config.selectsAs(b.config) || old == nil && len(others) > 0 {
 			b.table.state.Reselect()
 		}
 		b.source.Join(b.table)
-		if old != nil || len(from.others) > 0 {
+		if old != nil || len(others) > 0 {
 			b.table.count() // options may have changed
 		}
 		b.table.restore(suspects)
-		for _, o := range from.others {
+		for _, o := range others {
 			b.table.inherit(o.table)
 		}
 	}
@@ -103,6 +102,49 @@ func (b *block) start(from succession) {
 func (b *block) beginAudit() {
 	if b.audited != nil {
 		b.wg.Go(func() { newAudit(b.config.first(), b.audited).run(b.ctx) })
+	}
+}
+
+// reuseSource follows the source of old, if that is the same: it need not be read again.
+func (b *block) reuseSource(old *block) bool {
+	if !b.source.Same(old.source) || !old.source.Join(b.table) {
+		return false
+	}
+	b.source = old.source
+	return true
+}
+
+// restore lets the source begin with what old ones know, or else with the snapshot, and returns the suspects in that.
+func (b *block) restore(old *block, others []*block) []kubeapi.Suspects {
+	restored := false
+	if old != nil {
+		others = append([]*block{old}, others...)
+	}
+	for _, o := range others {
+		restored = b.source.RestoreFrom(o.source) || restored
+	}
+	if restored || b.snapshot == nil {
+		return nil
+	}
+	suspects, written, ok := b.snapshot.Restore(max(b.limit, restoredTimeout))
+	if !ok {
+		return nil
+	}
+	if len(others) == 0 {
+		b.limit = min(b.limit, restoredTimeout)
+	}
+	for _, s := range b.table.serials {
+		s.restore(written)
+	}
+	return suspects
+}
+
+// pauseSnapshot lets a block that is about to take over have the file.
+func (b *block) pauseSnapshot() {
+	if b.snapshot != nil {
+		ctx, cancel := context.WithTimeout(context.Background(), shutdownTimeout)
+		defer cancel()
+		b.snapshot.Stop(ctx, false)
 	}
 }
 
@@ -155,5 +197,18 @@ func (b *block) stop(flush bool) {
 	case <-done:
 	case <-ctx.Done():
 		log.Warningf("%s The watch did not end within %s", b.config.name(), shutdownTimeout)
+	}
+}
+
+// questionCounter counts a question. Nil counts none.
+type questionCounter struct {
+	server string // that it came to
+	kind   kind
+}
+
+// add counts what r did with the question, unless r is nil.
+func (t *questionCounter) add(r *resolver, what result) {
+	if t != nil && r != nil {
+		r.count(t.server, slotOf(t.kind, what))
 	}
 }

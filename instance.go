@@ -118,15 +118,16 @@ func (i *instance) listen() {
 // longer than its own startup timeout.
 func (i *instance) start() {
 	start := time.Now()
-	successions := i.successions()
+	var from map[*block]succession
 	if i.old != nil {
+		from = successions(i.blocks, i.old.blocks)
 		i.old.each((*block).pauseSnapshot)
 	}
 	i.contain()
 	for _, l := range i.plugins {
 		l.open(i.listening)
 	}
-	i.each(func(b *block) { b.start(successions[b]) })
+	i.each(func(b *block) { b.start(from[b].replaced, from[b].others) })
 	for _, b := range i.blocks {
 		b.beginAudit() // by now it is known what a reload goes on with
 	}
@@ -144,6 +145,66 @@ func (i *instance) writerOf(path string) *block {
 		}
 	}
 	return nil
+}
+
+// succession is what a block of a reloaded Corefile goes on from. If it reads the same, it keeps the watch.
+type succession struct {
+	replaced *block   // reads the same, or shares a zone; nil if there is none
+	others   []*block // share a zone, and read from the same API server
+}
+
+// successions returns what each block goes on from. It replaces the old block that reads the same or else, in the order
+// of the Corefile, one that shares a zone, and at best the selector. If it replaces none, or if others of its zones are
+// not replaced, it also knows what these do: blocks may have been split or put together.
+func successions(blocks, old []*block) map[*block]succession {
+	found, left := make(map[*block]succession), slices.Clone(old)
+	for _, fits := range []func(b, old *block) bool{
+		func(b, old *block) bool { return old.source.Same(b.source) },
+		func(b, old *block) bool {
+			return b.config.sharesZone(old.config) && b.config.source.Selector == old.config.source.Selector
+		},
+		func(b, old *block) bool { return b.config.sharesZone(old.config) },
+	} {
+		for _, b := range blocks {
+			at := slices.IndexFunc(left, func(old *block) bool { return fits(b, old) })
+			if found[b].replaced == nil && at >= 0 {
+				found[b] = succession{replaced: left[at]}
+				left = slices.Delete(left, at, at+1)
+			}
+		}
+	}
+	for _, b := range blocks {
+		s, others := found[b], left
+		if s.replaced == nil {
+			others = old
+		}
+		for _, o := range others {
+			if b.config.sharesZone(o.config) && b.source.Origin().SameServer(o.source.Origin()) {
+				s.others = append(s.others, o)
+			}
+		}
+		found[b] = s
+	}
+	return found
+}
+
+// keep stops what a failed reload has started. A reload also fails if some plugin fails to
+// end, with the new servers serving already: then it is this one that is no longer asked.
+func (i *instance) keep() {
+	next := i.next.Swap(nil)
+	switch {
+	case next == nil:
+	case i.isCurrent():
+		next.stop(false)
+		for _, b := range i.blocks {
+			if b.snapshot != nil {
+				b.snapshot.Start()
+			}
+		}
+	default:
+		next.listen()
+		i.stop(false)
+	}
 }
 
 // contain tells our zones which zones of other server blocks lie within them. The names between

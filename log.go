@@ -12,6 +12,8 @@ import (
 	"github.com/longnames/longnames/kubeapi"
 )
 
+const pluginName = "longnames"
+
 var log = lineLog{clog.NewWithPlugin(pluginName)}
 
 // lineLog logs each message as one line of bounded length, whatever the names, labels, files and errors in it

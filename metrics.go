@@ -205,6 +205,19 @@ func (c *config) countFromZero() {
 
 var questionsAsked = counter("questions_total", "Questions, by type and by what the block did with them.", "server", "zone", "type", "result")
 
+// result is the kind of an answer.
+type result uint8
+
+const (
+	success     result = iota // there are records
+	noData                    // the name exists, but has no record of the type
+	nameError                 // the name does not exist
+	unavailable               // nobody knows yet
+	refused                   // not answered here
+	fellThrough               // passed on after a nameError
+	results                   // how many there are
+)
+
 // resultNames are the values of the label.
 var resultNames = [results]string{
 	success: "success", noData: "nodata", nameError: "nxdomain", unavailable: "servfail", refused: "refused", fellThrough: "fallthrough",
@@ -309,17 +322,4 @@ func (a *askedCounters) keep(server string, s slot, c prometheus.Counter) {
 		a.servers.Store(&servers)
 	}
 	counters[s].Store(&c)
-}
-
-// questionCounter counts a question. Nil counts none.
-type questionCounter struct {
-	server string // that it came to
-	kind   kind
-}
-
-// add counts what r did with the question, unless r is nil.
-func (t *questionCounter) add(r *resolver, what result) {
-	if t != nil && r != nil {
-		r.count(t.server, slotOf(t.kind, what))
-	}
 }

@@ -89,7 +89,7 @@ func TestLastContactIsTheStartUntilThereIsOne(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	b.start(succession{})
+	b.start(nil, nil)
 	defer b.stop(false)
 	if got := testutil.ToFloat64(lastContact.WithLabelValues("never.internal.")); got < float64(start.Unix()) {
 		t.Errorf("want %v or later, got %v", start.Unix(), got)

@@ -72,7 +72,7 @@ func TestMetricsOfAZoneEndWithItsLastBlock(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		b.start(succession{})
+		b.start(nil, nil)
 		auditOf(b.table) // so that its metrics are there for sure
 		return b
 	}

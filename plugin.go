@@ -5,8 +5,8 @@
 // A question goes from plugin.go to resolver.go, which finds the rosters of a cluster in table.go and keeps in
 // cluster.go what follows from them; encoder.go makes the records. Package kubeapi tells the table what
 // changes, and package membership decides which members there are then. setup.go makes all that from a
-// Corefile, and reload.go goes on from the one before; transfer.go hands over whole zones, and notify.go tells
-// secondaries of changes.
+// Corefile, and instance.go goes on from the one before at a reload; transfer.go hands over whole zones, and
+// notify.go tells secondaries of changes.
 package longnames
 
 import (

@@ -84,7 +84,9 @@ func (r *resolver) isSynced() bool {
 }
 
 // knowsAllNamespaces reports whether the members of all blocks are known, even if from before the start.
-func (r *resolver) knowsAllNamespaces() bool { return !r.anyTable(func(t *table) bool { return !t.knowsAllNamespaces() }) }
+func (r *resolver) knowsAllNamespaces() bool {
+	return !r.anyTable(func(t *table) bool { return !t.knowsAllNamespaces() })
+}
 
 // knows reports whether the blocks know what a question is about, and whether some know it from before the start. That
 // there was nobody then says something of one block beside others alone.

@@ -8,19 +8,6 @@ import (
 	"github.com/miekg/dns"
 )
 
-// result is the kind of an answer.
-type result uint8
-
-const (
-	success     result = iota // there are records
-	noData                    // the name exists, but has no record of the type
-	nameError                 // the name does not exist
-	unavailable               // nobody knows yet
-	refused                   // not answered here
-	fellThrough               // passed on after a nameError
-	results                   // how many there are
-)
-
 // write sends a reply. Those that CoreDNS makes for us are only returned.
 func write(w dns.ResponseWriter, r *dns.Msg, reply *reply) (int, error) {
 	m := new(dns.Msg)

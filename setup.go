@@ -11,8 +11,6 @@ import (
 	"github.com/coredns/coredns/plugin"
 )
 
-const pluginName = "longnames"
-
 // Version is the version of the plugin. The build of CoreDNS sets it at its start.
 var Version = "devel"
 

@@ -357,7 +357,7 @@ func TestServerStartsWithoutAPIServer(t *testing.T) {
 func TestShutdownTwiceOrWithoutStart(t *testing.T) {
 	l := setupAll(t, blockOf("manifests "+shop))[0]
 	l.blocks[0].stop(true)
-	l.blocks[0].start(succession{})
+	l.blocks[0].start(nil, nil)
 	<-l.blocks[0].table.done
 	l.blocks[0].stop(true)
 	l.blocks[0].stop(true)

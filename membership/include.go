@@ -1,10 +1,6 @@
 package membership
 
-import (
-	"slices"
-
-	"github.com/longnames/longnames/kubeapi"
-)
+import "github.com/longnames/longnames/kubeapi"
 
 // Include says which candidates are listed.
 type Include string
@@ -24,9 +20,4 @@ func (i Include) passes(m *kubeapi.Member) bool {
 		return m.Serving
 	}
 	return true
-}
-
-// passesAny reports whether Include lets any of some candidates in.
-func passesAny(nodes []Node) bool {
-	return slices.ContainsFunc(nodes, func(n Node) bool { return n.Listed })
 }

@@ -83,6 +83,38 @@ type LeftOut struct {
 	Block   uint16 // see Node
 }
 
+// nameOf tries what each object tells of a candidate until it makes a longname: only the
+// slices of one service may know a pod's hostname. If none does, it returns the first
+// problem.
+func (n *Naming) nameOf(cand *candidate) (Node, entry, Problem) {
+	if n.PodNames {
+		byHostname := *n
+		byHostname.PodNames = false
+		if node, e, p := byHostname.nameOf(cand); p == NoProblem {
+			return node, e, p
+		}
+	}
+	first := NoProblem
+	for _, e := range cand.entries {
+		text, at, p := n.longname(e.object, e.member)
+		if p == NoProblem {
+			return Node{
+				Member: cand.withHostname(e.member),
+				Ports:  cand.ports,
+				object: e.object,
+				text:   text,
+				at:     uint8(at), //nolint:gosec // no longname is longer than maxLongname
+				Listed: cand.passes,
+				ends:   cand.ends,
+			}, e, NoProblem
+		}
+		if first == NoProblem {
+			first = p
+		}
+	}
+	return Node{}, cand.entries[0], first
+}
+
 func describe(e entry) string {
 	if e.member.IsPod {
 		return "pod " + Quote(e.member.ID) + " at " + e.member.Address.String()

@@ -79,39 +79,3 @@ func (u *uniter) few(ports []kubeapi.Port) []kubeapi.Port {
 	slices.SortFunc(ports, kubeapi.ComparePorts)
 	return kubeapi.KeepPorts(slices.Compact(ports), u.first)
 }
-
-// unitePorts lets nodes of one longname, which are next to each other, declare the same
-// ports: hostNetwork pods that share an address are one node to the BEAM. Those of other namespaces
-// than the owner's have no say.
-func (r *Rules) unitePorts(nodes []Node) {
-	of := uniter{first: r.Source.Ports}
-	for len(nodes) > 0 {
-		same := 1
-		for same < len(nodes) && nodes[same].text == nodes[0].text {
-			same++
-		}
-		if same > 1 {
-			of.shareOwners(nodes[:same])
-		}
-		nodes = nodes[same:]
-	}
-}
-
-// shareOwners does so for the nodes of one longname.
-func (u *uniter) shareOwners(nodes []Node) {
-	claimants := make([]*Node, len(nodes))
-	for i := range nodes {
-		claimants[i] = &nodes[i]
-	}
-	owner := Owner("", claimants)
-	lists := u.with(nil, owner.Ports)
-	for _, n := range claimants {
-		if n.Namespace() == owner.Namespace() {
-			lists = u.with(lists, n.Ports)
-		}
-	}
-	ports := u.unite(lists)
-	for _, n := range claimants {
-		n.Ports = ports
-	}
-}
