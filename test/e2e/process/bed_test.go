@@ -11,6 +11,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 	corev1 "k8s.io/api/core/v1"
+	discoveryv1 "k8s.io/api/discovery/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/longnames/longnames/test/e2e/cluster"
@@ -52,6 +53,11 @@ func TestProcess(t *testing.T) {
 		{"RightsMissingWatch", missingWatch},
 		{"RightsWithdrawn", withdrawnRights},
 		{"RightsUnreadNamespace", unreadNamespace},
+		{"LeftOut", leftOut},
+		{"BlankManifest", blankManifest},
+		{"OwnNames", ownNames},
+		{"NotReady", notReady},
+		{"Typos", typos},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
@@ -182,11 +188,31 @@ func (b *bed) close(t *testing.T, from, to int) {
 	cluster.Many(t, from, to, func(i int) { b.DeletePod(t, b.prod, shopName(i)) })
 }
 
-// endpoints waits until the slices of the Service shop have so many.
-func (b *bed) endpoints(t *testing.T, want int) {
+// service creates the Service of an app, and pods of it with some addresses.
+func (b *bed) service(t *testing.T, app string, addresses []string, change ...func(*corev1.Pod)) {
+	t.Helper()
+	b.CreateService(t, b.prod, app)
+	for i, address := range addresses {
+		b.pod(t, b.prod, app, fmt.Sprint(app, "-", i), address, change...)
+	}
+	b.endpoints(t, app, len(addresses))
+}
+
+// slice creates an EndpointSlice of an app by hand, with a label tier. It has one endpoint, with some addresses.
+func (b *bed) slice(t *testing.T, app, tier string, addresses ...string) {
+	t.Helper()
+	s := &discoveryv1.EndpointSlice{AddressType: discoveryv1.AddressTypeIPv4, ObjectMeta: metav1.ObjectMeta{
+		GenerateName: app + "-", Labels: map[string]string{"app": app, "tier": tier, discoveryv1.LabelServiceName: app},
+	}, Endpoints: []discoveryv1.Endpoint{{Addresses: addresses, Hostname: new("by-hand")}}}
+	_, err := b.Client.DiscoveryV1().EndpointSlices(b.prod).Create(t.Context(), s, metav1.CreateOptions{})
+	require.NoError(t, err)
+}
+
+// endpoints waits until the slices of a Service have so many.
+func (b *bed) endpoints(t *testing.T, service string, want int) {
 	t.Helper()
 	soon(t, "the endpoints are there", func() error {
-		out, err := b.TryKubectl(t.Context(), "-n", b.prod, "get", "endpointslices", "-l", "kubernetes.io/service-name=shop",
+		out, err := b.TryKubectl(t.Context(), "-n", b.prod, "get", "endpointslices", "-l", "kubernetes.io/service-name="+service,
 			"-o", "jsonpath={.items[*].endpoints[*].addresses}")
 		if got := len(strings.Fields(out)); err == nil && got != want {
 			err = fmt.Errorf("got %d, want %d", got, want)

@@ -20,7 +20,7 @@ func unreadNamespace(t *testing.T, b *bed) {
 	b.CreateService(t, other.prod, "shop")
 	b.shop(t, 0, read)
 	other.shop(t, read, read+unread)
-	b.endpoints(t, read)
+	b.endpoints(t, "shop", read)
 	block := b.block(zone+" 10.in-addr.arpa", "namespaces "+b.prod+" "+other.prod, "hold 0", "startup_timeout 1s")
 	s := b.server(t, 0, strings.NewReplacer("selector app=shop\n", "", "basename shop\n", "group_by app\n").Replace(block))
 	s.may(`API server forbids `)

@@ -91,7 +91,7 @@ func missingList(t *testing.T, b *bed) {
 func missingWatch(t *testing.T, b *bed) {
 	b.open(t, endpointSlices, "list")
 	b.shop(t, 0, 1)
-	b.endpoints(t, 1)
+	b.endpoints(t, "shop", 1)
 	s := b.server(t, 0, b.block("shop.erl.internal", "hold 0", "startup_timeout 1s"))
 	v := s.vigil(1)
 	s.start()
@@ -135,7 +135,7 @@ func withdrawnRights(t *testing.T, b *bed) {
 	lost := []string{forbidden(endpointSlices, b.prod, "list"), forbidden(endpointSlices, b.prod, "watch")}
 	s.forbids(lost...)
 	b.shop(t, 3, 4)
-	b.endpoints(t, 4)
+	b.endpoints(t, "shop", 4)
 	v.asks(100) // and nothing changes
 	v.then(4, func() { b.grant(t, b.prod, b.prod, endpointSlices, listWatch) })
 	s.logs(granted)

@@ -131,7 +131,7 @@ func secondaries(t *testing.T, b *bed) {
 		now = to
 	}
 	scale(3)
-	b.endpoints(t, 3)
+	b.endpoints(t, "shop", 3)
 	host, at := b.NewHost(t, b.name+"-others", b.address(5)), b.some(0, 2, "%s")
 	var all []*secondary
 	to := ""

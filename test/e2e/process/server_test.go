@@ -68,14 +68,18 @@ func (b *bed) serve(t *testing.T, plugins string) *server {
 
 // start starts it, for the first time or again, and waits until it listens.
 func (s *server) start() {
+	s.launch()
+	s.t.Cleanup(s.end)
+	s.logs("(?m)^CoreDNS-")
+}
+
+func (s *server) launch() {
 	binary, err := filepath.Abs(coredns)
 	require.NoError(s.t, err)
 	s.starts++
 	s.process = s.Start(s.t, fmt.Sprintf("coredns-%d", s.starts),
 		[]string{"KUBERNETES_SERVICE_HOST=" + apiHost, "KUBERNETES_SERVICE_PORT=" + s.apiPort, "CLUSTER_DOMAIN="},
 		binary, "-conf", s.corefile)
-	s.t.Cleanup(s.end)
-	s.logs("(?m)^CoreDNS-")
 }
 
 var logged = regexp.MustCompile(cluster.Crash.String() + `|^\[ERROR\] .*`)
@@ -102,6 +106,26 @@ func (s *server) may(pattern string) { s.allowed = append(s.allowed, regexp.Must
 // logs waits for a match in CoreDNS' log.
 func (s *server) logs(pattern string) {
 	s.process.Says(s.t, pattern, 0)
+}
+
+var warning = regexp.MustCompile(`(?m)^\[(?:WARNING|ERROR)\] plugin/longnames: .*$`)
+
+// warns waits until the warnings and errors that CoreDNS has logged are exactly these, by patterns.
+func (s *server) warns(patterns ...string) {
+	soon(s.t, "each warning is logged once", func() error {
+		lines := warning.FindAllString(s.process.Output(), -1)
+		for _, p := range patterns {
+			at := slices.IndexFunc(lines, regexp.MustCompile(p).MatchString)
+			if at < 0 {
+				return fmt.Errorf("want a line like %q, got %q besides", p, lines)
+			}
+			lines = slices.Delete(lines, at, at+1)
+		}
+		if len(lines) > 0 {
+			return fmt.Errorf("got also %q", lines)
+		}
+		return nil
+	})
 }
 
 // run runs a command on the host.
@@ -138,9 +162,9 @@ func (s *server) ready() error {
 // before what is counted of it.
 func (s *server) counts(want float64, name string, labels ...string) {
 	soon(s.t, fmt.Sprintf("%s %v is %v", name, labels, want), func() error {
-		got, _, err := s.Metric(s.Address, "coredns_longnames_"+name, labels...)
-		if err == nil && got != want {
-			err = fmt.Errorf("it is %v", got)
+		got, series, err := s.Metric(s.Address, "coredns_longnames_"+name, labels...)
+		if err == nil && (got != want || series == 0) {
+			err = fmt.Errorf("it is %v, in %d series", got, series)
 		}
 		return err
 	})
