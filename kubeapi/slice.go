@@ -7,6 +7,11 @@ import (
 func (s Shrinker) slice(e *discoveryv1.EndpointSlice) *Object {
 	o := s.meta(&e.ObjectMeta, e.Labels[discoveryv1.LabelServiceName])
 	if e.AddressType == discoveryv1.AddressTypeFQDN {
+		for i := range e.Endpoints {
+			for _, name := range e.Endpoints[i].Addresses {
+				_, _ = s.address(o, name) // which notes that it is none
+			}
+		}
 		return o
 	}
 	var ports []Port

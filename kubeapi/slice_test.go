@@ -105,7 +105,7 @@ func TestEndpointAddresses(t *testing.T) {
 		{name: "IPv6", kind: discoveryv1.AddressTypeIPv6, of: [][]string{{"fd00:0::1"}}, want: []string{"fd00::1"}},
 		{name: "only IPv4", family: IPv4, of: [][]string{{"10.0.0.1"}, {"fd00::1"}}, want: []string{"10.0.0.1"}},
 		{name: "only IPv6", family: IPv6, of: [][]string{{"10.0.0.1"}, {"fd00::1"}}, want: []string{"fd00::1"}},
-		{name: "names of FQDN slices", kind: discoveryv1.AddressTypeFQDN, of: [][]string{{"node.example.org"}, {"10.0.0.1"}}},
+		{name: "names of FQDN slices", kind: discoveryv1.AddressTypeFQDN, of: [][]string{{"node.example.org"}, {"10.0.0.1"}}, invalid: []string{"node.example.org"}},
 		{name: "what is none harms no other", of: [][]string{{"x", "10.0.0.1"}, {long}, {"10.0.0.3"}}, want: []string{"10.0.0.1", "10.0.0.3"}, invalid: []string{"x", long[:maxInvalidText]}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {

@@ -9,6 +9,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	corev1 "k8s.io/api/core/v1"
+	discoveryv1 "k8s.io/api/discovery/v1"
 
 	"github.com/longnames/longnames/test/e2e/cluster"
 )
@@ -132,6 +133,10 @@ func leftOut(t *testing.T, b *bed) {
 		{name: "multicast", options: "selector app=multicast; basename shop", answers: []lookup{{"@ TXT", ""}},
 			given:   func(app string) { b.slice(t, app, "", "239.1.1.1") },
 			lines:   []string{`PROD/multicast-\w+ is left out of ZONE: "239\.1\.1\.1" is a multicast address$`},
+			metrics: map[string]float64{`left_out_members reason="address"`: 1}},
+		{name: "hosts", options: "selector app=hosts; basename shop", answers: []lookup{{"@ TXT", ""}},
+			given:   func(app string) { b.sliceOf(t, discoveryv1.AddressTypeFQDN, app, "", "node.example.org") },
+			lines:   []string{`PROD/hosts-\w+ is left out of ZONE: "node\.example\.org" is no address$`},
 			metrics: map[string]float64{`left_out_members reason="address"`: 1}},
 		{name: "groups", options: "selector app=groups; group_by tier; basename shop", given: two("my_app", "a.b"),
 			answers: []lookup{{"my_app.PROD TXT", "shop@IP0"}, {"a.b.PROD TXT", "NXDOMAIN"}},
