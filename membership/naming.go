@@ -67,7 +67,7 @@ func (n *Naming) Expects(p Problem) string {
 	case InvalidHostname:
 		return "mode hostname needs a hostname that is a DNS label: its pod's spec.hostname, if spec.subdomain names the Service, or else option endpoint_pod_names"
 	case InvalidService:
-		return "mode hostname needs a service that is a DNS label"
+		return "mode hostname needs a service that is a DNS label: its pod's spec.subdomain, its slice's label kubernetes.io/service-name, or else option service"
 	case InvalidNamespace:
 		return "its namespace is no DNS label"
 	case TooLong:

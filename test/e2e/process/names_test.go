@@ -221,7 +221,8 @@ func ownNames(t *testing.T, b *bed) {
 			given: func(app string) {
 				b.pod(t, b.prod, app, app, b.address(10), func(p *corev1.Pod) { p.Spec.Hostname = app })
 			},
-			lines:   []string{`PROD/lonely: .*lonely at IP0 is left out of ZONE: mode hostname needs a service that is a DNS label`},
+			lines: []string{`PROD/lonely: .*lonely at IP0 is left out of ZONE: mode hostname needs a service that is a DNS label: ` +
+				`its pod's spec\.subdomain, its slice's label kubernetes.io/service-name, or else option service$`},
 			metrics: map[string]float64{`left_out_members reason="service"`: 1}},
 		{name: "cured", options: "selector app=foreign; basename shop; mode hostname; endpoint_pod_names",
 			answers: []lookup{{"@ TXT", "shop@foreign-0.foreign.PROD.svc.cluster.local"}}},
