@@ -12,6 +12,12 @@ command -v dig >/dev/null || {
 	exit 1
 }
 
+# CoreDNS shares its port with others, so their answers would be taken for its own.
+if (: <"/dev/tcp/127.0.0.1/$port") 2>/dev/null; then
+	echo "Something listens on port $port already, maybe 'make run'. Stop it, or choose another PORT." >&2
+	exit 1
+fi
+
 dir=$(mktemp -d)
 cp -R examples "$dir"
 sed "s/^\.:1053 /.:$port /" Corefile.example >"$dir/Corefile"
@@ -78,7 +84,8 @@ cp "$slices" "$dir/saved"
 printf 'The server is currently unable to handle the request.\n' >"$dir/new"
 mv "$dir/new" "$slices"
 stays 10.1.0.11 10.1.0.13
-printf '\nCoreDNS has logged it:\n%s\n' "$(grep -F deployment.yaml "$dir/log")"
+logged=$(grep -F deployment.yaml "$dir/log") || fail "$(members 10.1.0.11 10.1.0.13), with a line in the log about deployment.yaml"
+printf '\nCoreDNS has logged it:\n%s\n' "$logged"
 
 printf '\nIt can be read again. Meanwhile the second has come back, and the first fails its readiness probe. That may be a\n'
 printf 'fault of the probe: for half a minute, by default, the first is suspect and stays.\n\n'
