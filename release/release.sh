@@ -18,6 +18,8 @@ fail() {
 	fail "VERSION=$version is no version such as v0.1.0"
 grep -qF "{vsn, \"${version#v}\"}" beam/src/longnames.app.src ||
 	fail "VERSION=$version is not that of beam/src/longnames.app.src"
+awk -v version="${version#v}" '$1 == "##" && $2 == version { found = 1 } END { exit !found }' CHANGELOG.md ||
+	fail "CHANGELOG.md has no heading ## ${version#v}"
 [[ -z $(git status --porcelain) ]] ||
 	fail "The checkout has changes, so nobody could make the same release again: commit or stash them."
 

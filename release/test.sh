@@ -5,7 +5,7 @@ cd "$(dirname "$0")/.."
 checkout=$PWD
 tmp=$(mktemp -d)
 trap 'rm -rf "$tmp"' EXIT
-version=v0.0.0-test
+version=v$(sed -n 's/^ *{vsn, "\(.*\)"},$/\1/p' beam/src/longnames.app.src)
 repository=registry.example/platform/coredns
 failed=
 
@@ -29,7 +29,15 @@ says() { # says TEXT COMMAND...: the output of the command has the text.
 
 not() { ! "$@"; }
 
+refused() { # refused REASON COMMAND...: the command fails, and says why.
+	local reason=$1 output
+	shift
+	! output=$("$@" 2>&1) && grep -qF -- "$reason" <<<"$output" || { printf 'got %s\nwant %s\n' "$output" "$reason"; return 1; }
+}
+
 git clone -q "$checkout" "$tmp/clone1"
+sed -i "s/^## Unreleased$/## ${version#v}/" "$tmp/clone1/CHANGELOG.md"
+git -C "$tmp/clone1" -c user.name=test -c user.email=test@example.org commit -q --allow-empty -am "Release $version"
 git clone -q "$tmp/clone1" "$tmp/clone2"
 for i in 1 2; do
 	mkdir "$tmp/clone$i/bin"
@@ -75,10 +83,13 @@ check "no file names the image that has to be edited" not grep -rlE 'image\.inva
 check "the standalone CoreDNS is among the manifests" grep -q '^kind: Deployment$' $file-standalone.yaml
 
 cd "$tmp/clone1"
-for version in "" 0.1.0 v0.1 v1.2.3/../x; do
-	check "VERSION=$version is refused" not make -s release VERSION="$version"
+for wrong in "" 0.1.0 v0.1 v1.2.3/../x; do
+	check "VERSION=$wrong is refused" refused "VERSION=$wrong is no version" make -s release VERSION="$wrong"
 done
+check "a version that the client does not have is refused" refused "is not that of beam/src" make -s release VERSION=v999.0.0
 echo >>README.md
-check "a checkout with changes is refused" not make -s release VERSION=v0.1.0
+check "a checkout with changes is refused" refused "has changes" make -s release VERSION=$version
+sed -i "s/^## ${version#v}/## Unreleased/" CHANGELOG.md
+check "a version that is not in CHANGELOG.md is refused" refused "has no heading" make -s release VERSION=$version
 
 [[ ! $failed ]]
