@@ -85,6 +85,7 @@ func TestNodesNameThemselvesAsTheyAreListed(t *testing.T) {
 	for _, page := range pages(t) {
 		snippets = append(snippets, page.Snippets("sh")...)
 	}
+	ipv6 := markdown.Read(t, clientsPath).Section(t, "### With IPv6").Snippets("sh")[0].Text
 	for _, snippet := range snippets {
 		named := regexp.MustCompile(`^# rel/env\.sh\.eex, mode (\w+)`).FindStringSubmatch(snippet.Text)
 		if named == nil {
@@ -100,7 +101,7 @@ func TestNodesNameThemselvesAsTheyAreListed(t *testing.T) {
 			if strings.Contains(address, ":") {
 				want += " -proto_dist inet6_tcp"
 			}
-			command := exec.Command("sh", "-euc", snippet.Text+`echo "$RELEASE_DISTRIBUTION $RELEASE_NODE ${ERL_AFLAGS:-}"`)
+			command := exec.Command("sh", "-euc", snippet.Text+ipv6+`echo "$RELEASE_DISTRIBUTION $RELEASE_NODE ${ERL_AFLAGS:-}"`)
 			command.Env = []string{"PATH=" + os.Getenv("PATH"), "POD_IP=" + address, "POD_NAME=shop-0", "POD_NAMESPACE=prod"}
 			out, err := command.CombinedOutput()
 			if err != nil {

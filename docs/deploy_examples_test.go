@@ -1,15 +1,21 @@
 package docs_test
 
 import (
+	"maps"
 	"reflect"
+	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	networkingv1 "k8s.io/api/networking/v1"
-	"k8s.io/utils/ptr"
+	"k8s.io/pod-security-admission/api"
+	"k8s.io/pod-security-admission/policy"
 	"sigs.k8s.io/yaml"
+
+	"github.com/longnames/longnames/internal/markdown"
 )
 
 // decode decodes the one object of a kind in YAML, as strictly as an API server can.
@@ -66,58 +72,82 @@ func TestHelmStandaloneIsLikeTheBase(t *testing.T) {
 	}
 }
 
-const phoenixPath = "../examples/phoenix.yaml"
-
-// https://kubernetes.io/docs/concepts/security/pod-security-standards/#restricted
-func TestPhoenixIsRestricted(t *testing.T) {
-	pod := decode[appsv1.Deployment](t, phoenixPath, "Deployment").Spec.Template.Spec
-	container := pod.Containers[0].SecurityContext
-	if pod.SecurityContext == nil || container == nil || container.Capabilities == nil {
-		t.Fatal("the pod or its container has no security context, or the latter no capabilities")
+// No example asks for more than the Pod Security level restricted allows.
+func TestClientsAreRestricted(t *testing.T) {
+	evaluator, err := policy.NewEvaluator(policy.DefaultChecks(), nil)
+	if err != nil {
+		t.Fatal(err)
 	}
-	for _, tc := range []struct {
-		name      string
-		got, want any
-	}{
-		{"runAsNonRoot", ptr.Deref(pod.SecurityContext.RunAsNonRoot, false), true},
-		{"seccompProfile", ptr.Deref(pod.SecurityContext.SeccompProfile, corev1.SeccompProfile{}), corev1.SeccompProfile{Type: corev1.SeccompProfileTypeRuntimeDefault}},
-		{"allowPrivilegeEscalation", ptr.Deref(container.AllowPrivilegeEscalation, true), false},
-		{"capabilities", *container.Capabilities, corev1.Capabilities{Drop: []corev1.Capability{"ALL"}}},
-		{"containers", len(pod.Containers) + len(pod.InitContainers), 1},
-		{"enforced level", decode[corev1.Namespace](t, phoenixPath, "Namespace").Labels["pod-security.kubernetes.io/enforce"], "restricted"},
-	} {
-		if !reflect.DeepEqual(tc.got, tc.want) {
-			t.Errorf("%s: got %v, want %v", tc.name, tc.got, tc.want)
+	restricted := api.LevelVersion{Level: api.LevelRestricted, Version: api.LatestVersion()}
+	tried := 0
+	for path, text := range readAll(t, "../examples/clients") {
+		for _, of := range objects(t, []markdown.Snippet{{Where: path, Text: text}}, nil) {
+			for _, object := range of {
+				var pod corev1.PodTemplateSpec
+				switch o := object.(type) {
+				case *appsv1.Deployment:
+					pod = o.Spec.Template
+				case *appsv1.StatefulSet:
+					pod = o.Spec.Template
+				default:
+					continue
+				}
+				tried++
+				result := policy.AggregateCheckResults(evaluator.EvaluatePod(restricted, &pod.ObjectMeta, &pod.Spec))
+				if !result.Allowed {
+					t.Errorf("%s: got %s", path, result.ForbiddenDetail())
+				}
+				// The name of an image's user does not tell Kubernetes that it is not root's.
+				if user := pod.Spec.SecurityContext.RunAsUser; user == nil {
+					t.Errorf("%s: got no number of the user", path)
+				}
+			}
 		}
 	}
-	if user := ptr.Deref(pod.SecurityContext.RunAsUser, 0); user == 0 {
-		t.Errorf("got user %d, want the number of one that is not root", user)
+	if want := 6; tried != want {
+		t.Errorf("got %d examples, want %d", tried, want)
 	}
 }
 
 // The example fits the manifests that are deployed.
-func TestPhoenixIsAClusterOfTheBase(t *testing.T) {
-	service := decode[corev1.Service](t, phoenixPath, "Service")
-	container := decode[appsv1.Deployment](t, phoenixPath, "Deployment").Spec.Template.Spec.Containers[0]
+func TestDeploymentIsAClusterOfTheBase(t *testing.T) {
+	const path = "../examples/clients/deployment.yaml"
+	service := decode[corev1.Service](t, path, "Service")
 	options := optionsIn(t, read(t, "../deploy/base/Corefile"))[0]
-	if _, ok := service.Labels[options["selector"]]; !ok {
-		t.Errorf("got labels %v of the Service, want %q, which the Corefile selects", service.Labels, options["selector"])
-	}
-	basename := service.Labels[strings.TrimPrefix(options["basename"], "label ")]
-	if want := `"` + basename + `@${POD_IP}"`; basename == "" || !strings.Contains(read(t, phoenixPath), want) {
-		t.Errorf("got no RELEASE_NODE %s", want)
-	}
-	want := service.Name + "." + service.Namespace + ".svc.erl.internal."
-	for _, env := range container.Env {
-		if env.Name == "DNS_CLUSTER_QUERY" && env.Value != want {
-			t.Errorf("got query %s, want %s", env.Value, want)
+	for _, label := range []string{options["selector"], strings.TrimPrefix(options["basename"], "label ")} {
+		if got := service.Labels[label]; got != "shop" {
+			t.Errorf("label %s of the Service: got %q, want shop", label, got)
 		}
 	}
+	env := decode[appsv1.Deployment](t, path, "Deployment").Spec.Template.Spec.Containers[0].Env
+	i := slices.IndexFunc(env, func(e corev1.EnvVar) bool { return e.Name == "DNS_CLUSTER_QUERY" })
+	if want := service.Name + ".$(POD_NAMESPACE).svc.erl.internal."; i < 0 || env[i].Value != want {
+		t.Errorf("got environment %v, want DNS_CLUSTER_QUERY=%s", env, want)
+	}
+}
+
+// The label that a page gives to a namespace is the one that the policy lets in.
+func TestLabelOfNamespacesIsThatOfThePolicy(t *testing.T) {
 	policy := decode[networkingv1.NetworkPolicy](t, "../deploy/base/networkpolicy.yaml", "NetworkPolicy")
-	namespace := decode[corev1.Namespace](t, phoenixPath, "Namespace")
 	for key, value := range policy.Spec.Ingress[0].From[0].NamespaceSelector.MatchLabels {
-		if got := namespace.Labels[key]; got != value {
-			t.Errorf("got label %s=%s of the namespace, want %s, which the policy lets in", key, got, value)
-		}
+		commands(t, `^kubectl label namespace prod `+regexp.QuoteMeta(key+"="+value)+`$`)
+	}
+}
+
+// Users paste it in place of the base's: other clusters are served as before.
+func TestRabbitMQCorefileServesWhatTheBaseServes(t *testing.T) {
+	base, corefile := read(t, "../deploy/base/Corefile"), markdown.Read(t, "rabbitmq.md").Snippets("corefile")[0].Text
+	got, want := words(t, corefile)[0], words(t, base)[0]
+	for _, of := range []map[string]string{got, want} {
+		delete(of, "zones")
+		delete(of, "longnames")
+	}
+	if !maps.Equal(got, want) {
+		t.Errorf("got plugins %q, want %q", got, want)
+	}
+	options, others := optionsIn(t, corefile), optionsIn(t, base)[0]
+	others["selector"] += ",longnames.dev/mode!=hostname"
+	if len(options) != 2 || !maps.Equal(options[1], others) {
+		t.Errorf("got blocks %q, want a second one with %q", options, others)
 	}
 }
