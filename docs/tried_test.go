@@ -27,7 +27,7 @@ func TestPagesHaveWhatIsTriedOnANode(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	call := regexp.MustCompile(`(?:\.page\(|(?:\.pageBlock\(|blocks\(\w\.T, )(\w+), )"([^"]+)", "(\w+)", "([^"]*)"\)`)
+	call := regexp.MustCompile(`(?:\.page\(|(?:\.(?:pageBlock|types)\(|blocks\(\w\.T, )(\w+), )"([^"]+)", "(\w+)", "([^"]*)"\)`)
 	tried := 0
 	for _, file := range files {
 		for _, match := range call.FindAllStringSubmatch(read(t, file), -1) {

@@ -6,7 +6,7 @@ set -eu
 node() { # LONGNAME COOKIE ARGUMENT...
 	name=$1 cookie=$2
 	shift 2
-	HOME=/tmp exec erl -noinput -pa /app -pa /usr/lib/elixir/lib/elixir/ebin +S 1:1 +SDio 1 +A 1 \
+	exec erl -noinput -pa /app -pa /usr/lib/elixir/lib/elixir/ebin +S 1:1 +SDio 1 +A 1 \
 		-name "$name" -setcookie "$cookie" -kernel net_ticktime 15 -s downs main "$@"
 }
 
@@ -19,7 +19,7 @@ if [ -e /etc/erlang/env.sh ]; then
 		-eval "['Elixir.Code':require_file(list_to_binary(F)) || F <- filelib:wildcard(\"/etc/erlang/*.ex\")]." \
 		-s cluster main -extra $(cat "/etc/erlang/questions${STRATEGY:+-$STRATEGY}")
 elif [ -n "${RABBITMQ_NODENAME:-}" ]; then
-	export RABBITMQ_LOGS=- RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS="+S 1:1 ${RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS:-}"
+	export RABBITMQ_LOGS=- RABBITMQ_LOG_BASE=/tmp RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS="+S 1:1 ${RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS:-}"
 	exec rabbitmq-server
 elif [ -n "${EMQX_NODE__NAME:-}" ]; then
 	[ "$EMQX_CLUSTER__DISCOVERY_STRATEGY" = dns ]

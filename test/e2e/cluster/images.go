@@ -107,7 +107,7 @@ func beam(ctx context.Context, store *build.Store, files, _ string) (string, err
 	if err := compile(ctx, app, sources...); err != nil {
 		return "", err
 	}
-	settings := []string{"--entrypoint", `["/app/start.sh"]`,
+	settings := []string{"--entrypoint", `["/app/start.sh"]`, "--workingdir", "/app/release", "--env", "HOME=/tmp",
 		"--env", "PATH=/usr/lib/rabbitmq/bin:/usr/sbin:/usr/bin:/sbin:/bin"} // Debian's own tools change the user
 	return build.Cached("beam.tar", files, []any{debian, settings}, func(to string) error {
 		return store.FromRoots(ctx, BEAM, to, []string{debian, files}, settings...)

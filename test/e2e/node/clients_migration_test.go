@@ -213,7 +213,8 @@ func (b *bed) migrating() []string {
 // libcluster would list: the same, not the same, and what cannot be compared.
 func (b *bed) compare() {
 	pods := b.pods("app=shop")
-	// These are no members: one of another app, and one that has ended.
+	// These are no members: one of another app, and one that has ended. Nobody restricts them.
+	b.kubectl("label namespace %s pod-security.kubernetes.io/enforce-", b.namespace)
 	b.kubectl("run other-0 --labels=app=other --image=%s --command -- sleep 600", cluster.BEAM)
 	b.kubectl("run shop-ended --labels=app=shop --image=%s --restart=Never --command -- true", cluster.BEAM)
 	defer b.kubectl("delete pod/other-0 pod/shop-ended --grace-period=1")

@@ -134,6 +134,7 @@ func (b *bed) manifestOf(mode, family string) string {
 // inMode starts nodes from what the page has for a mode. Each asks in all ways, of which each has to name all others,
 // for as long as these live. When they are connected, each client asks in its own way.
 func (b *bed) inMode(mode, family string) {
+	b.restricted()
 	zones, blocks := b.zones(), b.blocksOf(mode, family)
 	if mode == "hostname" { // whose pods can have any kind of name
 		blocks = append(blocks, b.migrating()...)
@@ -147,7 +148,8 @@ func (b *bed) inMode(mode, family string) {
 		questions += fmt.Sprintf("%s %s. shop %[1]s pods.erl.internal. shop ", kind, zones["svc"])
 	}
 	b.release(map[string]string{
-		"env.sh": b.page("Mode "+mode, "sh", ""), "questions": questions, "rabbitmq.inetrc": b.rabbitInetrc(),
+		"env.sh": b.page("Mode "+mode, "sh", "") + b.page("With IPv6", "sh", ""), "questions": questions,
+		"rabbitmq.inetrc": b.rabbitInetrc(),
 	})
 	b.apply(b.manifestOf(mode, family))
 	pods := b.mesh("shop", mode, "erl.internal", 3)
@@ -220,7 +222,7 @@ func (b *bed) asItIs() {
 	pods := b.mesh("shop", "ip", "", 3)
 	var said []string
 	for line := range strings.Lines(b.page("How to check", "sh", "")) {
-		said = append(said, b.exec(pods[0].Name, "sh", "-c", "cd /app/release; "+line))
+		said = append(said, b.exec(pods[0].Name, "sh", "-c", line))
 	}
 	if len(said) != 3 {
 		b.Fatalf("got %d ways to check, want 3", len(said))

@@ -14,22 +14,28 @@ import (
 // volumes makes those that the three pods of a StatefulSet claim.
 func (b *bed) volumes(app string) {
 	for i := range 3 {
+		name := fmt.Sprintf("%s-%s-%d", b.namespace, app, i)
+		for _, n := range b.Nodes { // kubelet would make it root's, and gives what is on its node to nobody else
+			_, err := n.Shell(b.Context(), "install -dm 777 /var/lib/volumes/"+name)
+			require.NoError(b, err)
+		}
 		b.create(`
 apiVersion: v1
 kind: PersistentVolume
-metadata: {name: %s-%s-%d}
+metadata: {name: %s}
 spec:
   capacity: {storage: 1Gi}
   accessModes: [ReadWriteOnce]
-  claimRef: {namespace: %[1]s, name: data-%[2]s-%[3]d}
-  hostPath: {path: /var/lib/volumes/%[1]s-%[2]s-%[3]d, type: DirectoryOrCreate}
-`, b.namespace, app, i)
+  claimRef: {namespace: %s, name: data-%s-%d}
+  hostPath: {path: /var/lib/volumes/%[1]s, type: Directory}
+`, name, b.namespace, app, i)
 	}
 }
 
 // products applies what the page has for each product that has a manifest there, and cannot be had here, in one zone. A
 // node of ours is in its place, which is called as the manifest says, and asks for what that says.
 func (b *bed) products() {
+	b.restricted()
 	b.serve("4", b.page("More than one mode", "corefile", ""), forwarding)
 	for _, section := range []string{"Livebook", "EMQX", "CouchDB"} {
 		app, mode := strings.ToLower(section), "hostname"
@@ -62,21 +68,21 @@ func (b *bed) rabbitInetrc() string {
 // rabbit runs brokers by the manifest of the page, and by what it says of other modes, domains and families.
 func (b *bed) rabbit(mode, domain, family string) {
 	const name = "rabbit@$(POD_NAME).rabbit.$(POD_NAMESPACE).svc.erl.internal"
-	served, manifest, n := b.page("RabbitMQ", "corefile", ""), b.manifest("rabbitmq"), 3
+	b.restricted()
+	served, manifest := b.page("Mode hostname", "corefile", ""), b.manifest("rabbitmq")
+	reverse, n := "10.244.0.0/16", 2
 	switch {
 	case mode == "ip":
-		n = 2
 		served = withMode(served, mode)
 		manifest = b.replaced(manifest, name, "rabbit@$(POD_IP)",
 			"        env:\n", "        env:\n        - name: POD_IP\n          valueFrom: {fieldRef: {fieldPath: status.podIP}}\n")
 	case domain == "cluster.local": // as the kubelet calls them, with no inetrc
-		n = 2
 		served = b.replaced(served, "        cluster_domain erl.internal\n", "")
 		manifest = b.replaced(manifest, name, strings.Replace(name, "erl.internal", domain, 1),
 			"        - name: ERL_INETRC\n          value: /etc/rabbit/inetrc\n", "",
 			"  clusterIP: None\n", "  clusterIP: None\n  publishNotReadyAddresses: true\n")
 	case family == "6":
-		served = b.replaced(served, "10.0.0.0/8", "fd00::/16")
+		reverse, n = "fd00::/16", 3
 		env := "        env:\n"
 		for line := range strings.Lines(b.page("RabbitMQ over IPv6", "txt", "")) {
 			variable, value, _ := strings.Cut(strings.TrimSpace(line), "=")
@@ -86,7 +92,12 @@ func (b *bed) rabbit(mode, domain, family string) {
 		manifest = b.replaced(manifest, "        env:\n", env, "  clusterIP: None\n", "  clusterIP: None\n  ipFamilies: [IPv6]\n",
 			"  inetrc: |\n", "  inetrc: |\n    "+inetrc)
 	}
-	b.serve(family, served, forwarding)
+	b.serve(family, b.replaced(served, "svc.erl.internal {", "svc.erl.internal "+reverse+" {"), forwarding)
+	b.boot(manifest, mode, domain, n)
+}
+
+// boot runs n brokers.
+func (b *bed) boot(manifest, mode, domain string, n int) {
 	b.Shell(b.T, checkout, secrets(b.page("RabbitMQ", "sh", "create secret")))
 	b.volumes("rabbit")
 	b.apply(b.replaced(manifest, "  replicas: 3\n", "  replicas: 1\n"))
@@ -118,7 +129,7 @@ func (b *bed) brokers(mode, domain string, n int) {
 			}
 			return watch.Same("running nodes", rabbitNode.FindAllString(said, -1), names)
 		})
-		said := b.Shell(b.T, checkout, strings.NewReplacer("rabbit-0", pod.Name, "10.1.0.21", pod.Status.PodIP).Replace(check))
+		said := b.Shell(b.T, checkout, strings.NewReplacer("rabbit-0", pod.Name, "10.244.0.21", pod.Status.PodIP).Replace(check))
 		assert.Contains(b, said, `{hostent,"`+strings.TrimPrefix(names[i], "rabbit@")+`"`, pod.Name)
 		// The system's resolver goes by /etc/hosts, whatever DNS says.
 		host := regexp.QuoteMeta(watch.Host("hostname", pod, "cluster.local"))

@@ -35,8 +35,7 @@ func TestClients(t *testing.T) {
 		part{"Products", (*bed).products},
 		part{"Migration-ip", func(b *bed) { b.migration("ip") }},
 		part{"Migration-hostname", func(b *bed) { b.migration("hostname") }},
-		part{"RabbitMQ", func(b *bed) { b.rabbit("hostname", "erl.internal", "4") }},
-		part{"RabbitMQ-ip", func(b *bed) { b.rabbit("ip", "", "4") }},
+		part{"RabbitMQ-ip", func(b *bed) { b.rabbit("ip", "", "4") }}, // hostname is TestAfternoon's
 		part{"RabbitMQ-kubelet", func(b *bed) { b.rabbit("hostname", "cluster.local", "4") }},
 	)
 }
@@ -114,16 +113,25 @@ func (b *bed) apply(manifest string, patches ...string) {
 	b.kubectl("apply --server-side --validate=strict -k %s", b.overlay(text, files))
 }
 
-// release makes what the manifests for shop need: the cookie, and the ConfigMap, which has the files of the release,
-// too.
+// restricted has the namespace take only pods that pass this level of Pod Security, as all manifests of pages do.
+func (b *bed) restricted() {
+	b.kubectl("label namespace %s pod-security.kubernetes.io/enforce=restricted", b.namespace)
+}
+
+// release makes what the manifests for shop need: the cookie, and the ConfigMap.
 func (b *bed) release(files map[string]string) {
 	b.Shell(b.T, checkout, b.page("Modes", "sh", "shop-cookie"))
+	b.configure(b.page("Ports, cookies and TLS", "txt", ""), files)
+}
+
+// configure makes the ConfigMap of the manifests for shop, which has the files of the release, too.
+func (b *bed) configure(vmArgs string, files map[string]string) {
 	inetrc, _, _ := strings.Cut(b.manifest("deployment"), "---\n")
 	b.apply(inetrc)
 	configs := b.Client.CoreV1().ConfigMaps(b.namespace)
 	config, err := configs.Get(b.Context(), "erlang", metav1.GetOptions{})
 	require.NoError(b, err)
-	config.Data["vm.args"] = b.page("Ports, cookies and TLS", "txt", "")
+	config.Data["vm.args"] = vmArgs
 	maps.Copy(config.Data, files)
 	_, err = configs.Update(b.Context(), config, metav1.UpdateOptions{})
 	require.NoError(b, err)

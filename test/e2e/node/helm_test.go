@@ -33,14 +33,19 @@ func (b *bed) helm() {
 	}
 }
 
-func (b *bed) helmRelease(values string) *release {
-	b.own()
+// chart is where Helm finds the one of CoreDNS.
+func (b *bed) chart() string {
 	chart, err := filepath.Abs(cmp.Or(os.Getenv("CHART"), "testdata/chart"))
 	require.NoError(b, err)
+	return chart + " "
+}
+
+func (b *bed) helmRelease(values string) *release {
+	b.own()
 	r := &release{bed: b, dir: b.TempDir(), recipes: blocks(b.T, deployPage, "With Helm", "sh", "")}
 	require.Len(b, r.recipes, 3)
 	image, tag, _ := strings.Cut(cluster.CoreDNS, ":")
-	r.replace = strings.NewReplacer("kube-system", r.namespace, "coredns/coredns ", chart+" ")
+	r.replace = strings.NewReplacer("kube-system", r.namespace, "coredns/coredns ", b.chart())
 	// These are the rights that kubeadm gives to CoreDNS.
 	b.kubectl("create clusterrolebinding %s --clusterrole=system:coredns --serviceaccount=%[1]s:default", r.namespace)
 	b.Shell(b.T, checkout, "mkdir "+r.dir+"/deploy; cp -r deploy/helm "+r.dir+"/deploy")

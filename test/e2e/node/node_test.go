@@ -53,9 +53,9 @@ func TestNode(t *testing.T) {
 // overlays/prod with a Corefile.
 func (b *bed) repository() string {
 	dir := b.TempDir()
-	b.Shell(b.T, checkout, fmt.Sprintf("mkdir -p %[1]s/longnames %[1]s/overlays/prod; cp -r deploy %[1]s/longnames", dir))
+	script := blocks(b.T, deployPage, "What to edit", "sh", "")[0]
+	b.Shell(b.T, checkout, strings.ReplaceAll(script, "../platform", dir))
 	b.write(dir+"/overlays/prod/kustomization.yaml", blocks(b.T, deployPage, "What to edit", "yaml", "")[0])
-	b.Shell(b.T, dir, "cp longnames/deploy/base/Corefile overlays/prod")
 	return dir
 }
 

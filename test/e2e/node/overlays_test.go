@@ -1,7 +1,6 @@
 package node
 
 import (
-	"fmt"
 	"regexp"
 	"strings"
 	"testing"
@@ -32,6 +31,7 @@ func TestOverlays(t *testing.T) {
 		try             func(p peers)
 	}{
 		{"Standalone", "longnames", peers.standalone},
+		{"Helm", "longnames", peers.helm},
 		{"StandaloneNamespaced", "longnames", peers.namespaced},
 		{"Images", "longnames", peers.images},
 		{"ACL", "longnames", peers.acl},
@@ -62,10 +62,18 @@ func (p peers) standalone() {
 	p.Shell(p.T, checkout, script[0])
 	p.install()
 	p.knows("prod", "staging", "other")
-	// The port is forwarded from when `kubectl port-forward` is ready.
-	try := strings.Replace(script[2], "\ndig ", "\nuntil dig ", 1) + "do sleep 0.1; done\nkill $!\n"
-	assert.Contains(p, p.Shell(p.T, checkout, try), fmt.Sprintf("%q\n", p.members("prod").want[0]))
+	assert.Regexp(p, `\nns\.dns\.svc\.erl\.internal\. `, p.Shell(p.T, checkout, untilAnswered(script[1])))
 	p.remove("deploy/overlays/standalone")
+}
+
+// helm installs the chart of CoreDNS in place of an overlay.
+func (p peers) helm() {
+	script := blocks(p.T, deployPage, "Standalone", "sh", "helm install")[0]
+	p.Shell(p.T, checkout, strings.TrimSpace(p.replaced(script, "coredns/coredns ", p.chart()))+" --wait --timeout 5m")
+	p.install()
+	p.knows("prod", "staging", "other")
+	assert.Equal(p, "1", p.get("poddisruptionbudget/longnames", ".spec.maxUnavailable"))
+	p.Shell(p.T, checkout, "helm -n longnames uninstall longnames; kubectl delete namespace longnames")
 }
 
 func (p peers) namespaced() {

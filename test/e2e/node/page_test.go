@@ -17,7 +17,11 @@ const checkout = "../../.."
 
 // The pages whose blocks of code are tried.
 const (
+	readmePage    = "README.md"
 	deployPage    = "deploy/README.md"
+	operatingPage = "docs/operations.md"
+	phoenixPage   = "docs/phoenix.md"
+	rabbitPage    = "docs/rabbitmq.md"
 	securityPage  = "docs/security.md"
 	clientsPage   = "docs/clients.md" // stands for those of all clients
 	migratingPage = "docs/migrating-from-libcluster.md"
@@ -74,6 +78,11 @@ func (b *bed) page(section, language, having string) string {
 func (b *bed) manifest(name string) string {
 	b.Helper()
 	return b.here(read(b.T, "examples/clients/"+name+".yaml"))
+}
+
+// untilAnswered is a script of a page that forwards a port, and asks there. It can once kubectl is ready.
+func untilAnswered(script string) string {
+	return strings.Replace(script, "\ndig ", "\nuntil dig ", 1) + "do sleep 0.1; done\nkill $!\n"
 }
 
 var prod = regexp.MustCompile(`\bprod\b`)
