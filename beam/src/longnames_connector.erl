@@ -20,6 +20,7 @@
                   connect => fun((node()) -> term()),
                   disconnect => fun((node()) -> term()),
                   list_nodes => fun(() -> [node()]),
+                  start_timer => fun((Delay :: non_neg_integer()) -> reference()),
                   atom() => term()}.
 %% Those of {@link longnames_dns:opts()}, and
 %% <ul>
@@ -27,8 +28,9 @@
 %% <li>`interval': between two questions when nothing happens, in milliseconds, by default 15000.</li>
 %% <li>`disconnect_after': a member that so many good answers in a row have lacked, an interval apart, is disconnected;
 %% by default `never'.</li>
-%% <li>`callback': is called with one event after the other, in a process of its own.</li>
-%% <li>`connect', `disconnect', `list_nodes': by default those of distribution.</li>
+%% <li>`callback': is called with one event after the other, in a process of its own. Where it does not return, the last
+%% 100 events wait, and those before are dropped.</li>
+%% <li>`connect', `disconnect', `list_nodes': by default those of distribution. `start_timer': is for tests.</li>
 %% </ul>
 
 -type event() :: {members, Name :: string(), [node()]}
@@ -42,6 +44,7 @@
 %% A node that is not listed yet is the one that has to connect, once it is. It asks each second, for a minute.
 -define(UNLISTED, 1000).
 -define(AT_FIRST, 60000).
+-define(MOST_EVENTS, 100).
 
 -record(state, {name :: string(),
                 opts :: opts(),
@@ -54,7 +57,9 @@
                 asking = none :: none | reference(),
                 connecting = #{} :: #{reference() => node()},
                 ports_of = [] :: [node()], % that our -epmd_module has asked for
-                telling = none :: none | pid(),
+                telling = none :: none | reference(),
+                events = [] :: [event()], % that wait for the callback, in order
+                dropped = 0 :: non_neg_integer(),
                 started :: integer(),
                 asked :: integer(),
                 questions = 0 :: non_neg_integer()}).
@@ -75,8 +80,8 @@ init(Opts = #{name := Name}) ->
     ok = net_kernel:monitor_nodes(true),
     lists:foreach(fun remember/1, nodes()),
     Now = now_ms(),
-    State = #state{name = longnames_dns:name(Name), opts = Opts, timer = start_timer(0), started = Now, asked = Now,
-                   counted = Now},
+    State = #state{name = longnames_dns:name(Name), opts = Opts, timer = start_timer(0, Opts), started = Now,
+                   asked = Now, counted = Now},
     {ok, connect(State#state{members = longnames_status:members(State#state.name)})}.
 
 %% @private
@@ -89,25 +94,27 @@ handle_cast(_, State) -> {noreply, State}.
 
 %% @private
 -spec handle_info(term(), #state{}) -> {noreply, #state{}}.
-handle_info({timeout, Timer, ask}, State = #state{timer = Timer}) ->
+handle_info({timeout, Timer, ask}, State = #state{timer = Timer, opts = Opts}) ->
     {Delay, Soon} = next(State),
-    {noreply, connect(ask(State#state{timer = start_timer(Delay), soon = Soon}))};
+    {noreply, connect(ask(State#state{timer = start_timer(Delay, Opts), soon = Soon}))};
 handle_info({'DOWN', Monitor, process, _, {answer, Answer, PortsOf, More}},
             State = #state{asking = Monitor, questions = Questions}) ->
     {noreply, publish(answered(Answer, State#state{asking = none, ports_of = PortsOf, questions = Questions + More}))};
 handle_info({'DOWN', Monitor, process, _, _}, State = #state{asking = Monitor}) ->
     {noreply, publish(answered({error, killed}, State#state{asking = none}))};
+handle_info({'DOWN', Monitor, process, _, _}, State = #state{telling = Monitor}) ->
+    {noreply, told(State#state{telling = none})};
 handle_info({'DOWN', Monitor, process, _, _}, State = #state{connecting = Connecting}) ->
     {noreply, State#state{connecting = maps:remove(Monitor, Connecting)}};
 handle_info({nodeup, Node}, State) ->
     remember(Node),
     {noreply, State};
-handle_info({nodedown, Node}, State = #state{members = Members, timer = Timer}) ->
+handle_info({nodedown, Node}, State = #state{members = Members, timer = Timer, opts = Opts}) ->
     case lists:member(Node, Members) of
         true ->
             _ = erlang:cancel_timer(Timer),
             Delay = max(0, State#state.asked + ?ONCE_IN - now_ms()),
-            {noreply, connect(State#state{timer = start_timer(Delay), soon = ?SOON})};
+            {noreply, connect(State#state{timer = start_timer(Delay, Opts), soon = ?SOON})};
         false -> {noreply, State}
     end;
 handle_info(_, State) -> {noreply, State}.
@@ -139,7 +146,7 @@ ports_of(longnames_epmd, Members, PortsOf, Name, Opts) ->
     case (Members -- [node() | PortsOf]) ++ unconnected(Members, Opts) of
         [] -> {PortsOf, 0};
         _ ->
-            case longnames_epmd:learn_ports(Name, Opts) of
+            case longnames_epmd:learn_ports(Members, Name, Opts) of
                 ok -> {Members, 1};
                 {error, _} -> {PortsOf, 1}
             end
@@ -195,21 +202,29 @@ interval(Opts) -> maps:get(interval, Opts, 15000).
 
 spawn_one(Fun, Node) -> element(2, spawn_monitor(fun() -> Fun(Node) end)).
 
-%% One that hangs or crashes does no harm here, and the next event comes after it.
-tell(Event, State = #state{opts = #{callback := Callback}, telling = Before}) ->
-    State#state{telling = spawn(fun() -> ended(Before), tell_one(Callback, Event) end)};
+%% A callback that crashes does no harm here. While it hangs there is one process of it, and what waits is bounded: the
+%% last event has the members that count.
+tell(Event, State = #state{opts = #{callback := Callback}, telling = none}) ->
+    {_, Monitor} = spawn_monitor(fun() -> tell_one(Callback, Event) end),
+    State#state{telling = Monitor};
+tell(Event, State = #state{opts = #{callback := _}, events = Events, dropped = Dropped, name = Name}) ->
+    case Events ++ [Event] of
+        [_ | Last] when length(Last) >= ?MOST_EVENTS ->
+            _ = Dropped =:= 0 andalso ?LOG_ERROR("longnames: events of ~ts are dropped: the callback hangs", [Name]),
+            State#state{events = Last, dropped = Dropped + 1};
+        All -> State#state{events = All}
+    end;
 tell(_, State) -> State.
 
-ended(none) -> ok;
-ended(Pid) ->
-    Monitor = monitor(process, Pid),
-    receive {'DOWN', Monitor, process, Pid, _} -> ok end.
+told(State = #state{events = []}) -> State;
+told(State = #state{events = [Event | Events]}) -> tell(Event, State#state{events = Events}).
 
 tell_one({Module, Function}, Event) -> Module:Function(Event);
 tell_one(Callback, Event) -> Callback(Event).
 
-publish(State = #state{failing = Failing, name = Name, members = Members, questions = Questions}) ->
-    longnames_status:write(Name, #{pid => self(), members => Members, failing => Failing, questions => Questions}),
+publish(State = #state{failing = Failing, name = Name, members = Members, questions = Questions, dropped = Dropped}) ->
+    longnames_status:write(Name, #{pid => self(), members => Members, failing => Failing, questions => Questions,
+                                   dropped => Dropped}),
     State.
 
 %% It asks the process of the connection, which may be slow.
@@ -224,6 +239,7 @@ remember_address(Node) ->
 to_map(Opts) when is_map(Opts) -> Opts;
 to_map(Opts) -> maps:from_list(Opts).
 
-start_timer(Delay) -> erlang:start_timer(Delay, self(), ask).
+start_timer(Delay, #{start_timer := Start}) -> Start(Delay);
+start_timer(Delay, _) -> erlang:start_timer(Delay, self(), ask).
 
 now_ms() -> erlang:monotonic_time(millisecond).

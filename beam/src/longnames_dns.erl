@@ -43,7 +43,7 @@ members(Name, Opts) ->
     case ask(Name, txt, Opts) of
         {ok, Records} ->
             Names = [String || Strings <- Records, String <- [lists:append(Strings)], longname(String)],
-            case unique(node_names(Names, maps:get(max_names, Opts, 100000))) of
+            case lists:uniq(node_names(Names, maps:get(max_names, Opts, 100000))) of
                 [] -> {error, empty};
                 Nodes -> {ok, Nodes}
             end;
@@ -128,12 +128,6 @@ known_names() ->
             persistent_term:get(?MODULE);
         Known -> Known
     end.
-
-unique(Nodes) -> unique(Nodes, #{}).
-
-unique([Node | Nodes], Seen) when is_map_key(Node, Seen) -> unique(Nodes, Seen);
-unique([Node | Nodes], Seen) -> [Node | unique(Nodes, Seen#{Node => true})];
-unique([], _) -> [].
 
 ask(Name, Type, Opts) ->
     Servers = [{nameservers, S} || S <- [maps:get(nameservers, Opts, default)], S =/= default],
