@@ -56,6 +56,7 @@
                 timer :: reference(),
                 asking = none :: none | reference(),
                 connecting = #{} :: #{reference() => node()},
+                lost = never :: never | integer(), % when a member went down last
                 ports_of = [] :: [node()], % that our -epmd_module has asked for
                 telling = none :: none | reference(),
                 events = [] :: [event()], % that wait for the callback, in order
@@ -114,7 +115,7 @@ handle_info({nodedown, Node}, State = #state{members = Members, timer = Timer, o
         true ->
             _ = erlang:cancel_timer(Timer),
             Delay = max(0, State#state.asked + ?ONCE_IN - now_ms()),
-            {noreply, connect(State#state{timer = start_timer(Delay, Opts), soon = ?SOON})};
+            {noreply, connect(State#state{timer = start_timer(Delay, Opts), soon = ?SOON, lost = now_ms()})};
         false -> {noreply, State}
     end;
 handle_info(_, State) -> {noreply, State}.
@@ -175,9 +176,18 @@ recovered(Members, State = #state{failing = {_, Since}, name = Name}) ->
 
 connect(State = #state{members = Members, opts = Opts, connecting = Connecting}) ->
     Connect = maps:get(connect, Opts, fun net_kernel:connect_node/1),
-    New = unconnected(Members, Opts) -- maps:values(Connecting),
+    New = case is_torn(State) of
+              true -> [];
+              false -> unconnected(Members, Opts) -- maps:values(Connecting)
+          end,
     Started = maps:from_list([{spawn_one(Connect, Node), Node} || Node <- New]),
     State#state{connecting = maps:merge(Connecting, Started)}.
+
+%% There may be no address yet for a node that is not listed. Two of these cannot connect to each other, and OTP, which
+%% prevents overlapping partitions, takes both from all others: if they came back at once, so would that.
+is_torn(#state{lost = never}) -> false;
+is_torn(#state{lost = Lost, members = Members, opts = Opts}) ->
+    not lists:member(node(), Members) andalso now_ms() - Lost < interval(Opts) div 2.
 
 disconnect(Before, State = #state{opts = Opts = #{disconnect_after := Most}, members = Members, counted = Counted})
   when is_integer(Most) ->

@@ -19,6 +19,8 @@ connector_test_() ->
                           {"asks each second while it is not listed itself", fun unlisted/1},
                           {"asks as at first after a nodedown", fun soon_again/1},
                           {"asks and connects again after a nodedown", fun nodedown/1},
+                          {"does not connect again at once while it is not listed", fun torn/1},
+                          {"connects again, also where it is never listed", fun never_listed/1},
                           {"disconnects nobody", fun disconnects_nobody/1},
                           {"disconnects whom so many answers lack", fun disconnects/1},
                           {"a node back in time is not disconnected", fun back/1},
@@ -99,8 +101,8 @@ soon_again({Server, Opts}) ->
 
 start_with_timers(Opts) ->
     Self = self(),
-    {ok, Pid} = start(Opts#{start_timer => fun(Delay) -> Timer = make_ref(), Self ! {timer, Timer, Delay}, Timer end,
-                            list_nodes => fun() -> ['shop@a.c', 'shop@b.c', node()] end}),
+    {ok, Pid} = start(maps:merge(#{start_timer => fun(Delay) -> Timer = make_ref(), Self ! {timer, Timer, Delay}, Timer end,
+                                   list_nodes => fun() -> ['shop@a.c', 'shop@b.c', node()] end}, Opts)),
     Pid.
 
 %% The delays of so many timers. They expire for the process.
@@ -132,6 +134,27 @@ nodedown({Server, Opts}) ->
     [begin Pid ! {nodedown, 'shop@a.c'}, timer:sleep(5) end || _ <- lists:seq(1, 100)],
     timer:sleep(400),
     ?assert(asked(Server) - Before =< 2 + (erlang:monotonic_time(millisecond) - Since) div 500).
+
+torn({Server, Opts}) ->
+    dns_server:set(Server, dns_server:txt(["shop@a.c", "shop@b.c"])),
+    Pid = start_with_timers(Opts#{interval => 60000, list_nodes => fun() -> [] end}),
+    _ = delays(1, Pid, Server),
+    ?assertEqual(['shop@a.c', 'shop@b.c'], lists:sort([connected(), connected()])),
+    _ = delays(1, none, Server),
+    Pid ! {nodedown, 'shop@b.c'},
+    _ = delays(5, Pid, Server),
+    ?assertEqual(false, received_any(connect)),
+    dns_server:set(Server, dns_server:txt(["shop@a.c", "shop@b.c", atom_to_list(node())])),
+    _ = delays(1, Pid, Server),
+    ?assertEqual(['shop@a.c', 'shop@b.c'], lists:sort([connected(), connected()])).
+
+never_listed({Server, Opts}) ->
+    dns_server:set(Server, dns_server:txt(["shop@a.c", "shop@b.c"])),
+    {ok, Pid} = start(Opts),
+    _ = [connected(), connected()],
+    Pid ! {nodedown, 'shop@b.c'},
+    drain(),
+    ?assertEqual(['shop@a.c', 'shop@b.c'], lists:usort([connected(), connected()])).
 
 disconnects_nobody({Server, Opts = #{name := Name}}) ->
     start(Opts#{list_nodes => fun() -> ['shop@a.c', 'shop@b.c'] end}),
