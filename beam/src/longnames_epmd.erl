@@ -46,8 +46,8 @@ register_node(Name, Port, Driver) ->
 -spec address_please(Name :: string(), Host :: string() | inet:ip_address(), inet:address_family()) ->
           {ok, inet:ip_address()} | {ok, inet:ip_address(), inet:port_number(), integer()} | {error, term()}.
 address_please(Name, Host, Family) ->
-    case {address(Name, Host, Family), lookup({port, Name, Host})} of
-        {{ok, Address}, [{_, Port}]} -> {ok, Address, Port, ?DIST_VERSION};
+    case {address(Name, Host, Family), ports(Name, Host)} of
+        {{ok, Address}, [Port]} when Port =/= ?EPMD_PORT -> {ok, Address, Port, ?DIST_VERSION};
         {Result, _} -> Result
     end.
 
@@ -118,10 +118,7 @@ remember_ports(Members, Ports) ->
           end,
     Known = maps:from_list(Own),
     lists:foreach(fun(Name = {Basename, Host}) ->
-                          case Known of
-                              #{Name := Port} when Port =/= ?EPMD_PORT -> insert({port, Basename, Host}, Port);
-                              #{} -> delete({port, Basename, Host})
-                          end
+                          insert({port, Basename, Host}, maps:get(Name, Known, ?EPMD_PORT))
                   end, Names).
 
 new_table() ->
@@ -136,9 +133,16 @@ insert(Key, Value) ->
     catch error:badarg -> ok
     end.
 
-delete(Key) -> try ets:delete(?MODULE, Key), ok catch error:badarg -> ok end.
-
 lookup(Key) -> try ets:lookup(?MODULE, Key) catch error:badarg -> [] end.
+
+%% `global' may tell of a node before any answer does, and at once both connect to each other. If one of them failed, the
+%% other would wait for it for seven seconds, and then all would leave both. So a node that is not known has the port that
+%% all known ones of its basename have.
+ports(Name, Host) ->
+    case lookup({port, Name, Host}) of
+        [{_, Port}] -> [Port];
+        [] -> try lists:usort(lists:append(ets:match(?MODULE, {{port, Name, '_'}, '$1'}))) catch error:badarg -> [] end
+    end.
 
 address(Name, Host, Family) when is_list(Host) ->
     case {inet:parse_address(Host), is_selecting()} of

@@ -5,6 +5,7 @@
 findings_test_() ->
     Own = atom_to_list(node()),
     [{Name, {timeout, 20, fun() ->
+         ets:delete_all_objects(longnames_epmd),
          Server = dns_server:start(Reply),
          Findings = longnames_check:findings("shop.erl.internal", #{nameservers => dns_server:nameservers(Server), timeout => 300}),
          dns_server:stop(Server),

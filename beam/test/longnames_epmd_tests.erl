@@ -47,7 +47,13 @@ address_test_() ->
                        [{a, ?IP}, {ports, [?NODE, ?OTHER_HOST], [?OTHER_HOST, ?NODE]}]},
                       {"no port for the host any more", {ok, ?IP},
                        [{a, ?IP}, {ports, [{?NODE, 9100}]}, {ports, [?NODE, ?OTHER_HOST], [?OTHER_HOST]}]},
-                      {"another host's port", {ok, ?IP}, [{a, ?IP}, {ports, [{?OTHER_HOST, 9100}]}]}]]
+                      {"not listed: the port of all others of its basename", {ok, ?IP, 9100, 6},
+                       [{a, ?IP}, {ports, [{?OTHER_HOST, 9100}, {'shop@shop-2', 9100}, {'web@shop-3', 9200}]}]},
+                      {"not listed, and others of its basename have two ports", {ok, ?IP},
+                       [{a, ?IP}, {ports, [{?OTHER_HOST, 9100}, {'shop@shop-2', 9101}]}]},
+                      {"not listed, and others of its basename are at epmd's port, too", {ok, ?IP},
+                       [{a, ?IP}, {ports, [{?OTHER_HOST, 9100}, {'shop@shop-2', 4369}]}]},
+                      {"another basename's port", {ok, ?IP}, [{a, ?IP}, {ports, [{'web@shop-1', 9100}]}]}]]
      end}.
 
 address_of_an_address_test() -> ?assertEqual({ok, ?IP}, longnames_epmd:address_please("shop", "10.0.0.1", inet)).
