@@ -21,6 +21,7 @@
                   disconnect => fun((node()) -> term()),
                   list_nodes => fun(() -> [node()]),
                   start_timer => fun((Delay :: non_neg_integer()) -> reference()),
+                  has_address => fun(() -> boolean()),
                   atom() => term()}.
 %% Those of {@link longnames_dns:opts()}, and
 %% <ul>
@@ -30,7 +31,8 @@
 %% by default `never'.</li>
 %% <li>`callback': is called with one event after the other, in a process of its own. Where it does not return, the last
 %% 100 events wait, and those before are dropped.</li>
-%% <li>`connect', `disconnect', `list_nodes': by default those of distribution. `start_timer': is for tests.</li>
+%% <li>`connect', `disconnect', `list_nodes': by default those of distribution.</li>
+%% <li>`start_timer', `has_address': are for tests.</li>
 %% </ul>
 
 -type event() :: {members, Name :: string(), [node()]}
@@ -44,6 +46,7 @@
 %% A node that is not listed yet is the one that has to connect, once it is. It asks each second, for a minute.
 -define(UNLISTED, 1000).
 -define(AT_FIRST, 60000).
+-define(ADDRESSLESS, 10000).
 -define(MOST_EVENTS, 100).
 
 -record(state, {name :: string(),
@@ -56,6 +59,7 @@
                 timer :: reference(),
                 asking = none :: none | reference(),
                 connecting = #{} :: #{reference() => node()},
+                reachable :: boolean(), % is listed, or has an address
                 lost = never :: never | integer(), % when a member went down last
                 ports_of = [] :: [node()], % that our -epmd_module has asked for
                 telling = none :: none | reference(),
@@ -81,9 +85,9 @@ init(Opts = #{name := Name}) ->
     ok = net_kernel:monitor_nodes(true),
     lists:foreach(fun remember/1, nodes()),
     Now = now_ms(),
-    State = #state{name = longnames_dns:name(Name), opts = Opts, timer = start_timer(0, Opts), started = Now,
-                   asked = Now, counted = Now},
-    {ok, connect(State#state{members = longnames_status:members(State#state.name)})}.
+    Members = longnames_status:members(longnames_dns:name(Name)),
+    {ok, connect(#state{name = longnames_dns:name(Name), opts = Opts, timer = start_timer(0, Opts), started = Now,
+                        asked = Now, counted = Now, members = Members, reachable = lists:member(node(), Members)})}.
 
 %% @private
 -spec handle_call(term(), term(), #state{}) -> {noreply, #state{}}.
@@ -98,9 +102,12 @@ handle_cast(_, State) -> {noreply, State}.
 handle_info({timeout, Timer, ask}, State = #state{timer = Timer, opts = Opts}) ->
     {Delay, Soon} = next(State),
     {noreply, connect(ask(State#state{timer = start_timer(Delay, Opts), soon = Soon}))};
-handle_info({'DOWN', Monitor, process, _, {answer, Answer, PortsOf, More}},
+handle_info({'DOWN', Monitor, process, _, {answer, {ok, _} = Answer, PortsOf, More, Reachable}},
             State = #state{asking = Monitor, questions = Questions}) ->
-    {noreply, publish(answered(Answer, State#state{asking = none, ports_of = PortsOf, questions = Questions + More}))};
+    {noreply, publish(answered(Answer, State#state{asking = none, ports_of = PortsOf, questions = Questions + More,
+                                                   reachable = Reachable}))};
+handle_info({'DOWN', Monitor, process, _, {answer, Error}}, State = #state{asking = Monitor}) ->
+    {noreply, publish(answered(Error, State#state{asking = none}))};
 handle_info({'DOWN', Monitor, process, _, _}, State = #state{asking = Monitor}) ->
     {noreply, publish(answered({error, killed}, State#state{asking = none}))};
 handle_info({'DOWN', Monitor, process, _, _}, State = #state{telling = Monitor}) ->
@@ -137,8 +144,19 @@ question(Name, Opts, PortsOf) ->
     case longnames_dns:members(Name, Opts) of
         {ok, Members} ->
             {PortsOf1, More} = ports_of(net_kernel:epmd_module(), Members, PortsOf, Name, Opts),
-            {answer, {ok, Members}, PortsOf1, More};
-        Error -> {answer, Error, PortsOf, 0}
+            Reachable = lists:member(node(), Members) orelse (maps:get(has_address, Opts, fun has_address/0))(),
+            {answer, {ok, Members}, PortsOf1, More, Reachable};
+        Error -> {answer, Error}
+    end.
+
+%% What is in this node's own /etc/hosts does not say that others find it.
+has_address() ->
+    [_, Host] = string:split(atom_to_list(node()), "@"),
+    element(1, inet:parse_address(Host)) =:= ok orelse lists:any(fun(Type) -> resolves(Host, Type) end, [a, aaaa]).
+
+resolves(Host, Type) ->
+    try inet_res:lookup(Host, in, Type, [], ?UNLISTED) =/= []
+    catch error:_ -> false % as in longnames_dns
     end.
 
 %% Ports are asked for when there are new members, also where these connect first: nobody may be there to ask when that
@@ -176,18 +194,18 @@ recovered(Members, State = #state{failing = {_, Since}, name = Name}) ->
 
 connect(State = #state{members = Members, opts = Opts, connecting = Connecting}) ->
     Connect = maps:get(connect, Opts, fun net_kernel:connect_node/1),
-    New = case is_torn(State) of
+    New = case is_waiting(State) of
               true -> [];
               false -> unconnected(Members, Opts) -- maps:values(Connecting)
           end,
     Started = maps:from_list([{spawn_one(Connect, Node), Node} || Node <- New]),
     State#state{connecting = maps:merge(Connecting, Started)}.
 
-%% There may be no address yet for a node that is not listed. Two of these cannot connect to each other, and OTP, which
-%% prevents overlapping partitions, takes both from all others: if they came back at once, so would that.
-is_torn(#state{lost = never}) -> false;
-is_torn(#state{lost = Lost, members = Members, opts = Opts}) ->
-    not lists:member(node(), Members) andalso now_ms() - Lost < interval(Opts) div 2.
+%% Two nodes that have no address yet cannot connect to each other, and OTP, which prevents overlapping partitions, takes
+%% both from all others: if they came back at once, so would that.
+is_waiting(#state{reachable = true}) -> false;
+is_waiting(#state{lost = never, started = Started}) -> now_ms() - Started < ?ADDRESSLESS;
+is_waiting(#state{lost = Lost, opts = Opts}) -> now_ms() - Lost < interval(Opts) div 2.
 
 disconnect(Before, State = #state{opts = Opts = #{disconnect_after := Most}, members = Members, counted = Counted})
   when is_integer(Most) ->
