@@ -70,24 +70,24 @@
                 questions = 0 :: non_neg_integer()}).
 
 %% @doc Returns what a supervisor needs to start a connector.
--spec child_spec(opts() | [{atom(), term()}]) -> supervisor:child_spec().
-child_spec(Opts) ->
-    Map = to_map(Opts),
-    #{id => {?MODULE, longnames_dns:name(maps:get(name, Map))}, start => {?MODULE, start_link, [Map]}}.
+-spec child_spec(opts()) -> supervisor:child_spec().
+child_spec(Opts = #{name := Name}) ->
+    #{id => {?MODULE, longnames_dns:name(Name)}, start => {?MODULE, start_link, [Opts]}}.
 
 %% @doc Starts a connector.
--spec start_link(opts() | [{atom(), term()}]) -> {ok, pid()} | ignore | {error, term()}.
-start_link(Opts) -> gen_server:start_link(?MODULE, to_map(Opts), []).
+-spec start_link(opts()) -> {ok, pid()} | ignore | {error, term()}.
+start_link(Opts) -> gen_server:start_link(?MODULE, Opts, []).
 
 %% @private
 -spec init(opts()) -> {ok, #state{}}.
-init(Opts = #{name := Name}) ->
+init(Opts) ->
     ok = net_kernel:monitor_nodes(true),
     lists:foreach(fun remember/1, nodes()),
     Now = now_ms(),
-    Members = longnames_status:members(longnames_dns:name(Name)),
-    {ok, connect(#state{name = longnames_dns:name(Name), opts = Opts, timer = start_timer(0, Opts), started = Now,
-                        asked = Now, counted = Now, members = Members, reachable = lists:member(node(), Members)})}.
+    Name = longnames_dns:name(maps:get(name, Opts)),
+    Members = longnames_status:members(Name),
+    {ok, connect(#state{name = Name, opts = Opts, timer = start_timer(0, Opts), started = Now, asked = Now,
+                        counted = Now, members = Members, reachable = lists:member(node(), Members)})}.
 
 %% @private
 -spec handle_call(term(), term(), #state{}) -> {noreply, #state{}}.
@@ -201,7 +201,7 @@ connect(State = #state{members = Members, opts = Opts, connecting = Connecting})
     Started = maps:from_list([{spawn_one(Connect, Node), Node} || Node <- New]),
     State#state{connecting = maps:merge(Connecting, Started)}.
 
-%% Two nodes that have no address yet cannot connect to each other, and OTP, which prevents overlapping partitions, takes
+%% Two nodes that have no address yet cannot connect to each other, and OTP, to prevent overlapping partitions, takes
 %% both from all others: if they came back at once, so would that.
 is_waiting(#state{reachable = true}) -> false;
 is_waiting(#state{lost = never, started = Started}) -> now_ms() - Started < ?ADDRESSLESS;
@@ -263,9 +263,6 @@ remember_address(Node) ->
         {ok, #net_address{address = {Address, _}}} when is_tuple(Address) -> longnames_epmd:remember(Node, Address);
         _ -> ok
     end.
-
-to_map(Opts) when is_map(Opts) -> Opts;
-to_map(Opts) -> maps:from_list(Opts).
 
 start_timer(Delay, #{start_timer := Start}) -> Start(Delay);
 start_timer(Delay, _) -> erlang:start_timer(Delay, self(), ask).

@@ -4,7 +4,7 @@
 %% has to be put together. An answer that is empty or failed is an error of its own kind, and never "nobody is there".
 -module(longnames_dns).
 
--export([members/1, members/2, ports/1, ports/2, longname/1, name/1]).
+-export([members/2, ports/2, longname/1, name/1]).
 
 -include_lib("kernel/include/logger.hrl").
 
@@ -33,10 +33,6 @@
 -define(OPTIONS, [{edns, 0}, {udp_payload_size, 1232}, {retry, 1}]).
 -define(FIRST_TIMEOUT, 1000).
 
-%% @equiv members(Name, #{})
--spec members(name()) -> {ok, [node()]} | {error, reason()}.
-members(Name) -> members(Name, #{}).
-
 %% @doc Returns the members of the cluster, in the server's order.
 -spec members(name(), opts()) -> {ok, [node()]} | {error, reason()}.
 members(Name, Opts) ->
@@ -49,10 +45,6 @@ members(Name, Opts) ->
             end;
         {error, Reason} -> {error, Reason}
     end.
-
-%% @equiv ports(Name, #{})
--spec ports(name()) -> {ok, [{Host :: string(), inet:port_number()}]} | {error, reason()}.
-ports(Name) -> ports(Name, #{}).
 
 %% @doc Returns the host parts of the members, each with the port that its SRV record has.
 -spec ports(name(), opts()) -> {ok, [{Host :: string(), inet:port_number()}]} | {error, reason()}.

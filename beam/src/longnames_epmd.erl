@@ -1,7 +1,7 @@
 %% @doc An `-epmd_module' that remembers where nodes were.
 %%
 %% Hosts are resolved as ever. After 500 ms without an answer, or after an error, the address that the host had last is
-%% taken, so that a connection which breaks while there is no DNS comes back. A node is at the port that SRV records say.
+%% taken, so that a connection which breaks while there is no DNS comes back. The port of a node is that of SRV records.
 %% net_kernel does not wait for DNS, if there is one distribution protocol. All else is erl_epmd's.
 %%
 %% Nodes connect before any application runs, so the table belongs to the supervisor that starts this module, and is
@@ -135,9 +135,9 @@ insert(Key, Value) ->
 
 lookup(Key) -> try ets:lookup(?MODULE, Key) catch error:badarg -> [] end.
 
-%% `global' may tell of a node before any answer does, and at once both connect to each other. If one of them failed, the
-%% other would wait for it for seven seconds, and then all would leave both. So a node that is not known has the port that
-%% all known ones of its basename have.
+%% `global' may tell of a node before any answer does, and then both connect to each other at once. If one of them
+%% failed, the other would wait for it for seven seconds, and then all would leave both. So a node that is not known has
+%% the port that all known ones of its basename have.
 ports(Name, Host) ->
     case lookup({port, Name, Host}) of
         [{_, Port}] -> [Port];

@@ -22,10 +22,17 @@ main() ->
             halt(1)
     end.
 
-test(CoreDNS, Dir, Clusters) ->
-    write(Dir, Clusters),
+test(CoreDNS, Dir, Clusters = [Cluster = #{members := [Listed | _]} | Others]) ->
+    write(Dir, [Cluster#{members := [Listed]} | Others]),
     Server = start_coredns(CoreDNS, Dir),
-    Nodes = [start_nodes(Cluster, Dir) || Cluster <- Clusters],
+    Began = now_ms(),
+    Early = start_nodes(Cluster, Dir),
+    [until(fun() -> asked(Node) > 2 end) || Node <- Early],
+    write(Dir, Clusters),
+    connected(Early, ?PATIENCE),
+    no_downs("started when one of three had an address", [Early], Began),
+
+    Nodes = [Early | [start_nodes(Other, Dir) || Other <- Others]],
     [connected(N, ?PATIENCE) || N <- Nodes],
     say("started at once: all are connected"),
 
@@ -57,7 +64,7 @@ test(CoreDNS, Dir, Clusters) ->
     recovered(Nodes),
 
     Half = now_ms(),
-    write(Dir, [Cluster#{members := lists:sublist(Members, 2)} || Cluster = #{members := Members} <- Clusters]),
+    write(Dir, [C#{members := lists:sublist(Members, 2)} || C = #{members := Members} <- Clusters]),
     [until(fun() -> members(Node) =:= 2 end) || [Node | _] <- Nodes],
     no_downs("half of the answer", Nodes, Half),
     write(Dir, Clusters),
@@ -73,7 +80,7 @@ test(CoreDNS, Dir, Clusters) ->
     [until(fun() -> call(First, cluster_node, downs, [Broken]) =/= [] end) || [First | _] <- Nodes],
     [until(fun() -> torn(N) =:= [] end) || N <- Nodes],
     timer:sleep(1000), % others could follow
-    [healed(Cluster, N, Broken) || {Cluster, N} <- lists:zip(Clusters, Nodes)],
+    [healed(C, N, Broken) || {C, N} <- lists:zip(Clusters, Nodes)],
 
     [pong = remote(Node) || {#{mode := Mode}, [Node | _]} <- lists:zip(Clusters, Nodes), Mode =/= ip], % whose hosts have to be resolved
     say("CoreDNS killed: a node that starts, as for rpc, is connected to that of its host"),
@@ -221,6 +228,8 @@ members(Node) ->
         [#{members := Members, running := true}] -> length(Members);
         _ -> 0
     end.
+
+asked(Node) -> lists:sum([Questions || #{questions := Questions} <- maps:values(call(Node, longnames, status, []))]).
 
 %% The connector, or a process of its: a member that is asked for, or connected to.
 kill_one(Node) ->
