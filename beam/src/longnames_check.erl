@@ -50,7 +50,7 @@ distribution() ->
 
 answer(Name, {error, Reason}, Opts) -> [error("~ts: ~ts. ~ts", [Name, reason(Reason), cure(Reason, servers(Opts))])];
 answer(Name, {ok, Members}, Opts) ->
-    _ = net_kernel:epmd_module() =:= longnames_epmd andalso longnames_epmd:learn_ports(Name, Opts),
+    _ = net_kernel:epmd_module() =:= longnames_epmd andalso longnames_epmd:learn_ports(Members, Name, Opts),
     Others = lists:delete(node(), Members),
     [ok("~ts has ~b members.", [Name, length(Members)]), listed(lists:member(node(), Members), Others)
      | lists:append(parallel(fun member/1, Members))].
@@ -148,8 +148,9 @@ handshake(Node) ->
     case net_kernel:connect_node(Node) of
         true -> [ok("~ts can be connected.", [Node])];
         _ ->
-            [error("~ts answers, but refuses to connect. Its log says why: the cookies differ (RELEASE_COOKIE), one "
-                   "has TLS and the other has not, or the node there has another name.", [Node])]
+            [error("~ts answers, but refuses to connect. If its log has an invalid challenge reply, the cookies "
+                   "differ: give both the same, by RELEASE_COOKIE or -setcookie. Else one has TLS and the other has "
+                   "not, or the node there has another name.", [Node])]
     end.
 
 family(Address) when tuple_size(Address) =:= 4 -> inet;

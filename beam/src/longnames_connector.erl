@@ -20,6 +20,8 @@
                   connect => fun((node()) -> term()),
                   disconnect => fun((node()) -> term()),
                   list_nodes => fun(() -> [node()]),
+                  start_timer => fun((Delay :: non_neg_integer()) -> reference()),
+                  has_address => fun(() -> boolean()),
                   atom() => term()}.
 %% Those of {@link longnames_dns:opts()}, and
 %% <ul>
@@ -27,8 +29,10 @@
 %% <li>`interval': between two questions when nothing happens, in milliseconds, by default 15000.</li>
 %% <li>`disconnect_after': a member that so many good answers in a row have lacked, an interval apart, is disconnected;
 %% by default `never'.</li>
-%% <li>`callback': is called with one event after the other, in a process of its own.</li>
+%% <li>`callback': is called with one event after the other, in a process of its own. Where it does not return, the last
+%% 100 events wait, and those before are dropped.</li>
 %% <li>`connect', `disconnect', `list_nodes': by default those of distribution.</li>
+%% <li>`start_timer', `has_address': are for tests.</li>
 %% </ul>
 
 -type event() :: {members, Name :: string(), [node()]}
@@ -42,6 +46,8 @@
 %% A node that is not listed yet is the one that has to connect, once it is. It asks each second, for a minute.
 -define(UNLISTED, 1000).
 -define(AT_FIRST, 60000).
+-define(ADDRESSLESS, 10000).
+-define(MOST_EVENTS, 100).
 
 -record(state, {name :: string(),
                 opts :: opts(),
@@ -53,31 +59,35 @@
                 timer :: reference(),
                 asking = none :: none | reference(),
                 connecting = #{} :: #{reference() => node()},
+                reachable :: boolean(), % is listed, or has an address
+                lost = never :: never | integer(), % when a member went down last
                 ports_of = [] :: [node()], % that our -epmd_module has asked for
-                telling = none :: none | pid(),
+                telling = none :: none | reference(),
+                events = [] :: [event()], % that wait for the callback, in order
+                dropped = 0 :: non_neg_integer(),
                 started :: integer(),
                 asked :: integer(),
                 questions = 0 :: non_neg_integer()}).
 
 %% @doc Returns what a supervisor needs to start a connector.
--spec child_spec(opts() | [{atom(), term()}]) -> supervisor:child_spec().
-child_spec(Opts) ->
-    Map = to_map(Opts),
-    #{id => {?MODULE, longnames_dns:name(maps:get(name, Map))}, start => {?MODULE, start_link, [Map]}}.
+-spec child_spec(opts()) -> supervisor:child_spec().
+child_spec(Opts = #{name := Name}) ->
+    #{id => {?MODULE, longnames_dns:name(Name)}, start => {?MODULE, start_link, [Opts]}}.
 
 %% @doc Starts a connector.
--spec start_link(opts() | [{atom(), term()}]) -> {ok, pid()} | ignore | {error, term()}.
-start_link(Opts) -> gen_server:start_link(?MODULE, to_map(Opts), []).
+-spec start_link(opts()) -> {ok, pid()} | ignore | {error, term()}.
+start_link(Opts) -> gen_server:start_link(?MODULE, Opts, []).
 
 %% @private
 -spec init(opts()) -> {ok, #state{}}.
-init(Opts = #{name := Name}) ->
+init(Opts) ->
     ok = net_kernel:monitor_nodes(true),
     lists:foreach(fun remember/1, nodes()),
     Now = now_ms(),
-    State = #state{name = longnames_dns:name(Name), opts = Opts, timer = start_timer(0), started = Now, asked = Now,
-                   counted = Now},
-    {ok, connect(State#state{members = longnames_status:members(State#state.name)})}.
+    Name = longnames_dns:name(maps:get(name, Opts)),
+    Members = longnames_status:members(Name),
+    {ok, connect(#state{name = Name, opts = Opts, timer = start_timer(0, Opts), started = Now, asked = Now,
+                        counted = Now, members = Members, reachable = lists:member(node(), Members)})}.
 
 %% @private
 -spec handle_call(term(), term(), #state{}) -> {noreply, #state{}}.
@@ -89,25 +99,30 @@ handle_cast(_, State) -> {noreply, State}.
 
 %% @private
 -spec handle_info(term(), #state{}) -> {noreply, #state{}}.
-handle_info({timeout, Timer, ask}, State = #state{timer = Timer}) ->
+handle_info({timeout, Timer, ask}, State = #state{timer = Timer, opts = Opts}) ->
     {Delay, Soon} = next(State),
-    {noreply, connect(ask(State#state{timer = start_timer(Delay), soon = Soon}))};
-handle_info({'DOWN', Monitor, process, _, {answer, Answer, PortsOf, More}},
+    {noreply, connect(ask(State#state{timer = start_timer(Delay, Opts), soon = Soon}))};
+handle_info({'DOWN', Monitor, process, _, {answer, {ok, _} = Answer, PortsOf, More, Reachable}},
             State = #state{asking = Monitor, questions = Questions}) ->
-    {noreply, publish(answered(Answer, State#state{asking = none, ports_of = PortsOf, questions = Questions + More}))};
+    {noreply, publish(answered(Answer, State#state{asking = none, ports_of = PortsOf, questions = Questions + More,
+                                                   reachable = Reachable}))};
+handle_info({'DOWN', Monitor, process, _, {answer, Error}}, State = #state{asking = Monitor}) ->
+    {noreply, publish(answered(Error, State#state{asking = none}))};
 handle_info({'DOWN', Monitor, process, _, _}, State = #state{asking = Monitor}) ->
     {noreply, publish(answered({error, killed}, State#state{asking = none}))};
+handle_info({'DOWN', Monitor, process, _, _}, State = #state{telling = Monitor}) ->
+    {noreply, told(State#state{telling = none})};
 handle_info({'DOWN', Monitor, process, _, _}, State = #state{connecting = Connecting}) ->
     {noreply, State#state{connecting = maps:remove(Monitor, Connecting)}};
 handle_info({nodeup, Node}, State) ->
     remember(Node),
     {noreply, State};
-handle_info({nodedown, Node}, State = #state{members = Members, timer = Timer}) ->
+handle_info({nodedown, Node}, State = #state{members = Members, timer = Timer, opts = Opts}) ->
     case lists:member(Node, Members) of
         true ->
             _ = erlang:cancel_timer(Timer),
             Delay = max(0, State#state.asked + ?ONCE_IN - now_ms()),
-            {noreply, connect(State#state{timer = start_timer(Delay), soon = ?SOON})};
+            {noreply, connect(State#state{timer = start_timer(Delay, Opts), soon = ?SOON, lost = now_ms()})};
         false -> {noreply, State}
     end;
 handle_info(_, State) -> {noreply, State}.
@@ -129,8 +144,19 @@ question(Name, Opts, PortsOf) ->
     case longnames_dns:members(Name, Opts) of
         {ok, Members} ->
             {PortsOf1, More} = ports_of(net_kernel:epmd_module(), Members, PortsOf, Name, Opts),
-            {answer, {ok, Members}, PortsOf1, More};
-        Error -> {answer, Error, PortsOf, 0}
+            Reachable = lists:member(node(), Members) orelse (maps:get(has_address, Opts, fun has_address/0))(),
+            {answer, {ok, Members}, PortsOf1, More, Reachable};
+        Error -> {answer, Error}
+    end.
+
+%% What is in this node's own /etc/hosts does not say that others find it.
+has_address() ->
+    [_, Host] = string:split(atom_to_list(node()), "@"),
+    element(1, inet:parse_address(Host)) =:= ok orelse lists:any(fun(Type) -> resolves(Host, Type) end, [a, aaaa]).
+
+resolves(Host, Type) ->
+    try inet_res:lookup(Host, in, Type, [], ?UNLISTED) =/= []
+    catch error:_ -> false % as in longnames_dns
     end.
 
 %% Ports are asked for when there are new members, also where these connect first: nobody may be there to ask when that
@@ -139,7 +165,7 @@ ports_of(longnames_epmd, Members, PortsOf, Name, Opts) ->
     case (Members -- [node() | PortsOf]) ++ unconnected(Members, Opts) of
         [] -> {PortsOf, 0};
         _ ->
-            case longnames_epmd:learn_ports(Name, Opts) of
+            case longnames_epmd:learn_ports(Members, Name, Opts) of
                 ok -> {Members, 1};
                 {error, _} -> {PortsOf, 1}
             end
@@ -168,9 +194,18 @@ recovered(Members, State = #state{failing = {_, Since}, name = Name}) ->
 
 connect(State = #state{members = Members, opts = Opts, connecting = Connecting}) ->
     Connect = maps:get(connect, Opts, fun net_kernel:connect_node/1),
-    New = unconnected(Members, Opts) -- maps:values(Connecting),
+    New = case is_waiting(State) of
+              true -> [];
+              false -> unconnected(Members, Opts) -- maps:values(Connecting)
+          end,
     Started = maps:from_list([{spawn_one(Connect, Node), Node} || Node <- New]),
     State#state{connecting = maps:merge(Connecting, Started)}.
+
+%% Two nodes that have no address yet cannot connect to each other, and OTP, to prevent overlapping partitions, takes
+%% both from all others: if they came back at once, so would that.
+is_waiting(#state{reachable = true}) -> false;
+is_waiting(#state{lost = never, started = Started}) -> now_ms() - Started < ?ADDRESSLESS;
+is_waiting(#state{lost = Lost, opts = Opts}) -> now_ms() - Lost < interval(Opts) div 2.
 
 disconnect(Before, State = #state{opts = Opts = #{disconnect_after := Most}, members = Members, counted = Counted})
   when is_integer(Most) ->
@@ -195,21 +230,29 @@ interval(Opts) -> maps:get(interval, Opts, 15000).
 
 spawn_one(Fun, Node) -> element(2, spawn_monitor(fun() -> Fun(Node) end)).
 
-%% One that hangs or crashes does no harm here, and the next event comes after it.
-tell(Event, State = #state{opts = #{callback := Callback}, telling = Before}) ->
-    State#state{telling = spawn(fun() -> ended(Before), tell_one(Callback, Event) end)};
+%% A callback that crashes does no harm here. While it hangs there is one process of it, and what waits is bounded: the
+%% last event has the members that count.
+tell(Event, State = #state{opts = #{callback := Callback}, telling = none}) ->
+    {_, Monitor} = spawn_monitor(fun() -> tell_one(Callback, Event) end),
+    State#state{telling = Monitor};
+tell(Event, State = #state{opts = #{callback := _}, events = Events, dropped = Dropped, name = Name}) ->
+    case Events ++ [Event] of
+        [_ | Last] when length(Last) >= ?MOST_EVENTS ->
+            _ = Dropped =:= 0 andalso ?LOG_ERROR("longnames: events of ~ts are dropped: the callback hangs", [Name]),
+            State#state{events = Last, dropped = Dropped + 1};
+        All -> State#state{events = All}
+    end;
 tell(_, State) -> State.
 
-ended(none) -> ok;
-ended(Pid) ->
-    Monitor = monitor(process, Pid),
-    receive {'DOWN', Monitor, process, Pid, _} -> ok end.
+told(State = #state{events = []}) -> State;
+told(State = #state{events = [Event | Events]}) -> tell(Event, State#state{events = Events}).
 
 tell_one({Module, Function}, Event) -> Module:Function(Event);
 tell_one(Callback, Event) -> Callback(Event).
 
-publish(State = #state{failing = Failing, name = Name, members = Members, questions = Questions}) ->
-    longnames_status:write(Name, #{pid => self(), members => Members, failing => Failing, questions => Questions}),
+publish(State = #state{failing = Failing, name = Name, members = Members, questions = Questions, dropped = Dropped}) ->
+    longnames_status:write(Name, #{pid => self(), members => Members, failing => Failing, questions => Questions,
+                                   dropped => Dropped}),
     State.
 
 %% It asks the process of the connection, which may be slow.
@@ -221,9 +264,7 @@ remember_address(Node) ->
         _ -> ok
     end.
 
-to_map(Opts) when is_map(Opts) -> Opts;
-to_map(Opts) -> maps:from_list(Opts).
-
-start_timer(Delay) -> erlang:start_timer(Delay, self(), ask).
+start_timer(Delay, #{start_timer := Start}) -> Start(Delay);
+start_timer(Delay, _) -> erlang:start_timer(Delay, self(), ask).
 
 now_ms() -> erlang:monotonic_time(millisecond).

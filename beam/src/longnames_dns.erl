@@ -4,7 +4,7 @@
 %% has to be put together. An answer that is empty or failed is an error of its own kind, and never "nobody is there".
 -module(longnames_dns).
 
--export([members/1, members/2, ports/1, ports/2, longname/1, name/1]).
+-export([members/2, ports/2, longname/1, name/1]).
 
 -include_lib("kernel/include/logger.hrl").
 
@@ -33,26 +33,18 @@
 -define(OPTIONS, [{edns, 0}, {udp_payload_size, 1232}, {retry, 1}]).
 -define(FIRST_TIMEOUT, 1000).
 
-%% @equiv members(Name, #{})
--spec members(name()) -> {ok, [node()]} | {error, reason()}.
-members(Name) -> members(Name, #{}).
-
 %% @doc Returns the members of the cluster, in the server's order.
 -spec members(name(), opts()) -> {ok, [node()]} | {error, reason()}.
 members(Name, Opts) ->
     case ask(Name, txt, Opts) of
         {ok, Records} ->
             Names = [String || Strings <- Records, String <- [lists:append(Strings)], longname(String)],
-            case unique(node_names(Names, maps:get(max_names, Opts, 100000))) of
+            case lists:uniq(node_names(Names, maps:get(max_names, Opts, 100000))) of
                 [] -> {error, empty};
                 Nodes -> {ok, Nodes}
             end;
         {error, Reason} -> {error, Reason}
     end.
-
-%% @equiv ports(Name, #{})
--spec ports(name()) -> {ok, [{Host :: string(), inet:port_number()}]} | {error, reason()}.
-ports(Name) -> ports(Name, #{}).
 
 %% @doc Returns the host parts of the members, each with the port that its SRV record has.
 -spec ports(name(), opts()) -> {ok, [{Host :: string(), inet:port_number()}]} | {error, reason()}.
@@ -128,12 +120,6 @@ known_names() ->
             persistent_term:get(?MODULE);
         Known -> Known
     end.
-
-unique(Nodes) -> unique(Nodes, #{}).
-
-unique([Node | Nodes], Seen) when is_map_key(Node, Seen) -> unique(Nodes, Seen);
-unique([Node | Nodes], Seen) -> [Node | unique(Nodes, Seen#{Node => true})];
-unique([], _) -> [].
 
 ask(Name, Type, Opts) ->
     Servers = [{nameservers, S} || S <- [maps:get(nameservers, Opts, default)], S =/= default],

@@ -1,8 +1,8 @@
 %% @doc An `-epmd_module' that remembers where nodes were.
 %%
 %% Hosts are resolved as ever. After 500 ms without an answer, or after an error, the address that the host had last is
-%% taken, so that a connection which breaks while there is no DNS comes back. net_kernel does not wait for DNS, if there
-%% is one distribution protocol. All else is erl_epmd's, but that nodes of one host share the port of SRV records.
+%% taken, so that a connection which breaks while there is no DNS comes back. The port of a node is that of SRV records.
+%% net_kernel does not wait for DNS, if there is one distribution protocol. All else is erl_epmd's.
 %%
 %% Nodes connect before any application runs, so the table belongs to the supervisor that starts this module, and is
 %% there as long as distribution is.
@@ -10,7 +10,7 @@
 
 -export([start/0, start_link/0, stop/0, register_node/2, register_node/3, address_please/3, port_please/2,
          port_please/3, listen_port_please/2, names/0, names/1, open/0, open/1, open/2]).
--export([remember/2, learn_ports/2, remember_ports/1]).
+-export([remember/2, learn_ports/3, remember_ports/2]).
 
 -define(PATIENCE, 500).
 -define(EPMD_PORT, 4369).
@@ -46,8 +46,8 @@ register_node(Name, Port, Driver) ->
 -spec address_please(Name :: string(), Host :: string() | inet:ip_address(), inet:address_family()) ->
           {ok, inet:ip_address()} | {ok, inet:ip_address(), inet:port_number(), integer()} | {error, term()}.
 address_please(Name, Host, Family) ->
-    case {address(Name, Host, Family), lookup({port, Host})} of
-        {{ok, Address}, [{_, Port}]} -> {ok, Address, Port, ?DIST_VERSION};
+    case {address(Name, Host, Family), ports(Name, Host)} of
+        {{ok, Address}, [Port]} when Port =/= ?EPMD_PORT -> {ok, Address, Port, ?DIST_VERSION};
         {Result, _} -> Result
     end.
 
@@ -95,26 +95,31 @@ remember(Node, Address) ->
     end.
 
 %% @private
-%% Asks for the ports of all members. Where there are none, epmd is asked.
--spec learn_ports(longnames_dns:name(), longnames_dns:opts()) -> ok | {error, longnames_dns:reason()}.
-learn_ports(Name, Opts) ->
+%% Asks for the ports of the members of a cluster. Where there are none, epmd is asked.
+-spec learn_ports([node()], longnames_dns:name(), longnames_dns:opts()) -> ok | {error, longnames_dns:reason()}.
+learn_ports(Members, Name, Opts) ->
     case longnames_dns:ports(Name, Opts) of
-        {ok, Ports} -> remember_ports(Ports);
+        {ok, Ports} -> remember_ports(Members, Ports);
         {error, empty} -> ok;
         {error, Reason} -> {error, Reason}
     end.
 
 %% @private
-%% Of whom an answer says epmd's port, or more than one, epmd is asked.
--spec remember_ports([{string(), inet:port_number()}]) -> ok.
-remember_ports(Ports) ->
-    Hosts = maps:groups_from_list(fun({Host, _}) -> Host end, fun({_, Port}) -> Port end, Ports),
-    maps:foreach(fun(Host, Of) ->
-                         case lists:usort(Of) of
-                             [Port] when Port =/= ?EPMD_PORT -> insert({port, Host}, Port);
-                             _ -> delete({port, Host})
-                         end
-                 end, Hosts).
+%% SRV records have hosts, and no names. They come in the order of the members, unless a resolver changes it: then nodes
+%% of one host are told apart by epmd, which also knows those at its own port.
+-spec remember_ports([node()], [{Host :: string(), inet:port_number()}]) -> ok.
+remember_ports(Members, Ports) ->
+    Names = [list_to_tuple(string:split(atom_to_list(Member), "@")) || Member <- Members],
+    Own = case {[Host || {_, Host} <- Names], lists:unzip(Ports)} of
+              {Hosts, {Hosts, Numbers}} -> lists:zip(Names, Numbers);
+              _ ->
+                  OfHost = maps:groups_from_list(fun({Host, _}) -> Host end, fun({_, Port}) -> Port end, Ports),
+                  [{Name, Port} || Name = {_, Host} <- Names, [Port] <- [lists:usort(maps:get(Host, OfHost, []))]]
+          end,
+    Known = maps:from_list(Own),
+    lists:foreach(fun(Name = {Basename, Host}) ->
+                          insert({port, Basename, Host}, maps:get(Name, Known, ?EPMD_PORT))
+                  end, Names).
 
 new_table() ->
     case ets:whereis(?MODULE) of
@@ -128,9 +133,16 @@ insert(Key, Value) ->
     catch error:badarg -> ok
     end.
 
-delete(Key) -> try ets:delete(?MODULE, Key), ok catch error:badarg -> ok end.
-
 lookup(Key) -> try ets:lookup(?MODULE, Key) catch error:badarg -> [] end.
+
+%% `global' may tell of a node before any answer does, and then both connect to each other at once. If one of them
+%% failed, the other would wait for it for seven seconds, and then all would leave both. So a node that is not known has
+%% the port that all known ones of its basename have.
+ports(Name, Host) ->
+    case lookup({port, Name, Host}) of
+        [{_, Port}] -> [Port];
+        [] -> try lists:usort(lists:append(ets:match(?MODULE, {{port, Name, '_'}, '$1'}))) catch error:badarg -> [] end
+    end.
 
 address(Name, Host, Family) when is_list(Host) ->
     case {inet:parse_address(Host), is_selecting()} of

@@ -9,11 +9,12 @@
 
 -type status() :: #{members := [node()], connected := [node()], missing := [node()],
                     failing := false | {longnames_dns:reason(), Seconds :: non_neg_integer()},
-                    questions := non_neg_integer(), running := boolean()}.
+                    questions := non_neg_integer(), dropped := non_neg_integer(), running := boolean()}.
 %% `members': of the last good answer. `missing': those of them that are not connected. `failing': why there is no newer
-%% answer, and for how long. `questions': how many the connector has asked.
+%% answer, and for how long. `questions': how many the connector has asked. `dropped': how many events the callback has
+%% never seen.
 
--type entry() :: #{pid := pid(), members := [node()], questions := non_neg_integer(),
+-type entry() :: #{pid := pid(), members := [node()], questions := non_neg_integer(), dropped := non_neg_integer(),
                    failing := false | {longnames_dns:reason(), Since :: integer()}}.
 
 %% @private
@@ -41,10 +42,11 @@ read() ->
     catch error:badarg -> #{}
     end.
 
-status(#{pid := Pid, members := Members, failing := Failing, questions := Questions}) ->
+status(Entry = #{pid := Pid, members := Members, failing := Failing}) ->
     Missing = Members -- [node() | nodes(connected)],
-    #{members => Members, connected => Members -- [node() | Missing], missing => Missing, questions => Questions,
-      running => is_process_alive(Pid), failing => failing(Failing)}.
+    Status = maps:with([members, questions, dropped], Entry),
+    Status#{connected => Members -- [node() | Missing], missing => Missing, failing => failing(Failing),
+            running => is_process_alive(Pid)}.
 
 failing(false) -> false;
 failing({Reason, Since}) -> {Reason, (erlang:monotonic_time(millisecond) - Since) div 1000}.

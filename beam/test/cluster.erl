@@ -3,16 +3,17 @@
 %% It runs in a network namespace of its own, as root of that: see run.sh. Nodes have an address each on the loopback
 %% interface, all listen on one port, and there is no epmd.
 -module(cluster).
--export([main/0, start_coredns/2, stop_coredns/1, start_nodes/2, stop_nodes/1, connected/2, write/2, cluster/2, call/4,
-         parallel/2]).
+-export([main/0, start_coredns/2, stop_coredns/1, start_nodes/2, stop_nodes/1, connected/2, write/2, cluster/2, listed/2,
+         call/4, parallel/2]).
 
 -define(PORT, 9100).
 -define(PATIENCE, 120000).
+-define(HEALED, 2000).
 
 %% main is for: erl -run cluster main -extra COREDNS DIRECTORY
 main() ->
     [CoreDNS, Dir] = init:get_plain_arguments(),
-    Clusters = [cluster(hostname, 4), cluster(dns, 3), cluster(ip, 3)],
+    Clusters = [cluster(Mode, 3, Protection) || Protection <- [protected, unprotected], Mode <- [hostname, dns, ip]],
     {Pid, Monitor} = spawn_monitor(fun() -> test(CoreDNS, Dir, Clusters) end),
     receive
         {'DOWN', Monitor, process, Pid, normal} -> halt(0);
@@ -21,10 +22,17 @@ main() ->
             halt(1)
     end.
 
-test(CoreDNS, Dir, Clusters) ->
-    write(Dir, Clusters),
+test(CoreDNS, Dir, Clusters = [Cluster = #{members := [Listed | _]} | Others]) ->
+    write(Dir, [Cluster#{members := [Listed]} | Others]),
     Server = start_coredns(CoreDNS, Dir),
-    Nodes = [start_nodes(Cluster, Dir) || Cluster <- Clusters],
+    Began = now_ms(),
+    Early = start_nodes(Cluster, Dir),
+    [until(fun() -> asked(Node) > 2 end) || Node <- Early],
+    write(Dir, Clusters),
+    connected(Early, ?PATIENCE),
+    no_downs("started when one of three had an address", [Early], Began),
+
+    Nodes = [Early | [start_nodes(Other, Dir) || Other <- Others]],
     [connected(N, ?PATIENCE) || N <- Nodes],
     say("started at once: all are connected"),
 
@@ -56,7 +64,7 @@ test(CoreDNS, Dir, Clusters) ->
     recovered(Nodes),
 
     Half = now_ms(),
-    write(Dir, [Cluster#{members := lists:sublist(Members, 2)} || Cluster = #{members := Members} <- Clusters]),
+    write(Dir, [C#{members := lists:sublist(Members, 2)} || C = #{members := Members} <- Clusters]),
     [until(fun() -> members(Node) =:= 2 end) || [Node | _] <- Nodes],
     no_downs("half of the answer", Nodes, Half),
     write(Dir, Clusters),
@@ -72,13 +80,9 @@ test(CoreDNS, Dir, Clusters) ->
     [until(fun() -> call(First, cluster_node, downs, [Broken]) =/= [] end) || [First | _] <- Nodes],
     [until(fun() -> torn(N) =:= [] end) || N <- Nodes],
     timer:sleep(1000), % others could follow
-    [begin
-         until(fun() -> torn(N) =:= [] end),
-         Downs = [{name(Node), call(Node, cluster_node, downs, [Broken])} || Node <- N],
-         say("CoreDNS killed, a connection broken: healed; lost and back after ms: ~0p", [[{A, Back} || {_, D} <- Downs, {A, _, Back} <- D]])
-     end || N <- Nodes],
+    [healed(C, N, Broken) || {C, N} <- lists:zip(Clusters, Nodes)],
 
-    [pong = remote(Node) || [Node | _] <- tl(lists:reverse(Nodes))], % those whose hosts have to be resolved
+    [pong = remote(Node) || {#{mode := Mode}, [Node | _]} <- lists:zip(Clusters, Nodes), Mode =/= ip], % whose hosts have to be resolved
     say("CoreDNS killed: a node that starts, as for rpc, is connected to that of its host"),
 
     Again = start_coredns(CoreDNS, Dir),
@@ -87,42 +91,74 @@ test(CoreDNS, Dir, Clusters) ->
     [stop_nodes(N) || N <- Nodes],
     say("all is well").
 
-%% A cluster is a mode, a name to ask for, and members: hostname, basename and address of each.
-cluster(hostname, Count) ->
-    #{mode => hostname, name => "svc.host.internal", members => [member("host", I, ipv4(1, I), "shop") || I <- lists:seq(1, Count)]};
-cluster(dns, Count) ->
-    #{mode => dns, name => "svc.dns.internal", members => [member("dns", I, ipv4(2, I), "shop") || I <- lists:seq(1, Count)]};
-%% IPv6, two basenames, and no module of ours for the addresses.
-cluster(ip, Count) ->
-    #{mode => ip, name => "ip.internal",
-      members => [member("ip", I, "fd00::" ++ integer_to_list(I), lists:nth(1 + I rem 2, ["shop", "web"])) || I <- lists:seq(1, Count)]}.
+%% To prevent overlapping partitions, OTP ends the connections of all others to the two that have lost each other, as well.
+%% Without that, one nodedown is one. All come back.
+healed(#{mode := Mode, protection := Protection}, Nodes = [First, Second | _], Since) ->
+    until(fun() -> torn(Nodes) =:= [] end),
+    Downs = [{{name(Node), Lost}, Back} || Node <- Nodes, {Lost, _, Back} <- call(Node, cluster_node, downs, [Since])],
+    Lost = lists:usort([Each || {Each, _} <- Downs]),
+    Broken = [{name(First), name(Second)}, {name(Second), name(First)}],
+    Others = case Protection of
+                 unprotected -> [];
+                 protected -> [Pair || Node <- Nodes -- [First, Second], Of <- [First, Second], Pair <- [{name(Node), name(Of)}, {name(Of), name(Node)}]]
+             end,
+    {[], []} = {Broken -- Lost, Lost -- (Broken ++ Others)},
+    [] = [Late || Late = {_, Back} <- Downs, Back > ?HEALED], % also never
+    say("CoreDNS killed, a connection broken, ~s, ~s: ~b nodedowns, healed after ~b ms",
+        [Mode, Protection, length(Downs), lists:max([Back || {_, Back} <- Downs])]).
 
-member(Cluster, I, Address, Basename) ->
-    #{cluster => Cluster, hostname => Cluster ++ "-" ++ integer_to_list(I), address => Address, basename => Basename}.
+%% A cluster is a mode, a name to ask for, members: hostname, basename and address of each; and whether its nodes prevent
+%% overlapping partitions, as is OTP's default.
+cluster(Mode, Count) -> cluster(Mode, Count, protected).
+
+%% All listen on one port. In mode ip: IPv6, two basenames, and no module of ours for the addresses.
+cluster(Mode, Count, Protection) ->
+    {Label, Net} = case Protection of protected -> {atom_to_list(Mode), 0}; unprotected -> {atom_to_list(Mode) ++ "-un", 10} end,
+    Address = fun(I) ->
+                      case Mode of
+                          hostname -> ipv4(Net + 1, I);
+                          dns -> ipv4(Net + 2, I);
+                          ip -> "fd00::" ++ integer_to_list(2 * Net + I)
+                      end
+              end,
+    Basename = fun(I) -> case Mode of ip -> lists:nth(1 + I rem 2, ["shop", "web"]); _ -> "shop" end end,
+    #{mode => Mode, protection => Protection, name => case Mode of ip -> ""; _ -> "svc." end ++ domain(Label),
+      members => [#{cluster => Label, hostname => Label ++ "-" ++ integer_to_list(I), address => Address(I), basename => Basename(I)}
+                  || I <- lists:seq(1, Count)]}.
+
+domain(Label) -> Label ++ ".internal".
 
 ipv4(Net, I) -> lists:flatten(io_lib:format("127.1.~b.~b", [Net, I])).
 
-longname(hostname, #{basename := B, hostname := H}) -> {B, H ++ ".shop.prod.svc.host.internal"};
-longname(dns, #{basename := B, address := A}) -> {B, string:replace(A, ".", "-", all) ++ ".prod.pod.dns.internal"};
+longname(hostname, #{cluster := C, basename := B, hostname := H}) -> {B, H ++ ".shop.prod.svc." ++ domain(C)};
+longname(dns, #{cluster := C, basename := B, address := A}) -> {B, string:replace(A, ".", "-", all) ++ ".prod.pod." ++ domain(C)};
 longname(ip, #{basename := B, address := A}) -> {B, A}.
 
 start_coredns(CoreDNS, Dir) ->
     Corefile = filename:join(Dir, "Corefile"),
-    Block = fun(Zones, Cluster, More) ->
-                    ["longnames ", Zones, " {\nmanifests ", Dir, "/pods.yaml\nlookup pods\nselector cluster=", Cluster,
+    Block = fun(Mode, Label) ->
+                    Domain = domain(Label),
+                    {Zones, More} = case Mode of
+                                        hostname -> {"svc." ++ Domain, "mode hostname\ncluster_domain " ++ Domain};
+                                        dns -> {"svc." ++ Domain ++ " pod." ++ Domain, "mode dns\ncluster_domain " ++ Domain};
+                                        ip -> {Domain, "family ipv6"}
+                                    end,
+                    ["longnames ", Zones, " {\nmanifests ", Dir, "/pods.yaml\nlookup pods\nselector cluster=", Label,
                      "\nbasename label beam\nport ", integer_to_list(?PORT), "\n", More, "\n}\n"]
             end,
     ok = file:write_file(Corefile, [".:53 {\nbind 127.0.0.1\nerrors\n",
-                                    Block("svc.host.internal", "host", "mode hostname\ncluster_domain host.internal"),
-                                    Block("svc.dns.internal pod.dns.internal", "dns", "mode dns\ncluster_domain dns.internal"),
-                                    Block("ip.internal", "ip", "family ipv6"), "reload 2s\n}\n"]),
+                                    [Block(Mode, atom_to_list(Mode) ++ Un) || Mode <- [hostname, dns, ip], Un <- ["", "-un"]],
+                                    "reload 2s\n}\n"]),
     %% The shell ends it when this node is gone, whose end of the pipe is closed then.
     Script = "\"$0\" -conf \"$1\" <&- & echo $!; read _ || kill -KILL $!",
     Port = open_port({spawn_executable, "/bin/sh"}, [{args, ["-c", Script, CoreDNS, Corefile]}, stderr_to_stdout, {line, 1000}, exit_status]),
     receive {Port, {data, {eol, Pid}}} -> put(Port, Pid) end,
-    until(fun() -> longnames_dns:members("ip.internal", #{nameservers => [{{127, 0, 0, 1}, 53}], timeout => 200}) =/= {error, econnrefused} end),
-    until(fun() -> element(1, longnames_dns:members("ip.internal", #{nameservers => [{{127, 0, 0, 1}, 53}], timeout => 1000})) =:= ok end),
+    until(fun() -> listed("ip.internal", 200) =/= {error, econnrefused} end),
+    until(fun() -> element(1, listed("ip.internal", 1000)) =:= ok end),
     Port.
+
+%% What CoreDNS answers.
+listed(Name, Timeout) -> longnames_dns:members(Name, #{nameservers => [{{127, 0, 0, 1}, 53}], timeout => Timeout}).
 
 stop_coredns(Port) ->
     os:cmd("kill -KILL " ++ erase(Port)),
@@ -138,7 +174,7 @@ write(Dir, Clusters) ->
     ok = file:write_file(filename:join(Dir, "pods.new"), Pods),
     ok = file:rename(filename:join(Dir, "pods.new"), filename:join(Dir, "pods.yaml")).
 
-start_nodes(Cluster = #{mode := Mode, name := Name, members := Members}, Dir) ->
+start_nodes(Cluster = #{mode := Mode, name := Name, members := Members, protection := Protection}, Dir) ->
     Inetrc = filename:join(Dir, "inetrc"),
     ok = file:write_file(Inetrc, "{resolv_conf, \"\"}.\n{lookup, [dns]}.\n{nameserver, {127, 0, 0, 1}}.\n{cache_size, 0}.\n"),
     Epmd = case Mode of
@@ -158,7 +194,7 @@ start_nodes(Cluster = #{mode := Mode, name := Name, members := Members}, Dir) ->
                                             "-kernel", "inetrc", term(Inetrc),
                                             "inet_dist_use_interface", term(Interface),
                                             "inet_dist_listen_min", integer_to_list(?PORT), "inet_dist_listen_max", integer_to_list(?PORT),
-                                            "logger_level", "error",
+                                            "logger_level", "error", "prevent_overlapping_partitions", atom_to_list(Protection =:= protected),
                                             "-longnames", "name", term(Name), "timeout", "1000",
                                             "-pa" | path()]
                                ++ Interval ++ ["-s", "cluster_node"]}),
@@ -193,6 +229,8 @@ members(Node) ->
         _ -> 0
     end.
 
+asked(Node) -> lists:sum([Questions || #{questions := Questions} <- maps:values(call(Node, longnames, status, []))]).
+
 %% The connector, or a process of its: a member that is asked for, or connected to.
 kill_one(Node) ->
     Connectors = [Pid || {_, Pid, _, _} <- call(Node, supervisor, which_children, [longnames_sup]), is_pid(Pid)],
@@ -200,18 +238,17 @@ kill_one(Node) ->
     All = Connectors ++ Workers,
     All =:= [] orelse call(Node, erlang, exit, [lists:nth(rand:uniform(length(All)), All), kill]).
 
-%% When the last one was connected to all others.
-connected(Nodes, Patience) ->
-    Deadline = now_ms() + Patience,
-    lists:max([connected_by(Node, length(Nodes) - 1, Deadline) || Node <- Nodes]).
+%% Since when all have been connected to all.
+connected(Nodes, Patience) -> connected_by(Nodes, now_ms() + Patience).
 
-connected_by(Node, Count, Deadline) ->
-    case call(Node, cluster_node, full, [Count]) of
-        not_yet ->
-            now_ms() < Deadline orelse error({not_connected, name(Node), call(Node, erlang, nodes, []), call(Node, longnames, status, [])}),
+connected_by(Nodes, Deadline) ->
+    Full = [call(Node, cluster_node, full, [length(Nodes) - 1]) || Node <- Nodes],
+    case lists:member(not_yet, Full) of
+        true ->
+            now_ms() < Deadline orelse error({not_connected, torn(Nodes), [call(Node, longnames, status, []) || Node <- Nodes]}),
             timer:sleep(50),
-            connected_by(Node, Count, Deadline);
-        At -> At
+            connected_by(Nodes, Deadline);
+        false -> lists:max(Full)
     end.
 
 %% The nodes that are not connected to all others.

@@ -33,7 +33,7 @@ back(Node, At, Events) ->
         [] -> never
     end.
 
-%% When this node was connected to so many others.
+%% Since when this node has been connected to so many others.
 full(Count) ->
     case ets:info(?MODULE, size) of
         undefined -> not_yet;
@@ -41,9 +41,9 @@ full(Count) ->
     end.
 
 full([{started, _} | Events], Count, Up) -> full(Events, Count, Up);
-full(_, Count, Up) when map_size(Up) >= Count -> lists:max([0 | maps:values(Up)]);
 full([{{At, _}, nodeup, Node} | Events], Count, Up) -> full(Events, Count, Up#{Node => At});
 full([{_, nodedown, Node} | Events], Count, Up) -> full(Events, Count, maps:remove(Node, Up));
+full([], Count, Up) when map_size(Up) >= Count -> lists:max([0 | maps:values(Up)]);
 full([], _, _) -> not_yet.
 
 %% Founds a database, or joins that of the founder, as an application would at its first boot.

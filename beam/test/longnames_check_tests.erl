@@ -5,6 +5,7 @@
 findings_test_() ->
     Own = atom_to_list(node()),
     [{Name, {timeout, 20, fun() ->
+         ets:delete_all_objects(longnames_epmd),
          Server = dns_server:start(Reply),
          Findings = longnames_check:findings("shop.erl.internal", #{nameservers => dns_server:nameservers(Server), timeout => 300}),
          dns_server:stop(Server),
@@ -21,6 +22,23 @@ findings_test_() ->
                    {"not selected", "not selected", dns_server:txt(["web@127.0.0.2"])},
                    {"a host that does not resolve", "does not resolve", dns_server:txt([Own, "web@no.such.host.invalid"])},
                    {"nobody listens", "epmd at 127.0.0.2", dns_server:txt([Own, "web@127.0.0.2"])}]].
+
+%% Another node has another cookie, or that of this one.
+cookie_test_() ->
+    [{Name, {timeout, 20, fun() ->
+         Host = "127.0.0.9",
+         Node = "web@" ++ Host,
+         Peer = longnames_epmd_tests:start_peer("web", Host, ["-setcookie", Cookie, "-kernel", "logger_level", "none", "inet_dist_use_interface", "{127,0,0,9}",
+                                                              "inet_dist_listen_min", "9109", "inet_dist_listen_max", "9109"]),
+         Records = #{srv => dns_server:srv([{Host, 9109}]), txt => dns_server:txt([Node])},
+         Server = dns_server:start(fun(T, Q) -> (maps:get(dns_server:type(Q), Records))(T, Q) end),
+         Findings = longnames_check:findings("shop.erl.internal", #{nameservers => dns_server:nameservers(Server)}),
+         dns_server:stop(Server),
+         peer:stop(Peer),
+         ?assertMatch({Want, [Kind]}, {Want, [K || {K, Text} <- Findings, string:find(Text, Node ++ Want) =/= nomatch]}),
+         ?assertEqual(Kind =:= error, [] =/= [Text || {error, Text} <- Findings, string:find(Text, "RELEASE_COOKIE") =/= nomatch])
+     end}} || {Name, Cookie, Kind, Want} <- [{"another", "another", error, " answers, but refuses to connect"},
+                                             {"the same", atom_to_list(erlang:get_cookie()), ok, " can be connected"}]].
 
 no_name_server_test() ->
     ?assertMatch([_, {error, Text}] when Text =/= [], longnames_check:findings("shop.erl.internal", #{nameservers => []})).

@@ -17,13 +17,18 @@ connector_test_() ->
                           {"the last answer stays through every failure", fun failures/1},
                           {"asks at 0, 0.5, 1, 2 and 4 s, then seldom", fun questions/1},
                           {"asks each second while it is not listed itself", fun unlisted/1},
+                          {"asks as at first after a nodedown", fun soon_again/1},
                           {"asks and connects again after a nodedown", fun nodedown/1},
+                          {"does not connect while there is no address for it", fun no_address/1},
+                          {"does not connect before it is listed, without address", fun not_listed_yet/1},
+                          {"connects again, also where it is never listed", fun never_listed/1},
                           {"disconnects nobody", fun disconnects_nobody/1},
                           {"disconnects whom so many answers lack", fun disconnects/1},
                           {"a node back in time is not disconnected", fun back/1},
                           {"tells events", fun events/1},
                           {"knows the members after it was killed", fun killed/1},
                           {"each of its processes killed at random", fun killed_at_random/1},
+                          {"a callback that hangs is one process, and has the last events in order", fun hangs/1},
                           {"a callback and a connect that crash do no harm", fun crashes/1}]]}}.
 
 start_application() ->
@@ -69,24 +74,53 @@ failures({Server, Opts = #{name := Name}}) ->
                         {formerr, dns_server:malformed()}]),
     ?assertEqual(false, received_any(disconnect)).
 
+%% Timers are made up in these: each expires at once, when the answer to the question before is there.
 questions({Server, Opts = #{name := Name}}) ->
-    start(Opts#{interval => 60000, list_nodes => fun() -> ['shop@a.c', 'shop@b.c', node()] end}),
-    until(fun() -> asked(Server) =:= 5 end),
-    timer:sleep(1500),
-    ?assertEqual(5, asked(Server)),
+    Pid = start_with_timers(Opts#{interval => 60000}),
+    ?assertEqual([0, 500, 1000, 2000, 4000], sums(delays(5, Pid, Server))),
+    [Next] = delays(1, none, Server),
+    ?assert(Next >= 48000 andalso Next =< 72000),
     ?assertEqual(1, length([srv || {_, srv} <- dns_server:asked(Server)])), % also of those who connected first
-    #{Name := #{questions := Questions}} = longnames:status(),
-    ?assertEqual(6, Questions).
+    ?assertMatch(#{Name := #{questions := 6}}, longnames:status()).
 
 unlisted({Server, Opts}) ->
     dns_server:set(Server, dns_server:txt(["shop@a.c", "shop@b.c"])),
-    start(Opts#{interval => 60000}),
-    until(fun() -> asked(Server) >= 8 end),
-    dns_server:set(Server, dns_server:txt(["shop@a.c", "shop@d.c", atom_to_list(node())])),
-    wait_connected('shop@d.c'),
-    Asked = asked(Server),
-    timer:sleep(3500),
-    ?assert(asked(Server) - Asked =< 1).
+    Pid = start_with_timers(Opts#{interval => 60000}),
+    ?assertEqual([0, 500, 1000, 2000, 4000, 5000, 6000, 7000], sums(delays(8, Pid, Server))),
+    dns_server:set(Server, dns_server:txt(["shop@a.c", "shop@b.c", atom_to_list(node())])),
+    [1000, 1000, Next] = delays(2, Pid, Server) ++ delays(1, none, Server), % it does not know yet when the first one starts
+    ?assert(Next >= 48000 andalso Next =< 72000).
+
+soon_again({Server, Opts}) ->
+    Pid = start_with_timers(Opts#{interval => 60000}),
+    _ = delays(5, Pid, Server),
+    _ = delays(1, none, Server),
+    Pid ! {nodedown, 'shop@b.c'},
+    [First | Rest] = delays(5, Pid, Server),
+    ?assert(First =< 500),
+    ?assertEqual([500, 1000, 2000, 4000], sums(Rest)).
+
+start_with_timers(Opts) ->
+    Self = self(),
+    {ok, Pid} = start(maps:merge(#{start_timer => fun(Delay) -> Timer = make_ref(), Self ! {timer, Timer, Delay}, Timer end,
+                                   list_nodes => fun() -> ['shop@a.c', 'shop@b.c', node()] end}, Opts)),
+    Pid.
+
+%% The delays of so many timers. They expire for the process.
+delays(Count, Pid, Server) ->
+    [receive
+         {timer, Timer, Delay} ->
+             Asked = asked(Server),
+             Pid =:= none orelse expire(Timer, Pid, fun() -> asked(Server) > Asked end),
+             Delay
+     after 60000 -> error(no_timer)
+     end || _ <- lists:seq(1, Count)].
+
+expire(Timer, Pid, Asked) ->
+    Pid ! {timeout, Timer, ask},
+    until(fun() -> Asked() andalso process_info(Pid, monitors) =:= {monitors, []} end). % the answer is there
+
+sums(Delays) -> tl(lists:reverse(lists:foldl(fun(Delay, [Sum | _] = Sums) -> [Sum + Delay | Sums] end, [0], Delays))).
 
 nodedown({Server, Opts}) ->
     {ok, Pid} = start(Opts#{interval => 60000}),
@@ -101,6 +135,39 @@ nodedown({Server, Opts}) ->
     [begin Pid ! {nodedown, 'shop@a.c'}, timer:sleep(5) end || _ <- lists:seq(1, 100)],
     timer:sleep(400),
     ?assert(asked(Server) - Before =< 2 + (erlang:monotonic_time(millisecond) - Since) div 500).
+
+%% All nodes of a new cluster would lose each other, for as long as two of them cannot connect to each other.
+no_address({Server, Opts}) ->
+    dns_server:set(Server, dns_server:txt(["shop@a.c", "shop@b.c"])),
+    Found = atomics:new(1, []),
+    Pid = start_with_timers(Opts#{interval => 60000, list_nodes => fun() -> [] end, has_address => fun() -> atomics:get(Found, 1) =:= 1 end}),
+    _ = delays(7, Pid, Server),
+    ?assertEqual(false, received_any(connect)),
+    atomics:put(Found, 1, 1),
+    _ = delays(1, Pid, Server),
+    ?assertEqual(['shop@a.c', 'shop@b.c'], lists:sort([connected(), connected()])),
+    _ = delays(1, none, Server),
+    drain(),
+    atomics:put(Found, 1, 0),
+    Pid ! {nodedown, 'shop@b.c'},
+    wait_connected('shop@b.c'). % what the last answer brought counts
+
+not_listed_yet({Server, Opts}) ->
+    dns_server:set(Server, dns_server:txt(["shop@a.c", "shop@b.c"])),
+    Pid = start_with_timers(Opts#{interval => 60000, list_nodes => fun() -> [] end, has_address => fun() -> false end}),
+    _ = delays(7, Pid, Server),
+    ?assertEqual(false, received_any(connect)),
+    dns_server:set(Server, dns_server:txt(["shop@a.c", "shop@b.c", atom_to_list(node())])),
+    _ = delays(1, Pid, Server),
+    ?assertEqual(['shop@a.c', 'shop@b.c'], lists:sort([connected(), connected()])).
+
+never_listed({Server, Opts}) ->
+    dns_server:set(Server, dns_server:txt(["shop@a.c", "shop@b.c"])),
+    {ok, Pid} = start(Opts#{has_address => fun() -> false end}),
+    _ = [connected(), connected()],
+    Pid ! {nodedown, 'shop@b.c'},
+    drain(),
+    ?assertEqual(['shop@a.c', 'shop@b.c'], lists:usort([connected(), connected()])).
 
 disconnects_nobody({Server, Opts = #{name := Name}}) ->
     start(Opts#{list_nodes => fun() -> ['shop@a.c', 'shop@b.c'] end}),
@@ -180,6 +247,40 @@ killed_at_random({_, Opts = #{name := Name}}) ->
     ?assertEqual(['shop@a.c', 'shop@b.c'], lists:usort([connected(), connected(), connected(), connected()])),
     ?assertEqual(false, received_any(disconnect)),
     ?assertMatch(#{Name := #{running := true}}, longnames:status()).
+
+%% Each answer has another member, and there are more than 120 while the callback has the first one.
+hangs({Server, Opts = #{name := Name}}) ->
+    Self = self(),
+    Turn = atomics:new(1, []),
+    dns_server:set(Server, fun(T, Q) ->
+                                   I = atomics:add_get(Turn, 1, 1),
+                                   (dns_server:txt(["shop@" ++ integer_to_list(1000 + I) ++ ".c", atom_to_list(node())]))(T, Q)
+                           end),
+    {ok, Pid} = start(Opts#{connect => fun(_) -> ok end,
+                            start_timer => fun(_) -> erlang:start_timer(case atomics:get(Turn, 1) < 300 of true -> 1; false -> 60000 end, self(), ask) end,
+                            callback => fun({members, _, [Member | _]}) -> Self ! {told, self(), Member}, receive go -> ok end; (_) -> ok end}),
+    {Hangs, First} = next_member(),
+    Processes = fun() -> {monitors, Monitors} = process_info(Pid, monitors), length(Monitors) end,
+    until(fun() -> atomics:get(Turn, 1) >= 300 andalso Processes() =:= 1 end),
+    #{Name := #{dropped := Dropped, members := [Last | _]}} = longnames:status(),
+    ?assert(Dropped >= 20),
+    ?assertEqual(0, receive {told, _, _} -> 1 after 0 -> 0 end),
+    Hangs ! go,
+    Told = told_until(Last),
+    ?assertEqual(lists:usort(Told), Told),
+    ?assert(length(Told) =< 100),
+    ?assert(number(hd(Told)) > number(First) + Dropped), % those between are dropped
+    until(fun() -> Processes() =:= 0 end),
+    ?assertEqual(0, receive {told, _, _} -> 1 after 0 -> 0 end).
+
+next_member() -> receive {told, Pid, Member} -> {Pid, Member} after 60000 -> error(no_event) end.
+
+told_until(Last) ->
+    {Pid, Member} = next_member(),
+    Pid ! go,
+    [Member | case Member of Last -> []; _ -> told_until(Last) end].
+
+number(Member) -> list_to_integer(string:slice(atom_to_list(Member), 5, 4)).
 
 crashes({Server, Opts}) ->
     {ok, Pid} = start(Opts#{callback => fun(_) -> exit(crash) end, connect => fun(_) -> exit(crash) end}),

@@ -1,8 +1,11 @@
 -module(longnames_epmd_tests).
 -include_lib("eunit/include/eunit.hrl").
+-export([start_peer/3]).
 
 -define(HOST, "shop-0.shop.prod.svc.erl.internal").
 -define(NODE, 'shop@shop-0.shop.prod.svc.erl.internal').
+-define(SAME_HOST, 'web@shop-0.shop.prod.svc.erl.internal').
+-define(OTHER_HOST, 'shop@shop-1.shop.prod.svc.erl.internal').
 -define(IP, {10, 0, 0, 1}).
 -define(OTHER, {10, 0, 0, 2}).
 
@@ -29,28 +32,57 @@ address_test_() ->
                       {"a host from which a node has connected", {ok, ?IP}, [nxdomain, {remember, ?IP}]},
                       {"what resolved goes before where a node came from", {ok, ?IP}, [{a, ?IP}, address, nxdomain, {remember, ?OTHER}]},
                       {"where an IPv6 node came from is for IPv6", {error, nxdomain}, [nxdomain, {remember, {0, 0, 0, 0, 0, 0, 0, 1}}]},
-                      {"a port that is not epmd's", {ok, ?IP, 9100, 6}, [{a, ?IP}, {ports, [{?HOST, 9100}]}]},
-                      {"another port later", {ok, ?IP, 9101, 6}, [{a, ?IP}, {ports, [{?HOST, 9100}]}, {ports, [{?HOST, 9101}]}]},
-                      {"epmd's port", {ok, ?IP}, [{a, ?IP}, {ports, [{?HOST, 9100}]}, {ports, [{?HOST, 4369}]}]},
-                      {"two nodes of one host", {ok, ?IP}, [{a, ?IP}, {ports, [{?HOST, 9100}, {?HOST, 9101}]}]},
-                      {"another host's port", {ok, ?IP}, [{a, ?IP}, {ports, [{"shop-1.a", 9100}]}]}]]
+                      {"a port that is not epmd's", {ok, ?IP, 9100, 6}, [{a, ?IP}, {ports, [{?NODE, 9100}]}]},
+                      {"another port later", {ok, ?IP, 9101, 6}, [{a, ?IP}, {ports, [{?NODE, 9100}]}, {ports, [{?NODE, 9101}]}]},
+                      {"epmd's port", {ok, ?IP}, [{a, ?IP}, {ports, [{?NODE, 9100}]}, {ports, [{?NODE, 4369}]}]},
+                      {"the first node of a host", {ok, ?IP, 9100, 6}, [{a, ?IP}, {ports, [{?NODE, 9100}, {?SAME_HOST, 9101}]}]},
+                      {"the second node of a host", {ok, ?IP, 9101, 6}, [{a, ?IP}, {ports, [{?SAME_HOST, 9100}, {?NODE, 9101}]}]},
+                      {"a node of the host, in another cluster", {ok, ?IP, 9100, 6},
+                       [{a, ?IP}, {ports, [{?NODE, 9100}]}, {ports, [{?SAME_HOST, 9101}]}]},
+                      {"a node of the host that is at epmd's port", {ok, ?IP, 9100, 6},
+                       [{a, ?IP}, {ports, [{?NODE, 9100}]}, {ports, [{?SAME_HOST, 4369}]}]},
+                      {"two nodes of a host, in another order than the ports", {ok, ?IP},
+                       [{a, ?IP}, {ports, [?NODE, ?SAME_HOST, ?OTHER_HOST], [?OTHER_HOST, ?NODE, ?SAME_HOST]}]},
+                      {"a node a host, in another order than the ports", {ok, ?IP, 9101, 6},
+                       [{a, ?IP}, {ports, [?NODE, ?OTHER_HOST], [?OTHER_HOST, ?NODE]}]},
+                      {"no port for the host any more", {ok, ?IP},
+                       [{a, ?IP}, {ports, [{?NODE, 9100}]}, {ports, [?NODE, ?OTHER_HOST], [?OTHER_HOST]}]},
+                      {"not listed: the port of all others of its basename", {ok, ?IP, 9100, 6},
+                       [{a, ?IP}, {ports, [{?OTHER_HOST, 9100}, {'shop@shop-2', 9100}, {'web@shop-3', 9200}]}]},
+                      {"not listed, and others of its basename have two ports", {ok, ?IP},
+                       [{a, ?IP}, {ports, [{?OTHER_HOST, 9100}, {'shop@shop-2', 9101}]}]},
+                      {"not listed, and others of its basename are at epmd's port, too", {ok, ?IP},
+                       [{a, ?IP}, {ports, [{?OTHER_HOST, 9100}, {'shop@shop-2', 4369}]}]},
+                      {"another basename's port", {ok, ?IP}, [{a, ?IP}, {ports, [{'web@shop-1', 9100}]}]}]]
      end}.
 
 address_of_an_address_test() -> ?assertEqual({ok, ?IP}, longnames_epmd:address_please("shop", "10.0.0.1", inet)).
 
-%% `bin/app rpc' starts a node that knows nobody, to connect to that of its own host.
+%% `bin/app rpc' starts a node that knows nobody, to connect to that of its own host, which has a name. No server resolves it.
 own_host_test_() ->
-    {setup, fun start/0, fun stop/1,
-     fun(Server) ->
-             fun() ->
-                     step(nxdomain, Server),
-                     Node = node(),
-                     {ok, _} = application:ensure_all_started(kernel),
-                     [_, Own] = string:split(atom_to_list(Node), "@"),
-                     ?assertEqual({error, nxdomain}, longnames_epmd:address_please("shop", "not-" ++ Own, inet)),
-                     ?assertEqual({ok, {127, 0, 0, 1}}, longnames_epmd:address_please("shop", Own, inet))
-             end
+    {setup, fun() -> start_peer("rpc", ?HOST, []) end, fun peer:stop/1,
+     fun(Peer) ->
+             [{Name, fun() ->
+                         ok = peer:call(Peer, application, set_env, [kernel, inet_dist_use_interface, Interface]),
+                         ?assertEqual(Want, peer:call(Peer, longnames_epmd, address_please, ["shop", Host, Family]))
+                     end}
+              || {Name, Want, Host, Family, Interface} <-
+                     [{"this machine", {ok, {127, 0, 0, 1}}, ?HOST, inet, undefined},
+                      {"this machine, by IPv6", {ok, {0, 0, 0, 0, 0, 0, 0, 1}}, ?HOST, inet6, undefined},
+                      {"the interface of distribution", {ok, ?IP}, ?HOST, inet, ?IP},
+                      {"an interface of the other family", {ok, {0, 0, 0, 0, 0, 0, 0, 1}}, ?HOST, inet6, ?IP},
+                      {"another host", {error, nxdomain}, "shop-1.shop.prod.svc.erl.internal", inet, undefined}]]
      end}.
+
+%% A node without epmd and name servers.
+start_peer(Name, Host, Args) ->
+    [Code, Tests] = [filename:absname(filename:dirname(code:which(Module))) || Module <- [longnames_epmd, ?MODULE]],
+    Inetrc = filename:join(Tests, "no_server.inetrc"),
+    ok = file:write_file(Inetrc, "{resolv_conf, \"\"}.\n{hosts_file, \"\"}.\n{lookup, [dns]}.\n{cache_size, 0}.\n"),
+    {ok, Peer, _} = peer:start(#{name => Name, host => Host, longnames => true, connection => standard_io,
+                                 args => ["-start_epmd", "false", "-epmd_module", "longnames_epmd", "-kernel", "inetrc",
+                                          "\"" ++ Inetrc ++ "\"", "-pa", Code, Tests | Args]}),
+    Peer.
 
 %% net_kernel serves all connections. It answers while DNS hangs for one of them.
 net_kernel_test_() ->
@@ -93,4 +125,10 @@ step(nxdomain, Server) -> dns_server:set(Server, dns_server:rcode(3));
 step(servfail, Server) -> dns_server:set(Server, dns_server:rcode(2));
 step({wait, Time}, _) -> timer:sleep(Time);
 step({remember, Address}, _) -> longnames_epmd:remember(?NODE, Address);
-step({ports, Ports}, _) -> longnames_epmd:remember_ports(Ports).
+step({ports, Ports}, _) ->
+    longnames_epmd:remember_ports([Node || {Node, _} <- Ports], [{host(Node), Port} || {Node, Port} <- Ports]);
+step({ports, Members, Order}, _) -> longnames_epmd:remember_ports(Members, lists:zip([host(N) || N <- Order], ports(length(Order)))).
+
+host(Node) -> lists:last(string:split(atom_to_list(Node), "@")).
+
+ports(Count) -> lists:seq(9100, 9099 + Count).

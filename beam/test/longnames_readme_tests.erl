@@ -18,6 +18,16 @@ sys_config_test() ->
     ?assertMatch(#{start := {longnames_connector, start_link, [#{name := "shop.prod.svc.erl.internal"}]}},
                  longnames:child_spec(Env)).
 
+%% What a reader copies has the version of this application. The tag of a release is that with a v.
+version_test_() ->
+    ok = case application:load(longnames) of {error, {already_loaded, _}} -> ok; Loaded -> Loaded end,
+    {ok, Version} = application:get_key(longnames, vsn),
+    [{Readme, fun() ->
+         {ok, Text} = file:read_file(Readme),
+         {match, Found} = re:run(Text, "longnames, \"([^\"]*)\"|tag[:,] \"v([^\"]*)\"|branch", [global, {capture, all, list}]),
+         ?assertEqual([Version, Version], [lists:last(Groups) || Groups <- Found])
+     end} || Readme <- [?README, "beam/README.elixir.md"]].
+
 %% Its functions are those of the module, and no others.
 functions_test() ->
     {ok, Text} = file:read_file(?README),

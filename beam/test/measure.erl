@@ -1,30 +1,32 @@
 %% How soon nodes are connected, whether they found one cluster or two, and how often they ask.
 %%
-%% beam/test/run.sh -noinput -pa bin/beam/ebin bin/beam/test -run measure main -extra bin/coredns bin/beam WHAT TIMES
+%% beam/test/run.sh -noinput -pa bin/beam/ebin bin/beam/test -run measure main -extra bin/coredns bin/beam WHAT TIMES [COUNT...]
 -module(measure).
 -export([main/0]).
 
 main() ->
-    [CoreDNS, Dir, What, Times] = init:get_plain_arguments(),
+    [CoreDNS, Dir, What, Times | Counts] = init:get_plain_arguments(),
     cluster:write(Dir, [cluster:cluster(ip, 1)]),
     Server = cluster:start_coredns(CoreDNS, Dir),
-    {Pid, Monitor} = spawn_monitor(fun() -> measure(list_to_atom(What), Dir, list_to_integer(Times)) end),
+    {Pid, Monitor} = spawn_monitor(fun() -> measure(list_to_atom(What), Dir, list_to_integer(Times), [list_to_integer(C) || C <- Counts]) end),
     receive {'DOWN', Monitor, process, Pid, Reason} -> io:format("~p~n", [Reason]) end,
     cluster:stop_coredns(Server),
     halt().
 
-%% Until the last of all nodes that started at once is connected to all others, in milliseconds since the last one began.
-measure(connect, Dir, Times) ->
-    [report("~b nodes, listed before: ~b starts", Count, [connect(Count, Dir) || _ <- lists:seq(1, Times)]) || Count <- [5, 20]];
+measure(found, Dir, Times, []) -> measure(found, Dir, Times, [3, 5]);
+measure(What, Dir, Times, []) when What =/= questions -> measure(What, Dir, Times, [5, 20]);
+%% Until all nodes that started at once are connected to all others, in milliseconds since the last one began.
+measure(connect, Dir, Times, Counts) ->
+    [report("~b nodes, listed before: ~b starts", Count, [connect(Count, Dir) || _ <- lists:seq(1, Times)]) || Count <- Counts];
 %% The same since the last one was listed, which was when all ran.
-measure(listed, Dir, Times) ->
-    [report("~b nodes, listed after: ~b starts", Count, [listed(Count, Dir) || _ <- lists:seq(1, Times)]) || Count <- [5, 20]];
-measure(found, Dir, Times) ->
+measure(listed, Dir, Times, Counts) ->
+    [report("~b nodes, listed after: ~b starts", Count, [listed(Count, Dir) || _ <- lists:seq(1, Times)]) || Count <- Counts];
+measure(found, Dir, Times, Counts) ->
     [begin
          Splits = [split(Count, Dir) || _ <- lists:seq(1, Times)],
          io:format("~b nodes: ~b cold starts, ~b splits~n", [Count, Times, length([S || S <- Splits, S])])
-     end || Count <- [3, 5]];
-measure(questions, Dir, Minutes) ->
+     end || Count <- Counts];
+measure(questions, Dir, Minutes, []) ->
     Cluster = #{members := [_ | Others]} = cluster:cluster(hostname, 5),
     cluster:write(Dir, [Cluster, cluster:cluster(ip, 1)]),
     Nodes = [First | Rest] = cluster:start_nodes(Cluster#{interval => default}, Dir),
@@ -58,29 +60,34 @@ connect(Count, Dir) ->
     Full = cluster:connected(Nodes, 60000),
     Began = lists:max([cluster:call(Node, cluster_node, started, []) || Node <- Nodes]),
     cluster:stop_nodes(Nodes),
-    max(0, Full - Began).
+    took(Full - Began).
 
 listed(Count, Dir) ->
-    Cluster = #{members := Members} = (cluster:cluster(hostname, Count))#{interval => default},
+    Cluster = #{members := Members, name := Name} = (cluster:cluster(hostname, Count))#{interval => default},
     cluster:write(Dir, [Cluster#{members := lists:sublist(Members, Count div 2)}, cluster:cluster(ip, 1)]),
     timer:sleep(1000),
     Nodes = cluster:start_nodes(Cluster, Dir),
     timer:sleep(rand:uniform(1000) + 5000),
     cluster:write(Dir, [Cluster, cluster:cluster(ip, 1)]),
-    Listed = whole(Count),
+    Listed = whole(Name, Count),
     Full = cluster:connected(Nodes, 60000),
     cluster:stop_nodes(Nodes),
-    max(0, Full - Listed).
+    took(Full - Listed).
 
-whole(Count) ->
-    case longnames:members("svc.host.internal", #{nameservers => [{{127, 0, 0, 1}, 53}]}) of
-        {ok, Members} when length(Members) =:= Count -> erlang:system_time(millisecond);
-        _ -> timer:sleep(5), whole(Count)
+took(Time) ->
+    io:format("~b ", [max(0, Time)]),
+    max(0, Time).
+
+whole(Name, Count) ->
+    Now = erlang:system_time(millisecond), % not later than the question
+    case cluster:listed(Name, 5000) of
+        {ok, Members} when length(Members) =:= Count -> Now;
+        _ -> timer:sleep(5), whole(Name, Count)
     end.
 
 %% The members are listed one after the other while the nodes start.
 split(Count, Dir) ->
-    Cluster = #{members := Members} = cluster:cluster(hostname, Count),
+    Cluster = #{members := Members, name := Name} = cluster:cluster(hostname, Count),
     cluster:write(Dir, [cluster:cluster(ip, 1)]),
     Shuffled = [M || {_, M} <- lists:sort([{rand:uniform(), M} || M <- Members])],
     spawn_link(fun() ->
@@ -90,7 +97,7 @@ split(Count, Dir) ->
                         end || N <- lists:seq(1, Count)]
                end),
     Nodes = cluster:start_nodes(Cluster, Dir),
-    Founders = lists:usort(cluster:parallel(fun(Node) -> cluster:call(Node, cluster_node, found, ["svc.host.internal", Count]) end, Nodes)),
+    Founders = lists:usort(cluster:parallel(fun(Node) -> cluster:call(Node, cluster_node, found, [Name, Count]) end, Nodes)),
     Databases = lists:usort([cluster:call(Node, cluster_node, database, []) || Node <- Nodes]),
     cluster:stop_nodes(Nodes),
     case {Founders, Databases} of
@@ -102,4 +109,4 @@ report(Format, Count, Times) ->
     Sorted = lists:sort(Times),
     Length = length(Sorted),
     At = fun(Percent) -> lists:nth(max(1, ceil(Length * Percent / 100)), Sorted) end,
-    io:format(Format ++ ": p50 ~b ms, p99 ~b ms, most ~b ms~n", [Count, Length, At(50), At(99), lists:last(Sorted)]).
+    io:format("~n" ++ Format ++ ": p50 ~b ms, p99 ~b ms, most ~b ms~n", [Count, Length, At(50), At(99), lists:last(Sorted)]).
