@@ -126,7 +126,7 @@ func (b *block) restore(old *block, others []*block) []kubeapi.Suspects {
 	if restored || b.snapshot == nil {
 		return nil
 	}
-	suspects, written, ok := b.snapshot.Restore(max(b.limit, restoredTimeout))
+	suspects, changed, ok := b.snapshot.Restore(max(b.limit, restoredTimeout))
 	if !ok {
 		return nil
 	}
@@ -134,7 +134,7 @@ func (b *block) restore(old *block, others []*block) []kubeapi.Suspects {
 		b.limit = min(b.limit, restoredTimeout)
 	}
 	for _, s := range b.table.serials {
-		s.restore(written)
+		s.restore(changed)
 	}
 	return suspects
 }

@@ -183,9 +183,11 @@ func sharedLongnames(nodes []membership.Node) (found []string) {
 	return found
 }
 
-// isSamePod reports whether two blocks have the same node of a pod, as where their selectors overlap.
+// isSamePod reports whether two blocks have the same node of a pod, as where their selectors overlap. Objects that
+// somebody wrote may lack the pod.
 func isSamePod(a, b *membership.Node) bool {
-	return a.Block != b.Block && nameOf(a) == nameOf(b) && a.Address() == b.Address()
+	one, other := a.Member.Pod(), b.Member.Pod()
+	return a.Block != b.Block && a.Address() == b.Address() && a.Namespace() == b.Namespace() && (one == other || one == "" || other == "")
 }
 
 // nameOf returns the namespace of a node, and the name of its pod or else its address.

@@ -23,13 +23,15 @@ type index[K comparable] struct {
 // whoever writes EndpointSlices can claim it in any number.
 const fewOccurrences = 8
 
-// claimant is a cluster, and a namespace that has nodes in it.
-type claimant struct{ cluster, namespace string }
-
-// occurrence is that of a key at a claimant.
+// occurrence is that of a key in one cluster.
 type occurrence struct {
-	claimant
-	nodes, pods int32 // how many, and how many of them are pods
+	cluster     string // its name, which ends in its namespace
+	nodes, pods int32  // how many, and how many of them are pods
+}
+
+func (o *occurrence) namespace() string {
+	_, namespace, _ := strings.Cut(o.cluster, ".")
+	return namespace
 }
 
 func (x *index[K]) in(k K) []occurrence {
@@ -39,24 +41,29 @@ func (x *index[K]) in(k K) []occurrence {
 }
 
 // add counts k in or out, of a pod or of another node, and reports whether it appeared or disappeared.
-func (x *index[K]) add(k K, at claimant, isPod bool, delta int32) (changed bool) {
+func (x *index[K]) add(k K, cluster string, isPod bool, delta int32) (changed bool) {
 	known, all := x.in(k), x.crowds[k]
 	var next []occurrence
 	if all == nil {
-		if next = withCount(known, at, isPod, delta); len(next) > fewOccurrences {
+		if next = withCount(known, cluster, isPod, delta); len(next) > fewOccurrences {
 			all = crowdOf(next)
 			if x.crowds == nil {
 				x.crowds = make(map[K]*crowd)
 			}
 			x.crowds[k] = all
 		}
-	} else if all.count(at, isPod, delta); len(all.at) <= fewOccurrences {
+	} else if all.count(cluster, isPod, delta); len(all.at) <= fewOccurrences {
 		delete(x.crowds, k)
 	}
 	if all != nil {
 		next = all.first(fewOccurrences)
 	}
-	x.shared.Add(isShared(next) - isShared(known))
+	switch {
+	case len(known) < 2 && len(next) > 1:
+		x.shared.Add(1)
+	case len(known) > 1 && len(next) < 2:
+		x.shared.Add(-1)
+	}
 	if len(next) == 0 {
 		x.m.Delete(k)
 	} else {
@@ -66,12 +73,12 @@ func (x *index[K]) add(k K, at claimant, isPod bool, delta int32) (changed bool)
 }
 
 // withCount returns a copy of occurrences with nodes counted in or out.
-func withCount(known []occurrence, at claimant, isPod bool, delta int32) []occurrence {
+func withCount(known []occurrence, cluster string, isPod bool, delta int32) []occurrence {
 	next := slices.Clone(known)
-	i := slices.IndexFunc(next, func(o occurrence) bool { return o.claimant == at })
+	i := slices.IndexFunc(next, func(o occurrence) bool { return o.cluster == cluster })
 	if i < 0 {
 		i = len(next)
-		next = append(next, occurrence{claimant: at})
+		next = append(next, occurrence{cluster: cluster})
 	}
 	if next[i].count(isPod, delta); next[i].nodes <= 0 {
 		next = slices.Delete(next, i, i+1)
@@ -85,19 +92,11 @@ func (o *occurrence) count(isPod bool, delta int32) {
 	}
 }
 
-// isShared is 1 if some occurrences are in several clusters.
-func isShared(in []occurrence) int64 {
-	if slices.ContainsFunc(in, func(o occurrence) bool { return o.cluster != in[0].cluster }) {
-		return 1
-	}
-	return 0
-}
-
 // crowd has the occurrences of a key that is claimed by more than a question looks at. Anybody can make any
 // number of them in a namespace: so that they do not hide those of other namespaces, namespaces take turns.
 type crowd struct {
 	pods, rest turns
-	at         map[claimant]*list.Element // in the queue of its namespace
+	at         map[string]*list.Element // by cluster, in the queue of its namespace
 }
 
 // turns are queues of namespaces.
@@ -107,13 +106,10 @@ type turns struct {
 }
 
 // queue has the occurrences of a namespace, the oldest first.
-type queue struct {
-	namespace string
-	list.List // of occurrence
-}
+type queue struct{ list.List }
 
 func crowdOf(all []occurrence) *crowd {
-	c := &crowd{at: make(map[claimant]*list.Element)}
+	c := &crowd{at: make(map[string]*list.Element)}
 	for _, o := range all {
 		c.push(o)
 	}
@@ -128,26 +124,24 @@ func (c *crowd) turnsOf(o occurrence) *turns {
 	return &c.rest
 }
 
-func (c *crowd) push(o occurrence) { c.at[o.claimant] = c.turnsOf(o).push(o) }
+func (c *crowd) push(o occurrence) { c.at[o.cluster] = c.turnsOf(o).push(o) }
 
-// count counts nodes of a claimant in or out.
-func (c *crowd) count(at claimant, isPod bool, delta int32) {
-	e := c.at[at]
-	if e == nil {
-		o := occurrence{claimant: at}
-		if o.count(isPod, delta); o.nodes > 0 {
-			c.push(o)
-		}
-		return
+// count counts nodes of a cluster in or out.
+func (c *crowd) count(cluster string, isPod bool, delta int32) {
+	o, e := occurrence{cluster: cluster}, c.at[cluster]
+	if e != nil {
+		o = e.Value.(occurrence)
 	}
-	o := e.Value.(occurrence)
 	was := c.turnsOf(o)
-	if o.count(isPod, delta); o.nodes > 0 && c.turnsOf(o) == was {
+	if o.count(isPod, delta); e != nil && o.nodes > 0 && c.turnsOf(o) == was {
 		e.Value = o
 		return
 	}
-	was.remove(at.namespace, e)
-	if delete(c.at, at); o.nodes > 0 {
+	if e != nil {
+		was.remove(o.namespace(), e)
+		delete(c.at, cluster)
+	}
+	if o.nodes > 0 {
 		c.push(o)
 	}
 }
@@ -158,13 +152,14 @@ func (c *crowd) first(most int) []occurrence {
 }
 
 func (t *turns) push(o occurrence) *list.Element {
-	e := t.queues[o.namespace]
+	namespace := o.namespace()
+	e := t.queues[namespace]
 	if e == nil {
 		if t.queues == nil {
 			t.queues = make(map[string]*list.Element)
 		}
-		e = t.order.PushBack(&queue{namespace: o.namespace})
-		t.queues[o.namespace] = e
+		e = t.order.PushBack(&queue{})
+		t.queues[namespace] = e
 	}
 	return e.Value.(*queue).PushBack(o)
 }
@@ -233,10 +228,9 @@ func (n *names) add(name string, delta int) {
 
 // place is where a node is found with group_by: its address and its host part.
 type place struct {
-	namespace string
-	address   netip.Addr
-	host      string // lower case, with a final dot
-	isPod     bool
+	address netip.Addr
+	host    string // lower case, with a final dot
+	isPod   bool
 }
 
 // move is how the places of a cluster's nodes change.
@@ -263,11 +257,10 @@ func (t *table) moves(edits []*membership.Edit) []move {
 func (t *table) index(cluster string, places []place, delta int32) {
 	c := t.config
 	for _, p := range places {
-		at := claimant{cluster, p.namespace}
-		if c.reverse && t.addresses.add(p.address, at, p.isPod, delta) {
+		if c.reverse && t.addresses.add(p.address, cluster, p.isPod, delta) {
 			t.prefixes.add(p.address, int(delta))
 		}
-		if c.hosts != outside && t.hosts.add(p.host, at, p.isPod, delta) {
+		if c.hosts != outside && t.hosts.add(p.host, cluster, p.isPod, delta) {
 			_, above, _ := strings.Cut(p.host, ".")
 			t.hostNames.add(above, int(delta))
 		}
@@ -284,7 +277,7 @@ func placesOf(nodes []membership.Node) []place {
 }
 
 func placeOf(n *membership.Node) place {
-	return place{n.Namespace(), n.Address(), strings.ToLower(n.Host()), n.Member.IsPod}
+	return place{n.Address(), strings.ToLower(n.Host()), n.Member.IsPod}
 }
 
 // without returns places less others, counting duplicates.

@@ -12,7 +12,7 @@ func TestIndexCounts(t *testing.T) {
 	const a, b = "a", "b"
 	add := func(cluster string, delta int32, want bool) {
 		t.Helper()
-		if got := x.add("k", claimant{cluster: cluster}, false, delta); got != want {
+		if got := x.add("k", cluster, false, delta); got != want {
 			t.Errorf("%+d in %s: came or went: got %t, want %t", delta, cluster, got, want)
 		}
 	}
@@ -37,13 +37,13 @@ func TestIndexCounts(t *testing.T) {
 
 // Whoever claims in many clusters what others have does not keep questions from finding those.
 func TestIndexHasFewOccurrences(t *testing.T) {
-	pods, others := claimants("pod", "a"), claimants("other", "a")
-	podsOfB, othersOfB, othersOfC := claimants("pod", "b"), claimants("other", "b"), claimants("other", "c")
+	pods, others := clusterNames("pod", "a"), clusterNames("other", "a")
+	podsOfB, othersOfB, othersOfC := clusterNames("pod", "b"), clusterNames("other", "b"), clusterNames("other", "c")
 	const few = fewOccurrences
 	for _, tc := range []struct {
 		name       string
-		come, gone []claimant
-		want       []claimant
+		come, gone []string
+		want       []string
 	}{
 		{"the oldest stay", others, nil, others[:few]},
 		{"pods come before others", slices.Concat(others, pods[:2]), nil, slices.Concat(others[:few-2], pods[:2])},
@@ -64,22 +64,17 @@ func TestIndexHasFewOccurrences(t *testing.T) {
 		t.Run(tc.name, func(t *testing.T) {
 			var x index[string]
 			for _, c := range tc.come {
-				x.add("k", c, c.cluster[:3] == "pod", +1)
+				x.add("k", c, c[:3] == "pod", +1)
 			}
 			for _, c := range tc.gone {
-				x.add("k", c, c.cluster[:3] == "pod", -1)
+				x.add("k", c, c[:3] == "pod", -1)
 			}
 			var got []string
 			for _, o := range x.in("k") {
-				got = append(got, fmt.Sprint(o.claimant))
-			}
-			var want []string
-			for _, c := range tc.want {
-				want = append(want, fmt.Sprint(c))
+				got = append(got, o.cluster)
 			}
 			slices.Sort(got)
-			slices.Sort(want)
-			equal(t, "clusters", got, want)
+			equal(t, "clusters", got, slices.Sorted(slices.Values(tc.want)))
 			if left := len(tc.come) - len(tc.gone) - len(tc.want); left == 0 && len(x.crowds) > 0 {
 				t.Errorf("got crowds %v, want none", x.crowds)
 			}
@@ -87,9 +82,9 @@ func TestIndexHasFewOccurrences(t *testing.T) {
 	}
 }
 
-func claimants(kind, namespace string) (all []claimant) {
+func clusterNames(kind, namespace string) (all []string) {
 	for i := range 3 * fewOccurrences {
-		all = append(all, claimant{fmt.Sprintf("%s-%02d.%s", kind, i, namespace), namespace})
+		all = append(all, fmt.Sprintf("%s-%02d.%s", kind, i, namespace))
 	}
 	return all
 }
@@ -99,11 +94,11 @@ func claimants(kind, namespace string) (all []claimant) {
 func TestIndexLosesNoOccurrence(t *testing.T) {
 	r := rand.New(rand.NewPCG(1, 2))
 	var x index[string]
-	all := make([]claimant, 3*fewOccurrences)
-	want := make(map[claimant]*occurrence)
+	all := make([]string, 3*fewOccurrences)
+	want := make(map[string]*occurrence)
 	for i := range all {
-		all[i] = claimant{fmt.Sprint(i / 2), string(rune('a' + i*i%5))}
-		want[all[i]] = &occurrence{claimant: all[i]}
+		all[i] = fmt.Sprintf("%d.%d", i, i*i%5)
+		want[all[i]] = &occurrence{cluster: all[i]}
 	}
 	for step := range 20_000 {
 		at, isPod := all[r.IntN(len(all))], r.IntN(3) == 0
@@ -117,34 +112,33 @@ func TestIndexLosesNoOccurrence(t *testing.T) {
 		}
 		w.count(isPod, delta)
 		x.add("k", at, isPod, delta)
-		claims, pods, clusters := 0, 0, make(map[string]bool)
+		claims, pods := 0, 0
 		ofPods := make(map[string]bool) // namespaces
 		for _, w := range want {
 			if w.nodes > 0 {
 				claims++
-				clusters[w.cluster] = true
 			}
 			if w.pods > 0 {
 				pods++
-				ofPods[w.namespace] = true
+				ofPods[w.namespace()] = true
 			}
 		}
 		seen, seenPods, seenOfPods := x.in("k"), 0, make(map[string]bool)
 		for _, o := range seen {
-			if o != *want[o.claimant] {
-				t.Fatalf("step %d: got %v, want %v", step, o, *want[o.claimant])
+			if o != *want[o.cluster] {
+				t.Fatalf("step %d: got %v, want %v", step, o, *want[o.cluster])
 			}
 			if o.pods > 0 {
 				seenPods++
-				seenOfPods[o.namespace] = true
+				seenOfPods[o.namespace()] = true
 			}
 		}
 		if len(seen) != min(claims, fewOccurrences) || seenPods != min(pods, fewOccurrences) || len(seenOfPods) != len(ofPods) {
 			t.Fatalf("step %d: got %d claims, %d of pods, those of %d namespaces; want of %d, %d and %d", step,
 				len(seen), seenPods, len(seenOfPods), claims, pods, len(ofPods))
 		}
-		if got := x.shared.Load(); (got == 1) != (len(clusters) > 1) {
-			t.Fatalf("step %d: got %d shared keys with %d clusters", step, got, len(clusters))
+		if got := x.shared.Load(); (got == 1) != (claims > 1) {
+			t.Fatalf("step %d: got %d shared keys with %d clusters", step, got, claims)
 		}
 	}
 }

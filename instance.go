@@ -154,15 +154,19 @@ type succession struct {
 }
 
 // successions returns what each block goes on from. It replaces the old block that reads the same or else, in the order
-// of the Corefile, one that shares a zone, and at best the selector. If it replaces none, or if others of its zones are
-// not replaced, it also knows what these do: blocks may have been split or put together.
+// of the Corefile, one that shares a zone, and at best the API server and the selector. If it replaces none, or if others
+// of its zones are not replaced, it also knows what these do: blocks may have been split or put together.
 func successions(blocks, old []*block) map[*block]succession {
 	found, left := make(map[*block]succession), slices.Clone(old)
+	isOfServer := func(b, old *block) bool { return b.source.Origin().SameServer(old.source.Origin()) }
+	selects := func(b, old *block) bool { return b.config.source.Selector == old.config.source.Selector }
 	for _, fits := range []func(b, old *block) bool{
-		func(b, old *block) bool { return old.source.Same(b.source) },
+		func(b, old *block) bool { return b.source.Same(old.source) },
 		func(b, old *block) bool {
-			return b.config.sharesZone(old.config) && b.config.source.Selector == old.config.source.Selector
+			return b.config.sharesZone(old.config) && isOfServer(b, old) && selects(b, old)
 		},
+		func(b, old *block) bool { return b.config.sharesZone(old.config) && isOfServer(b, old) },
+		func(b, old *block) bool { return b.config.sharesZone(old.config) && selects(b, old) }, // it may have moved
 		func(b, old *block) bool { return b.config.sharesZone(old.config) },
 	} {
 		for _, b := range blocks {
@@ -179,7 +183,7 @@ func successions(blocks, old []*block) map[*block]succession {
 			others = old
 		}
 		for _, o := range others {
-			if b.config.sharesZone(o.config) && b.source.Origin().SameServer(o.source.Origin()) {
+			if b.config.sharesZone(o.config) && isOfServer(b, o) {
 				s.others = append(s.others, o)
 			}
 		}

@@ -107,8 +107,8 @@ func counted(t *table) map[string]int {
 	counts := make(map[string]int)
 	occurrences := func(k, v any) bool {
 		for _, o := range v.([]occurrence) {
-			counts[fmt.Sprint(k, " in ", o.claimant)] = int(o.nodes)
-			counts[fmt.Sprint(k, " of pods in ", o.claimant)] = int(o.pods)
+			counts[fmt.Sprint(k, " in ", o.cluster)] = int(o.nodes)
+			counts[fmt.Sprint(k, " of pods in ", o.cluster)] = int(o.pods)
 		}
 		return true
 	}

@@ -4,6 +4,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/miekg/dns"
 	"github.com/prometheus/client_golang/prometheus/testutil"
@@ -301,6 +302,7 @@ func TestMetricsOfBlocksThatShareAZoneAgreeWithTheAnswer(t *testing.T) {
 		members, clusters, contested float64
 	}{
 		{"one pod in both", "one.internal", []kubeapi.Member{hosted(endpoint("web-0", "10.0.0.1"))}, []kubeapi.Member{hosted(endpoint("web-0", "10.0.0.1"))}, 1, 1, 0},
+		{"one pod, and its address by hand", "written.internal", []kubeapi.Member{hosted(endpoint("web-0", "10.0.0.1"))}, []kubeapi.Member{byHand(hosted(endpoint("web-0", "10.0.0.1")))}, 1, 1, 0},
 		{"different pods", "different.internal", []kubeapi.Member{hosted(endpoint("web-0", "10.0.0.1"))}, []kubeapi.Member{hosted(endpoint("web-1", "10.0.0.2"))}, 2, 1, 0},
 		{"one longname of two pods", "equal.internal", []kubeapi.Member{hosted(endpoint("web-0", "10.0.0.1"))}, []kubeapi.Member{hosted(endpoint("web-0", "10.1.0.1"))}, 1, 1, 1},
 		{"one longname, one not alive", "alive.internal", []kubeapi.Member{unready(hosted(endpoint("web-0", "10.0.0.1"))), hosted(endpoint("web-1", "10.0.0.2"))}, []kubeapi.Member{hosted(endpoint("web-0", "10.1.0.1"))}, 2, 1, 0},
@@ -537,19 +539,34 @@ func TestABlockThatHadNobodyBeforeTheStart(t *testing.T) {
 		return empty
 	}
 	known := func() *table { return tableOf(c, slice("web", endpoint("p1", "10.0.0.1"))) }
+	grouped := configOf(t, "longnames erl.internal 10.in-addr.arpa {\n namespaces prod\n group_by app\n}")
+	hadUnread := func() *table {
+		empty := newTable(grouped)
+		empty.Unread(map[string]time.Time{"prod": {}})
+		empty.Restored()
+		return empty
+	}
+	knownGroup := tableOf(grouped, app(grouped, "app", slice("web", endpoint("p1", "10.0.0.1"))))
 	for _, tc := range []struct {
 		name   string
 		tables []*table
 		want   []string // of the zone's name, of a node and of an address that nobody has
 		ready  bool
 	}{
+		{"of a namespace, alone", []*table{hadUnread()}, []string{"SERVFAIL", "SERVFAIL", "SERVFAIL"}, false},
+		{"of a namespace, beside one that has somebody", []*table{knownGroup, hadUnread()}, []string{"app@10.0.0.1", "SERVFAIL", "SERVFAIL"}, true},
+		{"of a namespace, before one that has somebody", []*table{hadUnread(), knownGroup}, []string{"app@10.0.0.1", "SERVFAIL", "SERVFAIL"}, true},
 		{"alone", []*table{had()}, []string{"SERVFAIL", "SERVFAIL", "SERVFAIL"}, false},
 		{"beside one that has somebody", []*table{known(), had()}, []string{"app@10.0.0.1", "SERVFAIL", "SERVFAIL"}, true},
 		{"before one that has somebody", []*table{had(), known()}, []string{"app@10.0.0.1", "SERVFAIL", "SERVFAIL"}, true},
 		{"beside one of which nothing is known", []*table{had(), newTable(c)}, []string{"SERVFAIL", "SERVFAIL", "SERVFAIL"}, false},
 	} {
 		l := serving(tc.tables...)
-		for i, question := range []string{"erl.internal. TXT", "p9.erl.internal. A", "9.9.9.10.in-addr.arpa. PTR"} {
+		of := "erl.internal."
+		if l.blocks[0].config.rules.GroupLabel >= 0 {
+			of = "app.prod." + of
+		}
+		for i, question := range []string{of + " TXT", "p9." + of + " A", "9.9.9.10.in-addr.arpa. PTR"} {
 			equal(t, tc.name+": "+question, client{}.hears(t, l, question), tc.want[i:i+1])
 		}
 		if got := (&instance{blocks: l.blocks}).isReady(); got != tc.ready {

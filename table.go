@@ -173,6 +173,8 @@ func (t *table) knowledgeOf(name, namespace string) knowledge {
 			return fresh
 		case t.restored.Load():
 			return stale
+		case t.hadNobody.Load():
+			return nobody
 		}
 		return nothing
 	}

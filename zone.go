@@ -109,7 +109,7 @@ type serial struct {
 	last   uint32
 	second int64 // that it stands for, since 1970; 0 if there is none yet
 	more   bool  // the zone has changed in that second again
-	// restored is when the newest snapshot was written that was all there was at the start.
+	// restored is when the newest snapshot had changed that was all there was at the start.
 	restored int64
 }
 
@@ -121,12 +121,12 @@ func (s *serials) of(zone string) *serial {
 	return found.(*serial)
 }
 
-// restore sets the serial to the time at which a snapshot was written, so that old content does not look
+// restore sets the serial to the time at which a snapshot had last changed, so that old content does not look
 // newer than what others have.
-func (s *serial) restore(written time.Time) {
+func (s *serial) restore(changed time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if second := written.Unix(); s.second <= s.restored {
+	if second := changed.Unix(); s.second <= s.restored {
 		s.restored = max(s.restored, second)
 		s.second, s.last = s.restored, uint32(s.restored) //nolint:gosec // the low bits: that is how serials count
 	}

@@ -153,6 +153,35 @@ func TestReloadOfTwoBlocksOfAZoneWhileTheAPIServerIsAway(t *testing.T) {
 	check()
 }
 
+// Each block goes on from the one of its own API server, whatever their order.
+func TestReloadThatAddsAnAPIServerWhileAnotherOneIsAway(t *testing.T) {
+	var apis [3]*fakeapi.Server
+	for i := range apis {
+		apis[i] = fakeapi.New(t)
+		object := slice(endpoint(fmt.Sprint("web-", i), fmt.Sprintf("10.0.0.%d", i), true))
+		object.Labels = map[string]string{"app": "web"}
+		apis[i].Put(object)
+	}
+	text := func(more string, apis ...*fakeapi.Server) string {
+		blocks := ""
+		for _, api := range apis {
+			blocks += "longnames erl.internal {\nendpoint " + api.URL + "\nnamespaces prod\nselector app=web\nbasename web\nhold 0\nstartup_timeout 1s\n" + more + "\n}\n"
+		}
+		return ".:0 {\n" + blocks + "}"
+	}
+	s := start(t, text("", apis[0], apis[1]))
+	s.soon("erl.internal.", "TXT", "web@10.0.0.0", "web@10.0.0.1")
+	apis[0].Stop()
+	for _, order := range [][]*fakeapi.Server{{apis[2], apis[0], apis[1]}, {apis[1], apis[2], apis[0]}} {
+		next, err := s.instance.Restart(servertest.Input(text("cached", order...)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		s.use(next)
+		s.soon("erl.internal.", "TXT", "web@10.0.0.0", "web@10.0.0.1", "web@10.0.0.2")
+	}
+}
+
 // Without the API server, the new members are unknown: those that were listed last stay for a while, and nobody is ever
 // told that there are no members.
 func TestReloadToUnknownMembersWhileTheAPIServerIsAway(t *testing.T) {

@@ -56,7 +56,11 @@ func (f *file) decode(r io.Reader) (*contents, error) {
 		if err != nil {
 			return nil, err
 		}
-		return &contents{objects: items.objects, suspects: suspects, written: about.Written}, nil
+		changed := about.Changed
+		if changed.IsZero() {
+			changed = about.Written
+		}
+		return &contents{objects: items.objects, suspects: suspects, written: about.Written, changed: changed}, nil
 	}
 }
 

@@ -25,8 +25,10 @@ const (
 
 // description stands beside the items of the List.
 type description struct {
-	Format  int            `json:"format"`
-	Written time.Time      `json:"written"`
+	Format  int       `json:"format"`
+	Written time.Time `json:"written"`
+	// Changed is by when the contents had changed for the last time, to a second; older files lack it.
+	Changed time.Time      `json:"changed,omitzero"`
 	Source  kubeapi.Origin `json:"source"`
 	// Suspects are kubeapi.Suspects, of each cluster.
 	Suspects []suspects `json:"suspects,omitempty"`
@@ -88,7 +90,7 @@ func (f *file) encode(ctx context.Context, w io.Writer, c *contents) error {
 }
 
 func (f *file) describe(c *contents, items hash.Hash) ([]byte, error) {
-	d := description{Format: format, Written: c.written, Source: f.origin}
+	d := description{Format: format, Written: c.written, Changed: c.changed, Source: f.origin}
 	for _, of := range c.suspects {
 		cluster := suspects{Most: of.Most, Few: of.Few.UTC(), Enough: of.Enough.UTC(), Probes: of.Probes.UTC(), Returns: of.Returns.UTC()}
 		for _, m := range of.Members {

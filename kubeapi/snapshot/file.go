@@ -18,6 +18,7 @@ type contents struct {
 	objects  []*kubeapi.Object
 	suspects []kubeapi.Suspects
 	written  time.Time
+	changed  time.Time
 }
 
 // file has the contents of the last write: a v1 List in JSON that package manifest and

@@ -94,6 +94,9 @@ func TestSnapshotIsReadAsItWasWritten(t *testing.T) {
 			c.Lookup = lookup
 			f := fileOf(c)
 			want := &contents{written: writtenAt}
+			if seed%2 == 0 { // older files lack it
+				want.changed = writtenAt.Add(-time.Hour)
+			}
 			for range g.IntN(20) {
 				obj := any(g.pod())
 				if lookup == kubeapi.Endpoints {
@@ -114,7 +117,10 @@ func TestSnapshotIsReadAsItWasWritten(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if !equalObjects(got.objects, want.objects) || !got.written.Equal(want.written) {
+			if want.changed.IsZero() {
+				want.changed = writtenAt
+			}
+			if !equalObjects(got.objects, want.objects) || !got.written.Equal(want.written) || !got.changed.Equal(want.changed) {
 				t.Errorf("%s, seed %d:\nwant %+v\n got %+v", lookup, seed, want, got)
 			}
 		}

@@ -31,9 +31,9 @@ func New(c *kubeapi.Config, source *kubeapi.Source, suspects func() []kubeapi.Su
 }
 
 // Restore fills the source, which has no sink yet, with the objects of the file, and returns the suspects
-// in it and when it was written. If the file cannot be used, it logs why and returns false. It waits for a
+// in it and by when the last of it had changed. If the file cannot be used, it logs why and returns false. It waits for a
 // disk that hangs no longer than the limit.
-func (s *Snapshot) Restore(limit time.Duration) (suspects []kubeapi.Suspects, written time.Time, ok bool) {
+func (s *Snapshot) Restore(limit time.Duration) (suspects []kubeapi.Suspects, changed time.Time, ok bool) {
 	loaded := make(chan *contents, 1)
 	go func() { loaded <- s.file.load() }()
 	timer := time.NewTimer(limit)
@@ -44,7 +44,7 @@ func (s *Snapshot) Restore(limit time.Duration) (suspects []kubeapi.Suspects, wr
 			return nil, time.Time{}, false
 		}
 		s.source.Restore(c.objects)
-		return c.suspects, c.written, true
+		return c.suspects, c.changed, true
 	case <-timer.C:
 		s.file.log.Warningf("snapshot: %s cannot be read within %s; it is not used", s.file.path, limit)
 		return nil, time.Time{}, false

@@ -30,8 +30,9 @@ type writer struct {
 	log     kubeapi.Logger
 	monitor kubeapi.Monitor // may be nil
 
-	synced atomic.Bool
-	dirty  chan struct{} // has an element if there is something to write
+	synced  atomic.Bool
+	changed atomic.Int64  // the second of the last change, since 1970
+	dirty   chan struct{} // has an element if there is something to write
 
 	// The following belong to run and flush.
 	problem  string    // as last logged
@@ -49,7 +50,7 @@ func newWriter(f *file, list func() *contents, monitor kubeapi.Monitor) *writer 
 // Apply implements kubeapi.Sink.
 func (w *writer) Apply([]kubeapi.Change) {
 	if w.synced.Load() {
-		w.mark()
+		w.change()
 	}
 }
 
@@ -59,9 +60,15 @@ func (w *writer) Restored() {}
 // Synced implements kubeapi.Sink.
 func (w *writer) Synced() {
 	w.synced.Store(true)
+	w.change()
+}
+
+func (w *writer) change() {
+	w.changed.Store(time.Now().Unix())
 	w.mark()
 }
 
+// mark notes that something has changed, or has not been written.
 func (w *writer) mark() {
 	select {
 	case w.dirty <- struct{}{}:
@@ -99,10 +106,15 @@ func (w *writer) flush(ctx context.Context) {
 
 // try writes once, and returns how long to wait before the next time.
 func (w *writer) try(ctx context.Context) time.Duration {
-	start := time.Now()
+	start, changed := time.Now(), time.Unix(w.changed.Load(), 0)
 	c := w.list()
 	c.objects = slices.SortedFunc(slices.Values(c.objects), compareNames)
 	c.written = start.UTC().Truncate(time.Second)
+	// What changes twice within a second has the serial of the next one. What is written later is no newer: others, who
+	// see changes that we do not, may have newer ones by then.
+	if c.changed = changed.UTC().Add(time.Second); c.changed.After(c.written) {
+		c.changed = c.written
+	}
 	err := w.write(ctx, c)
 	if err != nil {
 		w.mark()

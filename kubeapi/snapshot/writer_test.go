@@ -130,6 +130,37 @@ func TestChangesAreWrittenOnceASecondAtMost(t *testing.T) {
 	})
 }
 
+// Old contents that are written late must not look newer than what others have seen meanwhile. What changed twice within
+// a second has had the serial of the next one.
+func TestContentsAreOfTheSecondOfTheirLastChange(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		disk := newDisk()
+		disk.takes = 3 * time.Second
+		w := writerOn(disk, &kubetest.Log{})
+		stop := running(t, w)
+		w.Synced()
+		for _, tc := range []struct {
+			change, written, changed time.Duration // since the start
+		}{
+			{1 * time.Second, 63 * time.Second, 2 * time.Second}, // the disk is busy
+			{100 * time.Second, 126 * time.Second, 101 * time.Second},
+			{200 * time.Second, 200 * time.Second, 200 * time.Second}, // it is idle
+		} {
+			time.Sleep(time.Until(disk.start.Add(tc.change)))
+			change(w)
+			time.Sleep(time.Until(disk.start.Add(tc.written + disk.takes)))
+			synctest.Wait()
+			disk.mu.Lock()
+			written, changed := disk.last.written.Sub(disk.start), disk.last.changed.Sub(disk.start)
+			disk.mu.Unlock()
+			if written != tc.written || changed != tc.changed {
+				t.Errorf("change at %v: got written at %v, changed by %v; want %v and %v", tc.change, written, changed, tc.written, tc.changed)
+			}
+		}
+		stop()
+	})
+}
+
 func TestPausesAreLongAfterALongWrite(t *testing.T) {
 	for _, tc := range []struct {
 		takes time.Duration

@@ -196,6 +196,13 @@ func secondaries(t *testing.T, b *bed) {
 	}
 
 	// The first one starts again without the API server, from its snapshot. A secondary of both follows the second one.
+	soon(t, "what changes now gets a newer serial than what has changed", func() error {
+		serial, err := all[0].serial(at[0]+":53", forward)
+		if err == nil && time.Now().Unix() <= int64(serial)+1 {
+			err = fmt.Errorf("the last one is %d", serial)
+		}
+		return err
+	})
 	first.away()
 	scale(4)
 	sees := func(what string) {
