@@ -41,7 +41,7 @@ func Start(cmd *exec.Cmd) error {
 	}
 	cmd.SysProcAttr.Setpgid = true
 	cmd.SysProcAttr.Pdeathsig = syscall.SIGKILL
-	cmd.WaitDelay = 5 * time.Second
+	cmd.WaitDelay = 30 * time.Second
 	result := make(chan error)
 	births() <- func() { result <- cmd.Start() }
 	return <-result

@@ -37,7 +37,7 @@ type bed struct {
 // Most of a test is waiting, so that more of them run at once than there are processors, besides those that wait for room.
 func TestMain(m *testing.M) {
 	flag.Parse()
-	if err := flag.Set("test.parallel", "14"); err != nil {
+	if err := flag.Set("test.parallel", "11"); err != nil {
 		panic(err)
 	}
 	os.Exit(m.Run())
