@@ -41,7 +41,7 @@ func Start(cmd *exec.Cmd) error {
 	}
 	cmd.SysProcAttr.Setpgid = true
 	cmd.SysProcAttr.Pdeathsig = syscall.SIGKILL
-	cmd.WaitDelay = 30 * time.Second
+	cmd.WaitDelay = cmp.Or(cmd.WaitDelay, 5*time.Second)
 	result := make(chan error)
 	births() <- func() { result <- cmd.Start() }
 	return <-result
@@ -51,6 +51,7 @@ func Start(cmd *exec.Cmd) error {
 func Output(cmd *exec.Cmd) (string, error) {
 	var out bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &out
+	cmd.WaitDelay = time.Minute // on a busy machine; what has ended has said all that it says
 	err := Start(cmd)
 	if err == nil {
 		err = cmd.Wait()
