@@ -202,13 +202,17 @@ func (a *audit) scan() {
 // truth.
 func (a *audit) see(block int) {
 	was, t := a.blind[block], a.resolver.tables[block]
-	if a.blind[block] = t.synced.Load() && !hasObjects(t); !a.blind[block] || was {
+	c := &t.config.source
+	matches := func(o *kubeapi.Object) bool { return c.Family == kubeapi.AnyFamily || len(o.Members) > 0 }
+	if a.blind[block] = t.synced.Load() && !hasObject(t, matches); !a.blind[block] || was {
 		return
 	}
-	c := &t.config.source
 	what, whose := "EndpointSlices", "its Service"
 	if c.Lookup == kubeapi.Pods {
 		what, whose = "Pods", "the pod itself"
+	}
+	if c.Family != kubeapi.AnyFamily {
+		whose += ", and addresses of family " + string(c.Family)
 	}
 	where := "the namespaces " + strings.Join(c.Namespaces, " ")
 	switch {
@@ -247,16 +251,6 @@ func (c *changedNames) take() map[string]bool {
 	names := c.names
 	c.names = make(map[string]bool)
 	return names
-}
-
-// hasObjects reports whether the source of a table has any.
-func hasObjects(t *table) (has bool) {
-	has = len(t.ungrouped.roster.Load().Objects) > 0
-	t.views.Range(func(_, v any) bool {
-		has = has || len(v.(*view).roster.Load().Objects) > 0
-		return !has
-	})
-	return has
 }
 
 // fallWindow is the window of a peak. A peak covers one to two windows.

@@ -249,3 +249,13 @@ func (a *audit) log(f finding, block uint16) {
 		log.Warningf("%s: %s is left out of %s: %s", object, f.what, zone, config.rules.Naming.Expects(f.problem))
 	}
 }
+
+// hasObject reports whether any object of a table is like this.
+func hasObject(t *table, like func(*kubeapi.Object) bool) (found bool) {
+	found = slices.ContainsFunc(t.ungrouped.roster.Load().Objects, like)
+	t.views.Range(func(_, v any) bool {
+		found = found || slices.ContainsFunc(v.(*view).roster.Load().Objects, like)
+		return !found
+	})
+	return found
+}
