@@ -190,7 +190,9 @@ func (b *bed) policies() {
 		connection{"stranger", "cluster-dns service", lookups, true}, connection{"stranger", "API server", "443/tcp", true},
 		connection{nodes[1].Name(), "stranger", ports, true})
 	b.example("longnames-who-may-ask", "elsewhere")
-	try("AnotherCoreDNS", append(ingress("theirs"),
+	try("AnotherCoreDNS", append(ingress("theirs"), // which may be Helm's, and listen on 53
+		connection{"friend", "theirs", lookups, true}, connection{"cluster-dns", "theirs", lookups, true},
+		connection{"stranger", "theirs", lookups, false}, connection{"prometheus", "theirs", lookups, false},
 		connection{nodes[0].Name(), "theirs", questions, false},
 		connection{"theirs", "API server itself", "6443/tcp", true},
 		connection{"theirs", "cluster-dns service", "53/udp", true})...)
