@@ -136,6 +136,26 @@ func TestIndexHasEachPage(t *testing.T) {
 	}
 }
 
+// A port that stays forwarded would also answer what the next page asks, which may be about another pod.
+func TestForwardedPortsAreGivenBack(t *testing.T) {
+	whole := regexp.MustCompile(`(?s)port-forward [^\n]* &\nsleep 2\n.*\nkill \$!\n`)
+	forwarding := 0
+	for _, page := range pages(t) {
+		for _, block := range page.Snippets("sh") {
+			if !strings.Contains(block.Text, "port-forward") {
+				continue
+			}
+			forwarding++
+			if !whole.MatchString(block.Text) {
+				t.Errorf("%s: got\n%s\nwant port-forward … &, sleep 2, and kill $! at the end", block.Where, block.Text)
+			}
+		}
+	}
+	if forwarding < 5 {
+		t.Errorf("got %d blocks that forward a port, want 5 at least", forwarding)
+	}
+}
+
 const mostWords = 19500
 
 // They can be read in minutes: `wc` counts what the reader sees, code and tables included.

@@ -17,7 +17,7 @@ import (
 	"github.com/longnames/longnames/test/e2e/watch"
 )
 
-// walk is the first afternoon of a user: blocks of the pages, typed in the order in which they are read. Only what a page
+// walk is the first afternoon of a user: most blocks of the pages, typed in the order in which they are read. Only what a page
 // says is to be edited differs: the namespace, the component for which an operator is missing, and images of apps.
 type walk struct {
 	*bed
@@ -108,7 +108,7 @@ func (w *walk) ownOverlay() {
 	overlay := w.replaced(w.pageBlock(deployPage, "What to edit", "yaml", ""),
 		"- ../../longnames/deploy/components/service-monitor\n", "", "components:\n", "namespace: dns\ncomponents:\n")
 	w.write(w.repository+"/overlays/prod/kustomization.yaml", overlay)
-	w.commits("git init -q")
+	w.commits("")
 }
 
 func (w *walk) standalone() {

@@ -82,7 +82,7 @@ func (b *bed) manifest(name string) string {
 
 // untilAnswered is a script of a page that forwards a port, and asks there. It can once kubectl is ready.
 func untilAnswered(script string) string {
-	return strings.Replace(script, "\ndig ", "\nuntil dig ", 1) + "do sleep 0.1; done\nkill $!\n"
+	return regexp.MustCompile("(?m)^dig .*$").ReplaceAllString(script, "until ${0}; do sleep 0.1; done")
 }
 
 var prod = regexp.MustCompile(`\bprod\b`)
