@@ -27,7 +27,7 @@ const (
 	stubCorefile    = "../deploy/overlays/stub-domain/coredns/Corefile"
 )
 
-// Clients that disconnect whom they miss are for `include all`.
+// Clients that disconnect nodes that an answer lacks are for `include all`.
 func TestDeployCorefilesHaveTheSameOptions(t *testing.T) {
 	want := map[string]string{
 		"selector": "longnames.dev/basename", "include": "all", "group_by": "kubernetes.io/service-name", "basename": "label longnames.dev/basename", "ttl": "0",
