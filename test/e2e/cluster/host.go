@@ -89,6 +89,16 @@ func (h *Host) Daemons(t testing.TB, name string, env []string, args ...string) 
 	return h.begin(t, name, env, append(h.nsenter("--mount", "--pid", "--net", "--uts", "--ipc"), args...))
 }
 
+// Erl starts an Erlang node. It has few threads, since there are many nodes, and few cores; and one that is cut off while
+// it connects is missed by the lack of ticks alone, after a minute by default. erl does not wait for the epmd that it
+// starts, and then ends on a busy machine.
+func (h *Host) Erl(t testing.TB, name string, args ...string) *Process {
+	t.Helper()
+	const start = `epmd -daemon; until epmd -names >/dev/null; do sleep 0.1; done
+		exec erl -noinput +S 1:1 +SDio 1 +A 1 -kernel net_ticktime 15 -name "$@"`
+	return h.Daemons(t, "erl", []string{"HOME=/var/lib"}, append([]string{"sh", "-c", start, "sh", name}, args...)...)
+}
+
 func (h *Host) begin(t testing.TB, name string, env, args []string) *Process {
 	t.Helper()
 	p, err := h.spawn(name, env, args)

@@ -135,10 +135,7 @@ func (s *stage) start(m *mesh, p corev1.Pod) {
 	name := fmt.Sprintf("%s-%s", m.name, strings.ReplaceAll(p.Status.PodIP, ".", "-"))
 	h := s.NewHost(s, name, p.Status.PodIP)
 	h.Resolve(s, servers...)
-	// They run on few threads: there are many nodes, and few cores. A node that is cut off while it connects is missed by
-	// the lack of ticks alone, after a minute by default.
-	erl := h.Daemons(s, "erl", []string{"HOME=/var/lib"}, "erl", "-noinput", "-pa", s.modules, "+S", "1:1", "+SDio", "1", "+A", "1",
-		"-name", m.node(p), "-setcookie", "faults", "-kernel", "net_ticktime", "15",
+	erl := h.Erl(s, m.node(p), "-pa", s.modules, "-setcookie", "faults",
 		"-s", "downs", "main", "-s", "cluster", "main", "-extra", m.kind, m.questions[m == s.other][0].Name+".", m.name)
 	s.mu.Lock()
 	defer s.mu.Unlock()

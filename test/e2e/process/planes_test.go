@@ -327,8 +327,7 @@ func (u *united) run(plane, i int) {
 	h := u.planes[0].NewHost(u.t, "node-"+strings.ReplaceAll(address, ".", "-"), address)
 	h.Resolve(u.t, u.planes[0].address(0), u.planes[0].address(1))
 	name := "shop@" + address
-	erl := h.Daemons(u.t, "erl", []string{"HOME=/var/lib"}, "erl", "-noinput", "-pa", u.modules, "+S", "1:1", "+SDio", "1", "+A", "1",
-		"-name", name, "-setcookie", "planes", "-kernel", "net_ticktime", "15",
+	erl := h.Erl(u.t, name, "-pa", u.modules, "-setcookie", "planes",
 		"-s", "downs", "main", "-s", "cluster", "main", "-extra", []string{"a", "txt"}[i%2], unitedZone+".", "shop")
 	u.mu.Lock()
 	defer u.mu.Unlock()
