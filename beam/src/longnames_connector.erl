@@ -34,7 +34,7 @@
 %% <li>`callback': is called with one event after the other, in a process of its own. Where it does not return, the last
 %% 100 events wait, and those before are dropped.</li>
 %% <li>`connect', `disconnect', `list_nodes': by default those of distribution.</li>
-%% <li>`wait_for_address': how long, after its start, a node that is not listed and has no address connects to nobody, in
+%% <li>`wait_for_address': how long after its start a node that is not listed and has no address connects to nobody, in
 %% milliseconds, by default 10000.</li>
 %% <li>`start_timer', `now', `has_address': are for tests.</li>
 %% </ul>
@@ -51,7 +51,7 @@
 -define(UNLISTED, 1000).
 -define(AT_FIRST, 60000).
 -define(ADDRESSLESS, 10000).
-%% A members' answer waits so long for those to other questions.
+%% The members wait so long for the answers to other questions.
 -define(PATIENCE, 2000).
 -define(MOST_EVENTS, 100).
 

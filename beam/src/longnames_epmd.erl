@@ -108,8 +108,8 @@ learn_ports(Members, Name, Opts) ->
     end.
 
 %% @private
-%% SRV records have hosts, and no names. Nodes of one host that has several ports are told apart by epmd. What is known of
-%% the members before is replaced.
+%% SRV records have hosts, and no names. So epmd tells nodes of one host apart, if that has several ports. Ports of
+%% former members are forgotten.
 -spec remember_ports(string(), [node()], [{Host :: string(), inet:port_number()}]) -> ok.
 remember_ports(Cluster, Members, Ports) ->
     OfHost = maps:groups_from_list(fun({Host, _}) -> Host end, fun({_, Port}) -> Port end, Ports),
