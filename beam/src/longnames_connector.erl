@@ -32,7 +32,7 @@
 %% <li>`disconnect_after': a member that so many good answers in a row have lacked, an interval apart, is disconnected;
 %% by default `never'.</li>
 %% <li>`callback': is called with one event after the other, in a process of its own. Where it does not return, the last
-%% 100 events wait, and those before are dropped.</li>
+%% 100 events wait, and those before are dropped. A connector that starts again tells the members again.</li>
 %% <li>`connect', `disconnect', `list_nodes': by default those of distribution.</li>
 %% <li>`wait_for_address': how long after its start a node that is not listed and has no address connects to nobody, in
 %% milliseconds, by default 10000.</li>
