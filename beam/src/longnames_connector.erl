@@ -35,7 +35,7 @@
 %% 100 events wait, and those before are dropped. A connector that starts again tells the members again.</li>
 %% <li>`connect', `disconnect', `list_nodes': by default those of distribution.</li>
 %% <li>`wait_for_address': how long after its start a node that is not listed and has no address connects to nobody, in
-%% milliseconds, by default 10000.</li>
+%% milliseconds, by default 10000; with 0 it does not wait.</li>
 %% <li>`start_timer', `now', `has_address': are for tests.</li>
 %% </ul>
 

@@ -2,8 +2,8 @@
 %%
 %% Hosts are resolved as ever. After 500 ms without an answer, or after an error, the address that the host had last is
 %% taken, so that a connection which breaks while there is no DNS comes back. The port of a node is that of SRV records,
-%% where its host has one only.
-%% net_kernel does not wait for DNS, if there is one distribution protocol. All else is erl_epmd's.
+%% where its host has one only. net_kernel does not wait for DNS, if there is one distribution protocol. All else is
+%% erl_epmd's.
 %%
 %% Nodes connect before any application runs, so the tables belong to the supervisor that starts this module, and are
 %% there as long as distribution is.
