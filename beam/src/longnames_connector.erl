@@ -22,6 +22,8 @@
                   list_nodes => fun(() -> [node()]),
                   start_timer => fun((Delay :: non_neg_integer()) -> reference()),
                   has_address => fun(() -> boolean()),
+                  now => fun(() -> integer()),
+                  wait_for_address => non_neg_integer(),
                   atom() => term()}.
 %% Those of {@link longnames_dns:opts()}, and
 %% <ul>
@@ -30,9 +32,11 @@
 %% <li>`disconnect_after': a member that so many good answers in a row have lacked, an interval apart, is disconnected;
 %% by default `never'.</li>
 %% <li>`callback': is called with one event after the other, in a process of its own. Where it does not return, the last
-%% 100 events wait, and those before are dropped.</li>
+%% 100 events wait, and those before are dropped. A connector that starts again tells the members again.</li>
 %% <li>`connect', `disconnect', `list_nodes': by default those of distribution.</li>
-%% <li>`start_timer', `has_address': are for tests.</li>
+%% <li>`wait_for_address': how long after its start a node that is not listed and has no address connects to nobody, in
+%% milliseconds, by default 10000; with 0 it does not wait.</li>
+%% <li>`start_timer', `now', `has_address': are for tests.</li>
 %% </ul>
 
 -type event() :: {members, Name :: string(), [node()]}
@@ -47,6 +51,8 @@
 -define(UNLISTED, 1000).
 -define(AT_FIRST, 60000).
 -define(ADDRESSLESS, 10000).
+%% The members wait so long for the answers to other questions.
+-define(PATIENCE, 2000).
 -define(MOST_EVENTS, 100).
 
 -record(state, {name :: string(),
@@ -60,10 +66,11 @@
                 asking = none :: none | reference(),
                 connecting = #{} :: #{reference() => node()},
                 reachable :: boolean(), % is listed, or has an address
-                lost = never :: never | integer(), % when a member went down last
+                lost = #{} :: #{node() => integer()}, % when members went down
                 ports_of = [] :: [node()], % that our -epmd_module has asked for
                 telling = none :: none | reference(),
                 events = [] :: [event()], % that wait for the callback, in order
+                full = false :: boolean(), % and since then the callback has not had all
                 dropped = 0 :: non_neg_integer(),
                 started :: integer(),
                 asked :: integer(),
@@ -83,11 +90,13 @@ start_link(Opts) -> gen_server:start_link(?MODULE, Opts, []).
 init(Opts) ->
     ok = net_kernel:monitor_nodes(true),
     lists:foreach(fun remember/1, nodes()),
-    Now = now_ms(),
+    Now = now_ms(Opts),
     Name = longnames_dns:name(maps:get(name, Opts)),
-    Members = longnames_status:members(Name),
-    {ok, connect(#state{name = Name, opts = Opts, timer = start_timer(0, Opts), started = Now, asked = Now,
-                        counted = Now, members = Members, reachable = lists:member(node(), Members)})}.
+    {Members, Failing} = longnames_status:last(Name),
+    State = #state{name = Name, opts = Opts, timer = start_timer(0, Opts), started = Now, asked = Now, counted = Now,
+                   members = Members, failing = Failing, reachable = lists:member(node(), Members)},
+    %% What the callback had not been told when the last connector ended is lost.
+    {ok, connect(case Members of [] -> State; _ -> tell({members, Name, Members}, State) end)}.
 
 %% @private
 -spec handle_call(term(), term(), #state{}) -> {noreply, #state{}}.
@@ -101,7 +110,8 @@ handle_cast(_, State) -> {noreply, State}.
 -spec handle_info(term(), #state{}) -> {noreply, #state{}}.
 handle_info({timeout, Timer, ask}, State = #state{timer = Timer, opts = Opts}) ->
     {Delay, Soon} = next(State),
-    {noreply, connect(ask(State#state{timer = start_timer(Delay, Opts), soon = Soon}))};
+    Pauses = [Pause || Node <- unconnected(State#state.members, Opts), Pause <- [pause(Node, State)], Pause > 0],
+    {noreply, connect(ask(State#state{timer = start_timer(lists:min([Delay | Pauses]), Opts), soon = Soon}))};
 handle_info({'DOWN', Monitor, process, _, {answer, {ok, _} = Answer, PortsOf, More, Reachable}},
             State = #state{asking = Monitor, questions = Questions}) ->
     {noreply, publish(answered(Answer, State#state{asking = none, ports_of = PortsOf, questions = Questions + More,
@@ -117,19 +127,21 @@ handle_info({'DOWN', Monitor, process, _, _}, State = #state{connecting = Connec
 handle_info({nodeup, Node}, State) ->
     remember(Node),
     {noreply, State};
-handle_info({nodedown, Node}, State = #state{members = Members, timer = Timer, opts = Opts}) ->
+handle_info({nodedown, Node}, State = #state{members = Members, timer = Timer, lost = Lost, opts = Opts}) ->
     case lists:member(Node, Members) of
         true ->
             _ = erlang:cancel_timer(Timer),
-            Delay = max(0, State#state.asked + ?ONCE_IN - now_ms()),
-            {noreply, connect(State#state{timer = start_timer(Delay, Opts), soon = ?SOON, lost = now_ms()})};
+            Now = now_ms(Opts),
+            Delay = max(0, State#state.asked + ?ONCE_IN - Now),
+            {noreply, connect(State#state{timer = start_timer(Delay, Opts), soon = ?SOON,
+                                          lost = (maps:with(Members, Lost))#{Node => Now}})};
         false -> {noreply, State}
     end;
 handle_info(_, State) -> {noreply, State}.
 
 next(#state{soon = [Delay | Soon]}) -> {Delay, Soon};
 next(#state{members = Members, started = Started, opts = Opts}) ->
-    case not lists:member(node(), Members) andalso now_ms() - Started < ?AT_FIRST of
+    case not lists:member(node(), Members) andalso now_ms(Opts) - Started < ?AT_FIRST of
         true -> {?UNLISTED, []};
         false ->
             {max(1, round(interval(Opts) * (0.8 + 0.4 * rand:uniform()))), []}
@@ -137,27 +149,36 @@ next(#state{members = Members, started = Started, opts = Opts}) ->
 
 ask(State = #state{asking = none, name = Name, opts = Opts, ports_of = PortsOf}) ->
     {_, Monitor} = spawn_monitor(fun() -> exit(question(Name, Opts, PortsOf)) end),
-    publish(State#state{asking = Monitor, asked = now_ms(), questions = State#state.questions + 1});
+    publish(State#state{asking = Monitor, asked = now_ms(Opts), questions = State#state.questions + 1});
 ask(State) -> State.
 
+%% The members are there whatever becomes of the other questions.
 question(Name, Opts, PortsOf) ->
     case longnames_dns:members(Name, Opts) of
         {ok, Members} ->
-            {PortsOf1, More} = ports_of(net_kernel:epmd_module(), Members, PortsOf, Name, Opts),
-            Reachable = lists:member(node(), Members) orelse (maps:get(has_address, Opts, fun has_address/0))(),
-            {answer, {ok, Members}, PortsOf1, More, Reachable};
+            Brief = Opts#{timeout => min(?PATIENCE, maps:get(timeout, Opts, ?PATIENCE))},
+            Ports = async(fun() -> ports_of(net_kernel:epmd_module(), Members, PortsOf, Name, Brief) end),
+            Address = async(fun() -> lists:member(node(), Members) orelse has_address(Brief) end),
+            Deadline = erlang:monotonic_time(millisecond) + ?PATIENCE,
+            {PortsOf1, More} = await(Ports, Deadline, {PortsOf, 1}),
+            {answer, {ok, Members}, PortsOf1, More, await(Address, Deadline, false)};
         Error -> {answer, Error}
     end.
 
-%% What is in this node's own /etc/hosts does not say that others find it.
-has_address() ->
-    [_, Host] = string:split(atom_to_list(node()), "@"),
-    element(1, inet:parse_address(Host)) =:= ok orelse lists:any(fun(Type) -> resolves(Host, Type) end, [a, aaaa]).
+async(Fun) -> element(2, spawn_monitor(fun() -> exit({result, Fun()}) end)).
 
-resolves(Host, Type) ->
-    try inet_res:lookup(Host, in, Type, [], ?UNLISTED) =/= []
-    catch error:_ -> false % as in longnames_dns
+await(Monitor, Deadline, Default) ->
+    receive
+        {'DOWN', Monitor, process, _, {result, Result}} -> Result;
+        {'DOWN', Monitor, process, _, _} -> Default
+    after max(0, Deadline - erlang:monotonic_time(millisecond)) -> Default
     end.
+
+%% What is in this node's own /etc/hosts does not say that others find it.
+has_address(#{has_address := HasAddress}) -> HasAddress();
+has_address(Opts) ->
+    [_, Host] = string:split(atom_to_list(node()), "@"),
+    element(1, inet:parse_address(Host)) =:= ok orelse longnames_dns:has_address(Host, Opts).
 
 %% Ports are asked for when there are new members, also where these connect first: nobody may be there to ask when that
 %% connection breaks. And when there is somebody to connect to, who may have started anew.
@@ -179,38 +200,41 @@ answered({ok, Members}, State = #state{members = Before}) ->
                  false -> tell({members, State#state.name, Members}, State1)
              end,
     connect(disconnect(Before, State2#state{members = Members}));
-answered({error, Reason}, State = #state{failing = false, name = Name, members = Members}) ->
+answered({error, Reason}, State = #state{failing = false, name = Name, members = Members, opts = Opts}) ->
     ?LOG_WARNING("longnames: no members for ~ts: ~ts; ~b known ones stay",
                  [Name, longnames_check:reason(Reason), length(Members)]),
-    tell({failing, Name, Reason}, State#state{failing = {Reason, now_ms()}});
+    tell({failing, Name, Reason}, State#state{failing = {Reason, now_ms(Opts)}});
 answered({error, Reason}, State = #state{failing = {_, Since}}) ->
     State#state{failing = {Reason, Since}}.
 
 recovered(_, State = #state{failing = false}) -> State;
-recovered(Members, State = #state{failing = {_, Since}, name = Name}) ->
+recovered(Members, State = #state{failing = {_, Since}, name = Name, opts = Opts}) ->
     ?LOG_NOTICE("longnames: members for ~ts again, after ~b s: ~b",
-                [Name, (now_ms() - Since) div 1000, length(Members)]),
+                [Name, (now_ms(Opts) - Since) div 1000, length(Members)]),
     tell({recovered, Name, Members}, State#state{failing = false}).
 
 connect(State = #state{members = Members, opts = Opts, connecting = Connecting}) ->
     Connect = maps:get(connect, Opts, fun net_kernel:connect_node/1),
-    New = case is_waiting(State) of
-              true -> [];
-              false -> unconnected(Members, Opts) -- maps:values(Connecting)
-          end,
+    New = [Node || Node <- unconnected(Members, Opts) -- maps:values(Connecting), pause(Node, State) =< 0],
     Started = maps:from_list([{spawn_one(Connect, Node), Node} || Node <- New]),
     State#state{connecting = maps:merge(Connecting, Started)}.
 
 %% Two nodes that have no address yet cannot connect to each other, and OTP, to prevent overlapping partitions, takes
 %% both from all others: if they came back at once, so would that.
-is_waiting(#state{reachable = true}) -> false;
-is_waiting(#state{lost = never, started = Started}) -> now_ms() - Started < ?ADDRESSLESS;
-is_waiting(#state{lost = Lost, opts = Opts}) -> now_ms() - Lost < interval(Opts) div 2.
+%% So a node that was lost has time to come back by itself.
+pause(_, #state{reachable = true}) -> 0;
+pause(Node, #state{lost = Lost, started = Started, opts = Opts}) ->
+    First = Started + maps:get(wait_for_address, Opts, ?ADDRESSLESS),
+    End = case Lost of
+              #{Node := At} -> max(First, At + interval(Opts) div 2);
+              _ -> First
+          end,
+    End - now_ms(Opts).
 
 disconnect(Before, State = #state{opts = Opts = #{disconnect_after := Most}, members = Members, counted = Counted})
   when is_integer(Most) ->
     %% Answers that come soon after each other are taken for one.
-    More = case now_ms() - Counted >= interval(Opts) div 2 of true -> 1; false -> 0 end,
+    More = case now_ms(Opts) - Counted >= interval(Opts) div 2 of true -> 1; false -> 0 end,
     Known = maps:merge(maps:from_list([{Node, 0} || Node <- Before]), State#state.absent),
     Absent = maps:map(fun(_, Times) -> Times + More end, maps:without([node() | Members], Known)),
     Gone = [Node || {Node, Times} <- maps:to_list(Absent), Times >= Most],
@@ -219,7 +243,7 @@ disconnect(Before, State = #state{opts = Opts = #{disconnect_after := Most}, mem
                           ?LOG_NOTICE("longnames: ~ts is disconnected, which ~b answers lacked", [Node, Most]),
                           spawn_one(maps:get(disconnect, Opts, fun erlang:disconnect_node/1), Node)
                   end, Connected),
-    State#state{absent = maps:without(Gone, Absent), counted = Counted + More * (now_ms() - Counted)};
+    State#state{absent = maps:without(Gone, Absent), counted = Counted + More * (now_ms(Opts) - Counted)};
 disconnect(_, State) -> State.
 
 unconnected(Members, Opts) ->
@@ -235,16 +259,16 @@ spawn_one(Fun, Node) -> element(2, spawn_monitor(fun() -> Fun(Node) end)).
 tell(Event, State = #state{opts = #{callback := Callback}, telling = none}) ->
     {_, Monitor} = spawn_monitor(fun() -> tell_one(Callback, Event) end),
     State#state{telling = Monitor};
-tell(Event, State = #state{opts = #{callback := _}, events = Events, dropped = Dropped, name = Name}) ->
+tell(Event, State = #state{opts = #{callback := _}, events = Events, dropped = Dropped, full = Full, name = Name}) ->
     case Events ++ [Event] of
         [_ | Last] when length(Last) >= ?MOST_EVENTS ->
-            _ = Dropped =:= 0 andalso ?LOG_ERROR("longnames: events of ~ts are dropped: the callback hangs", [Name]),
-            State#state{events = Last, dropped = Dropped + 1};
+            _ = Full orelse ?LOG_ERROR("longnames: events of ~ts are dropped: the callback hangs", [Name]),
+            State#state{events = Last, dropped = Dropped + 1, full = true};
         All -> State#state{events = All}
     end;
 tell(_, State) -> State.
 
-told(State = #state{events = []}) -> State;
+told(State = #state{events = []}) -> State#state{full = false};
 told(State = #state{events = [Event | Events]}) -> tell(Event, State#state{events = Events}).
 
 tell_one({Module, Function}, Event) -> Module:Function(Event);
@@ -267,4 +291,5 @@ remember_address(Node) ->
 start_timer(Delay, #{start_timer := Start}) -> Start(Delay);
 start_timer(Delay, _) -> erlang:start_timer(Delay, self(), ask).
 
-now_ms() -> erlang:monotonic_time(millisecond).
+now_ms(#{now := Now}) -> Now();
+now_ms(_) -> erlang:monotonic_time(millisecond).

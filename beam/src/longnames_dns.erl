@@ -4,7 +4,7 @@
 %% has to be put together. An answer that is empty or failed is an error of its own kind, and never "nobody is there".
 -module(longnames_dns).
 
--export([members/2, ports/2, longname/1, name/1]).
+-export([members/2, ports/2, has_address/2, longname/1, name/1]).
 
 -include_lib("kernel/include/logger.hrl").
 
@@ -54,6 +54,11 @@ ports(Name, Opts) ->
         {ok, Records} -> {ok, [{Host, Port} || {_, _, Port, Host} <- Records]};
         {error, Reason} -> {error, Reason}
     end.
+
+%% @doc Reports whether the host has an address, of either family.
+-spec has_address(Host :: string(), opts()) -> boolean().
+has_address(Host, Opts) ->
+    lists:any(fun(Type) -> case ask(Host, Type, Opts) of {ok, [_ | _]} -> true; _ -> false end end, [a, aaaa]).
 
 %% @doc Reports whether the string is a longname that a node can have: at most 255 characters, a basename, and a host
 %% that has a dot or is an IPv6 address.

@@ -1,16 +1,19 @@
 %% @doc An `-epmd_module' that remembers where nodes were.
 %%
 %% Hosts are resolved as ever. After 500 ms without an answer, or after an error, the address that the host had last is
-%% taken, so that a connection which breaks while there is no DNS comes back. The port of a node is that of SRV records.
-%% net_kernel does not wait for DNS, if there is one distribution protocol. All else is erl_epmd's.
+%% taken, so that a connection which breaks while there is no DNS comes back. The port of a node is that of SRV records,
+%% where its host has one only. net_kernel does not wait for DNS, if there is one distribution protocol. All else is
+%% erl_epmd's.
 %%
-%% Nodes connect before any application runs, so the table belongs to the supervisor that starts this module, and is
+%% Nodes connect before any application runs, so the tables belong to the supervisor that starts this module, and are
 %% there as long as distribution is.
 -module(longnames_epmd).
 
 -export([start/0, start_link/0, stop/0, register_node/2, register_node/3, address_please/3, port_please/2,
          port_please/3, listen_port_please/2, names/0, names/1, open/0, open/1, open/2]).
--export([remember/2, learn_ports/3, remember_ports/2]).
+-export([remember/2, learn_ports/3, remember_ports/3]).
+
+-define(PORTS, longnames_epmd_ports).
 
 -define(PATIENCE, 500).
 -define(EPMD_PORT, 4369).
@@ -19,11 +22,11 @@
 
 %% @private
 -spec start() -> {ok, pid()} | ignore | {error, term()}.
-start() -> _ = new_table(), erl_epmd:start().
+start() -> new_tables(), erl_epmd:start().
 
 %% @private
 -spec start_link() -> {ok, pid()} | ignore | {error, term()}.
-start_link() -> _ = new_table(), erl_epmd:start_link().
+start_link() -> new_tables(), erl_epmd:start_link().
 
 %% @private
 -spec stop() -> term().
@@ -37,8 +40,8 @@ register_node(Name, Port) -> register_node(Name, Port, inet).
 %% With `-start_epmd false' there may be no epmd to register with, as with `-erl_epmd_port'.
 -spec register_node(string(), inet:port_number(), atom()) -> {ok, integer()} | {error, term()}.
 register_node(Name, Port, Driver) ->
-    case {erl_epmd:register_node(Name, Port, Driver), init:get_argument(start_epmd)} of
-        {{error, econnrefused}, {ok, [["false"] | _]}} -> {ok, -1};
+    case {erl_epmd:register_node(Name, Port, Driver), has_epmd()} of
+        {{error, econnrefused}, false} -> {ok, -1};
         {Result, _} -> Result
     end.
 
@@ -46,8 +49,8 @@ register_node(Name, Port, Driver) ->
 -spec address_please(Name :: string(), Host :: string() | inet:ip_address(), inet:address_family()) ->
           {ok, inet:ip_address()} | {ok, inet:ip_address(), inet:port_number(), integer()} | {error, term()}.
 address_please(Name, Host, Family) ->
-    case {address(Name, Host, Family), ports(Name, Host)} of
-        {{ok, Address}, [Port]} when Port =/= ?EPMD_PORT -> {ok, Address, Port, ?DIST_VERSION};
+    case {address(Name, Host, Family), port(Name, Host)} of
+        {{ok, Address}, Port} when Port =/= ?EPMD_PORT -> {ok, Address, Port, ?DIST_VERSION};
         {Result, _} -> Result
     end.
 
@@ -99,49 +102,64 @@ remember(Node, Address) ->
 -spec learn_ports([node()], longnames_dns:name(), longnames_dns:opts()) -> ok | {error, longnames_dns:reason()}.
 learn_ports(Members, Name, Opts) ->
     case longnames_dns:ports(Name, Opts) of
-        {ok, Ports} -> remember_ports(Members, Ports);
+        {ok, Ports} -> remember_ports(longnames_dns:name(Name), Members, Ports);
         {error, empty} -> ok;
         {error, Reason} -> {error, Reason}
     end.
 
 %% @private
-%% SRV records have hosts, and no names. They come in the order of the members, unless a resolver changes it: then nodes
-%% of one host are told apart by epmd, which also knows those at its own port.
--spec remember_ports([node()], [{Host :: string(), inet:port_number()}]) -> ok.
-remember_ports(Members, Ports) ->
-    Names = [list_to_tuple(string:split(atom_to_list(Member), "@")) || Member <- Members],
-    Own = case {[Host || {_, Host} <- Names], lists:unzip(Ports)} of
-              {Hosts, {Hosts, Numbers}} -> lists:zip(Names, Numbers);
-              _ ->
-                  OfHost = maps:groups_from_list(fun({Host, _}) -> Host end, fun({_, Port}) -> Port end, Ports),
-                  [{Name, Port} || Name = {_, Host} <- Names, [Port] <- [lists:usort(maps:get(Host, OfHost, []))]]
-          end,
-    Known = maps:from_list(Own),
-    lists:foreach(fun(Name = {Basename, Host}) ->
-                          insert({port, Basename, Host}, maps:get(Name, Known, ?EPMD_PORT))
-                  end, Names).
-
-new_table() ->
-    case ets:whereis(?MODULE) of
-        undefined -> ets:new(?MODULE, [named_table, public, {read_concurrency, true}]);
-        Table -> Table
+%% SRV records have hosts, and no names. So epmd tells nodes of one host apart, if that has several ports. Ports of
+%% former members are forgotten.
+-spec remember_ports(string(), [node()], [{Host :: string(), inet:port_number()}]) -> ok.
+remember_ports(Cluster, Members, Ports) ->
+    OfHost = maps:groups_from_list(fun({Host, _}) -> Host end, fun({_, Port}) -> Port end, Ports),
+    Now = [{Node, only(lists:usort(maps:get(Host, OfHost, []))), Cluster}
+           || Member <- Members, Node = {_, Host} <- [list_to_tuple(string:split(atom_to_list(Member), "@"))]],
+    try
+        Before = ets:match(?PORTS, {'$1', '_', Cluster}),
+        ets:insert(?PORTS, Now),
+        lists:foreach(fun([Node]) -> ets:delete(?PORTS, Node) end, Before -- [[Node] || {Node, _, _} <- Now])
+    catch error:badarg -> ok
     end.
+
+only([Port]) -> Port;
+only(_) -> ?EPMD_PORT.
+
+new_tables() ->
+    lists:foreach(fun(Table) ->
+                          ets:whereis(Table) =/= undefined orelse
+                              ets:new(Table, [named_table, public, {read_concurrency, true}])
+                  end, [?MODULE, ?PORTS]).
 
 %% Without -epmd_module there is no table. Pods come and go, and it does not grow for ever.
 insert(Key, Value) ->
-    try ets:info(?MODULE, size) < ?MOST orelse ets:delete_all_objects(?MODULE), ets:insert(?MODULE, {Key, Value}), ok
+    try ets:info(?MODULE, size) < ?MOST orelse ets:member(?MODULE, Key) orelse ets:delete(?MODULE, ets:first(?MODULE)),
+         ets:insert(?MODULE, {Key, Value}), ok
     catch error:badarg -> ok
     end.
 
 lookup(Key) -> try ets:lookup(?MODULE, Key) catch error:badarg -> [] end.
 
+port(Name, Host) ->
+    try ets:lookup(?PORTS, {Name, Host}) of
+        [{_, Port, _}] -> Port;
+        [] -> likely_port(Name)
+    catch error:badarg -> ?EPMD_PORT
+    end.
+
 %% `global' may tell of a node before any answer does, and then both connect to each other at once. If one of them
-%% failed, the other would wait for it for seven seconds, and then all would leave both. So a node that is not known has
-%% the port that all known ones of its basename have.
-ports(Name, Host) ->
-    case lookup({port, Name, Host}) of
-        [{_, Port}] -> [Port];
-        [] -> try lists:usort(lists:append(ets:match(?MODULE, {{port, Name, '_'}, '$1'}))) catch error:badarg -> [] end
+%% failed, the other would wait for it for seven seconds, and then all would leave both. So without epmd, a node that is
+%% not known has the port that all members of its basename have.
+likely_port(Name) ->
+    case has_epmd() of
+        true -> ?EPMD_PORT;
+        false -> only(lists:usort(lists:append(ets:match(?PORTS, {{Name, '_'}, '$1', '_'}))))
+    end.
+
+has_epmd() ->
+    case init:get_argument(start_epmd) of
+        {ok, [["false"] | _]} -> false;
+        _ -> true
     end.
 
 address(Name, Host, Family) when is_list(Host) ->

@@ -3,7 +3,7 @@
 %% The table is the supervisor's. Without the application there is none, and a connector works without it.
 -module(longnames_status).
 
--export([new/0, write/2, members/1, read/0]).
+-export([new/0, write/2, last/1, read/0]).
 
 -export_type([status/0]).
 
@@ -26,12 +26,13 @@ new() -> _ = ets:new(?MODULE, [named_table, public]), ok.
 write(Name, Entry) -> try ets:insert(?MODULE, {Name, Entry}), ok catch error:badarg -> ok end.
 
 %% @private
--spec members(string()) -> [node()].
-members(Name) ->
+%% The members that the last connector knew, and whether it failed.
+-spec last(string()) -> {[node()], false | {longnames_dns:reason(), Since :: integer()}}.
+last(Name) ->
     try ets:lookup(?MODULE, Name) of
-        [{_, #{members := Members}}] -> Members;
-        [] -> []
-    catch error:badarg -> []
+        [{_, #{members := Members, failing := Failing}}] -> {Members, Failing};
+        [] -> {[], false}
+    catch error:badarg -> {[], false}
     end.
 
 %% @doc Returns the status of each cluster that there is a connector for.

@@ -1,6 +1,6 @@
 -module(longnames_connector_tests).
 -include_lib("eunit/include/eunit.hrl").
--export([event/1]).
+-export([event/1, log/2]).
 
 %% Connections are made up: connect and disconnect say to the test what they are called with.
 connector_test_() ->
@@ -22,22 +22,26 @@ connector_test_() ->
                           {"does not connect while there is no address for it", fun no_address/1},
                           {"does not connect before it is listed, without address", fun not_listed_yet/1},
                           {"connects again, also where it is never listed", fun never_listed/1},
+                          {"a node that is lost does not end the wait for an address", fun lost_at_first/1},
+                          {"does not wait for an address, if it is told so", fun no_wait/1},
+                          {"has the members also while no server tells their ports", fun hung_ports/1},
                           {"disconnects nobody", fun disconnects_nobody/1},
                           {"disconnects whom so many answers lack", fun disconnects/1},
                           {"a node back in time is not disconnected", fun back/1},
                           {"tells events", fun events/1},
                           {"knows the members after it was killed", fun killed/1},
+                          {"tells events after it was killed", fun killed_while_failing/1},
                           {"each of its processes killed at random", fun killed_at_random/1},
                           {"a callback that hangs is one process, and has the last events in order", fun hangs/1},
                           {"a callback and a connect that crash do no harm", fun crashes/1}]]}}.
 
 start_application() ->
-    logger:set_primary_config(level, none),
+    logger:set_handler_config(default, level, none),
     {ok, _} = application:ensure_all_started(longnames).
 
 stop_application(_) ->
     ok = application:stop(longnames),
-    logger:set_primary_config(level, notice).
+    logger:set_handler_config(default, level, all).
 
 env(Name) ->
     Server = dns_server:start(dns_server:txt(["shop@a.c", "shop@b.c", atom_to_list(node())])),
@@ -161,13 +165,56 @@ not_listed_yet({Server, Opts}) ->
     _ = delays(1, Pid, Server),
     ?assertEqual(['shop@a.c', 'shop@b.c'], lists:sort([connected(), connected()])).
 
+%% The clock is made up in these three, too. A node that is lost has half an interval, and no other waits for it.
 never_listed({Server, Opts}) ->
-    dns_server:set(Server, dns_server:txt(["shop@a.c", "shop@b.c"])),
-    {ok, Pid} = start(Opts#{has_address => fun() -> false end}),
-    _ = [connected(), connected()],
-    Pid ! {nodedown, 'shop@b.c'},
+    {Pid, Clock} = start_without_address(Server, Opts#{interval => 60000}),
+    _ = delays(5, Pid, Server),
+    atomics:put(Clock, 1, 10000),
+    _ = delays(1, Pid, Server),
+    ?assertEqual(['shop@a.c', 'shop@b.c'], lists:sort([connected(), connected()])),
+    atomics:put(Clock, 1, 100000),
+    _ = delays(1, none, Server),
     drain(),
-    ?assertEqual(['shop@a.c', 'shop@b.c'], lists:usort([connected(), connected()])).
+    Pid ! {nodedown, 'shop@b.c'},
+    ?assertEqual([0, 500, 1000, 2000, 4000], sums(delays(5, Pid, Server))),
+    atomics:put(Clock, 1, 129000),
+    [30000, 1000] = delays(2, Pid, Server), % until the pause ends
+    ?assertEqual(['shop@a.c'], lists:usort(all_connected())),
+    atomics:put(Clock, 1, 130000),
+    _ = delays(1, Pid, Server),
+    ?assertEqual(['shop@a.c', 'shop@b.c'], lists:usort(all_connected())).
+
+lost_at_first({Server, Opts}) ->
+    {Pid, Clock} = start_without_address(Server, Opts#{interval => 2000}),
+    _ = delays(2, Pid, Server),
+    Pid ! {nodedown, 'shop@b.c'},
+    _ = delays(1, none, Server), % which is cancelled
+    _ = delays(1, Pid, Server),
+    atomics:put(Clock, 1, 9999),
+    _ = delays(2, Pid, Server),
+    ?assertEqual([], all_connected()),
+    atomics:put(Clock, 1, 10000),
+    _ = delays(1, Pid, Server),
+    ?assertEqual(['shop@a.c', 'shop@b.c'], lists:usort(all_connected())).
+
+no_wait({Server, Opts}) ->
+    {Pid, _} = start_without_address(Server, Opts#{wait_for_address => 0}),
+    _ = delays(1, Pid, Server),
+    ?assertEqual(['shop@a.c', 'shop@b.c'], lists:usort(all_connected())).
+
+start_without_address(Server, Opts) ->
+    dns_server:set(Server, dns_server:txt(["shop@a.c", "shop@b.c"])),
+    Clock = atomics:new(1, []),
+    {start_with_timers(Opts#{now => fun() -> atomics:get(Clock, 1) end, list_nodes => fun() -> [] end, has_address => fun() -> false end}),
+     Clock}.
+
+%% The answer would come after the ten minutes that a question may take.
+hung_ports({Server, Opts = #{name := Name}}) ->
+    Txt = dns_server:txt(["shop@a.c", "shop@b.c"]),
+    dns_server:set(Server, fun(T, Q) -> case dns_server:type(Q) of txt -> Txt(T, Q); _ -> none end end),
+    start(Opts#{timeout => 600000}),
+    until(fun() -> case longnames:status() of #{Name := #{members := ['shop@a.c', 'shop@b.c']}} -> true; _ -> false end end),
+    ?assert(lists:member({udp, srv}, dns_server:asked(Server))).
 
 disconnects_nobody({Server, Opts = #{name := Name}}) ->
     start(Opts#{list_nodes => fun() -> ['shop@a.c', 'shop@b.c'] end}),
@@ -232,6 +279,22 @@ killed({Server, Opts}) ->
     drain(),
     ?assertEqual(['shop@a.c', 'shop@b.c'], lists:usort([connected(), connected()])).
 
+%% What waits for the callback is lost with the connector, and what it has failed with is not.
+killed_while_failing({Server, Opts = #{name := Name}}) ->
+    Self = self(),
+    WithCallback = Opts#{callback => fun(Event) -> Self ! {event, Event} end},
+    {ok, Pid} = start(WithCallback),
+    Members = ['shop@a.c', 'shop@b.c', node()],
+    ?assertEqual({members, Name, Members}, next_event()),
+    dns_server:set(Server, dns_server:rcode(2)),
+    ?assertEqual({failing, Name, servfail}, next_event()),
+    until(fun() -> #{Name := #{failing := F}} = longnames:status(), F =/= false end),
+    exit(Pid, kill),
+    {ok, _} = start(WithCallback),
+    ?assertEqual({members, Name, Members}, next_event()),
+    dns_server:set(Server, dns_server:txt(["shop@a.c"])),
+    ?assertEqual([{recovered, Name, ['shop@a.c']}, {members, Name, ['shop@a.c']}], [next_event(), next_event()]).
+
 %% Whatever is killed, connector, asker or who connects: it goes on, and nobody is disconnected.
 killed_at_random({_, Opts = #{name := Name}}) ->
     {ok, _} = start_supervised(Opts),
@@ -251,13 +314,15 @@ killed_at_random({_, Opts = #{name := Name}}) ->
 %% Each answer has another member, and there are more than 120 while the callback has the first one.
 hangs({Server, Opts = #{name := Name}}) ->
     Self = self(),
-    Turn = atomics:new(1, []),
+    Turn = atomics:new(2, []),
+    atomics:put(Turn, 2, 300), % answers with timers of no time
+    ok = logger:add_handler(?FUNCTION_NAME, ?MODULE, #{level => error, config => {Self, Name}}),
     dns_server:set(Server, fun(T, Q) ->
                                    I = atomics:add_get(Turn, 1, 1),
                                    (dns_server:txt(["shop@" ++ integer_to_list(1000 + I) ++ ".c", atom_to_list(node())]))(T, Q)
                            end),
     {ok, Pid} = start(Opts#{connect => fun(_) -> ok end,
-                            start_timer => fun(_) -> erlang:start_timer(case atomics:get(Turn, 1) < 300 of true -> 1; false -> 60000 end, self(), ask) end,
+                            start_timer => fun(_) -> erlang:start_timer(case atomics:get(Turn, 1) < atomics:get(Turn, 2) of true -> 1; false -> 60000 end, self(), ask) end,
                             callback => fun({members, _, [Member | _]}) -> Self ! {told, self(), Member}, receive go -> ok end; (_) -> ok end}),
     {Hangs, First} = next_member(),
     Processes = fun() -> {monitors, Monitors} = process_info(Pid, monitors), length(Monitors) end,
@@ -271,7 +336,19 @@ hangs({Server, Opts = #{name := Name}}) ->
     ?assert(length(Told) =< 100),
     ?assert(number(hd(Told)) > number(First) + Dropped), % those between are dropped
     until(fun() -> Processes() =:= 0 end),
-    ?assertEqual(0, receive {told, _, _} -> 1 after 0 -> 0 end).
+    ?assertEqual(0, receive {told, _, _} -> 1 after 0 -> 0 end),
+    ?assertEqual(1, logged()),
+    atomics:put(Turn, 2, 600),
+    Pid ! {nodedown, Last},
+    _ = next_member(), % it hangs again
+    until(fun() -> atomics:get(Turn, 1) >= 600 andalso Processes() =:= 1 end),
+    ok = logger:remove_handler(?FUNCTION_NAME),
+    ?assertEqual(1, logged()).
+
+log(#{msg := {_, [Name]}}, #{config := {Pid, Name}}) -> Pid ! logged;
+log(_, _) -> ok.
+
+logged() -> receive logged -> 1 + logged() after 0 -> 0 end.
 
 next_member() -> receive {told, Pid, Member} -> {Pid, Member} after 60000 -> error(no_event) end.
 
@@ -312,7 +389,9 @@ received(Message) -> receive Message -> true after 0 -> false end.
 
 received_any(Kind) -> receive {Kind, Node} -> Node after 0 -> false end.
 
-drain() -> receive {connect, _} -> drain() after 0 -> ok end.
+drain() -> _ = all_connected(), ok.
+
+all_connected() -> receive {connect, Node} -> [Node | all_connected()] after 0 -> [] end.
 
 until(Fun) -> until(Fun, 3000).
 

@@ -107,6 +107,17 @@ ports_test_() ->
                                      {"no records", {error, empty}, dns_server:srv([])},
                                      {"SERVFAIL", {error, servfail}, dns_server:rcode(2)}]].
 
+has_address_test_() ->
+    [{Name, fun() ->
+         Server = dns_server:start(Reply),
+         Opts = #{nameservers => dns_server:nameservers(Server), timeout => 100},
+         ?assertEqual(Want, longnames_dns:has_address("shop-0.erl.internal", Opts)),
+         dns_server:stop(Server)
+     end} || {Name, Want, Reply} <- [{"an address", true, dns_server:a([{10, 0, 0, 1}])},
+                                     {"no address", false, dns_server:a([])},
+                                     {"no such host", false, dns_server:rcode(3)},
+                                     {"no answer", false, fun(_, _) -> none end}]].
+
 %% Messages of random bytes, and right ones with some of them changed, are errors or members, and nothing else.
 junk_test_() ->
     {timeout, 60, fun() ->

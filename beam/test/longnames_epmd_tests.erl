@@ -1,6 +1,6 @@
 -module(longnames_epmd_tests).
 -include_lib("eunit/include/eunit.hrl").
--export([start_peer/3]).
+-export([start_peer/3, port_of_unknown/0]).
 
 -define(HOST, "shop-0.shop.prod.svc.erl.internal").
 -define(NODE, 'shop@shop-0.shop.prod.svc.erl.internal').
@@ -15,7 +15,7 @@ address_test_() ->
     {setup, fun start/0, fun stop/1,
      fun(Server) ->
              [{Name, fun() ->
-                         ets:delete_all_objects(longnames_epmd),
+                         [ets:delete_all_objects(Table) || Table <- [longnames_epmd, longnames_epmd_ports]],
                          Got = lists:last([step(Step, Server) || Step <- Steps ++ [address]]),
                          ?assertEqual(Want, Got)
                      end}
@@ -35,12 +35,13 @@ address_test_() ->
                       {"a port that is not epmd's", {ok, ?IP, 9100, 6}, [{a, ?IP}, {ports, [{?NODE, 9100}]}]},
                       {"another port later", {ok, ?IP, 9101, 6}, [{a, ?IP}, {ports, [{?NODE, 9100}]}, {ports, [{?NODE, 9101}]}]},
                       {"epmd's port", {ok, ?IP}, [{a, ?IP}, {ports, [{?NODE, 9100}]}, {ports, [{?NODE, 4369}]}]},
-                      {"the first node of a host", {ok, ?IP, 9100, 6}, [{a, ?IP}, {ports, [{?NODE, 9100}, {?SAME_HOST, 9101}]}]},
-                      {"the second node of a host", {ok, ?IP, 9101, 6}, [{a, ?IP}, {ports, [{?SAME_HOST, 9100}, {?NODE, 9101}]}]},
+                      {"two nodes of a host, at two ports", {ok, ?IP}, [{a, ?IP}, {ports, [{?NODE, 9100}, {?SAME_HOST, 9101}]}]},
+                      {"two ports of a host, in another order than its nodes", {ok, ?IP},
+                       [{a, ?IP}, {ports, [?NODE, ?SAME_HOST], [?SAME_HOST, ?NODE]}]},
                       {"a node of the host, in another cluster", {ok, ?IP, 9100, 6},
-                       [{a, ?IP}, {ports, [{?NODE, 9100}]}, {ports, [{?SAME_HOST, 9101}]}]},
-                      {"a node of the host that is at epmd's port", {ok, ?IP, 9100, 6},
-                       [{a, ?IP}, {ports, [{?NODE, 9100}]}, {ports, [{?SAME_HOST, 4369}]}]},
+                       [{a, ?IP}, {ports, [{?NODE, 9100}]}, {ports_of_another, [{?SAME_HOST, 9101}]}]},
+                      {"a node of the host that is at epmd's port, in another cluster", {ok, ?IP, 9100, 6},
+                       [{a, ?IP}, {ports, [{?NODE, 9100}]}, {ports_of_another, [{?SAME_HOST, 4369}]}]},
                       {"two nodes of a host, in another order than the ports", {ok, ?IP},
                        [{a, ?IP}, {ports, [?NODE, ?SAME_HOST, ?OTHER_HOST], [?OTHER_HOST, ?NODE, ?SAME_HOST]}]},
                       {"a node a host, in another order than the ports", {ok, ?IP, 9101, 6},
@@ -49,6 +50,8 @@ address_test_() ->
                        [{a, ?IP}, {ports, [{?NODE, 9100}]}, {ports, [?NODE, ?OTHER_HOST], [?OTHER_HOST]}]},
                       {"not listed: the port of all others of its basename", {ok, ?IP, 9100, 6},
                        [{a, ?IP}, {ports, [{?OTHER_HOST, 9100}, {'shop@shop-2', 9100}, {'web@shop-3', 9200}]}]},
+                      {"not listed any more: the port of those that are", {ok, ?IP, 9200, 6},
+                       [{a, ?IP}, {ports, [{?NODE, 9100}, {?OTHER_HOST, 9100}]}, {ports, [{'shop@shop-2', 9200}]}]},
                       {"not listed, and others of its basename have two ports", {ok, ?IP},
                        [{a, ?IP}, {ports, [{?OTHER_HOST, 9100}, {'shop@shop-2', 9101}]}]},
                       {"not listed, and others of its basename are at epmd's port, too", {ok, ?IP},
@@ -57,6 +60,33 @@ address_test_() ->
      end}.
 
 address_of_an_address_test() -> ?assertEqual({ok, ?IP}, longnames_epmd:address_please("shop", "10.0.0.1", inet)).
+
+%% An epmd knows better. These have no distribution, which starts one.
+unknown_test_() ->
+    [{Name, fun() ->
+         {ok, Peer, _} = peer:start(#{connection => standard_io, args => ["-pa" | code_path()] ++ Args}),
+         ?assertEqual(Want, peer:call(Peer, ?MODULE, port_of_unknown, [])),
+         peer:stop(Peer)
+     end} || {Name, Want, Args} <- [{"not listed, and there is an epmd", {ok, ?IP}, []},
+                                    {"not listed, and there is none", {ok, ?IP, 9100, 6}, ["-start_epmd", "false"]}]].
+
+port_of_unknown() ->
+    {ok, _} = longnames_epmd:start(),
+    remember_ports("shop.internal", [{?OTHER_HOST, 9100}]),
+    inet_db:set_lookup([file]),
+    longnames_epmd:remember(?NODE, ?IP),
+    longnames_epmd:address_please("shop", ?HOST, inet).
+
+code_path() -> [filename:absname(filename:dirname(code:which(Module))) || Module <- [longnames_epmd, ?MODULE]].
+
+%% A table that is full has place for another host, and forgets one only.
+full_test() ->
+    [ets:delete_all_objects(Table) || Table <- [longnames_epmd, longnames_epmd_ports]],
+    ets:insert(longnames_epmd, [{{I, inet}, ?OTHER} || I <- lists:seq(1, 100000)]),
+    remember_ports("shop.internal", [{?NODE, 9100}]),
+    longnames_epmd:remember(?NODE, ?IP),
+    ?assertEqual({100000, [{{?HOST, inet}, ?IP}]}, {ets:info(longnames_epmd, size), ets:lookup(longnames_epmd, {?HOST, inet})}),
+    ets:delete_all_objects(longnames_epmd).
 
 %% `bin/app rpc' starts a node that knows nobody, to connect to that of its own host, which has a name. No server resolves it.
 own_host_test_() ->
@@ -76,7 +106,7 @@ own_host_test_() ->
 
 %% A node without epmd and name servers.
 start_peer(Name, Host, Args) ->
-    [Code, Tests] = [filename:absname(filename:dirname(code:which(Module))) || Module <- [longnames_epmd, ?MODULE]],
+    [Code, Tests] = code_path(),
     Inetrc = filename:join(Tests, "no_server.inetrc"),
     ok = file:write_file(Inetrc, "{resolv_conf, \"\"}.\n{hosts_file, \"\"}.\n{lookup, [dns]}.\n{cache_size, 0}.\n"),
     {ok, Peer, _} = peer:start(#{name => Name, host => Host, longnames => true, connection => standard_io,
@@ -125,9 +155,13 @@ step(nxdomain, Server) -> dns_server:set(Server, dns_server:rcode(3));
 step(servfail, Server) -> dns_server:set(Server, dns_server:rcode(2));
 step({wait, Time}, _) -> timer:sleep(Time);
 step({remember, Address}, _) -> longnames_epmd:remember(?NODE, Address);
-step({ports, Ports}, _) ->
-    longnames_epmd:remember_ports([Node || {Node, _} <- Ports], [{host(Node), Port} || {Node, Port} <- Ports]);
-step({ports, Members, Order}, _) -> longnames_epmd:remember_ports(Members, lists:zip([host(N) || N <- Order], ports(length(Order)))).
+step({ports, Ports}, _) -> remember_ports("shop.internal", Ports);
+step({ports_of_another, Ports}, _) -> remember_ports("web.internal", Ports);
+step({ports, Members, Order}, _) ->
+    longnames_epmd:remember_ports("shop.internal", Members, lists:zip([host(N) || N <- Order], ports(length(Order)))).
+
+remember_ports(Cluster, Ports) ->
+    longnames_epmd:remember_ports(Cluster, [Node || {Node, _} <- Ports], [{host(Node), Port} || {Node, Port} <- Ports]).
 
 host(Node) -> lists:last(string:split(atom_to_list(Node), "@")).
 
