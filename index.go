@@ -29,8 +29,11 @@ type occurrence struct {
 	nodes, pods int32  // how many, and how many of them are pods
 }
 
-func (o *occurrence) namespace() string {
-	_, namespace, _ := strings.Cut(o.cluster, ".")
+func (o *occurrence) namespace() string { return namespaceOf(o.cluster) }
+
+// namespaceOf returns the namespace in the name of a group's cluster.
+func namespaceOf(cluster string) string {
+	_, namespace, _ := strings.Cut(cluster, ".")
 	return namespace
 }
 

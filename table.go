@@ -4,7 +4,6 @@ import (
 	"context"
 	"net/netip"
 	"slices"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -327,10 +326,7 @@ func (t *table) remove(v *view) {
 }
 
 // namespace returns the namespace of a group.
-func (v *view) namespace() string {
-	_, namespace, _ := strings.Cut(v.name, ".")
-	return namespace
-}
+func (v *view) namespace() string { return namespaceOf(v.name) }
 
 // observer is told of each cluster that has changed, by its name; of objects that belong to none, it has no name.
 type observer struct{ changed func(cluster string) }
