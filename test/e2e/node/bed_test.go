@@ -2,7 +2,9 @@
 package node
 
 import (
+	"cmp"
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"os"
@@ -17,6 +19,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"golang.org/x/sync/semaphore"
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/longnames/longnames/test/e2e/cluster"
@@ -178,10 +181,16 @@ func (b *bed) rolledOut(name string) {
 	b.kubectl("rollout status %s --timeout=%s", name, patience)
 }
 
-// gone waits until pods are.
+// gone waits until pods are. kubectl would wait for the next of that name, if that was there before kubectl began.
 func (b *bed) gone(pods []corev1.Pod) {
 	for _, pod := range pods {
-		b.wait("pod/"+pod.Name, "delete")
+		b.eventually(pod.Name+" is gone", func() error {
+			now, err := b.Client.CoreV1().Pods(pod.Namespace).Get(b.Context(), pod.Name, metav1.GetOptions{})
+			if apierrors.IsNotFound(err) || err == nil && now.UID != pod.UID {
+				return nil
+			}
+			return cmp.Or(err, errors.New("it is there"))
+		})
 	}
 }
 
