@@ -147,10 +147,11 @@ func (w *watcher) listWatch(client rest.Interface, s *store) *listWatch {
 	}
 }
 
-// backoff is shorter than client-go's, at most 15 s, since few replicas ask: after
-// an outage every cluster waits for this.
+// backoff is shorter than client-go's, at most 3 s, since few replicas ask. For as long
+// after an outage, every cluster waits, and replicas disagree about those that join:
+// a client that asks them in turn would connect to a node, and then disconnect from it.
 func backoff() *wait.Backoff {
-	return &wait.Backoff{Duration: 500 * time.Millisecond, Cap: 10 * time.Second, Steps: 20, Factor: 2, Jitter: 0.5}
+	return &wait.Backoff{Duration: 500 * time.Millisecond, Cap: 2 * time.Second, Steps: 20, Factor: 2, Jitter: 0.5}
 }
 
 // untilClock is the real clock, but its After does not outlast a context: a reflector

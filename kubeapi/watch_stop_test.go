@@ -205,8 +205,8 @@ func TestLongOutage(t *testing.T) {
 		stop := start(t, source, newSink(t))
 		time.Sleep(time.Hour)
 		synctest.Wait()
-		if tries < 240 || tries > 400 { // every 10 to 15 s, and some more at first
-			t.Errorf("want 240 to 400 tries, got %d", tries)
+		if tries < 1200 || tries > 1810 { // every 2 to 3 s, and some more at first
+			t.Errorf("want 1200 to 1810 tries, got %d", tries)
 		}
 		log.Want(t, lostLine)
 
