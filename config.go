@@ -76,8 +76,20 @@ func (c *config) reserve() {
 	for i := range c.zones {
 		z := &c.zones[i]
 		c.reserveIn(z, c)
-		if c.hosts != outside {
-			c.rules.Naming.Reserved = append(c.rules.Naming.Reserved, z.server, z.parent)
+	}
+}
+
+// reserveServers keeps host parts of some blocks from the names of all their name servers: the glue of one zone could
+// give another one's name server an address.
+func reserveServers(blocks []*block) {
+	for _, of := range blocks {
+		for i := range of.config.zones {
+			z := &of.config.zones[i]
+			for _, b := range blocks {
+				if reserved := &b.config.rules.Naming.Reserved; !slices.Contains(*reserved, z.server) {
+					*reserved = append(*reserved, z.server, z.parent)
+				}
+			}
 		}
 	}
 }

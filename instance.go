@@ -124,6 +124,7 @@ func (i *instance) start() {
 		i.old.each((*block).pauseSnapshot)
 	}
 	i.contain()
+	reserveServers(i.blocks)
 	for _, l := range i.plugins {
 		l.open(i.listening)
 	}

@@ -67,6 +67,7 @@ func (l *Longnames) link() {
 		l.transfers = newTransfers()
 	}
 	l.zones = make(map[string]zoneOwner)
+	reserveServers(l.blocks)
 	var resolvers []*resolver
 	for _, b := range l.blocks {
 		for i := range b.config.zones {
