@@ -45,7 +45,7 @@ var calls = map[string][2]string{
 	"nessie_cluster DnsQuery":      {"getbyname a aaaa", "svc"},
 }
 
-var clientRow = regexp.MustCompile(`(?m)^\| \[(.+?)\]\(\S+\) \| (.+?) \| (.+?) \| (.+?) \| `)
+var clientRow = regexp.MustCompile(`(?m)^\| \[(.+?)\]\(\S+\) \| (.+?) \| (.+?) \| (.+?) \|$`)
 
 // clientsOf are those that find members in a mode that have addresses of one family only.
 func (b *bed) clientsOf(mode, family string) (out []client) {
