@@ -400,6 +400,7 @@ func BenchmarkMemory(b *testing.B) {
 		name, zones, options string
 		types                []uint16
 		below, unaudited     bool // a member's own name is asked for, too; there is no audit
+		ports                int  // of each object, whose names no other object has
 	}{
 		{name: "no questions yet, audit left out", unaudited: true},
 		{name: "no questions yet"},
@@ -410,6 +411,8 @@ func BenchmarkMemory(b *testing.B) {
 		{name: "asked for SRV and a name below", types: []uint16{dns.TypeSRV}, below: true},
 		{name: "`lookup endpoints`, no questions yet", options: "lookup endpoints"},
 		{name: "`lookup endpoints`, asked for SRV", options: "lookup endpoints", types: []uint16{dns.TypeSRV}},
+		{name: "`lookup endpoints`, 10 ports of its own for each object, no questions yet", options: "lookup endpoints", ports: 10},
+		{name: "`lookup endpoints`, 10 ports of its own for each object, asked for one", options: "lookup endpoints", ports: 10, below: true},
 		{name: "reverse zone, no questions yet", zones: " 10.in-addr.arpa"},
 		{name: "reverse zone, asked for SRV", zones: " 10.in-addr.arpa", types: []uint16{dns.TypeSRV}},
 		{name: "`mode dns`, hosts in our zones, no questions yet", zones: " cluster.local", options: "mode dns"},
@@ -425,6 +428,9 @@ func BenchmarkMemory(b *testing.B) {
 			var added uint64
 			for b.Loop() {
 				before := liveHeap()
+				for i := range changes {
+					withPorts(&changes[i], kind.ports, i)
+				}
 				t := newTable(c)
 				t.Apply(changes)
 				t.Synced()
@@ -440,7 +446,10 @@ func BenchmarkMemory(b *testing.B) {
 					for _, qtype := range kind.types {
 						must(b, l, name, qtype, members)
 					}
-					if kind.below {
+					switch {
+					case kind.ports > 0 && kind.below:
+						must(b, l, "_"+portName(i, 0)+"._tcp."+name, dns.TypeSRV, members)
+					case kind.below:
 						must(b, l, fmt.Sprintf("app-%d-0.", i)+name, dns.TypeA, 1)
 					}
 				}
@@ -454,6 +463,18 @@ func BenchmarkMemory(b *testing.B) {
 		})
 	}
 }
+
+// withPorts gives an object ports, which count as what there is for its members.
+func withPorts(change *kubeapi.Change, ports, of int) {
+	if ports > 0 {
+		change.New.Ports = make([]kubeapi.Port, ports)
+	}
+	for i := range change.New.Ports {
+		change.New.Ports[i] = kubeapi.Port{Name: portName(of, i), Protocol: "TCP", Number: uint16(i)}
+	}
+}
+
+func portName(of, i int) string { return fmt.Sprintf("port-%015d-of-object-%028d", i, of) }
 
 func must(b *testing.B, l *Longnames, name string, qtype uint16, want int) {
 	b.Helper()
