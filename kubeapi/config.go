@@ -91,8 +91,7 @@ type Config struct {
 	// while that cannot be reached. There is none if it is empty.
 	Snapshot string
 
-	Log Logger
-	// Monitor may be nil.
+	Log     Logger
 	Monitor Monitor
 }
 

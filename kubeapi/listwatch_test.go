@@ -37,7 +37,7 @@ func TestConnectionsThatAreClosedAreAnOutage(t *testing.T) {
 		}
 	}()
 	log := &kubetest.Log{}
-	source, err := New(Config{Lookup: Pods, Namespaces: []string{"a"}, Endpoint: "http://" + l.Addr().String(), Log: log})
+	source, err := New(Config{Lookup: Pods, Namespaces: []string{"a"}, Endpoint: "http://" + l.Addr().String(), Log: log, Monitor: &recordingMonitor{}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -67,7 +67,7 @@ func TestAWatchThatOnlyBringsAnErrorIsNoContact(t *testing.T) {
 	}))
 	t.Cleanup(api.Close)
 	log := &kubetest.Log{}
-	source, err := New(Config{Lookup: Pods, Namespaces: []string{"a"}, Endpoint: api.URL, Log: log})
+	source, err := New(Config{Lookup: Pods, Namespaces: []string{"a"}, Endpoint: api.URL, Log: log, Monitor: &recordingMonitor{}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -86,7 +86,7 @@ func TestPagesOfAListAreShrunk(t *testing.T) {
 	for i := range 3 {
 		api.Put(kubetest.NewPod(fmt.Sprint("prod/p", i), fmt.Sprint("10.0.0.", i+1)))
 	}
-	w, _, err := newWatcher(&Config{Lookup: Pods, Namespaces: []string{"prod"}, Endpoint: api.URL, Log: &kubetest.Log{}}, &feed{})
+	w, _, err := newWatcher(&Config{Lookup: Pods, Namespaces: []string{"prod"}, Endpoint: api.URL, Log: &kubetest.Log{}, Monitor: &recordingMonitor{}}, &feed{})
 	if err != nil {
 		t.Fatal(err)
 	}

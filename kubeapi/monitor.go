@@ -17,18 +17,3 @@ type Monitor interface {
 	// SnapshotWritten is called after each try to write a snapshot, with its error.
 	SnapshotWritten(err error)
 }
-
-// monitorOr returns m, or a Monitor that does nothing if m is nil.
-func monitorOr(m Monitor) Monitor {
-	if m == nil {
-		return noMonitor{}
-	}
-	return m
-}
-
-type noMonitor struct{}
-
-func (noMonitor) Heard()                {}
-func (noMonitor) Requested(string, int) {}
-func (noMonitor) WatchEnded(string)     {}
-func (noMonitor) SnapshotWritten(error) {}

@@ -15,7 +15,7 @@ func TestSourceIsReadOnceForAllSinks(t *testing.T) {
 	t.Parallel()
 	api := fakeapi.New(t)
 	api.Put(kubetest.NewPod("prod/a", "10.0.0.1"))
-	source, err := New(Config{Lookup: Pods, Namespaces: []string{AllNamespaces}, Endpoint: api.URL, Log: &kubetest.Log{}})
+	source, err := New(Config{Lookup: Pods, Namespaces: []string{AllNamespaces}, Endpoint: api.URL, Log: &kubetest.Log{}, Monitor: &recordingMonitor{}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -44,7 +44,7 @@ func TestSourceIsReadOnceForAllSinks(t *testing.T) {
 }
 
 func TestSinkThatNeverJoinedMayLeave(t *testing.T) {
-	source, err := New(Config{Lookup: Pods, Namespaces: []string{"a"}, Endpoint: "http://127.0.0.1:1", Log: &kubetest.Log{}})
+	source, err := New(Config{Lookup: Pods, Namespaces: []string{"a"}, Endpoint: "http://127.0.0.1:1", Log: &kubetest.Log{}, Monitor: &recordingMonitor{}})
 	if err != nil {
 		t.Fatal(err)
 	}

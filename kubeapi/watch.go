@@ -143,7 +143,7 @@ func (w *watcher) listWatch(client rest.Interface, s *store) *listWatch {
 	return &listWatch{
 		client: client, resource: w.resource.name, namespace: s.namespace,
 		selector: w.config.Selector, cached: w.config.Cached, shrinker: s.shrinker, forbidden: s.forbid,
-		outages: w.outages, monitor: monitorOr(w.config.Monitor), times: w.times,
+		outages: w.outages, monitor: w.config.Monitor, times: w.times,
 	}
 }
 

@@ -194,7 +194,7 @@ func TestCredentials(t *testing.T) {
 func TestLongOutage(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		log, tries := &kubetest.Log{}, 0
-		source, err := New(Config{Lookup: Pods, Namespaces: []string{"a"}, Endpoint: "http://127.0.0.1:1", Log: log})
+		source, err := New(Config{Lookup: Pods, Namespaces: []string{"a"}, Endpoint: "http://127.0.0.1:1", Log: log, Monitor: &recordingMonitor{}})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -308,7 +308,7 @@ func TestNothingIsReadFromTheCacheUnasked(t *testing.T) {
 			for range 5 {
 				api.Put(kubetest.NewPod("prod/a", "10.0.0.1"))
 			}
-			w, _, err := newWatcher(&Config{Lookup: Pods, Namespaces: []string{"prod"}, Endpoint: api.URL, Cached: tc.cached, Log: &kubetest.Log{}}, &feed{})
+			w, _, err := newWatcher(&Config{Lookup: Pods, Namespaces: []string{"prod"}, Endpoint: api.URL, Cached: tc.cached, Log: &kubetest.Log{}, Monitor: &recordingMonitor{}}, &feed{})
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -28,7 +28,7 @@ type writer struct {
 	write   func(context.Context, *contents) error
 	list    func() *contents
 	log     kubeapi.Logger
-	monitor kubeapi.Monitor // may be nil
+	monitor kubeapi.Monitor
 
 	synced  atomic.Bool
 	changed atomic.Int64  // the second of the last change, since 1970
@@ -123,9 +123,7 @@ func (w *writer) try(ctx context.Context) time.Duration {
 		}
 	}
 	w.report(err)
-	if w.monitor != nil {
-		w.monitor.SnapshotWritten(err)
-	}
+	w.monitor.SnapshotWritten(err)
 	pause := max(minPause, min(pauseFactor*time.Since(start), maxPause))
 	if w.failures > 0 {
 		pause = max(pause, min(minPause<<min(w.failures-1, 10), retryPause))

@@ -68,7 +68,7 @@ type outcomes struct {
 func (o *outcomes) SnapshotWritten(err error) { o.all = append(o.all, err) }
 
 func writerOn(d *recordingDisk, log kubeapi.Logger) *writer {
-	w := newWriter(&file{path: "/f", log: log}, func() *contents { return &contents{} }, nil)
+	w := newWriter(&file{path: "/f", log: log}, func() *contents { return &contents{} }, &outcomes{})
 	w.write = d.write
 	return w
 }
@@ -355,7 +355,7 @@ func TestSnapshotFollowsItsSource(t *testing.T) {
 		defer mu.Unlock()
 		return &contents{objects: slices.Clone(objects)}
 	}
-	w := newWriter(f, list, nil)
+	w := newWriter(f, list, &outcomes{})
 	running(t, w)
 	var wg sync.WaitGroup
 	w.Synced()
@@ -390,7 +390,7 @@ func TestSnapshotIsTheSameInWhateverOrder(t *testing.T) {
 				o.Version = 1
 			}
 			before := slices.Clone(objects)
-			w := newWriter(f, func() *contents { return &contents{objects: objects} }, nil)
+			w := newWriter(f, func() *contents { return &contents{objects: objects} }, &outcomes{})
 			w.Synced()
 			w.flush(t.Context())
 			if !slices.Equal(objects, before) {
