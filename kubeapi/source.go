@@ -10,18 +10,13 @@ import (
 type Source struct {
 	config   *Config
 	identity identity
-	reader   reader
+	run      func(ctx context.Context) // fills the stores of the feed until ctx ends
 	feed     *feed
 
 	mu     sync.Mutex // protects following
 	cancel context.CancelFunc
 	done   chan struct{} // closed when nothing of it runs any more
 	ended  bool
-}
-
-// reader fills the stores of a feed until ctx ends.
-type reader interface {
-	run(ctx context.Context)
 }
 
 // New returns a source that watches an API server. It reads local files, and
@@ -32,7 +27,7 @@ func New(c Config) (*Source, error) {
 	if err != nil {
 		return nil, err
 	}
-	return newSource(&c, id, w, f), nil
+	return newSource(&c, id, w.run, f), nil
 }
 
 // NewSource returns a source of objects that read gets from elsewhere, such as from files. Read calls
@@ -40,28 +35,21 @@ func New(c Config) (*Source, error) {
 // Of objects with the same name, the last one counts. The place tells such sources apart.
 func NewSource(c Config, place string, read func(ctx context.Context, replace func([]*Object))) *Source {
 	f := &feed{}
-	r := readerFunc{read, f.newStore(NewShrinker(&c), "")}
-	return newSource(&c, newIdentity(&c, place, c.Namespaces), r, f)
+	s := f.newStore(NewShrinker(&c), "")
+	run := func(ctx context.Context) {
+		read(ctx, func(objects []*Object) {
+			all := make(catalog)
+			for _, o := range objects {
+				all.put(entry{o, o.Version})
+			}
+			s.fill(all, nil)
+		})
+	}
+	return newSource(&c, newIdentity(&c, place, c.Namespaces), run, f)
 }
 
-func newSource(c *Config, id identity, r reader, f *feed) *Source {
-	return &Source{config: c, identity: id, reader: r, feed: f, done: make(chan struct{})}
-}
-
-// readerFunc is the reader of NewSource.
-type readerFunc struct {
-	read  func(ctx context.Context, replace func([]*Object))
-	store *store
-}
-
-func (r readerFunc) run(ctx context.Context) {
-	r.read(ctx, func(objects []*Object) {
-		all := make(catalog)
-		for _, o := range objects {
-			all.put(entry{o, o.Version})
-		}
-		r.store.fill(all, nil)
-	})
+func newSource(c *Config, id identity, run func(ctx context.Context), f *feed) *Source {
+	return &Source{config: c, identity: id, run: run, feed: f, done: make(chan struct{})}
 }
 
 // Origin describes what the source reads.
@@ -95,7 +83,7 @@ func (s *Source) Join(sink Sink) bool {
 		s.cancel = cancel
 		go func() {
 			defer close(s.done)
-			s.reader.run(ctx)
+			s.run(ctx)
 		}()
 	}
 	return true

@@ -194,11 +194,8 @@ func TestCredentials(t *testing.T) {
 func TestLongOutage(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		log, tries := &kubetest.Log{}, 0
-		source, err := New(Config{Lookup: Pods, Namespaces: []string{"a"}, Endpoint: "http://127.0.0.1:1", Log: log, Monitor: &recordingMonitor{}})
-		if err != nil {
-			t.Fatal(err)
-		}
-		source.reader.(*watcher).dial = func(context.Context, string, string) (net.Conn, error) {
+		source, w := newWatchingSource(t, Config{Lookup: Pods, Namespaces: []string{"a"}, Endpoint: "http://127.0.0.1:1", Log: log, Monitor: &recordingMonitor{}})
+		w.dial = func(context.Context, string, string) (net.Conn, error) {
 			tries++
 			return nil, syscall.ECONNREFUSED
 		}

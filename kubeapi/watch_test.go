@@ -39,15 +39,23 @@ func watchWith(t *testing.T, endpoint string, change func(*Config), hurry func(*
 	if change != nil {
 		change(&c)
 	}
-	source, err := New(c)
-	if err != nil {
-		t.Fatal(err)
-	}
+	source, w := newWatchingSource(t, c)
 	if hurry != nil {
-		hurry(source.reader.(*watcher))
+		hurry(w)
 	}
 	sink := newSink(t)
 	return &watched{sink, log, monitor, start(t, source, sink)}
+}
+
+// newWatchingSource does the same as New, and returns the source's watcher too.
+func newWatchingSource(t *testing.T, c Config) (*Source, *watcher) {
+	t.Helper()
+	f := &feed{partial: c.Partial}
+	w, id, err := newWatcher(&c, f)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return newSource(&c, id, w.run, f), w
 }
 
 // synced waits until all is read and n watches are open, and forgets how that came.
