@@ -10,8 +10,6 @@ import (
 	"io"
 	"strings"
 
-	"k8s.io/apimachinery/pkg/types"
-
 	"github.com/longnames/longnames/kubeapi"
 	"github.com/longnames/longnames/kubeapi/manifest"
 )
@@ -82,7 +80,6 @@ func parse(text []byte) (about *description, err error) {
 // items are those read so far, up to the first that cannot be used.
 type items struct {
 	objects []*kubeapi.Object
-	names   map[types.NamespacedName]bool
 	err     error
 }
 
@@ -90,21 +87,10 @@ func (i *items) add(f *file, text []byte) {
 	if i.err != nil {
 		return
 	}
-	where := fmt.Sprintf("item %d", len(i.objects)+1)
 	var o *kubeapi.Object
-	if o, i.err = f.object(where, text); i.err != nil {
-		return
+	if o, i.err = f.object(fmt.Sprintf("item %d", len(i.objects)+1), text); i.err == nil {
+		i.objects = append(i.objects, o)
 	}
-	name := types.NamespacedName{Namespace: o.Namespace, Name: o.Name}
-	if i.names[name] {
-		i.err = fmt.Errorf("%s: expected %s once", where, name)
-		return
-	}
-	if i.names == nil {
-		i.names = make(map[types.NamespacedName]bool)
-	}
-	i.names[name] = true
-	i.objects = append(i.objects, o)
 }
 
 func (f *file) suspects(about *description) (all []kubeapi.Suspects, err error) {
