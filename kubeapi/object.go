@@ -85,14 +85,22 @@ type NamespaceSink interface {
 }
 
 // Suspects are the members of one cluster that a sink still lists though the source no longer has
-// them, or not as before, and the times by which the sink gives them up.
+// them, or not as before. All times are in UTC, for a snapshot has them as they are.
 type Suspects struct {
-	Most                         int // of the cluster's members that were well at once
-	Few, Enough, Probes, Returns time.Time
-	Members                      []Suspect
+	Pulse
+	Members []Suspect
 }
 
-// Suspect is one of them.
+// Pulse has the count and the times by which a sink gives up the suspects of a cluster.
+type Pulse struct {
+	Most    int       `json:"most"` // of the cluster's members that were well at once
+	Few     time.Time `json:"few,omitzero"`
+	Enough  time.Time `json:"enough,omitzero"`
+	Probes  time.Time `json:"probes,omitzero"`
+	Returns time.Time `json:"returns,omitzero"`
+}
+
+// Suspect is one member of Suspects.
 type Suspect struct {
 	Object *Object // with this member alone
 	Reason string

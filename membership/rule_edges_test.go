@@ -490,6 +490,27 @@ func TestSuspectsOfAClockThatWasAhead(t *testing.T) {
 	}
 }
 
+func TestSuspectsOfASnapshotAreInUTC(t *testing.T) {
+	f := newFleet(t, "selector app=web\nbasename app", layouts["one slice"])
+	f.now = f.now.In(time.FixedZone("", 3600))
+	f.become("1 2 3 4")
+	f.become("1")
+	f.become("1 2")
+	all := f.Suspects()
+	if len(all) != 1 || len(all[0].Members) != 2 {
+		t.Fatalf("got %+v, want two suspects of one cluster", all)
+	}
+	m := &all[0].Members[0]
+	for _, tc := range []struct {
+		name string
+		got  time.Time
+	}{{"few", all[0].Few}, {"enough", all[0].Enough}, {"probes", all[0].Probes}, {"returns", all[0].Returns}, {"since", m.Since}, {"from", m.From}} {
+		if _, offset := tc.got.Zone(); offset != 0 {
+			t.Errorf("%s: got %s, want it in UTC", tc.name, tc.got)
+		}
+	}
+}
+
 // TestReloadInheritsSuspects has 2 fail and 3 vanish before a reload. What the new rules read first is
 // known only after it has begun, unless both ask for the same.
 func TestReloadInheritsSuspects(t *testing.T) {

@@ -271,9 +271,11 @@ func (s *State) Suspects() []kubeapi.Suspects {
 	all := make([]kubeapi.Suspects, 0, len(s.pending))
 	for c := range s.pending {
 		p := c.pulse
-		of := kubeapi.Suspects{Most: p.most, Few: p.few, Enough: p.enough, Probes: p.probes, Returns: p.returns}
+		of := kubeapi.Suspects{Pulse: kubeapi.Pulse{
+			Most: p.most, Few: p.few.UTC(), Enough: p.enough.UTC(), Probes: p.probes.UTC(), Returns: p.returns.UTC(),
+		}}
 		for _, s := range c.roster.Suspects {
-			of.Members = append(of.Members, kubeapi.Suspect{Object: s.object, Reason: s.Reason.String(), Since: s.since, From: s.from})
+			of.Members = append(of.Members, kubeapi.Suspect{Object: s.object, Reason: s.Reason.String(), Since: s.since.UTC(), From: s.from.UTC()})
 		}
 		all = append(all, of)
 	}

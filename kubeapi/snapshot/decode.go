@@ -95,7 +95,7 @@ func (i *items) add(f *file, text []byte) {
 
 func (f *file) suspects(about *description) (all []kubeapi.Suspects, err error) {
 	for _, of := range about.Suspects {
-		cluster := kubeapi.Suspects{Most: of.Most, Few: of.Few, Enough: of.Enough, Probes: of.Probes, Returns: of.Returns}
+		cluster := kubeapi.Suspects{Pulse: of.Pulse}
 		for i, m := range of.Members {
 			o, err := f.object(fmt.Sprintf("suspect %d", i+1), m.Object)
 			if err != nil {

@@ -38,11 +38,7 @@ type description struct {
 }
 
 type suspects struct {
-	Most    int       `json:"most"`
-	Few     time.Time `json:"few,omitzero"`
-	Enough  time.Time `json:"enough,omitzero"`
-	Probes  time.Time `json:"probes,omitzero"`
-	Returns time.Time `json:"returns,omitzero"`
+	kubeapi.Pulse
 	Members []suspect `json:"members"`
 }
 
@@ -92,13 +88,13 @@ func (f *file) encode(ctx context.Context, w io.Writer, c *contents) error {
 func (f *file) describe(c *contents, items hash.Hash) ([]byte, error) {
 	d := description{Format: format, Written: c.written, Changed: c.changed, Source: f.origin}
 	for _, of := range c.suspects {
-		cluster := suspects{Most: of.Most, Few: of.Few.UTC(), Enough: of.Enough.UTC(), Probes: of.Probes.UTC(), Returns: of.Returns.UTC()}
+		cluster := suspects{Pulse: of.Pulse}
 		for _, m := range of.Members {
 			text, err := json.Marshal(f.expander.expand(m.Object))
 			if err != nil {
 				return nil, err
 			}
-			cluster.Members = append(cluster.Members, suspect{m.Reason, m.Since.UTC(), m.From.UTC(), text})
+			cluster.Members = append(cluster.Members, suspect{m.Reason, m.Since, m.From, text})
 		}
 		d.Suspects = append(d.Suspects, cluster)
 	}

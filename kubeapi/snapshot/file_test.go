@@ -414,11 +414,23 @@ func TestSnapshotKeepsSuspects(t *testing.T) {
 	known := knownPods(t, "a", "b", "c")
 	at := func(seconds int) time.Time { return writtenAt.Add(time.Duration(seconds) * time.Second) }
 	want := []kubeapi.Suspects{
-		{Most: 5, Probes: at(1), Members: []kubeapi.Suspect{{Object: known[1], Reason: "failing", Since: at(2), From: at(3)}}},
-		{Most: 7, Few: at(4), Enough: at(5), Returns: at(6), Members: []kubeapi.Suspect{{Object: known[2], Reason: "missing", Since: at(7), From: at(8)}}},
+		{Pulse: kubeapi.Pulse{Most: 5, Probes: at(1)}, Members: []kubeapi.Suspect{{Object: known[1], Reason: "failing", Since: at(2), From: at(3)}}},
+		{Pulse: kubeapi.Pulse{Most: 7, Few: at(4), Enough: at(5), Returns: at(6)}, Members: []kubeapi.Suspect{{Object: known[2], Reason: "missing", Since: at(7), From: at(8)}}},
 	}
 	if err := f.write(t.Context(), &contents{objects: known[:1], suspects: want, written: writtenAt}); err != nil {
 		t.Fatal(err)
+	}
+	text, err := os.ReadFile(f.path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, part := range []string{
+		`"suspects":[{"most":5,"probes":"2026-01-02T15:04:06Z","members":[{"reason":"failing","since":"2026-01-02T15:04:07Z","from":"2026-01-02T15:04:08Z","object":{`,
+		`{"most":7,"few":"2026-01-02T15:04:09Z","enough":"2026-01-02T15:04:10Z","returns":"2026-01-02T15:04:11Z","members":[{"reason":"missing","since":`,
+	} {
+		if !strings.Contains(string(text), part) {
+			t.Errorf("got %s, want in it %s", text, part)
+		}
 	}
 	got, err := f.read()
 	if err != nil {
