@@ -35,12 +35,7 @@ func newNotice(zone string, s *serial, isComplete func() bool, send func(zone st
 }
 
 // mark takes note of a change. It never waits.
-func (n *notice) mark() {
-	select {
-	case n.changed <- struct{}{}:
-	default:
-	}
-}
+func (n *notice) mark() { wake(n.changed) }
 
 // run tells of changes until ctx ends: of the first at once, of those that come within a pause
 // together. It does not return before the secondaries that are being told have answered, or have not.

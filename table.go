@@ -161,26 +161,19 @@ const (
 // knowledgeOf returns what is known of a name in a namespace; without that, of all clusters but for those of namespaces
 // that may not be read.
 func (t *table) knowledgeOf(name, namespace string) knowledge {
-	reads, unread := slices.Contains(t.config.source.Namespaces, namespace), t.unread.Load()
-	switch {
+	reads, synced := slices.Contains(t.config.source.Namespaces, namespace), t.synced.Load()
+	switch unread := t.unread.Load(); {
 	case namespace == "" || !reads && t.config.mayHave(name):
 	case !reads:
 		return fresh // it has nobody there
 	case unread != nil:
-		switch _, isUnread := (*unread)[namespace]; {
-		case !isUnread:
-			return fresh
-		case t.restored.Load():
-			return stale
-		case t.hadNobody.Load():
-			return nobody
-		}
-		return nothing
+		_, isUnread := (*unread)[namespace]
+		synced = !isUnread
 	}
 	switch {
-	case t.synced.Load():
+	case synced:
 		return fresh
-	case t.known():
+	case t.restored.Load():
 		return stale
 	case t.hadNobody.Load():
 		return nobody
