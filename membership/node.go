@@ -38,9 +38,9 @@ func (n *Node) Created() uint32 { return n.object.Created }
 // IsAlive reports whether the node is listed and is neither suspect nor about to end.
 func (n *Node) IsAlive() bool { return n.Listed && !n.Suspect && !n.ends }
 
-// Rank orders nodes that have the same name or address, as a pod of a StatefulSet and the one that
+// rank orders nodes that have the same name or address, as a pod of a StatefulSet and the one that
 // replaces it: the greater, the likelier it is alive.
-func (n *Node) Rank() int {
+func (n *Node) rank() int {
 	switch {
 	case n.absent:
 		return 0

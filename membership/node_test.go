@@ -82,7 +82,7 @@ func TestNodes(t *testing.T) {
 	}
 }
 
-// TestOrderOfNodes has nodes of each kind, whom Rank orders by how likely they are alive, and Doubt by
+// TestOrderOfNodes has nodes of each kind, whom rank orders by how likely they are alive, and Doubt by
 // where they stand in answers.
 func TestOrderOfNodes(t *testing.T) {
 	alive, ends, fails := endpoint("q-5", "10.0.0.5"), endpoint("q-4", "10.0.0.4"), endpoint("q-3", "10.0.0.3")
@@ -97,7 +97,7 @@ func TestOrderOfNodes(t *testing.T) {
 		order func(a, b Node) int
 		want  []string
 	}{
-		{"Rank", func(a, b Node) int { return cmp.Compare(b.Rank(), a.Rank()) }, []string{"q@10.0.0.5", "q@10.0.0.4", "q@10.0.0.3", "q@10.0.0.2", "q@10.0.0.1"}},
+		{"rank", func(a, b Node) int { return cmp.Compare(b.rank(), a.rank()) }, []string{"q@10.0.0.5", "q@10.0.0.4", "q@10.0.0.3", "q@10.0.0.2", "q@10.0.0.1"}},
 		{"Doubt", func(a, b Node) int { return cmp.Compare(a.Doubt(), b.Doubt()) }, []string{"q@10.0.0.2", "q@10.0.0.4", "q@10.0.0.5", "q@10.0.0.3", "q@10.0.0.1"}},
 	} {
 		sorted := slices.Clone(nodes)

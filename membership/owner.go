@@ -10,39 +10,35 @@ import (
 // Several nodes may claim one name: pods of two namespaces can be called alike, and a pod as another's
 // address is spelt. A name has one owner, so that nobody comes between a node and those who ask for it.
 
-// Claim is what a node bases its claim to a name on: the greater, the better.
-type Claim uint8
+// claim is the ground of a node's claim to a name. A greater one is better.
+type claim uint8
 
 const (
-	ByPod      Claim = iota // its pod is called so
-	ByHostname              // it is its hostname
-	ByAddress               // it spells its address
+	byPod      claim = iota // its pod is called so
+	byHostname              // it is its hostname
+	byAddress               // it spells its address
 )
 
-// Names yields the names that a node has below its cluster's unless they are another's: in lower case, each
+// names yields the names that a node has below its cluster's unless they are another's: in lower case, each
 // with its best claim. A name is one label, or it could spell a host part; and one that spells an address is
 // that address's alone.
-func (n *Node) Names(yield func(name string, by Claim) bool) {
-	if !yield(Dashed(n.Address()), ByAddress) {
+func (n *Node) names(yield func(name string, by claim) bool) {
+	if !yield(Dashed(n.Address()), byAddress) {
 		return
 	}
 	hostname, pod := asName(n.Member.Hostname), asName(n.Member.Pod())
-	if isName(hostname) && !yield(hostname, ByHostname) {
+	if isName(hostname) && !yield(hostname, byHostname) {
 		return
 	}
 	if pod != hostname && isName(pod) {
-		yield(pod, ByPod)
+		yield(pod, byPod)
 	}
 }
 
-// IsNamed reports whether a name is one of Names.
+// IsNamed reports whether a name is one of those that the node has below its cluster's unless they are another's.
 func (n *Node) IsNamed(name string) bool {
-	for own := range n.Names {
-		if own == name {
-			return true
-		}
-	}
-	return false
+	_, ok := n.claimTo(name)
+	return ok
 }
 
 // asName returns a text in lower case, or nothing if it is too long for a name: somebody else may have written it.
@@ -72,17 +68,17 @@ func isDashed(text string) bool {
 	return false
 }
 
-// claimTo returns the node's claim to a name, the least if it is none of Names.
-func (n *Node) claimTo(name string) Claim {
+// claimTo returns the node's claim to a name, the least if it has none.
+func (n *Node) claimTo(name string) (by claim, ok bool) {
 	if name == "" {
-		return ByPod
+		return byPod, false
 	}
-	for own, by := range n.Names {
+	for own, by := range n.names {
 		if own == name {
-			return by
+			return by, true
 		}
 	}
-	return ByPod
+	return byPod, false
 }
 
 // betweenNamespaces orders nodes of several namespaces that claim a name. Nothing counts that a tenant can choose,
@@ -96,12 +92,14 @@ func betweenNamespaces(a, b *Node) int {
 	)
 }
 
-// withinNamespace orders nodes of one namespace that claim a name by how good their claims are: whoever is alive
-// comes before suspects. A name that is none of Names, as a host part or an address, all claim alike.
+// withinNamespace orders nodes of one namespace that claim a name, the best claim first: nodes that are alive come
+// before suspects. All claim a host part or an address alike, and the name is empty.
 func withinNamespace(name string, a, b *Node) int {
+	one, _ := a.claimTo(name)
+	other, _ := b.claimTo(name)
 	return cmp.Or(
-		cmp.Compare(b.Rank(), a.Rank()),
-		cmp.Compare(b.claimTo(name), a.claimTo(name)),
+		cmp.Compare(b.rank(), a.rank()),
+		cmp.Compare(other, one),
 		first(a.Member.IsPod, b.Member.IsPod),
 	)
 }
@@ -163,7 +161,7 @@ func ByName(nodes []Node) (owners map[string][]*Node, lost []Loss) {
 	var contested []string
 	for i := range nodes {
 		single[i] = &nodes[i]
-		for name := range nodes[i].Names {
+		for name := range nodes[i].names {
 			known := owners[name]
 			if len(known) == 1 {
 				contested = append(contested, name)
@@ -179,8 +177,9 @@ func ByName(nodes []Node) (owners map[string][]*Node, lost []Loss) {
 		all := owners[name]
 		owners[name] = Owners(name, slices.Clone(all))
 		owner := Owner(name, all)
+		best, _ := owner.claimTo(name)
 		for _, n := range all {
-			if n.Namespace() != owner.Namespace() || n.claimTo(name) != owner.claimTo(name) && n.Member.ID != owner.Member.ID {
+			if by, _ := n.claimTo(name); n.Namespace() != owner.Namespace() || by != best && n.Member.ID != owner.Member.ID {
 				lost = append(lost, Loss{name, n, owner})
 			}
 		}
