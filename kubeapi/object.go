@@ -6,8 +6,10 @@
 package kubeapi
 
 import (
+	"cmp"
 	"net/netip"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -51,6 +53,11 @@ func (m *Member) Pod() string {
 func (o *Object) Same(p *Object) bool {
 	return o.sameTemplate(p.Template) && o.Name == p.Name && o.Created == p.Created &&
 		slices.Equal(o.Members, p.Members)
+}
+
+// CompareObjects orders objects by namespace and name.
+func CompareObjects(a, b *Object) int {
+	return cmp.Or(strings.Compare(a.Namespace, b.Namespace), strings.Compare(a.Name, b.Name))
 }
 
 // Change replaces Old by New. Old is nil for a new object, New for a removed one. The members of

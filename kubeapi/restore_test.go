@@ -2,7 +2,6 @@ package kubeapi
 
 import (
 	"slices"
-	"strings"
 	"testing"
 
 	"github.com/longnames/longnames/kubeapi/internal/kubetest"
@@ -51,7 +50,7 @@ func TestRestoreFromAnotherSource(t *testing.T) {
 				t.Errorf("want %t, got %t", want, got)
 			}
 			objects, _ := source.Objects()
-			slices.SortFunc(objects, func(a, b *Object) int { return strings.Compare(a.Namespace+"/"+a.Name, b.Namespace+"/"+b.Name) })
+			slices.SortFunc(objects, CompareObjects)
 			var got []string
 			for _, o := range objects {
 				for _, m := range o.Members {

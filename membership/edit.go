@@ -75,7 +75,7 @@ func (e *Edit) ids(same sameness) map[string]bool {
 // differing returns the members of o that may differ in its other state, which may be among others, in
 // order: the same ones are cut off at both ends.
 func differing(o *kubeapi.Object, others []*kubeapi.Object, same sameness) []kubeapi.Member {
-	at, found := slices.BinarySearchFunc(others, o, compareObjects)
+	at, found := slices.BinarySearchFunc(others, o, kubeapi.CompareObjects)
 	if !found {
 		return o.Members
 	}

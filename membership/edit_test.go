@@ -47,7 +47,7 @@ func TestDiffering(t *testing.T) {
 				if other != nil {
 					others = append(others, other)
 				}
-				slices.SortFunc(others, compareObjects)
+				slices.SortFunc(others, kubeapi.CompareObjects)
 				var ids []string
 				for _, m := range differing(o, others, rules.isNamedAs) {
 					ids = append(ids, m.ID)

@@ -1,9 +1,7 @@
 package membership
 
 import (
-	"cmp"
 	"slices"
-	"strings"
 
 	"github.com/longnames/longnames/kubeapi"
 )
@@ -20,16 +18,16 @@ func (r *Roster) IsEmpty() bool { return len(r.Objects)+len(r.Suspects) == 0 }
 // with returns a roster without some objects and with others, which may be newer states of the former,
 // and puts both in order. It has no suspects yet. r itself stays as it is.
 func (r *Roster) with(removed, added []*kubeapi.Object) *Roster {
-	slices.SortFunc(removed, compareObjects)
-	slices.SortFunc(added, compareObjects)
+	slices.SortFunc(removed, kubeapi.CompareObjects)
+	slices.SortFunc(added, kubeapi.CompareObjects)
 	objects, rest := make([]*kubeapi.Object, 0, max(0, len(r.Objects)-len(removed)+len(added))), r.Objects
 	upTo := func(o *kubeapi.Object) (found bool) {
-		at, found := slices.BinarySearchFunc(rest, o, compareObjects)
+		at, found := slices.BinarySearchFunc(rest, o, kubeapi.CompareObjects)
 		objects, rest = append(objects, rest[:at]...), rest[at:]
 		return found
 	}
 	for len(removed) > 0 || len(added) > 0 {
-		if len(added) == 0 || len(removed) > 0 && compareObjects(removed[0], added[0]) <= 0 {
+		if len(added) == 0 || len(removed) > 0 && kubeapi.CompareObjects(removed[0], added[0]) <= 0 {
 			if upTo(removed[0]) {
 				rest = rest[1:]
 			}
@@ -46,7 +44,7 @@ func (r *Roster) with(removed, added []*kubeapi.Object) *Roster {
 func (r *Roster) states(objects []*kubeapi.Object) []*kubeapi.Object {
 	known := make([]*kubeapi.Object, 0, len(objects))
 	for _, o := range objects {
-		if at, found := slices.BinarySearchFunc(r.Objects, o, compareObjects); found {
+		if at, found := slices.BinarySearchFunc(r.Objects, o, kubeapi.CompareObjects); found {
 			known = append(known, r.Objects[at])
 		}
 	}
@@ -82,8 +80,4 @@ func has(objects []*kubeapi.Object, who identity) bool {
 	return slices.ContainsFunc(objects, func(o *kubeapi.Object) bool {
 		return slices.ContainsFunc(o.Members, func(m kubeapi.Member) bool { return m.Address == who.address && identityOf(o, &m) == who })
 	})
-}
-
-func compareObjects(a, b *kubeapi.Object) int {
-	return cmp.Or(strings.Compare(a.Namespace, b.Namespace), strings.Compare(a.Name, b.Name))
 }

@@ -120,7 +120,7 @@ func (m *model) everybody(objects map[string]*kubeapi.Object, cluster string) ma
 }
 
 func inOrder(objects map[string]*kubeapi.Object) []*kubeapi.Object {
-	return slices.SortedFunc(maps.Values(objects), compareObjects)
+	return slices.SortedFunc(maps.Values(objects), kubeapi.CompareObjects)
 }
 
 // clusterOf returns the name of an object's cluster, - if it has none.

@@ -106,7 +106,7 @@ func TestSnapshotIsReadAsItWasWritten(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				if !slices.ContainsFunc(want.objects, func(p *kubeapi.Object) bool { return compareNames(o, p) == 0 }) {
+				if !slices.ContainsFunc(want.objects, func(p *kubeapi.Object) bool { return kubeapi.CompareObjects(o, p) == 0 }) {
 					want.objects = append(want.objects, uncut(o))
 				}
 			}
@@ -166,7 +166,7 @@ func TestSnapshotCanBeReadByManifests(t *testing.T) {
 			kubetest.Eventually(t, func() (bool, string) {
 				var got []string
 				read, known := source.Objects()
-				slices.SortFunc(read, compareNames)
+				slices.SortFunc(read, kubeapi.CompareObjects)
 				for _, o := range read {
 					got = append(got, fmt.Sprintf("%s/%s %v", o.Namespace, o.Name, o.Members[0].Address))
 				}

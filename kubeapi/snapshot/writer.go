@@ -1,10 +1,8 @@
 package snapshot
 
 import (
-	"cmp"
 	"context"
 	"slices"
-	"strings"
 	"sync/atomic"
 	"time"
 
@@ -108,7 +106,7 @@ func (w *writer) flush(ctx context.Context) {
 func (w *writer) try(ctx context.Context) time.Duration {
 	start, changed := time.Now(), time.Unix(w.changed.Load(), 0)
 	c := w.list()
-	c.objects = slices.SortedFunc(slices.Values(c.objects), compareNames)
+	c.objects = slices.SortedFunc(slices.Values(c.objects), kubeapi.CompareObjects)
 	c.written = start.UTC().Truncate(time.Second)
 	// What changes twice within a second has the serial of the next one. What is written later is no newer: others, who
 	// see changes that we do not, may have newer ones by then.
@@ -148,8 +146,4 @@ func (w *writer) report(err error) {
 		w.problem = text
 		w.log.Errorf("snapshot: cannot write %s: %v; it is tried again", w.path, err)
 	}
-}
-
-func compareNames(a, b *kubeapi.Object) int {
-	return cmp.Or(strings.Compare(a.Namespace, b.Namespace), strings.Compare(a.Name, b.Name))
 }

@@ -375,7 +375,7 @@ func TestSnapshotFollowsItsSource(t *testing.T) {
 			return false, err.Error()
 		}
 		want := list()
-		slices.SortFunc(want.objects, compareNames)
+		slices.SortFunc(want.objects, kubeapi.CompareObjects)
 		return equalObjects(s.objects, want.objects), fmt.Sprintf("want %d objects in order, got %+v", len(want.objects), s)
 	})
 }
