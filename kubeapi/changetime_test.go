@@ -142,7 +142,7 @@ func TestOnlyWhatAWatchBringsHasATime(t *testing.T) {
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			sink := newSink(t)
-			s := storeFor(Shrinker{}, sink)
+			s := storeFor(NewShrinker(&Config{}), sink)
 			if err := s.Replace([]any{at("4", "10.0.0.1")}, "4"); err != nil {
 				t.Fatal(err)
 			}

@@ -11,7 +11,7 @@ import (
 func fed(namespaces ...string) (*feed, map[string]*store) {
 	f, stores := &feed{}, make(map[string]*store)
 	for _, namespace := range namespaces {
-		stores[namespace] = f.newStore(Shrinker{}, namespace)
+		stores[namespace] = f.newStore(NewShrinker(&Config{}), namespace)
 	}
 	return f, stores
 }

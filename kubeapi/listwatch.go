@@ -96,8 +96,8 @@ func (l *listWatch) shrunk(list runtime.Object) (*metainternal.List, error) {
 		Continue:        about.GetContinue(),
 	}}
 	err = apimeta.EachListItem(list, func(obj runtime.Object) error {
-		o, err := l.shrinker.Shrink(obj)
-		small.Items = append(small.Items, &shrunk{o, announcesEnd(obj)})
+		o, err := l.shrinker.shrunk(obj)
+		small.Items = append(small.Items, o)
 		return err
 	})
 	return small, err

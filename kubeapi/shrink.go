@@ -19,8 +19,8 @@ type Shrinker struct {
 	labels []string
 	ports  []string // see Config.Ports
 	family Family
-	local  bool       // loopback addresses are members': files may be about nodes of this host
-	shared *templates // nil if objects are not kept
+	local  bool // loopback addresses are members': files may be about nodes of this host
+	shared *templates
 }
 
 // NewShrinker returns one for Config.Labels, Config.Ports, Config.Family and Config.Manifests.
@@ -28,11 +28,9 @@ func NewShrinker(c *Config) Shrinker {
 	return Shrinker{labels: c.Labels, ports: c.Ports, family: c.Family, local: len(c.Manifests) > 0, shared: newTemplates()}
 }
 
-// Shrink takes a *corev1.Pod or a *discoveryv1.EndpointSlice, or what it was shrunk to before.
+// Shrink takes a *corev1.Pod, a *discoveryv1.EndpointSlice or a *shrunk.
 func (s Shrinker) Shrink(obj any) (*Object, error) {
 	switch obj := obj.(type) {
-	case *Object:
-		return obj, nil
 	case *shrunk:
 		return obj.object, nil
 	case *corev1.Pod:
@@ -43,10 +41,17 @@ func (s Shrinker) Shrink(obj any) (*Object, error) {
 	return nil, fmt.Errorf("expected a Pod or an EndpointSlice, got %T", obj)
 }
 
-func (s Shrinker) share(o *Object) *Object {
-	if s.shared != nil {
-		o.Template = s.shared.shared(o.Template)
+// shrunk does the same, and keeps whether the object announces its end.
+func (s Shrinker) shrunk(obj any) (*shrunk, error) {
+	o, err := s.Shrink(obj)
+	if err != nil {
+		return nil, err
 	}
+	return &shrunk{o, announcesEnd(obj)}, nil
+}
+
+func (s Shrinker) share(o *Object) *Object {
+	o.Template = s.shared.shared(o.Template)
 	return o
 }
 

@@ -135,7 +135,6 @@ func TestLabelsInTheOrderAskedFor(t *testing.T) {
 }
 
 func TestShrinkTakesPodsAndSlicesOnly(t *testing.T) {
-	object := &Object{Template: &Template{}, Name: "a"}
 	for _, tc := range []struct {
 		name string
 		obj  any
@@ -143,14 +142,13 @@ func TestShrinkTakesPodsAndSlicesOnly(t *testing.T) {
 	}{
 		{"pod", kubetest.NewPod("prod/a", "10.0.0.1"), true},
 		{"slice", kubetest.NewSlice("prod/a"), true},
-		{"shrunk already", object, true},
-		{"in the reflector's hands", &shrunk{object: object}, true},
+		{"in the reflector's hands", &shrunk{object: &Object{Name: "a"}}, true},
 		{"service", &corev1.Service{}, false},
 		{"list", &corev1.PodList{}, false},
 		{"nil", nil, false},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			o, err := Shrinker{}.Shrink(tc.obj)
+			o, err := NewShrinker(&Config{}).Shrink(tc.obj)
 			if (err == nil) != tc.ok || (o != nil) != tc.ok || (o != nil && o.Name != "a") {
 				t.Errorf("want ok %v, got %+v, %v", tc.ok, o, err)
 			}

@@ -23,13 +23,7 @@ var _ cache.TransformingStore = (*store)(nil)
 
 // Transformer lets the reflector shrink objects while a list streams in.
 func (s *store) Transformer() cache.TransformFunc {
-	return func(obj any) (any, error) {
-		o, err := s.shrinker.Shrink(obj)
-		if err != nil {
-			return nil, err
-		}
-		return &shrunk{o, announcesEnd(obj)}, nil
-	}
+	return func(obj any) (any, error) { return s.shrinker.shrunk(obj) }
 }
 
 // Add takes a new object.

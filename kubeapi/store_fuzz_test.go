@@ -105,7 +105,7 @@ func FuzzEvents(f *testing.F) {
 		ops = ops[:min(len(ops), 200)]
 		w := &world{pods: make(map[string]*corev1.Pod)}
 		sink := newSink(t)
-		s := storeFor(Shrinker{}, sink)
+		s := storeFor(NewShrinker(&Config{}), sink)
 		_ = s.Replace(w.list())
 		for ; len(ops) >= 2; ops = ops[2:] {
 			if err := w.step(s, ops[0], ops[1]); err != nil {

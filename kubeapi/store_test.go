@@ -69,7 +69,7 @@ func TestStoreTellsChanges(t *testing.T) {
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			sink := newSink(t)
-			s := storeFor(Shrinker{}, sink)
+			s := storeFor(NewShrinker(&Config{}), sink)
 			if err := s.Replace(nil, "1"); err != nil {
 				t.Fatal(err)
 			}
@@ -95,7 +95,7 @@ func TestStoreTellsChanges(t *testing.T) {
 
 func TestStoreRefusesStrangers(t *testing.T) {
 	sink := newSink(t)
-	s := storeFor(Shrinker{}, sink)
+	s := storeFor(NewShrinker(&Config{}), sink)
 	service := &corev1.Service{}
 	for name, err := range map[string]error{
 		"Add": s.Add(service), "Update": s.Update(service), "Delete": s.Delete(service),
@@ -142,7 +142,7 @@ func TestReplaceTellsTheDifference(t *testing.T) {
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			sink := newSink(t)
-			s := storeFor(Shrinker{}, sink)
+			s := storeFor(NewShrinker(&Config{}), sink)
 			if err := s.Replace(tc.before, "10"); err != nil {
 				t.Fatal(err)
 			}
@@ -167,7 +167,7 @@ func TestReplaceTellsTheDifference(t *testing.T) {
 
 func TestReplaceKeepsWhatDidNotChange(t *testing.T) {
 	sink := newSink(t)
-	s := storeFor(Shrinker{}, sink)
+	s := storeFor(NewShrinker(&Config{}), sink)
 	_ = s.Add(at("5", kubetest.NewPod("prod/a", "10.0.0.1")))
 	before := s.objects["prod"]["a"].Object
 	_ = s.Replace([]any{at("6", kubetest.NewPod("prod/a", "10.0.0.1"))}, "6")
@@ -179,7 +179,7 @@ func TestReplaceKeepsWhatDidNotChange(t *testing.T) {
 // An etcd that was restored from a backup starts from an older version again.
 func TestReplaceGoesBackInTime(t *testing.T) {
 	sink := newSink(t)
-	s := storeFor(Shrinker{}, sink)
+	s := storeFor(NewShrinker(&Config{}), sink)
 	_ = s.Add(at("5000", kubetest.NewPod("prod/a", "10.0.0.1")))
 	_ = s.Replace([]any{at("3000", kubetest.NewPod("prod/a", "10.0.0.1"))}, "3000")
 	_ = s.Update(at("3001", kubetest.NewPod("prod/a", "10.0.0.2")))
@@ -188,7 +188,7 @@ func TestReplaceGoesBackInTime(t *testing.T) {
 
 func TestStoreIsSyncedOnce(t *testing.T) {
 	sink := newSink(t)
-	s := storeFor(Shrinker{}, sink)
+	s := storeFor(NewShrinker(&Config{}), sink)
 	_ = s.Add(kubetest.NewPod("prod/a", "10.0.0.1"))
 	sink.wantSynced(t, 0)
 	for range 2 {
@@ -202,7 +202,7 @@ func TestStoreIsSyncedOnce(t *testing.T) {
 
 func TestTransformerShrinks(t *testing.T) {
 	sink := newSink(t)
-	s := storeFor(Shrinker{labels: []string{"app"}}, sink)
+	s := storeFor(NewShrinker(&Config{Labels: []string{"app"}}), sink)
 	obj, err := s.Transformer()(kubetest.NewPod("prod/a", "10.0.0.1", "app=shop"))
 	if err != nil {
 		t.Fatal(err)
