@@ -61,7 +61,7 @@ func (a *audit) find(name string) clusterStats {
 	}
 	if c := r.clusterNow(name); c != nil {
 		nodes := a.findNodes(c, found)
-		stats.members = count(listed(nodes))
+		stats.members = int32(listed(nodes)) //nolint:gosec // no cluster has so many
 		stats.suspects = c.suspects(nodes)
 	}
 	if len(found) > 0 { // else not a map for each cluster
@@ -208,9 +208,6 @@ func sharedGroups(rules *membership.Rules, objects []*kubeapi.Object) (found []s
 	}
 	return found
 }
-
-// count is a number that there is one of for each cluster, so that it is small.
-func count(n int) int32 { return int32(n) } //nolint:gosec // no cluster has so many
 
 // srvSize is about the size of a message with the SRV records of the listed nodes, whose
 // targets cannot be compressed.

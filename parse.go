@@ -82,7 +82,7 @@ func (p *parser) zones(args []string) error {
 		if isMistyped(name) {
 			return p.Errf("expected a zone, got %q of the server block", name)
 		}
-		if slices.ContainsFunc(p.config.zones, func(z zone) bool { return z.name == name }) {
+		if p.config.has(name) {
 			return p.Errf("expected each zone once, got %s twice", name)
 		}
 		z := newZone(name)

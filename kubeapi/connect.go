@@ -14,9 +14,9 @@ import (
 	"k8s.io/client-go/transport"
 )
 
-// ServiceAccountDir is where Kubernetes mounts a pod's service account.
+// serviceAccountDir is where Kubernetes mounts a pod's service account.
 // https://kubernetes.io/docs/tasks/run-application/access-api-from-pod/
-const ServiceAccountDir = "/var/run/secrets/kubernetes.io/serviceaccount"
+const serviceAccountDir = "/var/run/secrets/kubernetes.io/serviceaccount"
 
 // errNoNamespace is the error if neither the configuration nor the cluster names a namespace.
 var errNoNamespace = errors.New("nothing tells a default namespace: name it with namespaces, or all with namespaces *")
@@ -87,7 +87,7 @@ func (c *Config) fromServiceAccount() (*connection, error) {
 	conn := &connection{config: &rest.Config{Host: host}}
 	dir := c.ServiceAccount
 	if dir == "" {
-		dir = ServiceAccountDir
+		dir = serviceAccountDir
 	}
 	if text, err := os.ReadFile(filepath.Join(dir, "namespace")); err == nil {
 		if namespace := strings.TrimSpace(string(text)); namespace != "" {

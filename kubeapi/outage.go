@@ -28,7 +28,7 @@ type outageLog struct {
 
 // outage lasts from the first request that fails until none fails any more.
 type outage struct {
-	over    string // the message at its end
+	end     string // the message
 	since   time.Time
 	failing map[request]bool
 	logged  map[string]bool // by reason
@@ -40,9 +40,9 @@ type request struct{ verb, namespace string }
 func newOutageLog(log Logger, resource string) *outageLog {
 	return &outageLog{
 		log: log, resource: resource, now: time.Now,
-		unanswered: outage{over: "API server answers again after %s"},
-		forbidden:  outage{over: "API server grants access again after %s"},
-		untrusted:  outage{over: "API server's watches can be relied on again after %s"},
+		unanswered: outage{end: "API server answers again after %s"},
+		forbidden:  outage{end: "API server grants access again after %s"},
+		untrusted:  outage{end: "API server's watches can be relied on again after %s"},
 	}
 }
 
@@ -115,7 +115,7 @@ func (l *outageLog) end(o *outage, r request) {
 		delete(o.failing, request{"list", r.namespace})
 	}
 	if len(o.failing) == 0 {
-		l.log.Infof(o.over, l.now().Sub(o.since).Round(time.Second))
+		l.log.Infof(o.end, l.now().Sub(o.since).Round(time.Second))
 	}
 }
 

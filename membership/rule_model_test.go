@@ -407,7 +407,7 @@ func said(l *timeline, cluster string) string {
 	slices.Sort(lines)
 	lines = slices.Compact(lines)
 	if len(known) > 0 {
-		lines = append(lines, fmt.Sprint(c.pulse.alive, " of ", c.pulse.most, " alive, few ", !c.pulse.few.IsZero()))
+		lines = append(lines, fmt.Sprint(newLedger(l.rules, c.roster).alive, " of ", c.pulse.most, " alive, few ", !c.pulse.few.IsZero()))
 	}
 	return strings.Join(lines, "; ")
 }

@@ -64,9 +64,6 @@ func (s *State) known() bool { return s.synced || s.restored }
 // Remembers reports whether members are known from before the start.
 func (s *State) Remembers() bool { return s.restored }
 
-// Suspicious reports whether any cluster has suspects.
-func (s *State) Suspicious() bool { return len(s.pending) > 0 }
-
 // Restored notes that the objects so far are those last known before the start, and reports whether they
 // have any member. Without one, nothing counts as known.
 func (s *State) Restored() bool {

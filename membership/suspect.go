@@ -43,9 +43,8 @@ const (
 
 // pulse has the counts and times that the deadlines of a cluster's suspects follow from, and the next deadline.
 type pulse struct {
-	alive   int       // members that are listed and not suspect
-	most    int       // that were so at once since the first became suspect, less those that left
-	few     time.Time // since when few are alive: fewer than half of these; zero if they are not
+	most    int       // members alive at once since the first became suspect, less those that left
+	few     time.Time // since when few are alive: fewer than half of most; zero if they are not
 	enough  time.Time // when few last ceased to be alive
 	probes  time.Time // when a member last began to fail, or ceased to
 	returns time.Time // when one that was missing last came back
@@ -73,7 +72,7 @@ func (p *pulse) until(s *Suspect, hold time.Duration) time.Time {
 // count notes how many are alive beside some suspects. Time in which few are alive does not count against a
 // suspect.
 func (p *pulse) count(alive int, suspects []*Suspect, now time.Time) {
-	p.alive, p.most = alive, max(p.most, alive)
+	p.most = max(p.most, alive)
 	switch few := len(suspects) > 0 && 2*alive < p.most; {
 	case few && p.few.IsZero():
 		p.few = now
