@@ -2,7 +2,6 @@ package longnames
 
 import (
 	"context"
-	"slices"
 	"strings"
 	"testing"
 
@@ -35,6 +34,10 @@ var (
 	hosted      = objects.Hosted
 	unready     = objects.Unready
 	terminating = objects.Terminating
+	called      = objects.Called
+	ported      = objects.Ported
+	manyPorts   = objects.ManyPorts
+	equal       = objects.Equal
 )
 
 type (
@@ -45,12 +48,6 @@ type (
 // labelled gives an object the labels that the configuration asks for.
 func labelled(c *config, set labels, o *kubeapi.Object) *kubeapi.Object {
 	return objects.Labelled(c.source.Labels, set, o)
-}
-
-// ported gives an object ports.
-func ported(o *kubeapi.Object, ports ...kubeapi.Port) *kubeapi.Object {
-	o.Ports = ports
-	return o
 }
 
 // tableOf is a table that has seen objects and is synced.
@@ -168,13 +165,6 @@ func data(rrs []dns.RR) []string {
 		out = append(out, strings.Trim(fields[len(fields)-1], `"`))
 	}
 	return out
-}
-
-func equal(t testing.TB, what string, got, want []string) {
-	t.Helper()
-	if !slices.Equal(got, want) {
-		t.Errorf("%s:\ngot  %q\nwant %q", what, got, want)
-	}
 }
 
 // web are objects of a cluster web in namespace prod, for a block that groups by app.

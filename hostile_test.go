@@ -67,7 +67,7 @@ var hostileKinds = []hostileData{
 		kind: "members with many ports that are asked for in turn", few: 100, rotates: kubeapi.MaxPorts,
 		block: "longnames erl.internal {\n selector app\n basename app\n mode dns\n cluster_domain erl.internal\n}",
 		objects: func(_ *config, n int) []*kubeapi.Object {
-			return []*kubeapi.Object{ported(bigSlice(n), somePorts(0)...)}
+			return []*kubeapi.Object{ported(bigSlice(n), manyPorts(0)...)}
 		},
 		questions: []hostileQuestion{{"_p0-#._tcp.erl.internal.", "SRV", 0}},
 	},
@@ -75,7 +75,7 @@ var hostileKinds = []hostileData{
 		kind: "ports of one member that are asked for in turn", few: 100, rotates: kubeapi.MaxPorts,
 		block: "longnames erl.internal {\n selector app\n basename app\n mode dns\n cluster_domain erl.internal\n}",
 		objects: func(_ *config, n int) []*kubeapi.Object {
-			return []*kubeapi.Object{bigSlice(n), ported(named("hostile", slice("hostile", endpoint("hostile", "10.9.9.9"))), somePorts(0)...)}
+			return []*kubeapi.Object{bigSlice(n), ported(named("hostile", slice("hostile", endpoint("hostile", "10.9.9.9"))), manyPorts(0)...)}
 		},
 		questions: []hostileQuestion{{"_p0-#._tcp.erl.internal.", "SRV", 0}},
 	},
@@ -83,7 +83,7 @@ var hostileKinds = []hostileData{
 		kind: "ports in turn, signed", few: 5000, rotates: 2 * mostPortSets, do: true,
 		block: "longnames erl.internal {\n selector app\n basename app\n}",
 		objects: func(_ *config, n int) []*kubeapi.Object {
-			return []*kubeapi.Object{ported(bigSlice(n), somePorts(0)...)}
+			return []*kubeapi.Object{ported(bigSlice(n), manyPorts(0)...)}
 		},
 		questions: []hostileQuestion{{"_p0-#._tcp.erl.internal.", "SRV", 0}},
 	},
@@ -226,7 +226,7 @@ var sharedSlices = hostileData{
 		}
 		var all []*kubeapi.Object
 		for i := range n {
-			all = append(all, ported(slice(fmt.Sprint("s", i), members...), somePorts(i)...))
+			all = append(all, ported(slice(fmt.Sprint("s", i), members...), manyPorts(i)...))
 		}
 		return all
 	},
@@ -239,18 +239,9 @@ var differentPorts = hostileData{
 	objects: func(_ *config, n int) []*kubeapi.Object {
 		all := podsOf(n)
 		for i, o := range all {
-			o.Members[0].Address, o.Ports = netip.MustParseAddr("10.0.0.1"), somePorts(i)
+			o.Members[0].Address, o.Ports = netip.MustParseAddr("10.0.0.1"), manyPorts(i)
 		}
 		return all
 	},
 	questions: []hostileQuestion{{"erl.internal.", "TXT", 0}, {"_epmd._tcp.erl.internal.", "SRV", 0}},
-}
-
-// somePorts are as many as an object may have, with names of their own.
-func somePorts(of int) []kubeapi.Port {
-	ports := make([]kubeapi.Port, kubeapi.MaxPorts)
-	for i := range ports {
-		ports[i] = kubeapi.Port{Name: fmt.Sprintf("p%d-%d", of, i), Protocol: "TCP", Number: uint16(i + 1)}
-	}
-	return ports
 }

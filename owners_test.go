@@ -24,11 +24,6 @@ func app(c *config, group string, o *kubeapi.Object) *kubeapi.Object {
 	return labelled(c, labels{"app": group}, o)
 }
 
-func called(hostname string, m kubeapi.Member) kubeapi.Member {
-	m.Hostname = hostname
-	return m
-}
-
 // byHand is an endpoint without a pod.
 func byHand(m kubeapi.Member) kubeapi.Member {
 	m.ID, m.IsPod = "", false

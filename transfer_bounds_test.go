@@ -150,7 +150,7 @@ func TestCostOfATransferGrowsWithTheZone(t *testing.T) {
 	pods := hostileData{block: block, objects: func(_ *config, n int) []*kubeapi.Object {
 		all := podsOf(n)
 		for i, o := range all {
-			ported(o, somePorts(i)...)
+			ported(o, manyPorts(i)...)
 		}
 		return all
 	}}

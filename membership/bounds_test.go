@@ -20,15 +20,6 @@ func allocated(do func()) uint64 {
 	return after.TotalAlloc - before.TotalAlloc
 }
 
-// manyPorts are as many as an object may have, with names of their own.
-func manyPorts(of int) []kubeapi.Port {
-	ports := make([]kubeapi.Port, kubeapi.MaxPorts)
-	for i := range ports {
-		ports[i] = kubeapi.Port{Name: fmt.Sprintf("p%d-%d", of, i), Protocol: "TCP", Number: uint16(i + 1)}
-	}
-	return ports
-}
-
 // The ports of a node are united once for all that have the same lists, and not once for each slice that has it,
 // in whichever order members of one slice are in others.
 func TestCostOfUnitedPorts(t *testing.T) {

@@ -14,11 +14,6 @@ func inNamespace(namespace string, o *kubeapi.Object) *kubeapi.Object {
 	return o
 }
 
-func ported(o *kubeapi.Object, ports ...kubeapi.Port) *kubeapi.Object {
-	o.Ports = ports
-	return o
-}
-
 func manual(hostname, address string) kubeapi.Member {
 	return kubeapi.Member{Hostname: hostname, Address: netip.MustParseAddr(address), Ready: true, Serving: true}
 }

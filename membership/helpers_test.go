@@ -17,6 +17,10 @@ var (
 	hosted      = objects.Hosted
 	unready     = objects.Unready
 	terminating = objects.Terminating
+	called      = objects.Called
+	ported      = objects.Ported
+	manyPorts   = objects.ManyPorts
+	equal       = objects.Equal
 )
 
 type (
@@ -27,13 +31,6 @@ type (
 // labelled gives an object the labels that some rules ask for.
 func labelled(r *Rules, set labels, o *kubeapi.Object) *kubeapi.Object {
 	return objects.Labelled(r.Source.Labels, set, o)
-}
-
-func equal(t testing.TB, what string, got, want []string) {
-	t.Helper()
-	if !slices.Equal(got, want) {
-		t.Errorf("%s:\ngot  %q\nwant %q", what, got, want)
-	}
 }
 
 // defaultHold is the hold of rules that set none.

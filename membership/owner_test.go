@@ -33,18 +33,6 @@ func as(longname string) func(*Node) {
 	return func(n *Node) { n.text, n.at = longname+".", uint8(strings.Index(longname, "@")+1) }
 }
 
-// hand is an endpoint without a pod.
-func hand(hostname, address string) kubeapi.Member {
-	m := called(hostname, endpoint("", address))
-	m.IsPod = false
-	return m
-}
-
-func called(hostname string, m kubeapi.Member) kubeapi.Member {
-	m.Hostname = hostname
-	return m
-}
-
 // TestOwner has a row for each rule, in their order. Where nodes are alike, a later rule would decide otherwise.
 func TestOwner(t *testing.T) {
 	const address = "10.0.0.1" // the owner's
@@ -55,7 +43,7 @@ func TestOwner(t *testing.T) {
 	}{
 		{"of namespaces, one whose node does not end", "web-0", []Node{claimant("prod", 1, pod(address)), claimant("old", 0, pod("10.0.0.2"), ends)}},
 		{"of namespaces, one whose node is not absent", "web-0", []Node{claimant("prod", 1, pod(address)), claimant("old", 0, pod("10.0.0.2"), absent)}},
-		{"of namespaces, one with a pod", "web-0", []Node{claimant("prod", 1, pod(address)), claimant("evil", 0, hand("web-0", "10.0.0.2"))}},
+		{"of namespaces, one with a pod", "web-0", []Node{claimant("prod", 1, pod(address)), claimant("evil", 0, manual("web-0", "10.0.0.2"))}},
 		{"of namespaces, the one of the oldest object", "web-0", []Node{claimant("prod", 0, pod(address)), claimant("evil", 1, pod("10.0.0.2"))}},
 		{"of namespaces, the first by name", "web-0", []Node{claimant("a", 0, pod(address)), claimant("b", 0, pod("10.0.0.2"))}},
 		{"of namespaces, whether or not a probe fails", "web-0", []Node{claimant("prod", 0, pod(address), suspect), claimant("evil", 1, pod("10.0.0.2"))}},
@@ -68,8 +56,8 @@ func TestOwner(t *testing.T) {
 		{"within one, a node that ends before a suspect", "web-0", []Node{claimant("prod", 1, pod(address), ends), claimant("prod", 0, called("web-0", pod("10.0.0.2")), suspect)}},
 		{"within one, a suspect before a node that is not listed", "web-0", []Node{claimant("prod", 1, pod(address), suspect), claimant("prod", 0, called("web-0", pod("10.0.0.2")), unlisted)}},
 		{"within one, a node that is not listed before an absent one", "web-0", []Node{claimant("prod", 1, pod(address), unlisted), claimant("prod", 0, called("web-0", pod("10.0.0.2")), absent)}},
-		{"within one, a hostname before the name of a pod", "web-0", []Node{claimant("prod", 1, hand("web-0", address)), claimant("prod", 0, pod("10.0.0.2"))}},
-		{"within one, a pod before an address by hand", "web-0", []Node{claimant("prod", 1, called("web-0", pod(address))), claimant("prod", 0, hand("web-0", "10.0.0.2"))}},
+		{"within one, a hostname before the name of a pod", "web-0", []Node{claimant("prod", 1, manual("web-0", address)), claimant("prod", 0, pod("10.0.0.2"))}},
+		{"within one, a pod before an address by hand", "web-0", []Node{claimant("prod", 1, called("web-0", pod(address))), claimant("prod", 0, manual("web-0", "10.0.0.2"))}},
 		{"within one, the oldest object", "web-0", []Node{claimant("prod", 0, pod(address), as("app@b")), claimant("prod", 1, pod("10.0.0.2"), as("app@a"))}},
 		{"within one, the first host part", "web-0", []Node{claimant("prod", 0, pod(address), as("b@a")), claimant("prod", 0, pod("10.0.0.2"), as("a@b"))}},
 		{"within one, the first longname", "web-0", []Node{claimant("prod", 0, pod(address), as("a@h")), claimant("prod", 0, pod("10.0.0.2"), as("b@h"))}},
@@ -105,7 +93,7 @@ func TestOwners(t *testing.T) {
 		{"without a suspect", []Node{shares(0, "a", "10.0.0.1", suspect), shares(1, "b", "10.0.0.2")}, []string{"10.0.0.2"}},
 		{"suspects that share it", []Node{shares(0, "a", "10.0.0.1", suspect), shares(1, "b", "10.0.0.2", suspect)}, []string{"10.0.0.1", "10.0.0.2"}},
 		{"without a pod that is called so", []Node{claimant("prod", 0, endpoint("web", "10.0.0.1")), shares(1, "b", "10.0.0.2")}, []string{"10.0.0.2"}},
-		{"without an address by hand", []Node{claimant("prod", 0, hand("web", "10.0.0.1")), shares(1, "b", "10.0.0.2")}, []string{"10.0.0.2"}},
+		{"without an address by hand", []Node{claimant("prod", 0, manual("web", "10.0.0.1")), shares(1, "b", "10.0.0.2")}, []string{"10.0.0.2"}},
 		{"without another namespace", []Node{shares(0, "a", "10.0.0.1"), claimant("evil", 1, called("web", endpoint("b", "10.0.0.2")))}, []string{"10.0.0.1"}},
 		{"one", []Node{shares(0, "a", "10.0.0.1", absent)}, []string{"10.0.0.1"}},
 		{"none", nil, nil},
@@ -137,7 +125,7 @@ func TestByName(t *testing.T) {
 		{"a pod", []Node{claimant("prod", 0, endpoint("Web-0", "10.0.0.1"))}, []string{"10-0-0-1 10.0.0.1", "web-0 10.0.0.1"}, nil},
 		{"a pod with a hostname", []Node{claimant("prod", 0, called("Web", endpoint("web-x1", "fd00::1")))}, []string{"fd00--1 fd00::1", "web fd00::1", "web-x1 fd00::1"}, nil},
 		{"a pod that is called as its hostname", []Node{claimant("prod", 0, hosted(endpoint("web-0", "10.0.0.1")))}, []string{"10-0-0-1 10.0.0.1", "web-0 10.0.0.1"}, nil},
-		{"an endpoint without a pod", []Node{claimant("prod", 0, hand("db", "10.0.0.1"))}, []string{"10-0-0-1 10.0.0.1", "db 10.0.0.1"}, nil},
+		{"an endpoint without a pod", []Node{claimant("prod", 0, manual("db", "10.0.0.1"))}, []string{"10-0-0-1 10.0.0.1", "db 10.0.0.1"}, nil},
 		{"names that spell another address, a port, several labels or too much", []Node{
 			claimant("prod", 0, called("10-0-0-2", endpoint("_tcp", "10.0.0.1"))), claimant("prod", 0, called("a.b", endpoint(strings.Repeat("a", 64), "10.0.0.3"))),
 		}, []string{"10-0-0-1 10.0.0.1", "10-0-0-3 10.0.0.3"}, nil},
@@ -151,7 +139,7 @@ func TestByName(t *testing.T) {
 			[]string{"10-0-0-1 10.0.0.1", "10-0-0-2 10.0.0.2", "web-0 10.0.0.1"}, nil},
 		{"pods of two namespaces that are called alike", []Node{claimant("prod", 0, endpoint("web-0", "10.0.0.1"), suspect), claimant("evil", 1, endpoint("web-0", "10.0.0.2"))},
 			[]string{"10-0-0-1 10.0.0.1", "10-0-0-2 10.0.0.2", "web-0 10.0.0.1"}, []string{"web-0 10.0.0.2 to 10.0.0.1"}},
-		{"an address that another namespace has written down", []Node{claimant("prod", 1, endpoint("a", "10.0.0.1")), claimant("evil", 0, hand("b", "10.0.0.1"))},
+		{"an address that another namespace has written down", []Node{claimant("prod", 1, endpoint("a", "10.0.0.1")), claimant("evil", 0, manual("b", "10.0.0.1"))},
 			[]string{"10-0-0-1 10.0.0.1", "a 10.0.0.1", "b 10.0.0.1"}, []string{"10-0-0-1 10.0.0.1 to 10.0.0.1"}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {

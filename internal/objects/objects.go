@@ -1,7 +1,8 @@
-// Package objects makes objects as kubeapi reads them, for tests.
+// Package objects makes objects as kubeapi reads them, for tests, and has what else these share.
 package objects
 
 import (
+	"fmt"
 	"net/netip"
 
 	"github.com/longnames/longnames/kubeapi"
@@ -46,6 +47,12 @@ func Hosted(m kubeapi.Member) kubeapi.Member {
 	return m
 }
 
+// Called gives an endpoint a hostname.
+func Called(hostname string, m kubeapi.Member) kubeapi.Member {
+	m.Hostname = hostname
+	return m
+}
+
 // Unready returns an endpoint whose probe fails.
 func Unready(m kubeapi.Member) kubeapi.Member {
 	m.Ready, m.Serving = false, false
@@ -56,4 +63,19 @@ func Unready(m kubeapi.Member) kubeapi.Member {
 func Terminating(m kubeapi.Member) kubeapi.Member {
 	m.Ready, m.Terminating = false, true
 	return m
+}
+
+// Ported gives an object ports.
+func Ported(o *kubeapi.Object, ports ...kubeapi.Port) *kubeapi.Object {
+	o.Ports = ports
+	return o
+}
+
+// ManyPorts returns as many ports as an object may have, with names of their own.
+func ManyPorts(of int) []kubeapi.Port {
+	ports := make([]kubeapi.Port, kubeapi.MaxPorts)
+	for i := range ports {
+		ports[i] = kubeapi.Port{Name: fmt.Sprintf("p%d-%d", of, i), Protocol: "TCP", Number: uint16(i + 1)}
+	}
+	return ports
 }
