@@ -18,26 +18,26 @@ import (
 const auditInterval = time.Second
 
 // audit reports to the operator, in the log and in metrics, which members are served in a zone, and which candidates
-// are not as may be expected. It follows the tables at its own pace, for nobody waits for it.
+// are not as may be expected. It follows the tables at its own pace, since nothing waits for it.
 type audit struct {
 	zone     *zone
 	resolver *resolver
 	observer *observer // of the tables
 	changed  *changedNames
-	known    map[string]clusterStats // by name; with many clusters, what belongs to none has no name
+	known    map[string]clusterStats // by name; with group_by, the empty name is for objects outside every cluster
 	counts   map[prometheus.Gauge]int
 	begin    time.Time
 	// unsynced is true while the members of a block are not known.
 	unsynced bool
-	// settled is true once the first complete list has been audited: what is missing later has been
-	// lost.
+	// settled is true once the first complete list has been audited: a member that is missing later
+	// has been lost.
 	settled bool
 	blind   []bool // the log says that nothing matches, of each block
 	// These bound the lines about findings, clusters that fell, and suspects.
 	findings, falls, suspects *quota
 }
 
-// clusterStats has what there is to count and to log of a cluster.
+// clusterStats has the counts and findings of a cluster.
 type clusterStats struct {
 	members  int32 // that are listed
 	peak     peak
@@ -74,8 +74,8 @@ func newAudit(z *zone, r *resolver) *audit {
 	return a
 }
 
-// count adds to what other server blocks count of the same zone, and to what the same one does
-// before a reload.
+// count adds delta to a gauge, beside the counts of other server blocks of the zone and of the
+// instance before a reload.
 func (a *audit) count(gauge *prometheus.GaugeVec, delta int, labels ...string) {
 	g := gauge.WithLabelValues(append([]string{a.zone.name}, labels...)...)
 	a.counts[g] += delta
@@ -118,7 +118,7 @@ func (a *audit) countCluster(c clusterStats, delta int) {
 	}
 }
 
-// close takes back what has been counted.
+// close subtracts the counts of the audit from the gauges.
 func (a *audit) close() {
 	for _, t := range a.resolver.tables {
 		t.forget(a.observer)
@@ -158,7 +158,7 @@ func (a *audit) run(ctx context.Context) {
 // scan audits the clusters that have changed.
 func (a *audit) scan() {
 	settled := a.settled
-	a.settled = a.resolver.isSynced() // before what is looked at is taken: it has all of the start
+	a.settled = a.resolver.isSynced() // read before the names are taken: these have all of the first list
 	window := a.window()
 	var fresh []finding
 	blocks := make(findings)
@@ -265,7 +265,7 @@ type peak struct {
 	fallen bool  // fewer than half of the most are listed, of more than one
 }
 
-// newPeak is for a cluster that has listed nothing else before.
+// newPeak returns the peak of a cluster that has listed nothing before.
 func newPeak(window, members int32) peak {
 	return peak{window: window, within: members}
 }

@@ -105,7 +105,7 @@ func (b *block) beginAudit() {
 	}
 }
 
-// reuseSource follows the source of old, if that is the same: it need not be read again.
+// reuseSource makes the block follow the source of old, and reports whether that is the same and still runs.
 func (b *block) reuseSource(old *block) bool {
 	if !b.source.Same(old.source) || !old.source.Join(b.table) {
 		return false

@@ -14,8 +14,8 @@ import (
 	"github.com/longnames/longnames/membership"
 )
 
-// cluster is what the blocks that share a zone have of a cluster at one time. The first question works out
-// whatever follows from it.
+// cluster is a cluster at one time, from all blocks that share a zone. Its members and records are made at
+// the first question.
 type cluster struct {
 	name    string               // relative to the zone, lower case; empty at the apex
 	rosters []*membership.Roster // of each block; nil for one that knows no such cluster
@@ -37,7 +37,7 @@ func (r *resolver) cluster(name string) *cluster {
 			return nil
 		}
 		if !r.keep(known, c) {
-			continue // another one has been kept: what follows from it shall be worked out once
+			continue // another question has kept one: its records are made once
 		}
 		if r.clusterNow(name) == nil { // it has ended meanwhile, and it could not be forgotten yet
 			r.clusters.CompareAndDelete(name, c)
@@ -46,7 +46,7 @@ func (r *resolver) cluster(name string) *cluster {
 	}
 }
 
-// keep keeps a cluster in place of another one, which may be nil, unless that is kept no longer.
+// keep keeps c in place of another cluster, nil if none is kept, and reports whether that was still so.
 func (r *resolver) keep(other, c *cluster) bool {
 	if other == nil {
 		_, isKept := r.clusters.LoadOrStore(c.name, c)
@@ -84,7 +84,8 @@ func (r *resolver) names(yield func(string) bool) {
 	}
 }
 
-// forget drops what is kept of a cluster that has changed, for nobody may ask for it again.
+// forget drops the members and records that are kept of a cluster that has changed, since it may never be asked for
+// again.
 func (r *resolver) forget(cluster string) { r.clusters.Delete(cluster) }
 
 func (r *resolver) isCurrent(c *cluster) bool {
@@ -203,7 +204,7 @@ func (m *members) listed() []*membership.Node {
 	return nodes
 }
 
-// directory is for finding single nodes.
+// directory returns the index of single nodes, and makes it when it is first asked for.
 func (m *members) directory(r *resolver) *directory {
 	m.once.Do(func() { m.found = newDirectory(r, m.nodes) })
 	return m.found

@@ -27,17 +27,16 @@ type config struct {
 	startupTimeout time.Duration
 }
 
-// name is what the block is called in logs and metrics: its first zone that is not
-// reverse.
+// name returns the name of the block in logs and metrics: its first zone that is not reverse.
 func (c *config) name() string { return c.first().name }
 
-// monitor counts what the block's source tells.
+// monitor returns the Monitor of the block's source.
 func (c *config) monitor() zoneMonitor {
 	s := &c.source
 	return zoneMonitor{c.name(), strings.TrimSpace(strings.Join([]string{s.Kubeconfig, s.Context, s.Endpoint, s.ServiceAccount}, " "))}
 }
 
-// first is the first zone that is not reverse.
+// first returns the first zone that is not reverse.
 func (c *config) first() *zone {
 	at := 0 // there is one
 	for c.zones[at].reverse {

@@ -28,7 +28,7 @@ type directory struct {
 	sets map[nameType]*rrset // of names that more than few nodes share
 }
 
-// nameType is what a set is asked for by: a name in lower case with a final dot, and a type.
+// nameType is the key of a set: a name in lower case with a final dot, and a type.
 type nameType struct {
 	name  string
 	qtype uint16
@@ -55,7 +55,7 @@ func (d *directory) set(of nameType, nodes []*membership.Node, made func() *rrse
 	return set
 }
 
-// set is the directory's for what is below the cluster's name.
+// set returns the directory's set for a name below the cluster's.
 func (m *members) set(r *resolver, of nameType, nodes []*membership.Node) *rrset {
 	return m.directory(r).set(of, nodes, func() *rrset { return r.rrset(of.qtype, of.name, nodes, m.hosts(r)) })
 }

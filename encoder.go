@@ -61,8 +61,7 @@ func (l *lazy[T]) get(mu *sync.Mutex, made func() *T) *T {
 	return l.made.Load()
 }
 
-// rrset is the answer to one kind of question. It is shared by all who ask, so it is
-// never written to.
+// rrset is the answer to one kind of question. All questions share it, so it is never written to.
 type rrset struct {
 	answer []dns.RR
 	// glue are addresses of SRV targets that lie in the blocks' zones, size the bytes
@@ -71,7 +70,7 @@ type rrset struct {
 	size int
 
 	asker *rrset               // more records, for this client alone; nil if there are none. They count in size
-	said  lazy[map[datum]bool] // what the records have in common with those of nodes that wait
+	said  lazy[map[datum]bool] // data that the records share with those of nodes that wait
 }
 
 // len returns how many records there are.
@@ -82,7 +81,7 @@ func (s *rrset) len() int {
 	return len(s.answer) + s.asker.len()
 }
 
-// datum is what a record says of its owner.
+// datum is the content of a record.
 type datum struct {
 	name    string // a longname or, in lower case, a host part with a final dot
 	port    uint16
@@ -141,9 +140,9 @@ func (s *rrset) with(more *rrset, said map[datum]bool) *rrset {
 // that have their host's address share one.
 const mostWaiting = 16
 
-// fewWaiting returns one node for each longname, of nodes in the order of these. If there are too many, it
-// takes those first that do not end, then pods, then those whose object is older, as owners of a name are chosen:
-// whoever else can claim the address may call itself anything. The rest go by longname.
+// fewWaiting returns one node for each longname, of nodes in the order of these. If there are too many, it takes
+// those first that do not end, then pods, then those whose object is older, as owners of a name are chosen, since
+// another object that claims the address may have any longname. The rest go by longname.
 func fewWaiting(nodes []*membership.Node) []*membership.Node {
 	if len(nodes) < 2 {
 		return nodes
@@ -340,7 +339,7 @@ func addressRecord(owner string, a netip.Addr, ttl uint32) dns.RR {
 	return &dns.AAAA{Hdr: header(owner, dns.TypeAAAA, ttl), AAAA: a.AsSlice()}
 }
 
-// addressType is the type of the record that holds an address.
+// addressType returns the type of the record that holds an address.
 func addressType(a netip.Addr) uint16 {
 	if a.Is4() {
 		return dns.TypeA

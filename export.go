@@ -10,7 +10,7 @@ import (
 	"github.com/longnames/longnames/membership"
 )
 
-// export is all that is in a zone at one time.
+// export is the content of a zone at one time.
 type export struct {
 	*Longnames
 	asked *zone
@@ -33,7 +33,7 @@ func (x *export) all(yield func([]dns.RR) bool) bool {
 
 func (x *export) ttl() uint32 { return x.chain[0].resolver.ttl }
 
-// delegations are of the zones that begin in this one: what lies in them is theirs.
+// delegations yields the NS records and addresses of the zones below this one, until yield is false.
 func (x *export) delegations(yield func([]dns.RR) bool) bool {
 	for name, of := range x.zones {
 		if name == x.asked.name || !x.asked.holds(name) || x.lower(name, name) {
@@ -57,7 +57,7 @@ func (x *export) lower(name, than string) bool {
 	return false
 }
 
-// ownedZone is what one owner of the chain has in the zone.
+// ownedZone is the part of the zone that one owner of the chain answers for.
 type ownedZone struct {
 	*export
 	zoneOwner
@@ -66,8 +66,8 @@ type ownedZone struct {
 	emitted   map[string]bool // names that several clusters have
 }
 
-// all yields what would be answered, unless another one does. Records are made cluster by cluster, some at a time,
-// and not kept; but those of one that is alone are what questions are answered from.
+// all yields the records of the owner that no owner before it has, until yield is false. Records are made cluster
+// by cluster, some at a time, and not kept; those of a cluster that is alone are the ones that questions get.
 func (y *ownedZone) all(yield func([]dns.RR) bool) bool {
 	r := y.resolver
 	if y.tells(y.zone.server) && !yield(addressRecords(y.zone.server, y.addresses, r.ttl)) {
@@ -86,7 +86,7 @@ func (y *ownedZone) all(yield func([]dns.RR) bool) bool {
 	return true
 }
 
-// cluster yields what a cluster of these members has.
+// cluster yields the records of a cluster with these members.
 func (y *ownedZone) cluster(of *cluster, m *members, yield func([]dns.RR) bool) bool {
 	if y.zone.reverse {
 		return y.pointers(m, yield)
@@ -178,8 +178,8 @@ func inParts(rrs []dns.RR, yield func([]dns.RR) bool) bool {
 	return true
 }
 
-// hosts yields the records of host parts, of which several clusters may have one: addresses, and what a node
-// has by its name in its cluster if that is the same.
+// hosts yields the records of host parts, which several clusters may share: addresses and, if a host part is
+// also the node's name in its cluster, SRV and TXT.
 func (y *ownedZone) hosts(of *cluster, m *members, yield func([]dns.RR) bool) bool {
 	r := y.resolver
 	if r.hosts == outside {
@@ -243,7 +243,7 @@ func (y *ownedZone) pointers(m *members, yield func([]dns.RR) bool) bool {
 	return true
 }
 
-// dotted is what follows a name below a cluster's.
+// dotted returns the suffix of the names below a cluster's.
 func dotted(cluster string) string {
 	if cluster == "" {
 		return ""

@@ -12,7 +12,7 @@ import (
 	"github.com/longnames/longnames/membership"
 )
 
-// finding is one member and what is wrong with it.
+// finding is a problem of one member.
 type finding struct {
 	namespace, object, what string
 	problem                 membership.Problem
@@ -70,7 +70,7 @@ func (a *audit) find(name string) clusterStats {
 	return stats
 }
 
-// inObjects adds what is wrong with the objects of a cluster that a block has, or of none.
+// inObjects adds the problems of the objects that a block has of a cluster, or outside every cluster.
 func (found findings) inObjects(block uint16, t *table, of *membership.Roster, ungrouped bool) {
 	note := func(o *kubeapi.Object, what string, p membership.Problem) {
 		found.note(finding{o.Namespace, o.Name, what, p}, block)
@@ -103,7 +103,7 @@ func (found findings) inObjects(block uint16, t *table, of *membership.Roster, u
 	}
 }
 
-// findNodes returns the nodes of a cluster, and adds what is wrong with them.
+// findNodes returns the nodes of a cluster, and adds their problems.
 func (a *audit) findNodes(c *cluster, found findings) []membership.Node {
 	r := a.resolver
 	nodes, left := c.candidates(r)
@@ -183,8 +183,8 @@ func sharedLongnames(nodes []membership.Node) (found []string) {
 	return found
 }
 
-// isSamePod reports whether two blocks have the same node of a pod, as where their selectors overlap. Objects that
-// somebody wrote may lack the pod.
+// isSamePod reports whether two blocks have the same node of a pod, as where their selectors overlap. A hand-made
+// object may lack the pod.
 func isSamePod(a, b *membership.Node) bool {
 	one, other := a.Member.Pod(), b.Member.Pod()
 	return a.Block != b.Block && a.Address() == b.Address() && a.Namespace() == b.Namespace() && (one == other || one == "" || other == "")
@@ -209,8 +209,8 @@ func sharedGroups(rules *membership.Rules, objects []*kubeapi.Object) (found []s
 	return found
 }
 
-// srvSize is about the size of a message with the SRV records of the listed nodes, whose
-// targets cannot be compressed.
+// srvSize estimates the size of a message with the SRV records of the listed nodes, whose targets
+// cannot be compressed.
 func srvSize(nodes []membership.Node) int {
 	const fixed = 2 + 10 + 6 // a pointer to the owner, type to length, priority to port
 	size := 0

@@ -20,7 +20,7 @@ type index[K comparable] struct {
 }
 
 // fewOccurrences is how many clusters a question looks in. An address or a host part should be in one, but
-// whoever writes EndpointSlices can claim it in any number.
+// a hand-made EndpointSlice can claim it in any number of them.
 const fewOccurrences = 8
 
 // occurrence is that of a key in one cluster.

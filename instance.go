@@ -22,7 +22,7 @@ type instance struct {
 	// listening is closed once the servers can be asked.
 	listening chan struct{}
 	listens   sync.Once
-	// old is what a reload replaces, until the start.
+	// old is the instance that a reload replaces, until the start.
 	old      *instance
 	replaces bool // another one, by a reload
 	serials  *serials
@@ -83,8 +83,8 @@ func instanceOf(c *caddy.Controller) *instance {
 	return i
 }
 
-// hookStartup has CoreDNS tell when servers listen, which is after OnStartup. It has to be done
-// for each instance: a reload by signal drops all hooks, one by the reload plugin none.
+// hookStartup registers a hook that CoreDNS calls once servers listen, which is after OnStartup.
+// Each instance needs one: a reload by signal drops all hooks, one by the reload plugin none.
 func hookStartup() {
 	defer func() { _ = recover() }() // if there is one
 	caddy.RegisterEventHook(pluginName, func(event caddy.EventName, about any) error {
@@ -130,7 +130,7 @@ func (i *instance) start() {
 	}
 	i.each(func(b *block) { b.start(from[b].replaced, from[b].others) })
 	for _, b := range i.blocks {
-		b.beginAudit() // by now it is known what a reload goes on with
+		b.beginAudit() // the tables have the members of before a reload by now
 	}
 	i.old = nil
 	for _, b := range i.blocks {
@@ -148,7 +148,8 @@ func (i *instance) writerOf(path string) *block {
 	return nil
 }
 
-// succession is what a block of a reloaded Corefile goes on from. If it reads the same, it keeps the watch.
+// succession has the old blocks that a block of a reloaded Corefile goes on from. If it reads the same, it keeps the
+// watch.
 type succession struct {
 	replaced *block   // reads the same, or shares a zone; nil if there is none
 	others   []*block // share a zone, and read from the same API server
@@ -193,8 +194,8 @@ func successions(blocks, old []*block) map[*block]succession {
 	return found
 }
 
-// keep stops what a failed reload has started. A reload also fails if some plugin fails to
-// end, with the new servers serving already: then it is this one that is no longer asked.
+// keep stops the instance that a failed reload has started. A reload also fails if some plugin
+// fails to end, with the new servers serving already: then it is this one that is no longer asked.
 func (i *instance) keep() {
 	next := i.next.Swap(nil)
 	switch {
@@ -239,7 +240,7 @@ func (i *instance) contain() {
 // isCurrent reports whether CoreDNS still has the instance's servers among those that run.
 func (i *instance) isCurrent() bool { return i.caddyInstance() != nil }
 
-// caddyInstance returns what CoreDNS calls the instance, or nil if it no longer runs.
+// caddyInstance returns CoreDNS' own instance, or nil if it no longer runs.
 func (i *instance) caddyInstance() *caddy.Instance {
 	for _, running := range caddy.Instances() {
 		running.StorageMu.RLock()
@@ -293,7 +294,7 @@ func (i *instance) isReady() bool {
 	return true
 }
 
-// isSpare reports whether a block had nobody before the start, and answers together with one that is ready.
+// isSpare reports whether a block had no members before the start, and answers together with one that is ready.
 func (i *instance) isSpare(b *block) bool {
 	return b.table.hadNobody.Load() && slices.ContainsFunc(i.blocks, func(other *block) bool {
 		return other.config.sharesZone(b.config) && other.table.isReady(time.Now())

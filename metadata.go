@@ -15,8 +15,8 @@ import (
 	"github.com/longnames/longnames/membership"
 )
 
-// An answer is made from the members as they are, or as they were last known before the
-// start. Nobody knows while the answer is SERVFAIL.
+// An answer is made from the members as they are, or as they were last known before the start. They
+// are unknown while the answer is SERVFAIL.
 const (
 	stateFresh   = "fresh"
 	stateStale   = "stale"
@@ -48,7 +48,7 @@ func (l *Longnames) hasZoneOf(name string) bool {
 	return false
 }
 
-// about is what there is to say about a question.
+// about has the metadata of a question.
 type about struct {
 	plugin   *Longnames
 	w        dns.ResponseWriter
@@ -59,7 +59,7 @@ type about struct {
 	zone string
 	// cluster is the full name of the one that the question is about; empty if there is none.
 	cluster string
-	// members is how many are listed in that, as a number; empty if nobody knows.
+	// members is how many are listed in that, as a number; empty if it is unknown.
 	members string
 	state   string
 }
@@ -80,7 +80,7 @@ func (a *about) read() *about {
 			return
 		}
 		a.cluster = z.absolute(c.name)
-		if in := a.plugin.zones[z.name].resolver; in != r { // whose cluster of that name may have fewer members
+		if in := a.plugin.zones[z.name].resolver; in != r { // its cluster of that name may have fewer members
 			c, r = in.cluster(c.name), in
 		}
 		if a.state != stateUnknown && c != nil {

@@ -44,10 +44,10 @@ type zoned interface {
 	DeletePartialMatch(labels prometheus.Labels) int
 }
 
-// ofZones are all of them.
+// ofZones has all metrics with a zone.
 var ofZones []zoned
 
-// ofZone adds one.
+// ofZone adds a metric to ofZones.
 func ofZone[M zoned](m M) M {
 	ofZones = append(ofZones, m)
 	return m
@@ -71,7 +71,7 @@ func counter(name, help string, labels ...string) *prometheus.CounterVec {
 	}, labels))
 }
 
-// histogram has classic buckets, up to the greatest value that is observed, and native ones.
+// histogram returns a metric with classic buckets, up to the greatest value that is observed, and native ones.
 func histogram(name, help string, buckets []float64, labels ...string) *prometheus.HistogramVec {
 	return ofZone(promauto.NewHistogramVec(prometheus.HistogramOpts{
 		Namespace:                   plugin.Namespace,
@@ -83,15 +83,15 @@ func histogram(name, help string, buckets []float64, labels ...string) *promethe
 	}, labels))
 }
 
-// users counts the blocks at work that are called by a zone.
+// users counts, for each zone, the blocks at work that have it as their name.
 var users = struct {
 	sync.Mutex
 	of map[string]int
 }{of: make(map[string]int)}
 
 // useMetrics keeps the metrics of a zone until the function that it returns is called. They are
-// removed with the last block: a reload does not interrupt them, and what is not configured
-// any more does not alert for ever.
+// removed with the last block: a reload does not interrupt them, and a zone that is no longer
+// configured does not alert for ever.
 func useMetrics(zone string) (end func()) {
 	users.Lock()
 	defer users.Unlock()
@@ -140,8 +140,9 @@ func countUnsynced(zone string, delta int) {
 	membersKnown.WithLabelValues(zone).Set(1)
 }
 
-// longestPropagation bounds what counts as one. Some objects tell a time long before their
-// change: what changes while Kubernetes' controller is away gets the Service's creation.
+// longestPropagation is the longest time that counts as a propagation. Some objects tell a time
+// long before their change: what changes while Kubernetes' controller is away gets the Service's
+// creation.
 const longestPropagation = 10 * time.Minute
 
 // propagation has few buckets below a second, for Kubernetes' times are cut to whole ones.
@@ -212,7 +213,7 @@ const (
 	success     result = iota // there are records
 	noData                    // the name exists, but has no record of the type
 	nameError                 // the name does not exist
-	unavailable               // nobody knows yet
+	unavailable               // the members are not known yet
 	refused                   // not answered here
 	fellThrough               // passed on after a nameError
 	results                   // how many there are
@@ -260,7 +261,7 @@ const (
 
 func slotOf(k kind, r result) slot { return slot(k)*slot(results) + slot(r) }
 
-// counter is the one that belongs there.
+// counter returns the counter of the slot.
 func (s slot) counter(server, zone string) prometheus.Counter {
 	if s == staleSlot {
 		return staleAnswers.WithLabelValues(server, zone)
@@ -309,7 +310,7 @@ func (a *askedCounters) find(server string, s slot) prometheus.Counter {
 	return nil
 }
 
-// keep is for one goroutine at a time.
+// keep stores a counter. The caller holds the lock of users.
 func (a *askedCounters) keep(server string, s slot, c prometheus.Counter) {
 	counters := a.of(server)
 	if counters == nil {

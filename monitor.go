@@ -11,8 +11,8 @@ import (
 // noAnswer is the code of a request that got no answer, or one whose status is no HTTP status.
 const noAnswer = "error"
 
-// zoneMonitor counts what the source of a block tells. It has no metric before there is
-// something to tell: a source that is no API server is never heard.
+// zoneMonitor counts the events of a block's source. It has no metric before there is something to
+// tell: a source that is no API server is never heard.
 type zoneMonitor struct{ zone, source string }
 
 var _ kubeapi.Monitor = zoneMonitor{}

@@ -92,7 +92,7 @@ func withoutPort(err error) string {
 	return ownPort.ReplaceAllString(strings.ReplaceAll(err.Error(), "\n", "; "), "->")
 }
 
-// notifier has the notices of all zones that show what a source knows. It joins the source after the
+// notifier has the notices of all zones that depend on a source. It joins the source after the
 // table, so that a secondary that is told finds the change there.
 type notifier struct{ of []*notice }
 
@@ -126,7 +126,7 @@ func (l *Longnames) open(listening <-chan struct{}) {
 	}
 }
 
-// announce has send called for each zone that changes.
+// announce calls send for each zone that changes.
 func (l *Longnames) announce(ctx context.Context, listening <-chan struct{}, send func(zone string) error) {
 	for zone := range l.zones {
 		chain := l.chain(zone)

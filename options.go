@@ -19,7 +19,7 @@ type option struct {
 	read     func(p *parser) error
 }
 
-// options are all of them.
+// options has all options, by name.
 var options = map[string]option{
 	"namespaces":         {"NAMESPACE...", 1, -1, readNamespaces},
 	"selector":           {"EXPRESSION", 1, -1, readSelector},
@@ -235,7 +235,7 @@ func readDuration(p *parser, into *time.Duration) error {
 	return nil
 }
 
-// path is relative to the root of the server block, like a zone file's.
+// path returns a path, which is relative to the root of the server block as a zone file's is.
 func (p *parser) path(name string) string {
 	if root := p.root(); root != "" && !filepath.IsAbs(name) {
 		return filepath.Join(root, name)

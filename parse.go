@@ -121,7 +121,7 @@ func (p *parser) option(name string) error {
 	return o.read(p)
 }
 
-// wrong is an error about the option at hand.
+// wrong returns an error about the option at hand.
 func (p *parser) wrong(format string, args ...any) error {
 	return p.Errf("option %s: %s", p.name, fmt.Sprintf(format, args...))
 }
@@ -258,7 +258,7 @@ func areLabels(name string) bool {
 	return true
 }
 
-// root is the directory that relative paths start from.
+// root returns the directory that relative paths start from.
 func (p *parser) root() string {
 	return dnsserver.GetConfig(p.Controller).Root
 }

@@ -58,7 +58,7 @@ var (
 	_ transfer.Transferer = (*Longnames)(nil)
 )
 
-// link has the blocks answer for their zones: those that share a zone answer together.
+// link connects each zone with the resolver of the blocks that have it: those that share a zone answer together.
 func (l *Longnames) link() {
 	if l.serials == nil {
 		l.serials = &serials{}
@@ -146,7 +146,7 @@ func (l *Longnames) ServeDNS(ctx context.Context, w dns.ResponseWriter, r *dns.M
 	return write(w, r, &reply)
 }
 
-// questionOf is false for what is not answered here.
+// questionOf returns the question of a request, and reports whether this plugin may answer it.
 func questionOf(w dns.ResponseWriter, r *dns.Msg) (question, bool) {
 	if len(r.Question) == 0 || r.Opcode != dns.OpcodeQuery || r.Question[0].Qclass != dns.ClassINET {
 		return question{}, false
@@ -244,8 +244,8 @@ func (l *Longnames) resolve(w dns.ResponseWriter, q *question, counts *questionC
 	return closest, denial, true
 }
 
-// deny adds the SOA record of the closest zone to a reply without records: resolvers cache it as
-// that zone's (RFC 2308, section 3). A name that nobody has exists all the same if a zone lies below.
+// deny adds the SOA record of the closest zone to a reply without records: resolvers cache it as that
+// zone's (RFC 2308, section 3). A name without records exists all the same if a zone lies below it.
 func (a zoneOwner) deny(r reply, q *question) reply {
 	if r.result == nameError && a.zone.below[q.name] {
 		r.result = noData
@@ -281,9 +281,9 @@ func addressOf(a net.Addr) netip.Addr {
 	return netip.Addr{}
 }
 
-// serverAddress is where a question came to. A socket for all addresses does not tell:
-// then it is where an answer would come from, which the kernel knows without sending
-// anything.
+// serverAddress returns the address to which a question came. A socket for all addresses does not
+// have it: then it is the one from which an answer would be sent, which the kernel knows without
+// sending anything.
 func serverAddress(w dns.ResponseWriter) netip.Addr {
 	local := addressOf(w.LocalAddr())
 	if local.IsValid() && !local.IsUnspecified() {
@@ -301,7 +301,7 @@ func serverAddress(w dns.ResponseWriter) netip.Addr {
 	return addressOf(conn.LocalAddr())
 }
 
-// hostAddresses are those of all interfaces, but for loopback and link-local ones.
+// hostAddresses returns those of all interfaces but loopback and link-local ones.
 func hostAddresses(ipv6 bool) []netip.Addr {
 	all, err := net.InterfaceAddrs()
 	if err != nil {

@@ -70,19 +70,19 @@ type services struct {
 	making    sync.Mutex              // held while ends are
 }
 
-// declaration is who declares a port: nodes share lists of ports, so it has the lists.
+// declaration has the lists that declare a port: many nodes share a list.
 type declaration struct {
 	lists []*portList
 	ends  lazy[[]end] // see services.ends
 }
 
-// portList is a list of ports, and who has it.
+// portList is a list of ports and the nodes that have it.
 type portList struct {
 	ports []kubeapi.Port
 	nodes []int32 // indices into services.listed
 }
 
-// end is what an SRV record points at: the host part of a node, and a port.
+// end is the target of an SRV record: the host part of a node, and a port.
 type end struct {
 	node int32 // index into some nodes
 	port uint16
@@ -199,7 +199,7 @@ func isAsked(p *kubeapi.Port) bool {
 	return membership.IsBasename(p.Name) && membership.IsBasename(p.Protocol)
 }
 
-// serviceOf returns what a port is asked for by: _port._protocol in lower case.
+// serviceOf returns the name that a port is asked for by: _port._protocol in lower case.
 func serviceOf(p *kubeapi.Port) string {
 	return "_" + strings.ToLower(p.Name) + "._" + strings.ToLower(p.Protocol)
 }

@@ -38,7 +38,7 @@ func newResolver(tables []*table) *resolver {
 	return r
 }
 
-// add has the resolver answer in a zone.
+// add adds a zone to those that the resolver answers in.
 func (r *resolver) add(z *zone) {
 	if z.reverse {
 		r.reverse = true
@@ -54,7 +54,7 @@ func (r *resolver) add(z *zone) {
 	}
 }
 
-// question is what is asked, and by whom.
+// question is a question and the client that asks it.
 type question struct {
 	name   string // lower case, with a final dot
 	qname  string // the same as the client spelt it
@@ -70,12 +70,12 @@ type reply struct {
 	set    *rrset    // of success
 	owner  string    // of the answer's records, as the client spelt it
 	by     *resolver // of success
-	stale  bool      // from what was last known, which may be out of date
+	stale  bool      // made from the last known members, which may be out of date
 	empty  bool      // the name is that of a cluster without members
 	soa    dns.RR    // of the closest zone, if there is no answer
 }
 
-// unknown is the reply as long as nobody can tell.
+// unknown is the reply while the members are not known.
 var unknown = reply{result: unavailable}
 
 // isSynced reports whether all blocks know all that there was at the start.
@@ -88,8 +88,8 @@ func (r *resolver) knowsAllNamespaces() bool {
 	return !r.anyTable(func(t *table) bool { return !t.knowsAllNamespaces() })
 }
 
-// knows reports whether the blocks know what a question is about, and whether some know it from before the start. That
-// there was nobody then says something of one block beside others alone.
+// knows reports whether the members that a question is about are known, and whether some are those last known before
+// the start. A block that had none then counts as known only beside others.
 func (r *resolver) knows(z *zone, q *question) (isKnown, isStale bool) {
 	namespace := r.namespaceOf(z, q)
 	var count [nothing + 1]int
@@ -108,8 +108,8 @@ func (r *resolver) namespaceOf(z *zone, q *question) string {
 	return relative[strings.LastIndexByte(relative, '.')+1:]
 }
 
-// lookup answers a question about a name in a zone. As long as one of the blocks cannot tell, nobody knows who is in a
-// cluster; but an address has one name, whichever block has it.
+// lookup answers a question about a name in a zone. While one of the blocks does not know its members, those of a
+// cluster are unknown. An address is not: it has one name, whichever block has it.
 func (r *resolver) lookup(z *zone, q *question) reply {
 	isKnown, isStale := r.knows(z, q)
 	if !isKnown && !z.reverse {
@@ -122,7 +122,7 @@ func (r *resolver) lookup(z *zone, q *question) reply {
 	answer.stale = isStale && answer.result != refused
 	answer.empty = answer.result == noData && r.isEmpty(z, q)
 	if answer.stale && answer.empty {
-		return unknown // a cluster that had nobody then may have members now
+		return unknown // a cluster that had no members then may have some now
 	}
 	return answer
 }
@@ -175,7 +175,7 @@ func (r *resolver) find(z *zone, q *question) (set *rrset, exists bool) {
 	return set, exists || q.name == z.name
 }
 
-// apex has the records that every zone has.
+// apex returns the records that every zone has.
 func (r *resolver) apex(z *zone, q *question) *rrset {
 	switch q.qtype {
 	case dns.TypeSOA:
@@ -186,7 +186,7 @@ func (r *resolver) apex(z *zone, q *question) *rrset {
 	return nil
 }
 
-// soa has the zone's name as the question spells it.
+// soa returns the SOA record, with the zone's name as the question spells it.
 func (r *resolver) soa(z *zone, q *question) dns.RR {
 	owner := q.qname[len(q.qname)-len(z.name):]
 	return z.soa(owner, r.ttl, z.serial.at(time.Now()))
@@ -227,10 +227,11 @@ func isAnyNamed(nodes []*membership.Node, name string) bool {
 	return slices.ContainsFunc(nodes, func(n *membership.Node) bool { return n.IsNamed(name) })
 }
 
-// isOfCluster reports whether a name is that of a cluster or of a port, by what of it lies below the cluster's.
+// isOfCluster reports whether a name is that of a cluster or of a port, given the part of it that lies below the
+// cluster's.
 func isOfCluster(below string) bool { return below == "" || below[0] == '_' }
 
-// locate finds the cluster that a name is in, and what of the name lies below it.
+// locate finds the cluster of a name, and the part of the name below it.
 func (r *resolver) locate(relative string) (c *cluster, below string) {
 	if !r.grouped {
 		return r.cluster(""), relative
@@ -307,7 +308,7 @@ func (r *resolver) at(a netip.Addr) []*cluster {
 	return occurring(r, func(t *table) []occurrence { return t.addresses.in(a) })
 }
 
-// occurring returns the clusters in which something occurs, by what occurs in the blocks.
+// occurring returns the clusters in which a key occurs, given its occurrences in each block.
 func occurring(r *resolver, in func(*table) []occurrence) []*cluster {
 	var found []*cluster
 	for _, t := range r.tables {
@@ -389,7 +390,7 @@ func (r *resolver) count(server string, s slot) { r.asked.count(server, r.name, 
 
 func (r *resolver) anyTable(has func(*table) bool) bool { return slices.ContainsFunc(r.tables, has) }
 
-// minimalAny is the answer to a question for records of any type (RFC 8482, section 4.2).
+// minimalAny returns the answer to a question for records of any type (RFC 8482, section 4.2).
 func minimalAny(owner string, ttl uint32) *rrset {
 	return &rrset{answer: []dns.RR{&dns.HINFO{Hdr: header(owner, dns.TypeHINFO, ttl), Cpu: "RFC8482"}}}
 }

@@ -69,11 +69,11 @@ func fitting(w dns.ResponseWriter, r *dns.Msg) int {
 	return state.Size() / smallestRecord
 }
 
-// capToSize returns as many records of an answer as the client could take if they were the smallest,
-// and reports whether these are not all. CoreDNS truncates the rest of what does not fit, but it
-// takes the length of every record before, and most nodes of a large cluster ask like that
-// first. An answer to be signed stays whole as long as any message could hold it, for a signature is of all
-// records. Those for the client alone come last. Neither the records nor the list may be written to.
+// capToSize returns as many records of an answer as the client could take if they were the smallest, and
+// reports whether these are not all. CoreDNS truncates further, but it takes the length of every record
+// before, and most nodes of a large cluster ask like that first. An answer to be signed stays whole as long
+// as any message could hold it, for a signature is of all records. Those for the client alone come last.
+// Neither the records nor the list may be written to.
 func capToSize(w dns.ResponseWriter, r *dns.Msg, set *rrset) (some []dns.RR, truncated bool) {
 	total := set.len()
 	if total > dns.MinMsgSize/smallestRecord {

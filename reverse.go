@@ -88,8 +88,8 @@ func (p *prefixes) add(a netip.Addr, delta int) {
 	}
 }
 
-// addresses answers whether there is an address in a prefix. It does not change; it is put
-// in order at the first question, for such questions are rare.
+// addresses is a set of addresses that can be searched by prefix. It does not change; it is sorted
+// at the first question, since such questions are rare.
 type addresses struct {
 	all    func(yield func(netip.Addr) bool)
 	once   sync.Once

@@ -14,7 +14,7 @@ import (
 // Version is the version of the plugin. The build of CoreDNS sets it at its start.
 var Version = "devel"
 
-// userAgent is how the API server knows us, in its audit log for example.
+// userAgent returns the name that the API server knows the plugin by, in its audit log for example.
 func userAgent() string {
 	return pluginName + "/" + Version + " CoreDNS/" + coremain.CoreVersion
 }
@@ -117,8 +117,8 @@ func fallthroughOf(c *config) string {
 	}
 }
 
-// disagreement returns another block that shares a zone with c, but cannot answer together with it, and what c would
-// need.
+// disagreement returns another block that shares a zone with c but cannot answer together with it, and the option
+// that c would need.
 func (l *Longnames) disagreement(c *config) (with *block, what string) {
 	for _, other := range l.blocks {
 		o := other.config

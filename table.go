@@ -12,7 +12,7 @@ import (
 	"github.com/longnames/longnames/membership"
 )
 
-// table has what questions see of all clusters of a block. It is written by the source, and read by
+// table has the clusters of a block as questions see them. It is written by the source, and read by
 // questions, which never wait for it.
 type table struct {
 	config *config
@@ -21,9 +21,9 @@ type table struct {
 	spaces    names                                // namespaces that have clusters, relative to the zone
 	serials   []*serial                            // of the zones in which this is seen
 	restored  atomic.Bool                          // members are known from before the start
-	hadNobody atomic.Bool                          // nobody was known before the start
+	hadNobody atomic.Bool                          // there were no members before the start
 	unread    atomic.Pointer[map[string]time.Time] // see kubeapi.NamespaceSink; nil if nothing is said of single ones
-	complete  atomic.Bool                          // what was last known before the start is all there was then
+	complete  atomic.Bool                          // the members last known before the start are all that there were
 	synced    atomic.Bool                          // all is known that there was at the start
 	done      chan struct{}                        // closed when synced becomes true
 
@@ -115,7 +115,7 @@ func (t *table) Restored() {
 
 // Synced implements kubeapi.Sink.
 func (t *table) Synced() {
-	if !t.known() { // else, what has changed since is known
+	if !t.known() { // else, earlier changes have been counted
 		defer t.count()
 	}
 	t.mu.Lock()
@@ -154,18 +154,18 @@ type knowledge uint8
 const (
 	fresh   knowledge = iota // the members are known as they are
 	stale                    // they are those last known before the start
-	nobody                   // there was nobody before the start
+	nobody                   // there were no members before the start
 	nothing                  // nothing is known
 )
 
-// knowledgeOf returns what is known of a name in a namespace; without that, of all clusters but for those of namespaces
-// that may not be read.
+// knowledgeOf returns how far the members in the namespace of a name are known; without a namespace, those of all
+// clusters except in namespaces that may not be read.
 func (t *table) knowledgeOf(name, namespace string) knowledge {
 	reads, synced := slices.Contains(t.config.source.Namespaces, namespace), t.synced.Load()
 	switch unread := t.unread.Load(); {
 	case namespace == "" || !reads && t.config.mayHave(name):
 	case !reads:
-		return fresh // it has nobody there
+		return fresh // it has no members there
 	case unread != nil:
 		_, isUnread := (*unread)[namespace]
 		synced = !isUnread
@@ -181,7 +181,7 @@ func (t *table) knowledgeOf(name, namespace string) knowledge {
 	return nothing
 }
 
-// unreadNamespaces are those of which nothing has been read yet, and since when they may not be read.
+// unreadNamespaces returns the namespaces of which nothing has been read yet, and since when each may not be read.
 func (t *table) unreadNamespaces() map[string]time.Time {
 	if unread := t.unread.Load(); unread != nil {
 		return *unread
@@ -245,7 +245,7 @@ func (t *table) release(now time.Time) (next time.Time, ok bool) {
 	return next, ok
 }
 
-// edit has questions see what changes. Apply counts changes for the serials.
+// edit publishes changes. Apply counts them for the serials.
 func (t *table) edit(change func() []*membership.Edit) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -336,7 +336,7 @@ func (t *table) observe(o *observer) {
 	})
 }
 
-// forget ends what observe began.
+// forget removes an observer.
 func (t *table) forget(o *observer) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -362,7 +362,7 @@ func (t *table) next(name string) (due time.Time) {
 // indexed reports whether there can be many clusters.
 func (t *table) indexed() bool { return t.config.rules.GroupLabel >= 0 }
 
-// measure counts how suspects ceased to be, and how long it took until questions get what has changed.
+// measure counts the ends of suspects, and how long changes took to reach questions.
 func (t *table) measure(edits []*membership.Edit) {
 	zone, now := t.config.name(), time.Now()
 	for _, e := range edits {

@@ -57,7 +57,7 @@ func (l *Longnames) Transfer(zone string, serial uint32) (<-chan []dns.RR, error
 	if err := l.transfers.begin(l.ended); err != nil {
 		return nil, fmt.Errorf("transfer of %s: %w", zone, err)
 	}
-	soa := []dns.RR{asked.soa(zone, ttl, asked.serial.at(time.Now()))} // what follows is no older
+	soa := []dns.RR{asked.soa(zone, ttl, asked.serial.at(time.Now()))} // the records that follow are no older
 	x := &export{Longnames: l, asked: asked, chain: frozen(chain)}
 	h := &handover{to: make(chan []dns.RR), ended: l.ended, deadline: time.Now().Add(transferLimit)}
 	go func() {
@@ -129,7 +129,7 @@ func (h *handover) add(set []dns.RR) bool {
 	return time.Now().Before(h.deadline) && (len(h.batch) < transferBatch || h.flush())
 }
 
-// flush reports whether what has been added is taken in time.
+// flush hands over the batch, and reports whether it was taken in time.
 func (h *handover) flush() bool {
 	batch := h.batch
 	h.batch = nil
@@ -175,8 +175,7 @@ func frozen(chain []zoneOwner) []zoneOwner {
 	return owners
 }
 
-// freeze returns a table that has what questions see now, for good. A block with one cluster has no more
-// than that.
+// freeze returns a copy of the table as questions see it now. A block with one cluster has no indexes.
 func (t *table) freeze() *table {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -248,9 +247,9 @@ func unsyncedTable(chain []zoneOwner) *table {
 	return nil
 }
 
-// serverAddresses are where a server block can be asked, for those who learn of its name server
-// without asking there: what *bind* names or else, as the *kubernetes* plugin has it, all
-// addresses of the host but those that mean something else elsewhere.
+// serverAddresses returns the addresses of a server block, for clients that learn of its name
+// server elsewhere: those that *bind* names or else, as in the *kubernetes* plugin, all of the host
+// but loopback and link-local ones.
 func (l *Longnames) serverAddresses() []netip.Addr {
 	if l.server == nil {
 		return nil

@@ -79,7 +79,7 @@ func (z *zone) absolute(relative string) string {
 	return relative + "." + z.name
 }
 
-// soa is the SOA record, with owner as the zone is spelt in the question.
+// soa returns the SOA record, with owner as the zone is spelt in the question.
 func (z *zone) soa(owner string, ttl, serial uint32) dns.RR {
 	return &dns.SOA{
 		Hdr:     header(owner, dns.TypeSOA, ttl),
@@ -164,15 +164,15 @@ func (s *serial) due(now time.Time) time.Duration {
 	return now.Truncate(time.Second).Add(time.Second).Sub(now)
 }
 
-// settle gives what has changed a second time within a second the next serial, if that second is over. It
-// does not depend on when somebody asks.
+// settle gives a second change within one second the next serial, once that second is over. The time of a
+// question does not matter.
 func (s *serial) settle(now time.Time) {
 	if s.more && now.Unix() != s.second {
 		s.next(s.second + 1)
 	}
 }
 
-// next is the serial of a second, or at least one that is newer than the last.
+// next moves the serial on to a second, or at least by one.
 func (s *serial) next(second int64) {
 	next := uint32(second) //nolint:gosec // the low bits: that is how serials count
 	if s.second != 0 {
@@ -181,7 +181,7 @@ func (s *serial) next(second int64) {
 	s.last, s.second, s.more = next, second, false
 }
 
-// newer compares serials (RFC 1982, section 3.2).
+// newer reports whether a is the newer one of two serials (RFC 1982, section 3.2).
 func newer(a, b uint32) bool { return int32(a-b) > 0 } //nolint:gosec // serial arithmetic
 
 // newest returns the newer one of two serials.

@@ -35,8 +35,8 @@ func triggeredAt(e *discoveryv1.EndpointSlice) time.Time {
 	return at
 }
 
-// podChangedAt depends on the fields that changed, for each has a time of its own. A pod that was not
-// known may have been like that for long, and only now have got the labels of the selector.
+// podChangedAt returns the time of the change of a pod. Each field has a time of its own. A pod that
+// was not known may have been like that for long, and only now have got the labels of the selector.
 // Changes of labels have no time, nor has the loss of an address.
 func podChangedAt(p *corev1.Pod, old, now *Object) time.Time {
 	if old == nil || len(now.Members) == 0 {

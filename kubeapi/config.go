@@ -56,8 +56,8 @@ type Config struct {
 	// Namespaces are names, or AllNamespaces alone. None means the one of the
 	// service account or of the kubeconfig's context; for manifests, all.
 	Namespaces []string
-	// Partial says that what is in one namespace does not depend on another: a namespace that the API server does not
-	// let us read does not keep a NamespaceSink from the others.
+	// Partial makes namespaces independent of each other: one that the API server forbids does not keep a
+	// NamespaceSink from the others.
 	Partial bool
 	// Selector is a label selector as `kubectl get -l` takes it; empty is everything.
 	Selector string

@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// feed tells sinks what the stores of a source hold.
+// feed tells sinks the objects of a source.
 type feed struct {
 	partial bool // see Config
 
@@ -72,7 +72,7 @@ func (f *feed) restore(objects []*Object) {
 	f.restored = true
 }
 
-// all returns what the stores hold. Known reports whether that is all there is, or was.
+// all returns the objects of all stores. Known reports whether they are complete, or were at some time.
 func (f *feed) all() (objects []*Object, known bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()

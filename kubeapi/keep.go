@@ -7,8 +7,8 @@ import (
 	"strings"
 )
 
-// How much of one object is kept. Whoever writes objects decides how much they have: an object of a
-// megabyte has room for tens of thousands of ports or addresses.
+// These bound the part of an object that is kept: an object of a megabyte has room for tens of
+// thousands of ports or addresses.
 const (
 	// MaxPorts is how many named ports are kept, also of a node of which several objects tell. The API says
 	// of an EndpointSlice that it has no more, though it may have 20 000.
@@ -54,7 +54,7 @@ func (o *Object) invalid(text string) {
 	o.Invalid = append(o.Invalid, strings.Clone(text[:min(len(text), maxInvalidText)]))
 }
 
-// label returns what is kept of the value of a label.
+// label returns the part of a label's value that is kept.
 func (o *Object) label(text string) string {
 	if len(text) <= maxLabel {
 		return text
@@ -83,8 +83,8 @@ func (o *Object) keepPorts(ports []Port, first []string) {
 	}
 }
 
-// KeepPorts returns ports, at most MaxPorts: those of some names first, then by name. Of what is kept of
-// some lists together, it keeps what it would of the lists themselves. It does not change ports.
+// KeepPorts returns ports, at most MaxPorts: those of some names first, then by name. It may be applied
+// to some lists first and then to these together: the ports kept are the same. It does not change ports.
 func KeepPorts(ports []Port, first []string) []Port {
 	if len(ports) <= MaxPorts {
 		return ports

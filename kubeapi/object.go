@@ -70,7 +70,7 @@ type Change struct {
 	At *time.Time
 }
 
-// Sink takes what a source sees. Its methods are called one at a time.
+// Sink receives the changes of a source. Its methods are called one at a time.
 type Sink interface {
 	// Apply takes changes that belong together, at most one for each object. There are none if
 	// Source.Touch was called.

@@ -99,7 +99,7 @@ func (s Shrinker) address(o *Object, text string) (netip.Addr, bool) {
 	return netip.Addr{}, false
 }
 
-// NoAddress says what an element of Template.Invalid is instead of the address of a member.
+// NoAddress describes an element of Template.Invalid: why it is no address of a member.
 func NoAddress(text string) string {
 	_, what := read(text)
 	return what

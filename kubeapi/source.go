@@ -62,7 +62,7 @@ func (s *Source) Same(o *Source) bool { return s.identity.same(o.identity) }
 // there were at some time.
 func (s *Source) Objects() (objects []*Object, known bool) { return s.feed.all() }
 
-// Touch calls Apply of all sinks without a change: something has changed in what one of them makes of it.
+// Touch calls Apply of all sinks without a change, for a sink whose own state has changed.
 func (s *Source) Touch() {
 	s.feed.mu.Lock()
 	defer s.feed.mu.Unlock()

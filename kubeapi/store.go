@@ -7,8 +7,8 @@ import (
 	"k8s.io/client-go/tools/cache"
 )
 
-// store takes what a reflector reads, shrinks it at once and tells the feed what has
-// changed. It is the only index by name. A reflector calls it from one goroutine.
+// store takes the objects of a reflector, shrinks them at once and tells the feed their changes. It
+// is the only index by name. A reflector calls it from one goroutine.
 type store struct {
 	shrinker  Shrinker
 	feed      *feed
@@ -124,7 +124,7 @@ func (s *store) fill(objects, ended catalog) {
 // until it knows the roles.
 const deniedAfter = 5 * time.Second
 
-// forbid notes that the API server does not let us read what the store shall hold. A reflector asks again and again.
+// forbid notes that the API server forbids reading the store's objects. A reflector asks again and again.
 func (s *store) forbid() {
 	s.feed.mu.Lock()
 	defer s.feed.mu.Unlock()

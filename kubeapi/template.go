@@ -20,7 +20,7 @@ type Template struct {
 	// Invalid are the first addresses that cannot be parsed, or that no node can have, as far as they can be
 	// logged. Hardly any object has such, so here they cost the others least.
 	Invalid []string
-	// Cut says what the object has more of than is kept, and how much is kept, as in "100 named ports".
+	// Cut lists the limits that the object exceeds, as in "100 named ports".
 	Cut []string
 }
 
@@ -43,7 +43,7 @@ func (t *Template) sameTemplate(o *Template) bool {
 		slices.Equal(t.Labels, o.Labels) && slices.Equal(t.Ports, o.Ports) && slices.Equal(t.Invalid, o.Invalid)
 }
 
-// hash is the same for templates that are the same.
+// hash returns a hash that is equal for templates that are the same.
 func (t *Template) hash(seed maphash.Seed) uint64 {
 	var h maphash.Hash
 	h.SetSeed(seed)

@@ -119,7 +119,7 @@ func (w *watcher) endConnectionsWith(ctx context.Context) {
 	}
 }
 
-// client is made when the source starts, for it may start goroutines.
+// client returns a client. A source makes it when it starts, since it may start goroutines.
 func (w *watcher) client() (rest.Interface, error) {
 	client, err := rest.HTTPClientFor(w.rest)
 	if err != nil {
@@ -147,9 +147,9 @@ func (w *watcher) listWatch(client rest.Interface, s *store) *listWatch {
 	}
 }
 
-// backoff is shorter than client-go's, at most 3 s, since few replicas ask. For as long
-// after an outage, every cluster waits, and replicas disagree about those that join:
-// a client that asks them in turn would connect to a node, and then disconnect from it.
+// backoff returns one that is shorter than client-go's, at most 3 s, since few replicas ask. For as
+// long after an outage, every cluster waits, and replicas disagree about those that join: a client
+// that asks them in turn would connect to a node, and then disconnect from it.
 func backoff() *wait.Backoff {
 	return &wait.Backoff{Duration: 500 * time.Millisecond, Cap: 2 * time.Second, Steps: 20, Factor: 2, Jitter: 0.5}
 }

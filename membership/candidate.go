@@ -88,7 +88,7 @@ func join(objects []*kubeapi.Object, include Include, four map[identity]bool, fi
 	return candidates
 }
 
-// withoutAddress is the same for all addresses of a node, if it is known to have several.
+// withoutAddress returns an identity that all addresses of a node share, if it is known to have several.
 func (who identity) withoutAddress() identity {
 	if who.id != "" {
 		who.address = netip.Addr{}

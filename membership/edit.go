@@ -7,7 +7,7 @@ import (
 	"github.com/longnames/longnames/kubeapi"
 )
 
-// Edit is how one cluster changes.
+// Edit is a change of one cluster.
 type Edit struct {
 	Cluster       *Cluster
 	Before, After *Roster
@@ -45,8 +45,7 @@ func (e *Edit) Nodes(r *Rules) (was, is []Node) {
 		withSuspects(r.candidates(after, e.After.Suspects), e.After.Suspects)
 }
 
-// part returns what an edit may have changed, as it was and as it is: all objects, reduced to the members
-// that the edit mentions.
+// part returns the objects before and after an edit, reduced to the members that it mentions.
 func (e *Edit) part(r *Rules) (before, after []*kubeapi.Object) {
 	if r.Source.Lookup != kubeapi.Endpoints { // of a pod, one object tells
 		return e.Before.states(e.removed), e.added

@@ -16,10 +16,10 @@ type inheritance struct {
 // Reselect notes that a reload asks for something else than the configuration before it.
 func (s *State) Reselect() { s.reselects = true }
 
-// Inherit takes over the suspects of the state that a reload replaces, with their times. Nodes that no
-// longer match rules that ask for something else have been taken out by the operator; but where nobody would be
-// left by that, those that were listed stay for a while. Whether a suspect matches another selector, only
-// the first list says.
+// Inherit takes over the suspects of the state that a reload replaces, with their times. Nodes that no longer
+// match rules that ask for something else have been taken out by the operator; but where no member would be
+// left, those that were listed stay for hold. Whether a suspect matches another selector, only the first list
+// says.
 func (s *State) Inherit(old *State, now time.Time) []*Edit {
 	rules, was := s.rules, old.rules
 	if rules.Hold == 0 || rules.group() != was.group() {

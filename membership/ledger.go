@@ -9,10 +9,10 @@ import (
 // ledger counts the candidates of each longname of a cluster that has suspects, so that an edit need not
 // name all of them again. It is for the state only.
 type ledger struct {
-	nobody   bool // passes include, so that all that do not end are alive
-	bearers  map[string]bearers
-	alive    int // longnames
-	suspects map[string]*Suspect
+	nonePasses bool // no candidate passes include, so that all that do not end are alive
+	bearers    map[string]bearers
+	alive      int // longnames
+	suspects   map[string]*Suspect
 }
 
 // bearers count the candidates of one longname.
@@ -24,7 +24,7 @@ type bearers struct {
 // newLedger returns the ledger of the cluster that has a roster.
 func newLedger(rules *Rules, r *Roster) *ledger {
 	nodes := rules.candidates(r.Objects, r.Suspects)
-	l := &ledger{nobody: !passesAny(nodes), bearers: make(map[string]bearers, len(nodes)), suspects: make(map[string]*Suspect)}
+	l := &ledger{nonePasses: !passesAny(nodes), bearers: make(map[string]bearers, len(nodes)), suspects: make(map[string]*Suspect)}
 	for i := range nodes {
 		l.add(&nodes[i], +1)
 	}
@@ -38,7 +38,7 @@ func newLedger(rules *Rules, r *Roster) *ledger {
 func (l *ledger) add(n *Node, delta int32) bool {
 	b := l.bearers[n.text]
 	was := b.alive > 0
-	alive := n.Listed || l.nobody && !n.ends
+	alive := n.Listed || l.nonePasses && !n.ends
 	switch {
 	case alive:
 		b.alive += delta

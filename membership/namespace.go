@@ -21,7 +21,7 @@ func (c *Cluster) namespace() string {
 	return name
 }
 
-// namespaces are those of groups, by name; nil if nobody is ever suspect.
+// namespaces are those of groups, by name; nil if hold is 0.
 type namespaces map[string]*namespace
 
 // of returns the namespace of a group, and makes it if there is none; nil for other clusters.

@@ -35,7 +35,8 @@ type Naming struct {
 	// PodNames names a member without hostname by its pod.
 	PodNames bool
 	Domain   string // without a final dot
-	// Reserved are host parts that nobody has, in lower case with a final dot: they are names of name servers.
+	// Reserved are host parts that no member may have, in lower case with a final dot: they are names of name
+	// servers.
 	Reserved []string
 }
 
@@ -54,12 +55,12 @@ const (
 	ReservedName     Problem = "reserved"
 )
 
-// Problems are all of them.
+// Problems has all problems.
 var Problems = []Problem{
 	InvalidAddress, InvalidGroup, InvalidBasename, InvalidHostname, InvalidService, InvalidNamespace, TooLong, ReservedName,
 }
 
-// Expects says what a member would need to have no such problem.
+// Expects returns the condition that a member with the problem does not meet.
 func (n *Naming) Expects(p Problem) string {
 	switch p {
 	case InvalidBasename:
@@ -99,7 +100,7 @@ func (n *Naming) problemOf(o *kubeapi.Object, m *kubeapi.Member) Problem {
 func (n *Naming) appendLongname(b []byte, o *kubeapi.Object, m *kubeapi.Member) (text []byte, host int, p Problem) {
 	basename := n.basenameOf(o)
 	switch {
-	case len(basename) >= maxLongname: // somebody else has written it: it is not even looked at
+	case len(basename) >= maxLongname: // a label's value may be of any length
 		return b, 0, TooLong
 	case !IsBasename(basename):
 		return b, 0, InvalidBasename

@@ -6,14 +6,14 @@ import (
 	"github.com/longnames/longnames/kubeapi"
 )
 
-// news has what changes tell of pods, in whichever cluster.
+// news has the changes of pods, in all clusters.
 type news struct {
 	pods      map[identity]podNews
 	gains     map[identity]bool   // pods by addresses that they did not have before, anywhere
 	addresses map[netip.Addr]bool // true if a pod gained it, false if its member terminates or is no pod
 }
 
-// podNews has what changes tell of a pod.
+// podNews has the changes of one pod.
 type podNews struct {
 	ends      bool         // it terminates, anywhere
 	four, six twoAddresses // of the addresses that it has gained
@@ -54,7 +54,7 @@ func newsOf(changes []kubeapi.Change) *news {
 					return
 				}
 				n.gains[who] = true
-				n.addresses[m.Address] = n.addresses[m.Address] || m.IsPod // anybody may write down any address
+				n.addresses[m.Address] = n.addresses[m.Address] || m.IsPod // a hand-made object may have any address
 				if m.Address.Is4() {
 					p.four.add(m.Address)
 				} else {
@@ -66,7 +66,7 @@ func newsOf(changes []kubeapi.Change) *news {
 	return n
 }
 
-// tell notes what an object tells of a member.
+// tell adds the state that an object has of a member to the news of its pod.
 func (n *news) tell(o *kubeapi.Object, m *kubeapi.Member, note func(*podNews)) {
 	pod := identityOf(o, m).withoutAddress()
 	p := n.pods[pod]

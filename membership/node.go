@@ -78,7 +78,7 @@ func (n *Node) alone() *kubeapi.Object {
 // LeftOut is a candidate that has no longname.
 type LeftOut struct {
 	Object  *kubeapi.Object
-	What    string // what of the object
+	What    string // the pod or the address
 	Problem Problem
 	Block   uint16 // see Node
 }

@@ -8,7 +8,7 @@ import (
 )
 
 // Several nodes may claim one name: pods of two namespaces can be called alike, and a pod as another's
-// address is spelt. A name has one owner, so that nobody comes between a node and those who ask for it.
+// address is spelt. A name has one owner, so that no pod takes the place of another.
 
 // claim is the ground of a node's claim to a name. A greater one is better.
 type claim uint8
@@ -41,9 +41,9 @@ func (n *Node) IsNamed(name string) bool {
 	return ok
 }
 
-// asName returns a text in lower case, or nothing if it is too long for a name: somebody else may have written it.
+// asName returns a text in lower case, or nothing if it is too long for a name: it may be of any length.
 func asName(text string) string {
-	if len(text) > 63 {
+	if len(text) > maxLabel {
 		return ""
 	}
 	return strings.ToLower(text)
@@ -104,7 +104,7 @@ func withinNamespace(name string, a, b *Node) int {
 	)
 }
 
-// first puts what is so before what is not.
+// first orders true before false.
 func first(a, b bool) int {
 	switch {
 	case a == b:

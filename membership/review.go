@@ -11,8 +11,8 @@ import (
 
 // A review determines which members of a cluster an edit makes suspect, and which suspects it clears.
 
-// review sets the suspects of an edit's roster. While there are none, it costs what the edit changes;
-// else, what the cluster has.
+// review sets the suspects of an edit's roster. While there are none, its cost is that of the changed
+// objects; otherwise, that of the cluster.
 func (s *State) review(e *Edit, about func() *news, now time.Time) {
 	rules, c, had := s.rules, e.Cluster, e.Before
 	if rules.Hold == 0 || c == s.ungrouped {
@@ -31,15 +31,15 @@ func (s *State) review(e *Edit, about func() *news, now time.Time) {
 		return
 	}
 	r := s.newReview(e, about(), now)
-	nobody := !after
+	nonePasses := !after
 	if !sureAfter {
-		nobody = !passesAny(rules.candidates(e.After.Objects, had.Suspects))
+		nonePasses = !passesAny(rules.candidates(e.After.Objects, had.Suspects))
 	}
 	was, is := had.Objects, e.After.Objects
-	if nobody == r.nobody {
+	if nonePasses == r.nonePasses {
 		was, is = e.part(rules)
 	}
-	r.compare(rules, was, is, had.Suspects, nobody)
+	r.compare(rules, was, is, had.Suspects, nonePasses)
 	r.judge()
 	s.storeReview(r, had.Suspects)
 }
@@ -163,9 +163,10 @@ type review struct {
 	begun  bool    // a member has become suspect
 }
 
-// compare brings the ledger up to date, and finds the nodes that may have changed, of objects as they were
-// and as they are: if nobody passes any longer, or does again, these are all. Some suspects stay.
-func (r *review) compare(rules *Rules, before, after []*kubeapi.Object, stay []*Suspect, nobody bool) {
+// compare updates the ledger, and finds the nodes that may have changed, of objects as they were and as
+// they are. These are all objects if the last candidate that passes include is gone, or a first one has
+// come. Some suspects stay.
+func (r *review) compare(rules *Rules, before, after []*kubeapi.Object, stay []*Suspect, nonePasses bool) {
 	had := r.edit.Before.Suspects
 	r.before, r.seen = make(map[string][]*Node), make(map[string]bool)
 	was := rules.candidates(before, had)
@@ -176,7 +177,7 @@ func (r *review) compare(rules *Rules, before, after []*kubeapi.Object, stay []*
 			r.before[n.text] = append(r.before[n.text], n)
 		}
 	}
-	r.nobody = nobody
+	r.nonePasses = nonePasses
 	r.four = rules.knownByIPv4(after, stay)
 	if r.four != nil && len(stay) == len(had) && rules.Naming.Mode != ModeHostname { // a pod that loses one of its addresses keeps its name
 		for i := range was {

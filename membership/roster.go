@@ -6,7 +6,8 @@ import (
 	"github.com/longnames/longnames/kubeapi"
 )
 
-// Roster is what a cluster is made of at one time. It does not change, but for the times of its suspects.
+// Roster has the objects and suspects of a cluster at one time. It does not change, but for the times of its
+// suspects.
 type Roster struct {
 	Objects  []*kubeapi.Object // ordered by namespace and name
 	Suspects []*Suspect        // the oldest first

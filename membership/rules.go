@@ -24,8 +24,8 @@ type Rules struct {
 	Edited bool
 }
 
-// ClusterOf returns the name of the cluster of an object that has the group's label, or why it is in none. Whoever
-// writes an object decides how long its labels are: they are looked at before they are copied.
+// ClusterOf returns the name of the cluster of an object that has the group's label, or why it is in none. Labels
+// may be of any length, so they are checked before they are copied.
 func (r *Rules) ClusterOf(o *kubeapi.Object) (name string, p Problem) {
 	group := o.Labels[r.GroupLabel].Value
 	switch {

@@ -1,6 +1,6 @@
-// Package membership decides who is a member of which cluster of Erlang nodes, and under which
-// longname. It is a pure state machine: changes of objects and the time go in, edits of clusters and
-// the next deadline come out.
+// Package membership decides the members of each cluster of Erlang nodes, and their longnames. It is
+// a pure state machine: changes of objects and the time go in, edits of clusters and the next
+// deadline come out.
 package membership
 
 import (
@@ -37,7 +37,7 @@ type Cluster struct {
 
 func newCluster(name string) *Cluster { return &Cluster{Name: name, roster: &Roster{}} }
 
-// New returns a state that knows nobody.
+// New returns a state without members.
 func New(r *Rules) *State {
 	s := &State{
 		rules:     r,

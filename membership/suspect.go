@@ -111,7 +111,7 @@ func (e End) String() string { return [manyEnds]string{"returned", "left", "give
 // Ends count the suspects that ceased to be, by End.
 type Ends [manyEnds]int
 
-// limit is how many suspects the cluster may have.
+// limit returns how many suspects the cluster may have.
 func (p *pulse) limit() int { return max(minSuspects, p.most) }
 
 func earlier(a, b time.Time) time.Time {

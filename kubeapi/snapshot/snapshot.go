@@ -20,7 +20,7 @@ type Snapshot struct {
 	done   chan struct{}      // of the last start
 }
 
-// New returns a snapshot in the file c.Snapshot, which nobody else may write. The source reads as c says.
+// New returns a snapshot in the file c.Snapshot, which nothing else may write. The source reads as c says.
 func New(c *kubeapi.Config, source *kubeapi.Source, suspects func() []kubeapi.Suspects) *Snapshot {
 	f := newFile(c, source.Origin())
 	list := func() *contents {

@@ -108,8 +108,8 @@ func (w *writer) try(ctx context.Context) time.Duration {
 	c := w.list()
 	c.objects = slices.SortedFunc(slices.Values(c.objects), kubeapi.CompareObjects)
 	c.written = start.UTC().Truncate(time.Second)
-	// What changes twice within a second has the serial of the next one. What is written later is no newer: others, who
-	// see changes that we do not, may have newer ones by then.
+	// Two changes within a second have the serial of the next one. A later write makes the contents no newer: other
+	// replicas may have seen changes that this one has not.
 	if c.changed = changed.UTC().Add(time.Second); c.changed.After(c.written) {
 		c.changed = c.written
 	}

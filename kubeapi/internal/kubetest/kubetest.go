@@ -17,7 +17,7 @@ import (
 // watches over a client's certificate only once the garbage collector has found that the client is gone.
 func Main(m *testing.M) {
 	flag.Parse()
-	if flag.Lookup("test.fuzz").Value.String() == "" { // whose workers do not wait
+	if flag.Lookup("test.fuzz").Value.String() == "" { // workers of a fuzz target do not wait
 		if err := flag.Set("test.parallel", "16"); err != nil { // tests mostly wait for a back-off
 			panic(err)
 		}
