@@ -199,16 +199,3 @@ func (b *block) stop(flush bool) {
 		log.Warningf("%s The watch did not end within %s", b.config.name(), shutdownTimeout)
 	}
 }
-
-// questionCounter counts a question. Nil counts none.
-type questionCounter struct {
-	server string // that it came to
-	kind   kind
-}
-
-// add counts what r did with the question, unless r is nil.
-func (t *questionCounter) add(r *resolver, what result) {
-	if t != nil && r != nil {
-		r.count(t.server, slotOf(t.kind, what))
-	}
-}

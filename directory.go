@@ -3,6 +3,7 @@ package longnames
 import (
 	"maps"
 	"net/netip"
+	"slices"
 	"strings"
 	"sync"
 
@@ -119,4 +120,20 @@ func hostsOf(listed []*membership.Node) hosts {
 		}
 		return byHost[strings.ToLower(target)]
 	}
+}
+
+// addresses is a set of addresses that can be searched by prefix. It does not change; it is sorted
+// at the first question, since such questions are rare.
+type addresses struct {
+	all    func(yield func(netip.Addr) bool)
+	once   sync.Once
+	sorted []netip.Addr
+}
+
+func (a *addresses) overlaps(prefix netip.Prefix) bool {
+	a.once.Do(func() {
+		a.sorted = slices.SortedFunc(a.all, netip.Addr.Compare)
+	})
+	at, _ := slices.BinarySearchFunc(a.sorted, prefix.Addr(), netip.Addr.Compare)
+	return at < len(a.sorted) && prefix.Contains(a.sorted[at])
 }

@@ -300,19 +300,3 @@ func serverAddress(w dns.ResponseWriter) netip.Addr {
 	defer conn.Close()
 	return addressOf(conn.LocalAddr())
 }
-
-// hostAddresses returns those of all interfaces but loopback and link-local ones.
-func hostAddresses(ipv6 bool) []netip.Addr {
-	all, err := net.InterfaceAddrs()
-	if err != nil {
-		return nil // a secondary is configured with an address anyway
-	}
-	var addresses []netip.Addr
-	for _, one := range all {
-		p, err := netip.ParsePrefix(one.String())
-		if a := p.Addr().Unmap(); err == nil && a.IsGlobalUnicast() && (ipv6 || a.Is4()) {
-			addresses = append(addresses, a)
-		}
-	}
-	return addresses
-}
