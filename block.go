@@ -18,8 +18,8 @@ import (
 const (
 	// shutdownTimeout bounds how long a block waits for its goroutines at its end.
 	shutdownTimeout = 5 * time.Second
-	// restoredTimeout bounds how long CoreDNS waits at its start where a snapshot knows
-	// members: as long as nobody answers, clusters are in danger.
+	// restoredTimeout bounds how long CoreDNS waits at its start where a snapshot knows members: as
+	// long as questions get no answer, clusters are in danger.
 	restoredTimeout = 500 * time.Millisecond
 )
 
@@ -30,7 +30,7 @@ type block struct {
 	table    *table
 	snapshot *snapshot.Snapshot // nil if there is none
 	blank    error              // says which manifests are blank, if any
-	notifier *notifier          // of its zones, nil if nobody is to be told
+	notifier *notifier          // of its zones; nil without the transfer plugin
 	audited  *resolver          // of its first zone; nil if another block has that as its first, too
 	limit    time.Duration      // of the wait for the source
 
@@ -170,8 +170,8 @@ func (b *block) wait(start time.Time) {
 	}
 }
 
-// stop ends what start began, if anything. Changes that the snapshot lacks are written if nobody else
-// goes on with it. Calling it again does nothing.
+// stop ends what start began, if anything. Changes that the snapshot lacks are written if no other
+// block goes on with it. Calling it again does nothing.
 func (b *block) stop(flush bool) {
 	if b.cancel == nil {
 		return

@@ -106,7 +106,7 @@ func (c *cluster) members(r *resolver) *members {
 // nodes returns the nodes of a cluster, ordered by longname.
 func (c *cluster) nodes(r *resolver) []membership.Node {
 	all, _ := c.candidates(r)
-	if len(c.rosters) == 1 || len(r.zones) == 0 { // nobody is listed in a reverse zone
+	if len(c.rosters) == 1 || len(r.zones) == 0 { // a reverse zone has no members
 		return all
 	}
 	return membership.Unite(all)
@@ -275,11 +275,11 @@ func (r *records) with(set, own *rrset) *rrset {
 }
 
 // mostPortSets is how many SRV sets of ports are kept, besides epmd's: few nodes have more ports that
-// anybody asks for, and each set is as large as that of the cluster.
+// clients ask for, and each set is as large as that of the cluster.
 const mostPortSets = 16
 
-// ofPort returns the SRV set of a port, nil if nobody declares it. It need not have more than one record that does
-// not fit: of many ports in turn, the sets are not kept, so each question has to make its own.
+// ofPort returns the SRV set of a port, nil if no node declares it. It need not have more than one record that
+// does not fit: of many ports in turn, the sets are not kept, so each question has to make its own.
 func (r *records) ofPort(service string, fit int) *rrset {
 	services := r.members.services()
 	if service == epmdService {

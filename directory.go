@@ -22,7 +22,7 @@ type directory struct {
 	// byAddress and addresses are empty if no zone is reverse.
 	byAddress map[netip.Addr][]*membership.Node
 	addresses addresses
-	// above has what exists only because something in byHost lies below it.
+	// above has the names that exist only because a name in byHost lies below them.
 	above map[string]bool
 
 	mu   sync.Mutex
@@ -46,7 +46,7 @@ func (d *directory) set(of nameType, nodes []*membership.Node, made func() *rrse
 	set, ok := d.sets[of]
 	if !ok {
 		if set = made(); set == nil {
-			return nil // and anybody could ask for any type
+			return nil // and a client may ask for any type
 		}
 		if d.sets == nil {
 			d.sets = make(map[nameType]*rrset)

@@ -256,8 +256,8 @@ func (i *instance) caddyInstance() *caddy.Instance {
 // end stops the instance for good, whether another one goes on or not.
 func (i *instance) end() { i.stop(i.next.Load() == nil) }
 
-// stop ends what start began. Changes that snapshots lack are written if nobody else goes on with them.
-// Calling it again does nothing.
+// stop ends what start began. Changes that snapshots lack are written if no other instance goes on with
+// them. Calling it again does nothing.
 func (i *instance) stop(flush bool) {
 	for _, l := range i.plugins {
 		if l.end != nil {
@@ -267,7 +267,7 @@ func (i *instance) stop(flush bool) {
 	i.each(func(b *block) { b.stop(flush) })
 }
 
-// each does something with all blocks at once: some may have to wait for a disk.
+// each calls do for all blocks at once: some may have to wait for a disk.
 func (i *instance) each(do func(*block)) {
 	var wg sync.WaitGroup
 	for _, b := range i.blocks {

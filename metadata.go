@@ -23,8 +23,8 @@ const (
 	stateUnknown = "unknown"
 )
 
-// Metadata implements metadata.Provider: it has labels for questions in our zones. It is called
-// for each question, so that nothing is looked up before somebody reads a label.
+// Metadata implements metadata.Provider: it has labels for questions in our zones. It is called for
+// each question, so that nothing is looked up before a label is read.
 func (l *Longnames) Metadata(ctx context.Context, state request.Request) context.Context {
 	q, ok := questionOf(state.W, state.Req)
 	if !ok || !l.hasZoneOf(q.name) {

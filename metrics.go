@@ -109,8 +109,8 @@ func useMetrics(zone string) (end func()) {
 	})
 }
 
-// withMetrics does something with the metrics of a zone, unless they have been removed: those of
-// a late question would stay for ever.
+// withMetrics calls do unless the metrics of a zone have been removed: those of a late question
+// would stay for ever.
 func withMetrics(zone string, do func()) {
 	users.Lock()
 	defer users.Unlock()

@@ -29,8 +29,8 @@ type contact struct {
 	blocks int // that use the source
 }
 
-// begin takes the start for a contact, or it would be missing as long as nobody answers. A reload has been in
-// contact before.
+// begin takes the start for a contact, or it would be missing as long as no API server answers. A reload has
+// been in contact before.
 func (m zoneMonitor) begin() (end func()) {
 	contacts.Lock()
 	defer contacts.Unlock()

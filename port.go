@@ -131,8 +131,8 @@ func (s *services) has(name string) bool {
 	return s.named[name] != nil || s.protocols[name] || name == epmdService
 }
 
-// ends returns the distinct ends of a service, as many as any message can hold and one more, none if nobody declares it.
-// They are kept: to find them takes a look at all nodes that declare it.
+// ends returns the distinct ends of a service, as many as any message can hold and one more, none if no node declares
+// it. They are kept: to find them takes a look at all nodes that declare it.
 func (s *services) ends(service string) []end {
 	d := s.named[service]
 	if d == nil {

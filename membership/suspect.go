@@ -24,7 +24,7 @@ type Reason uint8
 const (
 	Failing Reason = iota // it is there, but Include does not let it in
 	Missing               // it is gone, or lost its name
-	Last                  // its end was announced, but nobody else is left
+	Last                  // its end was announced, but no other member is left
 	Reasons               // how many there are
 )
 
