@@ -199,3 +199,18 @@ func (b *block) stop(flush bool) {
 		log.Warningf("%s The watch did not end within %s", b.config.name(), shutdownTimeout)
 	}
 }
+
+// reserveServers keeps host parts of some blocks from the names of all their name servers: the glue of one zone could
+// give another one's name server an address.
+func reserveServers(blocks []*block) {
+	for _, of := range blocks {
+		for i := range of.config.zones {
+			z := &of.config.zones[i]
+			for _, b := range blocks {
+				if reserved := &b.config.rules.Naming.Reserved; !slices.Contains(*reserved, z.server) {
+					*reserved = append(*reserved, z.server, z.parent)
+				}
+			}
+		}
+	}
+}

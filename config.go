@@ -78,21 +78,6 @@ func (c *config) reserve() {
 	}
 }
 
-// reserveServers keeps host parts of some blocks from the names of all their name servers: the glue of one zone could
-// give another one's name server an address.
-func reserveServers(blocks []*block) {
-	for _, of := range blocks {
-		for i := range of.config.zones {
-			z := &of.config.zones[i]
-			for _, b := range blocks {
-				if reserved := &b.config.rules.Naming.Reserved; !slices.Contains(*reserved, z.server) {
-					*reserved = append(*reserved, z.server, z.parent)
-				}
-			}
-		}
-	}
-}
-
 // reserveIn reserves names in one zone, in which members are called by the rules of a block, which may be another one: it
 // keeps off the name server's names, those that Kubernetes gives to pods and Services, and host parts.
 func (c *config) reserveIn(z *zone, by *config) {
