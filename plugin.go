@@ -300,3 +300,16 @@ func serverAddress(w dns.ResponseWriter) netip.Addr {
 	defer conn.Close()
 	return addressOf(conn.LocalAddr())
 }
+
+// questionCounter counts a question. Nil counts none.
+type questionCounter struct {
+	server string // that it came to
+	kind   kind
+}
+
+// add counts what r did with the question, unless r is nil.
+func (t *questionCounter) add(r *resolver, what result) {
+	if t != nil && r != nil {
+		r.count(t.server, slotOf(t.kind, what))
+	}
+}
