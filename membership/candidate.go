@@ -1,6 +1,7 @@
 package membership
 
 import (
+	"hash/maphash"
 	"net/netip"
 	"slices"
 
@@ -14,7 +15,13 @@ type candidate struct {
 	lists   *portLists // that the ports are united of; nil if they are those of one object
 	passes  bool       // include lets it in
 	ends    bool       // any object says that it terminates
+	next    int32      // another candidate with the same hash; -1 if there is none
 }
+
+// seed is for hashes of identities: no tenant can make them collide.
+var seed = maphash.MakeSeed()
+
+func (c *candidate) identity() identity { return identityOf(c.entries[0].object, c.entries[0].member) }
 
 // entry is a candidate in one of its objects.
 type entry struct {
@@ -48,11 +55,9 @@ func join(objects []*kubeapi.Object, include Include, four map[identity]bool, fi
 		members += len(o.Members)
 	}
 	candidates := make([]candidate, 0, members)
+	entries := make([]entry, 0, members) // of candidates that one object tells of, as most are
 	ports := uniter{first: first}
-	var known map[identity]int
-	if members > 1 {
-		known = make(map[identity]int, members)
-	}
+	known := make(map[uint64]int32, members) // candidates by the hash of their identity, which is small and has no pointers
 	for _, o := range objects {
 		for i := range o.Members {
 			m := &o.Members[i]
@@ -60,21 +65,28 @@ func join(objects []*kubeapi.Object, include Include, four map[identity]bool, fi
 			if m.Address.Is6() && four[who.withoutAddress()] {
 				continue
 			}
-			at, ok := known[who]
+			hash := maphash.Comparable(seed, who)
+			last, ok := known[hash]
 			if !ok {
-				at = len(candidates)
-				if members > 1 {
-					known[who] = at
-				}
-				candidates = append(candidates, candidate{ports: o.Ports})
+				last = -1
+			}
+			at := last
+			for at >= 0 && candidates[at].identity() != who {
+				at = candidates[at].next
+			}
+			entries = append(entries, entry{o, m})
+			if at < 0 {
+				known[hash] = int32(len(candidates)) //nolint:gosec // a cluster has fewer
+				candidates = append(candidates, candidate{
+					entries: slices.Clip(entries[len(entries)-1:]), ports: o.Ports, next: last, passes: include.passes(m), ends: m.Terminating,
+				})
+				continue
 			}
 			c := &candidates[at]
-			if ok && c.lists == nil {
+			if c.lists == nil {
 				c.lists = ports.with(nil, c.ports)
 			}
-			if ok {
-				c.lists = ports.with(c.lists, o.Ports)
-			}
+			c.lists = ports.with(c.lists, o.Ports)
 			c.entries = append(c.entries, entry{o, m})
 			c.passes = c.passes || include.passes(m)
 			c.ends = c.ends || m.Terminating

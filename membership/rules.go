@@ -1,6 +1,7 @@
 package membership
 
 import (
+	"cmp"
 	"slices"
 	"strings"
 	"time"
@@ -111,11 +112,21 @@ func withSuspects(nodes []Node, suspects []*Suspect) []Node {
 	return nodes
 }
 
-// arrange orders nodes by longname.
+// arrange orders nodes by longname. It sorts their places, for nodes are large.
 func (r *Rules) arrange(nodes []Node) []Node {
-	slices.SortStableFunc(nodes, func(a, b Node) int { return strings.Compare(a.Longname(), b.Longname()) })
-	r.unitePorts(nodes)
-	return nodes
+	places := make([]int32, len(nodes))
+	for i := range places {
+		places[i] = int32(i) //nolint:gosec // a cluster has fewer
+	}
+	slices.SortFunc(places, func(a, b int32) int {
+		return cmp.Or(strings.Compare(nodes[a].Longname(), nodes[b].Longname()), cmp.Compare(a, b))
+	})
+	sorted := make([]Node, len(nodes))
+	for i, at := range places {
+		sorted[i] = nodes[at]
+	}
+	r.unitePorts(sorted)
+	return sorted
 }
 
 // passesAny reports whether Include lets any of some candidates in.

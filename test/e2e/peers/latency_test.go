@@ -94,6 +94,9 @@ func (b *bed) meanwhile(rate float64, do func(n int) error) (end func() (rate fl
 	}
 }
 
+// ending are the conditions of an endpoint whose pod has been told to end.
+var ending = discoveryv1.EndpointConditions{Ready: new(false), Serving: new(false), Terminating: new(true)}
+
 // byHand creates a Service and EndpointSlices of 100 endpoints, as Kubernetes' controller makes them. That is not to be
 // measured.
 func (b *bed) byHand(service string, size int) {
@@ -105,6 +108,9 @@ func (b *bed) byHand(service string, size int) {
 		for range min(100, size-first) {
 			endpoints = append(endpoints, discoveryv1.Endpoint{Addresses: []string{b.address().String()}})
 		}
+		if first == 0 {
+			endpoints = slices.Insert(endpoints, 1, discoveryv1.Endpoint{Addresses: []string{b.address().String()}, Conditions: ending})
+		}
 		_, err := b.Client.DiscoveryV1().EndpointSlices(b.namespace).Create(b.Context(), &discoveryv1.EndpointSlice{
 			ObjectMeta:  metav1.ObjectMeta{Name: fmt.Sprintf("%s-%d", service, first/100), Labels: labels},
 			AddressType: discoveryv1.AddressTypeIPv4,
@@ -114,9 +120,10 @@ func (b *bed) byHand(service string, size int) {
 	}
 }
 
-// change gives the first endpoint of such a Service another address.
+// change replaces the first endpoint of such a Service, which comes in place of the one that was about to end.
 func (b *bed) change(service string, to netip.Addr) error {
-	patch := fmt.Appendf(nil, `[{"op":"replace","path":"/endpoints/0/addresses","value":[%q]}]`, to)
+	patch := fmt.Appendf(nil, `[{"op":"copy","from":"/endpoints/0/addresses","path":"/endpoints/1/addresses"},
+		{"op":"replace","path":"/endpoints/0/addresses","value":[%q]}]`, to)
 	_, err := b.Client.DiscoveryV1().EndpointSlices(b.namespace).Patch(b.Context(), service+"-0", types.JSONPatchType,
 		patch, metav1.PatchOptions{})
 	return err
