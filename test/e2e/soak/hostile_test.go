@@ -69,7 +69,7 @@ func (s *soak) hostile() (all []*discoveryv1.EndpointSlice) {
 		crowd.Endpoints[0].Conditions.Ready = new(false)
 		all = append(all, crowd)
 	}
-	host := strings.ReplaceAll(s.honest[0].pods[0], ".", "-")
+	host := dashed(s.honest[0].pods[0])
 	for _, namespace := range []string{"pod", "svc", "dns"} {
 		for i, pod := range []string{host, host + ".prod.pod", "shop-0", "shop.prod", "ns.dns", "a\nb", "a\x1b[31m", "\x00", "ä",
 			strings.Repeat("l", 100_000)} {
@@ -78,15 +78,71 @@ func (s *soak) hostile() (all []*discoveryv1.EndpointSlice) {
 				endpoint(pod, s.fresh())), slice(namespace, name+"-shop", "prod", "shop", endpoint(pod, s.honest[0].pods[0])))
 		}
 	}
-	for i, address := range []string{"127.0.0.1", "169.254.169.254", "224.0.0.1", "239.1.2.3", "255.255.255.255", "0.0.0.0"} {
-		all = append(all, slice(evil, fmt.Sprint("address-", i), "address", "x", endpoint("address", address)))
+	for i, address := range hostileAddresses {
+		one := slice(evil, fmt.Sprint("address-", i), "address", "x", endpoint("address", address))
+		if strings.Contains(address, ":") {
+			one.AddressType = discoveryv1.AddressTypeIPv6
+		}
+		all = append(all, one)
 	}
 	return all
 }
 
-// ports is a slice with so many, which the asker from the first source has.
+// hostileAddresses lead to no node, or to one of the other family.
+var hostileAddresses = []string{
+	"127.0.0.1", "169.254.169.254", "224.0.0.1", "239.1.2.3", "255.255.255.255", "0.0.0.0",
+	"::1", "fe80::1", "ff02::1", "::", "::ffff:10.0.0.1", "fd00:66::6",
+}
+
+func pod(namespace, name, app, basename, address string, ready bool) *corev1.Pod {
+	return &corev1.Pod{
+		ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: name, Labels: map[string]string{"app": app, "role": basename}},
+		Spec:       corev1.PodSpec{NodeName: cluster.NoNode, Containers: []corev1.Container{{Name: "app", Image: "none"}}},
+		Status:     cluster.RunningStatus(ready, address),
+	}
+}
+
+// pods are those of the tenant. Who may write pods/status has any address. The first one is the oldest of those that wait
+// for the others of its cluster at the first source.
+func (s *soak) pods() []*corev1.Pod {
+	all := []*corev1.Pod{pod(evil, "ports", "crowd", "a", source(0), false)}
+	for i := range 15_000 {
+		app := &all[0].Spec.Containers[0]
+		app.Ports = append(app.Ports, corev1.ContainerPort{Name: fmt.Sprintf("p%05d", i), ContainerPort: int32(i + 1)})
+	}
+	for i := range 2 * many {
+		all = append(all, pod(evil, fmt.Sprint("crowd-", i), "crowd", "x", s.fresh(), true))
+		if i < many {
+			all = append(all, pod(evil, fmt.Sprint("wait-", i), "crowd", fmt.Sprint("x-", i), source(0), false))
+		}
+	}
+	first := s.honest[0].pods[0]
+	for n, namespace := range []string{evil, "pod", "svc", "dns"} {
+		for i, name := range []string{dashed(first), dashed(first) + ".prod.pod", "shop-0", "ns.dns", "ns", "prod"} {
+			address := []string{first, s.fresh(), s.fresh6()}[(i+n)%3]
+			all = append(all, pod(namespace, name, []string{"shop", "ns", "prod"}[i%3], "shop", address, true))
+		}
+	}
+	for i, address := range hostileAddresses {
+		all = append(all, pod(evil, fmt.Sprint("address-", i), "address", "x", address, true))
+	}
+	return all
+}
+
+// run creates a pod, and says that it runs, as far as the API server accepts that.
+func (s *soak) run(p *corev1.Pod) {
+	pods := s.fast.CoreV1().Pods(p.Namespace)
+	created, err := pods.Create(s.Context(), p, metav1.CreateOptions{})
+	if err == nil {
+		created.Status = p.Status
+		_, err = pods.UpdateStatus(s.Context(), created, metav1.UpdateOptions{})
+	}
+	s.accepted(p.Namespace+"/"+p.Name, err)
+}
+
+// ports is a slice with so many, which the asker from the first source has. Each time, it has another name.
 func (s *soak) ports(n int) *discoveryv1.EndpointSlice {
-	ports := slice(evil, "ports", "ports", "x", append(s.endpoints(9, "ports"), endpoint("ports", source(0)))...)
+	ports := slice(evil, "ports-"+dashed(s.fresh()), "ports", "x", append(s.endpoints(9, "ports"), endpoint("ports", source(0)))...)
 	for i := range n {
 		ports.Ports = append(ports.Ports, discoveryv1.EndpointPort{Name: new(fmt.Sprintf("p%05d", i)), Port: new(int32(i + 1)),
 			Protocol: new(corev1.ProtocolTCP)})
@@ -107,34 +163,38 @@ func (s *soak) addresses(n int) *discoveryv1.EndpointSlice {
 
 // create reports whether the API server accepts a slice.
 func (s *soak) create(one *discoveryv1.EndpointSlice) bool {
-	_, err := s.slices.EndpointSlices(one.Namespace).Create(s.Context(), one, metav1.CreateOptions{})
+	_, err := s.fast.DiscoveryV1().EndpointSlices(one.Namespace).Create(s.Context(), one, metav1.CreateOptions{})
+	return s.accepted(one.Namespace+"/"+one.Name, err)
+}
+
+// accepted reports whether the API server accepts an object, or else refuses it for what it is.
+func (s *soak) accepted(name string, err error) bool {
 	if apierrors.IsInvalid(err) || apierrors.IsRequestEntityTooLargeError(err) || err != nil && strings.Contains(err.Error(), "too large") {
-		s.Logf("%s/%s is refused: %.200s", one.Namespace, one.Name, err)
+		s.Logf("%s is refused: %.200s", name, err)
 		return false
 	}
 	require.NoError(s, err)
 	return true
 }
 
-// most creates the slice with as much of something as the API server accepts.
-func (s *soak) most(n int, of func(n int) *discoveryv1.EndpointSlice) {
+// most creates the slice with as much of something as the API server accepts, and returns how much that is.
+func (s *soak) most(n int, of func(n int) *discoveryv1.EndpointSlice) int {
 	for ; !s.create(of(n)); n = n * 9 / 10 {
 	}
 	s.Logf("%s: %d are accepted", of(0).Name, n)
+	return n
 }
 
 // churn rewrites a slice all the time, each time with other addresses, and returns how often it has.
 func (s *soak) churn(ctx context.Context) (written int) {
-	tick := time.NewTicker(time.Second / 10)
-	defer tick.Stop()
-	for ctx.Err() == nil {
+	for begin := time.Now(); ctx.Err() == nil; time.Sleep(time.Until(begin.Add(time.Duration(written) * time.Second / changes))) {
 		one := slice(evil, "churn", "churn", "x", s.endpoints(many, "churn")...)
-		if _, err := s.slices.EndpointSlices(evil).Update(ctx, one, metav1.UpdateOptions{}); err == nil {
+		if _, err := s.fast.DiscoveryV1().EndpointSlices(evil).Update(ctx, one, metav1.UpdateOptions{}); err == nil {
 			written++
 		} else if ctx.Err() == nil {
 			s.Error(err)
+			return written
 		}
-		<-tick.C
 	}
 	return written
 }
@@ -148,8 +208,8 @@ func question(name string, qtype uint16) []byte {
 	return m
 }
 
-// questions are all kinds of them: about the crowd of other tenants, and hostile ones.
-func (s *soak) questions() (crowd, hostile [][]byte) {
+// questions are all kinds of them: about the crowd of other tenants, hostile ones, and those of somebody who waits.
+func (s *soak) questions() (crowd, hostile, waits [][]byte) {
 	for i := range s.others {
 		name := fmt.Sprintf("%s.others.%s", other(i), zone)
 		for _, qtype := range []uint16{dns.TypeSRV, dns.TypeTXT, dns.TypeA} {
@@ -157,30 +217,43 @@ func (s *soak) questions() (crowd, hostile [][]byte) {
 		}
 		crowd = append(crowd, question(other(i)+"-0."+name, dns.TypeSRV), question("_epmd._tcp."+name, dns.TypeSRV))
 	}
-	clusters := []string{"wide.evil", "same.evil", "ports.evil", "addresses.evil", "crowd.evil", "churn.evil", "claim-7.evil", "ns.dns",
-		"ns.pod", "prod.pod", "prod.svc", "nobody.evil", "evil", "nobody"}
-	for _, h := range s.honest {
-		clusters = append(clusters, h.name+".prod")
+	clusters := []string{oneZone}
+	for _, c := range []string{"wide.evil", "same.evil", "ports.evil", "addresses.evil", "crowd.evil", "churn.evil", "claim-7.evil",
+		"ns.dns", "ns.pod", "prod.pod", "prod.svc", "shop.evil", "nobody.evil", "evil", "nobody", "shop.prod", "cart.prod", "large.prod",
+		"six.prod"} {
+		clusters = append(clusters, c+"."+zone, c+"."+podZone)
 	}
-	dashed := strings.ReplaceAll(source(0), ".", "-")
+	honest, own := dashed(s.honest[0].pods[0]), dashed(source(0))
 	for _, c := range clusters {
-		c += "." + zone
 		for _, qtype := range []uint16{dns.TypeSRV, dns.TypeTXT, dns.TypeA, dns.TypeAAAA, dns.TypeANY, dns.TypeMX, dns.TypePTR,
 			dns.TypeDS, dns.TypeAXFR, 65280} {
 			hostile = append(hostile, question(c, qtype))
 		}
 		for _, label := range []string{"_epmd._tcp", "_p00000._tcp", "_p19999._tcp", "_nothing._tcp", "_tcp", "_udp", "*", "same",
-			"nobody", "wide-0-7", "crowd-7", dashed, dashed + ".prod.pod", "a.b.c.d.e", strings.Repeat("l", 63)} {
+			"nobody", "wide-0-7", "crowd-7", own, own + ".prod.pod", honest, honest + ".prod.pod", honest + ".evil.pod", "shop-0",
+			"a.b.c.d.e", strings.Repeat("l", 63)} {
 			hostile = append(hostile, question(label+"."+c, dns.TypeSRV), question(label+"."+c, dns.TypeA), question(label+"."+c, dns.TypeTXT))
 		}
 	}
-	pointer, _ := dns.ReverseAddr(source(0))
-	for _, name := range []string{zone, "ns.dns." + zone, "dns." + zone, pointer, ".", "example.org", strings.Repeat("a.", 100) + zone} {
+	names := []string{".", "example.org", strings.Repeat("a.", 100) + zone, "11.in-addr.arpa", "d.f.ip6.arpa"}
+	for _, z := range []string{zone, podZone, oneZone} {
+		names = append(names, z, "ns.dns."+z, "dns."+z)
+	}
+	for _, address := range []string{source(0), s.honest[0].pods[0], "11.255.255.255", "fd00:66::6", "fd00::ffff"} {
+		pointer, _ := dns.ReverseAddr(address)
+		names = append(names, pointer)
+	}
+	for _, name := range names {
 		for _, qtype := range []uint16{dns.TypeSOA, dns.TypeNS, dns.TypeANY, dns.TypeA, dns.TypePTR, dns.TypeAXFR, dns.TypeIXFR} {
 			hostile = append(hostile, question(name, qtype))
 		}
 	}
-	return crowd, hostile
+	for _, label := range []string{"", "_epmd._tcp.", "_p00042._tcp.", "_nothing._tcp.", "_tcp.", "nobody.", "wait-7.", own + "."} {
+		for _, qtype := range []uint16{dns.TypeSRV, dns.TypeTXT, dns.TypeA, dns.TypeMX} {
+			waits = append(waits, question(label+"crowd.evil."+podZone, qtype))
+		}
+	}
+	return crowd, hostile, waits
 }
 
 // disguise writes a question as one of those forms in which it is dearest: with EDNS for 64 KiB, with signatures, not in
@@ -205,7 +278,7 @@ func disguise(buf, question []byte) []byte {
 
 // flood asks at a rate from very many addresses, and returns how many questions it has sent.
 func (s *soak) flood(ctx context.Context, rate float64) (sent int) {
-	crowd, hostile := s.questions()
+	crowd, hostile, waits := s.questions()
 	conns := make([]net.Conn, sources)
 	for i := range conns {
 		conn, err := s.attacker.DialFrom(s.Context(), source(i), s.address())
@@ -219,21 +292,21 @@ func (s *soak) flood(ctx context.Context, rate float64) (sent int) {
 	buf := make([]byte, 0, dns.MinMsgSize)
 	for begin := time.Now(); ctx.Err() == nil; <-tick.C {
 		for due := min(int(rate*time.Since(begin).Seconds()), sent+1000); sent < due; sent++ {
-			from := hostile
-			if sent/len(conns)%2 == 0 {
-				from = crowd
+			from, conn := [][][]byte{crowd, hostile, waits}[sent%3], conns[sent/3%len(conns)]
+			if sent%3 == 2 {
+				conn = conns[0]
 			}
 			buf = disguise(buf, from[rand.IntN(len(from))])
-			_, _ = conns[sent%len(conns)].Write(buf) // whether it is answered is counted there
+			_, _ = conn.Write(buf) // whether it is answered is counted there
 		}
 	}
 	return sent
 }
 
-// So many connections over TCP wait at a time, each for so long.
+// So many connections over TCP wait at a time, each for so long: longer than a transfer waits.
 const (
 	stalled   = 60
-	stallTime = 20 * time.Second
+	stallTime = 30 * time.Second
 )
 
 // stall asks over TCP, several times at once, and reads nothing. Not all do so at the same time.
