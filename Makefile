@@ -161,7 +161,7 @@ BENCH ?= .
 bench: ## all benchmarks, or BENCH=regexp
 	$(SHIP) $(GO) test -run '^$$' -bench '$(BENCH)' -benchmem $(TESTFLAGS) $(PKGS)
 
-# The whole takes 40 minutes, most of it for the API server: PEERSFLAGS='-cost 1m' is quicker, and says so.
+# The whole takes half an hour, most of it for the API server: PEERSFLAGS='-cost 1m' is quicker, and says so.
 PEERS ?= .
 bench-peers: export GO := $(GO)
 bench-peers: export GOWORK = off
