@@ -116,7 +116,7 @@ func withSuspects(nodes []Node, suspects []*Suspect) []Node {
 func (r *Rules) arrange(nodes []Node) []Node {
 	places := make([]int32, len(nodes))
 	for i := range places {
-		places[i] = int32(i) //nolint:gosec // a cluster has fewer
+		places[i] = int32(i)
 	}
 	slices.SortFunc(places, func(a, b int32) int {
 		return cmp.Or(strings.Compare(nodes[a].Longname(), nodes[b].Longname()), cmp.Compare(a, b))
