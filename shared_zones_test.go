@@ -222,22 +222,6 @@ func TestBlocksThatShareAZoneAnswerTogether(t *testing.T) {
 			},
 		},
 		{
-			name: "an address by hand hides no pod of another namespace, in whichever order",
-			blocks: []blockWith{
-				{ip + " namespaces evil\n}", []*kubeapi.Object{
-					in("evil", 1, slice("web", byHand(endpoint("", "10.0.0.1")), byHand(endpoint("", "10.0.0.2")), endpoint("p1", "10.66.6.6"), endpoint("p2", "10.66.6.7"))),
-				}},
-				{ip + " namespaces prod\n}", []*kubeapi.Object{in("prod", 0, slice("web", endpoint("p1", "10.0.0.1"), unready(endpoint("p2", "10.0.0.2")), endpoint("p3", "10.0.0.3"), unready(endpoint("p4", "10.0.0.4"))))}},
-				{ip + " namespaces worse\n}", []*kubeapi.Object{in("worse", 1, slice("web", byHand(endpoint("", "10.0.0.3")), byHand(endpoint("", "10.0.0.4")), endpoint("p3", "10.66.6.8"), endpoint("p4", "10.66.6.9")))}},
-			},
-			want: map[string][]string{
-				"p1.erl.internal. A": {"10.0.0.1"}, "p2.erl.internal. A": {"10.0.0.2"}, "p3.erl.internal. A": {"10.0.0.3"}, "p4.erl.internal. A": {"10.0.0.4"},
-				"p1.erl.internal. TXT": {"app@10.0.0.1"}, "10-0-0-1.erl.internal. SRV": {"0 0 4369 10.0.0.1."},
-				"erl.internal. TXT":            {"app@10.0.0.1", "app@10.0.0.2", "app@10.0.0.3", "app@10.0.0.4", "app@10.66.6.6", "app@10.66.6.7", "app@10.66.6.8", "app@10.66.6.9"},
-				"_epmd._tcp.erl.internal. SRV": {"0 0 4369 10.0.0.1.", "0 0 4369 10.0.0.2.", "0 0 4369 10.0.0.3.", "0 0 4369 10.0.0.4.", "0 0 4369 10.66.6.6.", "0 0 4369 10.66.6.7.", "0 0 4369 10.66.6.8.", "0 0 4369 10.66.6.9."},
-			},
-		},
-		{
 			name: "no host part is the name of another block's name server",
 			blocks: []blockWith{
 				{"prod.svc.erl.internal {\n selector app\n basename app\n}", []*kubeapi.Object{slice("web", endpoint("p1", "10.0.0.1"))}},

@@ -407,7 +407,11 @@ func said(l *timeline, cluster string) string {
 	slices.Sort(lines)
 	lines = slices.Compact(lines)
 	if len(known) > 0 {
-		lines = append(lines, fmt.Sprint(newLedger(l.rules, c.roster).alive, " of ", c.pulse.most, " alive, few ", !c.pulse.few.IsZero()))
+		counted := c.ledger
+		if counted == nil {
+			counted = newLedger(l.rules, c.roster)
+		}
+		lines = append(lines, fmt.Sprint(counted.alive, " of ", c.pulse.most, " alive, few ", !c.pulse.few.IsZero()))
 	}
 	return strings.Join(lines, "; ")
 }

@@ -7,17 +7,13 @@ import (
 )
 
 // Unite returns the nodes of one cluster that several blocks have, given in the order of these, by longname. Of equal
-// longnames in one namespace, it keeps the nodes of one block: the first that lists them as alive, or else as suspect,
-// or else at all. Nodes of several namespaces stay, as those of one block do: a tenant could hide another one's.
+// longnames, it keeps the nodes of one block: the first that lists them as alive, or else as suspect, or else at all.
 func Unite(nodes []Node) []Node {
-	byName := func(a, b Node) int {
-		return cmp.Or(strings.Compare(a.Longname(), b.Longname()), strings.Compare(a.Namespace(), b.Namespace()))
-	}
-	slices.SortStableFunc(nodes, byName)
+	slices.SortStableFunc(nodes, func(a, b Node) int { return strings.Compare(a.Longname(), b.Longname()) })
 	united := nodes[:0]
 	for len(nodes) > 0 {
 		same := 1
-		for same < len(nodes) && byName(nodes[same], nodes[0]) == 0 {
+		for same < len(nodes) && nodes[same].text == nodes[0].text {
 			same++
 		}
 		block := slices.MinFunc(nodes[:same], func(a, b Node) int { return cmp.Compare(a.standing(), b.standing()) }).Block

@@ -32,6 +32,7 @@ type ruleBlock struct {
 	port                  uint16
 	ttl                   uint32
 	passes                []string // zones of fallthrough; the root for all
+	served                []string // zones of all blocks, whose name servers have names
 }
 
 func (b *ruleBlock) letsThrough(name string) bool {
@@ -423,7 +424,7 @@ func (b *ruleBlock) longname(s *sighting) (longname, host string) {
 		host = s.hostname + "." + service + "." + s.namespace + ".svc." + b.domain
 	}
 	longname = s.basename + "@" + host
-	isServer := slices.ContainsFunc(b.zones, func(zone string) bool {
+	isServer := slices.ContainsFunc(b.served, func(zone string) bool {
 		return b.mode != "ip" && isServerName(strings.ToLower(host)+".", zone)
 	})
 	if !basename.MatchString(s.basename) || len(longname) > 255 || isServer {

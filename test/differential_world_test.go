@@ -83,6 +83,11 @@ func newWorld(seed uint64) *world {
 			w.blocks = append(w.blocks, b)
 		}
 	}
+	for _, b := range w.blocks {
+		for _, other := range w.blocks {
+			b.served = append(b.served, other.zones...)
+		}
+	}
 	for range 10 + w.IntN(70) {
 		w.change()
 	}

@@ -1,7 +1,6 @@
 package test
 
 import (
-	"net"
 	"strings"
 	"testing"
 )
@@ -21,20 +20,12 @@ func TestZonesOfOtherServerBlocksHaveNamesAbove(t *testing.T) {
 		return strings.Replace(one, "FILE", "none.yaml", 1) + strings.Replace(one, "FILE", file, 1)
 	}
 	// Server blocks share a port only where it is known before.
-	free, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	_, port, _ := net.SplitHostPort(free.Addr().String())
-	if err := free.Close(); err != nil {
-		t.Fatal(err)
-	}
 	s := start(t, strings.ReplaceAll("erl.internal:PORT 10.0.0.0/8:PORT {\nbind 127.0.0.1\n"+block("")+"}\n"+
 		"c.b.erl.internal:PORT {\nbind 127.0.0.1\n"+block("")+"}\n"+
 		// What has the name itself comes first: another block of the zone, another plugin.
 		"shared.internal:PORT passed.internal:PORT {\nbind 127.0.0.1\n"+grouped("pods.yaml", "shared.internal")+grouped("none.yaml", "passed.internal")+"file "+dir+"/zone internal\n}\n"+
 		"admin.web.prod.shared.internal:PORT z.y.passed.internal:PORT {\nbind 127.0.0.1\nfile "+dir+"/zone\n}\n"+
-		"dns://z.y.erl.internal:PORT 9.9.10.in-addr.arpa:PORT {\nbind 127.0.0.1\nfile "+dir+"/zone\n}\n", "PORT", port))
+		"dns://z.y.erl.internal:PORT 9.9.10.in-addr.arpa:PORT {\nbind 127.0.0.1\nfile "+dir+"/zone\n}\n", "PORT", freePort(t)))
 	for _, tc := range []struct{ name, qtype, want string }{
 		{"c.b.erl.internal.", "TXT", "NOERROR"},
 		{"b.erl.internal.", "A", "NOERROR"},
@@ -57,4 +48,18 @@ func TestZonesOfOtherServerBlocksHaveNamesAbove(t *testing.T) {
 	s.wants("web.prod.shared.internal.", "TXT", "web@10.0.0.1")
 	s.wants("y.passed.internal.", "A", "192.0.2.81")
 	s.wants("www.z.y.erl.internal.", "A", "192.0.2.80")
+}
+
+func TestNoHostPartIsTheNameServerOfAnotherServerBlock(t *testing.T) {
+	dir := t.TempDir()
+	named := func(pod, address, hostname string) string {
+		return strings.Replace(podManifest(pod, address), "status:", "spec: {hostname: "+hostname+", subdomain: dns}\nstatus:", 1)
+	}
+	write(t, dir, "pods.yaml", named("x", "10.66.6.6", "ns")+named("web-0", "10.0.0.2", "web-0"))
+	block := "longnames {\nmanifests " + dir + "/pods.yaml\nlookup pods\nselector app=web\nbasename app\nmode hostname\ncluster_domain erl.internal\n}\n}\n"
+	s := start(t, strings.ReplaceAll("erl.internal:PORT {\nbind 127.0.0.1\n"+block+
+		"prod.svc.erl.internal:PORT {\nbind 127.0.0.1\n"+block, "PORT", freePort(t)))
+	s.wants("erl.internal.", "TXT", "app@web-0.dns.prod.svc.erl.internal")
+	s.wants("erl.internal.", "A", "10.0.0.2")
+	s.wants("ns.dns.prod.svc.erl.internal.", "A", "127.0.0.1")
 }
