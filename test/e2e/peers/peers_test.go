@@ -38,7 +38,7 @@ var coredns string
 // TestPeers measures part by part, for nothing else is to use the machine.
 func TestPeers(t *testing.T) {
 	if testing.Short() {
-		t.Skip("this takes 40 minutes")
+		t.Skip("this takes half an hour")
 	}
 	klog.SetSlogLogger(slog.New(slog.DiscardHandler)) // clients of clusters that have ended look for their certificates
 	coredns = filepath.Join(t.TempDir(), "coredns")
