@@ -84,8 +84,8 @@ func FuzzTable(f *testing.F) {
 			stepwise.Apply(changes)
 			checkPlaces(t, stepwise)
 		}
-		for hours := range time.Duration(4) { // the end of some can give others their hold again
-			stepwise.release(time.Now().Add((1 + hours) * time.Hour))
+		for hours := range 4 { // the end of some can give others their hold again
+			stepwise.release(time.Now().Add(time.Duration(1+hours) * time.Hour))
 		}
 		if held := stepwise.suspects(); len(held) > 0 {
 			for _, of := range held {
