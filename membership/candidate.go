@@ -55,7 +55,7 @@ func join(objects []*kubeapi.Object, include Include, four map[identity]bool, fi
 		members += len(o.Members)
 	}
 	candidates := make([]candidate, 0, members)
-	entries := make([]entry, 0, members) // of candidates that one object tells of, as most are
+	entries := make([]entry, 0, members) // the first of each candidate; most have no other
 	ports := uniter{first: first}
 	known := make(map[uint64]int32, members) // candidates by the hash of their identity, which is small and has no pointers
 	for _, o := range objects {
@@ -74,8 +74,8 @@ func join(objects []*kubeapi.Object, include Include, four map[identity]bool, fi
 			for at >= 0 && candidates[at].identity() != who {
 				at = candidates[at].next
 			}
-			entries = append(entries, entry{o, m})
 			if at < 0 {
+				entries = append(entries, entry{o, m})
 				known[hash] = int32(len(candidates)) //nolint:gosec // a cluster has fewer
 				candidates = append(candidates, candidate{
 					entries: slices.Clip(entries[len(entries)-1:]), ports: o.Ports, next: last, passes: include.passes(m), ends: m.Terminating,
