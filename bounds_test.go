@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"net"
+	"net/netip"
 	"runtime"
 	"slices"
 	"strconv"
@@ -173,6 +174,91 @@ func TestAChangeCostsOtherClustersNothing(t *testing.T) {
 		}
 		if got > growth*want {
 			t.Errorf("%s %s: got %.0f bytes after a change of another cluster, want the %.0f of before", q.name, q.qtype, got, want)
+		}
+	}
+}
+
+// replacing is a cluster of slices of 100 endpoints, the first of which is replaced again and again.
+type replacing struct {
+	table *table
+	slice *kubeapi.Object // its last endpoint is about to end
+	turns int
+}
+
+func newReplacing(tb testing.TB, slices int, byHand bool) *replacing {
+	tb.Helper()
+	c := configOf(tb, "longnames erl.internal 10.in-addr.arpa {\n group_by app\n}")
+	r := &replacing{table: newTable(c)}
+	changes := make([]kubeapi.Change, slices)
+	for s := range changes {
+		var members []kubeapi.Member
+		for i := range 100 {
+			m := endpoint(fmt.Sprintf("web-%d-%d", s, i), fmt.Sprintf("10.%d.0.%d", s, i+1))
+			if byHand {
+				m.ID, m.IsPod = "", false
+			}
+			members = append(members, m)
+		}
+		if s == 0 {
+			m := members[0]
+			m.Address, m.Ready, m.Serving, m.Terminating = netip.MustParseAddr("10.255.255.255"), false, false, true
+			members = append(members, m)
+		}
+		changes[s].New = labelled(c, labels{"app": "web"}, named(fmt.Sprint("web-", s), slice("web", members...)))
+	}
+	r.slice = changes[0].New
+	r.table.Apply(changes)
+	r.table.Synced()
+	return r
+}
+
+func (r *replacing) turn() {
+	fresh := *r.slice
+	fresh.Members = slices.Clone(fresh.Members)
+	r.turns++
+	fresh.Members[len(fresh.Members)-1].Address = fresh.Members[0].Address
+	fresh.Members[0].Address = netip.AddrFrom4([4]byte{10, 200, byte(r.turns >> 8), byte(r.turns)})
+	r.table.Apply([]kubeapi.Change{{Old: r.slice, New: &fresh}})
+	r.slice = &fresh
+}
+
+// A change costs as much as its object has, however many others its cluster has.
+func TestAChangeCostsItsObject(t *testing.T) {
+	for _, byHand := range []bool{false, true} {
+		t.Run(fmt.Sprintf("by hand=%t", byHand), func(t *testing.T) {
+			var bytes, allocations [2]float64
+			for i, slices := range []int{10, 100} {
+				r := newReplacing(t, slices, byHand)
+				bytes[i], allocations[i] = cost(5, 20, r.turn)
+				if got := r.table.roster("web.prod"); len(got.Objects) != slices || len(got.Suspects) > 0 {
+					t.Fatalf("got %d objects and %d suspects, want %d and none", len(got.Objects), len(got.Suspects), slices)
+				}
+			}
+			if bytes[1] > growth*bytes[0] || allocations[1] > growth*allocations[0] {
+				t.Errorf("got %.0f bytes in %.0f allocations, and %.0f in %.0f with ten times the slices; want %.1f times at most",
+					bytes[0], allocations[0], bytes[1], allocations[1], growth)
+			}
+		})
+	}
+}
+
+// BenchmarkReplace shows what it costs to replace one endpoint of 1 000, and the first question after that.
+func BenchmarkReplace(b *testing.B) {
+	for _, byHand := range []bool{false, true} {
+		for _, answered := range []bool{false, true} {
+			b.Run(fmt.Sprintf("byhand=%t/answered=%t", byHand, answered), func(b *testing.B) {
+				r := newReplacing(b, 10, byHand)
+				a := (&hostileData{}).asks(serving(r.table), hostileQuestion{"web.prod.erl.internal.", "A", 0}, way{"tcp", 0})
+				b.ReportAllocs()
+				for b.Loop() {
+					if r.turn(); answered {
+						a.ask(b)
+					}
+				}
+				if a.ask(b); len(a.w.answer) != 1000 {
+					b.Fatalf("got %d addresses, want 1000", len(a.w.answer))
+				}
+			})
 		}
 	}
 }

@@ -1,6 +1,7 @@
 package membership
 
 import (
+	"cmp"
 	"slices"
 	"time"
 
@@ -22,7 +23,7 @@ type Edit struct {
 
 // Nodes returns the nodes that the edit may have changed, as they were and as they are.
 func (e *Edit) Nodes(r *Rules) (was, is []Node) {
-	ids := e.ids(r.isNamedAs)
+	who := e.mentions(r.isNamedAs)
 	for _, pair := range [][2][]*Suspect{{e.Before.Suspects, e.After.Suspects}, {e.After.Suspects, e.Before.Suspects}} {
 		known := make(map[*Suspect]bool, len(pair[1]))
 		for _, s := range pair[1] {
@@ -30,16 +31,16 @@ func (e *Edit) Nodes(r *Rules) (was, is []Node) {
 		}
 		for _, s := range pair[0] {
 			if !known[s] {
-				ids[s.Member.ID] = true
+				who.add(s.Member)
 			}
 		}
 	}
-	if len(ids) == 0 {
+	if who.isEmpty() {
 		return nil, nil
 	}
 	before, after := e.removed, e.added
 	if r.Source.Lookup == kubeapi.Endpoints && len(e.Before.Objects) > 0 { // of a pod, one object tells
-		before, after = of(e.Before.Objects, ids), of(e.After.Objects, ids)
+		before, after = e.with(who)
 	}
 	return withSuspects(r.candidates(before, e.Before.Suspects), e.Before.Suspects),
 		withSuspects(r.candidates(after, e.After.Suspects), e.After.Suspects)
@@ -50,103 +51,70 @@ func (e *Edit) part(r *Rules) (before, after []*kubeapi.Object) {
 	if r.Source.Lookup != kubeapi.Endpoints { // of a pod, one object tells
 		return e.Before.states(e.removed), e.added
 	}
-	ids := e.ids(r.isAs)
-	return of(e.Before.Objects, ids), of(e.After.Objects, ids)
+	return e.with(e.mentions(r.isAs))
 }
 
-// sameness compares a member of an object with one of its other state.
-type sameness func(o, p *kubeapi.Object, m, n *kubeapi.Member) bool
-
-// ids returns those of the members that an edit mentions, except those that are the same as before.
-func (e *Edit) ids(same sameness) map[string]bool {
-	ids := make(map[string]bool)
-	for _, pair := range [][2][]*kubeapi.Object{{e.removed, e.added}, {e.added, e.removed}} {
-		for _, o := range pair[0] {
-			members := differing(o, pair[1], same)
-			for i := range members {
-				ids[members[i].ID] = true
-			}
+// with returns the objects before and after an edit, reduced to some members. Most objects are in both.
+func (e *Edit) with(who mentions) (before, after []*kubeapi.Object) {
+	changed := make(map[*kubeapi.Object]bool, len(e.added))
+	for _, o := range e.added {
+		changed[o] = true
+	}
+	parts := make(map[*kubeapi.Object]*kubeapi.Object)
+	for _, o := range e.Before.Objects {
+		if part := who.of(o); part != nil {
+			parts[o] = part
+			before = append(before, part)
 		}
 	}
-	return ids
-}
-
-// differing returns the members of o that may differ in its other state, which may be among others, in
-// order: the same ones are cut off at both ends.
-func differing(o *kubeapi.Object, others []*kubeapi.Object, same sameness) []kubeapi.Member {
-	at, found := slices.BinarySearchFunc(others, o, kubeapi.CompareObjects)
-	if !found {
-		return o.Members
-	}
-	p := others[at]
-	return apart(o.Members, p.Members, func(m, n *kubeapi.Member) bool { return same(o, p, m, n) })
-}
-
-// isNamedAs reports whether a member has the address and the names that it had in another state of its
-// object.
-func (r *Rules) isNamedAs(o, p *kubeapi.Object, m, n *kubeapi.Member) bool {
-	return p.Service == o.Service && r.Naming.basenameOf(p) == r.Naming.basenameOf(o) &&
-		m.Address == n.Address && m.Hostname == n.Hostname && m.ID == n.ID && m.IsPod == n.IsPod
-}
-
-// isAs reports whether all of a member is as in another state of its object.
-func (r *Rules) isAs(o, p *kubeapi.Object, m, n *kubeapi.Member) bool {
-	return *m == *n && r.isNamedAs(o, p, m, n)
-}
-
-// apart returns members without those that are the same in another list at its begin and its end.
-func apart(members, other []kubeapi.Member, same func(m, n *kubeapi.Member) bool) []kubeapi.Member {
-	for len(members) > 0 && len(other) > 0 && same(&members[0], &other[0]) {
-		members, other = members[1:], other[1:]
-	}
-	for len(members) > 0 && len(other) > 0 && same(&members[len(members)-1], &other[len(other)-1]) {
-		members, other = members[:len(members)-1], other[:len(other)-1]
-	}
-	return members
-}
-
-// of returns the objects, each with only the members that have one of some IDs.
-func of(objects []*kubeapi.Object, ids map[string]bool) []*kubeapi.Object {
-	some := make([]*kubeapi.Object, 0, len(objects))
-	for _, o := range objects {
-		var members []kubeapi.Member
-		for i := range o.Members {
-			if m := &o.Members[i]; ids[m.ID] {
-				members = append(members, *m)
-			}
+	for _, o := range e.After.Objects {
+		part := parts[o]
+		if changed[o] {
+			part = who.of(o)
 		}
-		if len(members) > 0 {
-			part := *o
-			part.Members = members
-			some = append(some, &part)
+		if part != nil {
+			after = append(after, part)
 		}
 	}
-	return some
+	return before, after
+}
+
+// mentions returns the members that an edit mentions, except those that are the same as before.
+func (e *Edit) mentions(same sameness) mentions {
+	who := newMentions()
+	for o, p := range states(e.removed, e.added) {
+		gone, come := same.differ(o, p)
+		for _, m := range slices.Concat(gone, come) {
+			who.add(m)
+		}
+	}
+	return who
 }
 
 // shows reports whether answers can differ after a change. They do not with conditions that Include
 // does not look at, nor with members that have no longname before and after.
 func (r *Rules) shows(change *kubeapi.Change) bool {
-	old, now := r.namedIn(change.Old), r.namedIn(change.New)
+	before, after := cmp.Or(change.Old, &kubeapi.Object{}), cmp.Or(change.New, &kubeapi.Object{})
+	alike := before.Template == after.Template
+	gone, come := diff(before.Members, after.Members, func(m, n *kubeapi.Member) bool { return alike && *m == *n })
+	old, now := r.named(before, gone), r.named(after, come)
 	if len(old) == 0 || len(now) == 0 {
 		return len(old) != len(now)
 	}
-	return !slices.Equal(old, now) || !slices.Equal(change.Old.Ports, change.New.Ports) ||
-		change.Old.Service != change.New.Service || !slices.Equal(change.Old.Labels, change.New.Labels)
+	return !slices.Equal(old, now) || !slices.Equal(before.Ports, after.Ports) ||
+		before.Service != after.Service || !slices.Equal(before.Labels, after.Labels)
 }
 
-// namedIn returns the members of an object that have a longname, with Ready set to whether Include accepts
-// them and no other condition. The object may be nil.
-func (r *Rules) namedIn(o *kubeapi.Object) []kubeapi.Member {
-	if o == nil {
-		return nil
-	}
-	members := make([]kubeapi.Member, 0, len(o.Members))
-	for _, m := range o.Members {
-		if r.Naming.problemOf(o, &m) == NoProblem {
-			m.Ready, m.Serving, m.Terminating = r.Include.passes(&m), false, false
-			members = append(members, m)
+// named returns those of some members of an object that have a longname, with Ready set to whether Include accepts
+// them and no other condition.
+func (r *Rules) named(o *kubeapi.Object, members []*kubeapi.Member) []kubeapi.Member {
+	named := make([]kubeapi.Member, 0, len(members))
+	for _, m := range members {
+		if r.Naming.problemOf(o, m) == NoProblem {
+			n := *m
+			n.Ready, n.Serving, n.Terminating = r.Include.passes(m), false, false
+			named = append(named, n)
 		}
 	}
-	return members
+	return named
 }

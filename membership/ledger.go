@@ -85,23 +85,20 @@ type headcounts struct {
 	fourPass, sixPass, namelessPass int32
 }
 
-// count counts the members of objects in or out.
-func (h *headcounts) count(r *Rules, objects []*kubeapi.Object, delta int32) {
-	for _, o := range objects {
-		for i := range o.Members {
-			m := &o.Members[i]
-			all, passing := &h.six, &h.sixPass
-			if m.Address.Is4() {
-				all, passing = &h.four, &h.fourPass
-			}
-			*all += delta
-			switch {
-			case !r.Include.passes(m):
-			case r.Naming.problemOf(o, m) == NoProblem:
-				*passing += delta
-			default:
-				h.namelessPass += delta
-			}
+// count counts members of an object in or out.
+func (h *headcounts) count(r *Rules, o *kubeapi.Object, members []*kubeapi.Member, delta int32) {
+	for _, m := range members {
+		all, passing := &h.six, &h.sixPass
+		if m.Address.Is4() {
+			all, passing = &h.four, &h.fourPass
+		}
+		*all += delta
+		switch {
+		case !r.Include.passes(m):
+		case r.Naming.problemOf(o, m) == NoProblem:
+			*passing += delta
+		default:
+			h.namelessPass += delta
 		}
 	}
 }

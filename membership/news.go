@@ -41,13 +41,16 @@ func newsOf(changes []kubeapi.Change) *news {
 		pods: make(map[identity]podNews, len(changes)), gains: make(map[identity]bool), addresses: make(map[netip.Addr]bool, len(changes)),
 	}
 	had := make(map[identity]bool) // of those addresses that may have changed
-	for _, change := range changes {
-		eachDiffering(change.Old, change.New, func(m *kubeapi.Member) {
+	come := make([][]*kubeapi.Member, len(changes))
+	for i, change := range changes {
+		var gone []*kubeapi.Member
+		gone, come[i] = sameness(isReadAs).differ(change.Old, change.New)
+		for _, m := range gone {
 			n.tell(change.Old, m, func(*podNews) { had[identityOf(change.Old, m)] = true })
-		})
+		}
 	}
-	for _, change := range changes {
-		eachDiffering(change.New, change.Old, func(m *kubeapi.Member) {
+	for i, change := range changes {
+		for _, m := range come[i] {
 			n.tell(change.New, m, func(p *podNews) {
 				who := identityOf(change.New, m)
 				if had[who] {
@@ -61,7 +64,7 @@ func newsOf(changes []kubeapi.Change) *news {
 					p.six.add(m.Address)
 				}
 			})
-		})
+		}
 	}
 	return n
 }
@@ -123,17 +126,7 @@ func (n *news) suspects(do func(identity) bool) {
 	}
 }
 
-// eachDiffering goes through the members of an object that may differ in its other state. Both may
-// be nil.
-func eachDiffering(o, other *kubeapi.Object, do func(*kubeapi.Member)) {
-	if o == nil {
-		return
-	}
-	members := o.Members
-	if other != nil && o.Namespace == other.Namespace && o.Service == other.Service {
-		members = apart(members, other.Members, func(m, n *kubeapi.Member) bool { return *m == *n })
-	}
-	for i := range members {
-		do(&members[i])
-	}
+// isReadAs reports whether all that an object tells of a member is as in another state.
+func isReadAs(o, p *kubeapi.Object, m, n *kubeapi.Member) bool {
+	return *m == *n && o.Namespace == p.Namespace && o.Service == p.Service
 }

@@ -21,8 +21,11 @@ func (s *State) review(e *Edit, about func() *news, now time.Time) {
 	members := c.counts.four + c.counts.six
 	wasEmpty := members == 0
 	before, sureBefore := c.counts.passes(had.Suspects)
-	c.counts.count(rules, e.added, +1)
-	c.counts.count(rules, had.states(e.removed), -1)
+	for o, p := range states(had.states(e.removed), e.added) {
+		gone, come := sameness(rules.isAs).differ(o, p)
+		c.counts.count(rules, o, gone, -1)
+		c.counts.count(rules, p, come, +1)
+	}
 	if n := s.namespaces.of(c); n != nil {
 		n.members += int(c.counts.four + c.counts.six - members)
 	}
