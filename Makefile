@@ -119,7 +119,7 @@ e2e: export GO := $(GO)
 e2e: export GOWORK = off
 e2e: build ## scenarios on a real control plane; needs root (RUN=regexp, E2EFLAGS=-list and the like)
 	test/e2e/packages.sh
-	cd test/e2e && $(SHIP) $(GO) vet ./... && $(SHIP) $(GO) test -count=1 ./cluster ./watch
+	cd test/e2e && $(SHIP) $(GO) vet ./... && $(SHIP) $(GO) test -count=1 ./build ./cluster ./watch
 	cd test/e2e/peers && $(SHIP) $(GO) vet . && $(SHIP) $(GO) test -short -count=1 .
 	cd test/e2e && $(SHIP) $(GO) test -c -o ../../bin/node.test ./node && $(SHIP) $(GO) test -c -o ../../bin/process.test ./process
 	$(MAKE) -j2 -O e2e-process e2e-node

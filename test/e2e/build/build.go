@@ -127,13 +127,22 @@ func Cached(name, dir string, more []any, make func(to string) error) (string, e
 		return "", err
 	}
 	path := filepath.Join(cache, "longnames-e2e", fmt.Sprintf("%s-%x", name, sum.Sum(nil)[:8]))
-	if _, err := os.Stat(path); err == nil {
-		return path, nil
-	}
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 		return "", err
 	}
-	// Two that build at once do not see each other's halves.
+	// One builds it, and others wait: they share a compiler's cache only of what is compiled already. The lock ends with
+	// this process.
+	lock, err := os.Create(path + ".lock") //nolint:gosec // the path is ours
+	if err != nil {
+		return "", err
+	}
+	defer lock.Close()
+	if err := syscall.Flock(int(lock.Fd()), syscall.LOCK_EX); err != nil {
+		return "", err
+	}
+	if _, err := os.Stat(path); err == nil {
+		return path, nil
+	}
 	half, err := os.MkdirTemp(filepath.Dir(path), "building-")
 	if err != nil {
 		return "", err
