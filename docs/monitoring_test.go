@@ -143,6 +143,8 @@ func readDashboard(t *testing.T) (d dashboard) {
 	return d
 }
 
+var quoted = regexp.MustCompile(`"([^"]+)"`)
+
 // Grafana would show faults in the layout badly, without a complaint.
 func TestDashboardIsLaidOut(t *testing.T) {
 	d := readDashboard(t)
@@ -170,6 +172,7 @@ func TestDashboardIsLaidOut(t *testing.T) {
 		}
 		shows++
 		chosen, refs := datasource{"prometheus", "${datasource}"}, make(map[string]bool)
+		var names []string
 		if p.Description == "" || p.FieldConfig.Defaults.Unit == "" || p.Datasource != chosen || len(p.Targets) == 0 {
 			t.Errorf("panel %q: got %+v, want a description, a unit, queries, and the data source that was chosen", p.Title, p)
 		}
@@ -178,6 +181,12 @@ func TestDashboardIsLaidOut(t *testing.T) {
 				t.Errorf("panel %q: got query %+v, want a letter of its own, a name, and the data source that was chosen", p.Title, target)
 			}
 			refs[target.RefID] = true
+			names = append(names, target.LegendFormat)
+		}
+		for _, name := range quoted.FindAllStringSubmatch(p.Description, -1) {
+			if !slices.Contains(names, name[1]) {
+				t.Errorf("panel %q: got the names %q, want %q, which its description explains", p.Title, names, name[1])
+			}
 		}
 	}
 	if shows == 0 {
