@@ -1,6 +1,7 @@
 package membership
 
 import (
+	"cmp"
 	"hash/maphash"
 	"net/netip"
 	"slices"
@@ -42,6 +43,7 @@ func (c *candidate) withHostname(m *kubeapi.Member) *kubeapi.Member {
 // identity tells candidates apart: a node behind an address.
 type identity struct {
 	namespace string
+	service   string // if id is a hostname; else empty
 	id        string
 	address   netip.Addr
 }
@@ -109,11 +111,10 @@ func (who identity) withoutAddress() identity {
 }
 
 func identityOf(o *kubeapi.Object, m *kubeapi.Member) identity {
-	who := identity{namespace: o.Namespace, id: m.ID, address: m.Address}
-	if who.id == "" && m.Hostname != "" {
-		who.id = o.Service + "/" + m.Hostname // an endpoint made by hand
+	if m.ID == "" && m.Hostname != "" { // an endpoint made by hand
+		return identity{o.Namespace, cmp.Or(o.Service, "none"), m.Hostname, m.Address}
 	}
-	return who
+	return identity{namespace: o.Namespace, id: m.ID, address: m.Address}
 }
 
 // knownByIPv4 finds those that have an IPv4 address, or had one until they went missing, if there is an

@@ -1,7 +1,6 @@
 package membership
 
 import (
-	"cmp"
 	"slices"
 	"time"
 
@@ -23,7 +22,7 @@ type Edit struct {
 
 // Nodes returns the nodes that the edit may have changed, as they were and as they are.
 func (e *Edit) Nodes(r *Rules) (was, is []Node) {
-	who := e.mentions(r.isNamedAs)
+	who := e.mentioned(r, isNamedAs)
 	for _, pair := range [][2][]*Suspect{{e.Before.Suspects, e.After.Suspects}, {e.After.Suspects, e.Before.Suspects}} {
 		known := make(map[*Suspect]bool, len(pair[1]))
 		for _, s := range pair[1] {
@@ -51,26 +50,30 @@ func (e *Edit) part(r *Rules) (before, after []*kubeapi.Object) {
 	if r.Source.Lookup != kubeapi.Endpoints { // of a pod, one object tells
 		return e.Before.states(e.removed), e.added
 	}
-	return e.with(e.mentions(r.isAs))
+	return e.with(e.mentioned(r, isEqual))
 }
 
-// with returns the objects before and after an edit, reduced to some members. Most objects are in both.
+// with returns the objects before and after an edit, reduced to some members. Most objects are in both, and are reduced
+// once.
 func (e *Edit) with(who mentions) (before, after []*kubeapi.Object) {
-	changed := make(map[*kubeapi.Object]bool, len(e.added))
+	if who.isEmpty() {
+		return nil, nil
+	}
+	added := make(map[*kubeapi.Object]bool, len(e.added))
 	for _, o := range e.added {
-		changed[o] = true
+		added[o] = true
 	}
 	parts := make(map[*kubeapi.Object]*kubeapi.Object)
 	for _, o := range e.Before.Objects {
-		if part := who.of(o); part != nil {
+		if part := who.part(o); part != nil {
 			parts[o] = part
 			before = append(before, part)
 		}
 	}
 	for _, o := range e.After.Objects {
 		part := parts[o]
-		if changed[o] {
-			part = who.of(o)
+		if added[o] {
+			part = who.part(o)
 		}
 		if part != nil {
 			after = append(after, part)
@@ -79,12 +82,15 @@ func (e *Edit) with(who mentions) (before, after []*kubeapi.Object) {
 	return before, after
 }
 
-// mentions returns the members that an edit mentions, except those that are the same as before.
-func (e *Edit) mentions(same sameness) mentions {
+// mentioned returns the members that an edit mentions, except those that are the same as before.
+func (e *Edit) mentioned(r *Rules, same func(m, n *kubeapi.Member) bool) mentions {
 	who := newMentions()
-	for o, p := range states(e.removed, e.added) {
-		gone, come := same.differ(o, p)
-		for _, m := range slices.Concat(gone, come) {
+	for o, p := range pairs(e.removed, e.added) {
+		gone, come := differing(o, p, r.namesAlike, same)
+		for _, m := range gone {
+			who.add(m)
+		}
+		for _, m := range come {
 			who.add(m)
 		}
 	}
@@ -94,9 +100,8 @@ func (e *Edit) mentions(same sameness) mentions {
 // shows reports whether answers can differ after a change. They do not with conditions that Include
 // does not look at, nor with members that have no longname before and after.
 func (r *Rules) shows(change *kubeapi.Change) bool {
-	before, after := cmp.Or(change.Old, &kubeapi.Object{}), cmp.Or(change.New, &kubeapi.Object{})
-	alike := before.Template == after.Template
-	gone, come := diff(before.Members, after.Members, func(m, n *kubeapi.Member) bool { return alike && *m == *n })
+	before, after := change.Old, change.New
+	gone, come := differing(before, after, func(o, p *kubeapi.Object) bool { return o.Template == p.Template }, isEqual)
 	old, now := r.named(before, gone), r.named(after, come)
 	if len(old) == 0 || len(now) == 0 {
 		return len(old) != len(now)
@@ -108,13 +113,13 @@ func (r *Rules) shows(change *kubeapi.Change) bool {
 // named returns those of some members of an object that have a longname, with Ready set to whether Include accepts
 // them and no other condition.
 func (r *Rules) named(o *kubeapi.Object, members []*kubeapi.Member) []kubeapi.Member {
-	named := make([]kubeapi.Member, 0, len(members))
+	all := make([]kubeapi.Member, 0, len(members))
 	for _, m := range members {
 		if r.Naming.problemOf(o, m) == NoProblem {
-			n := *m
-			n.Ready, n.Serving, n.Terminating = r.Include.passes(m), false, false
-			named = append(named, n)
+			m := *m
+			m.Ready, m.Serving, m.Terminating = r.Include.passes(&m), false, false
+			all = append(all, m)
 		}
 	}
-	return named
+	return all
 }

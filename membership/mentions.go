@@ -8,9 +8,10 @@ import (
 	"github.com/longnames/longnames/kubeapi"
 )
 
-// mentions are members that objects tell of, by what sets them apart from others: all that have it may be one node.
+// mentions are members that an edit tells of. Those that have an ID, or a hostname or else an address if they have no
+// ID, in common may be one node.
 type mentions struct {
-	ids       map[string]bool // or hostnames, of endpoints without ID
+	ids       map[string]bool // or hostnames
 	addresses map[netip.Addr]bool
 }
 
@@ -35,8 +36,8 @@ func (who mentions) has(m *kubeapi.Member) bool {
 	return who.addresses[m.Address]
 }
 
-// of returns an object with those members alone, nil if it has none of them.
-func (who mentions) of(o *kubeapi.Object) *kubeapi.Object {
+// part returns an object with those members alone, nil if it has none of them.
+func (who mentions) part(o *kubeapi.Object) *kubeapi.Object {
 	var members []kubeapi.Member
 	for i := range o.Members {
 		if m := &o.Members[i]; who.has(m) {
@@ -51,46 +52,9 @@ func (who mentions) of(o *kubeapi.Object) *kubeapi.Object {
 	return &part
 }
 
-// nearby is how far from each other diff finds members that are the same.
-const nearby = 4
-
-// diff returns the members that are in one of two lists alone. It may take some for such that have changed places.
-func diff(before, after []kubeapi.Member, same func(m, n *kubeapi.Member) bool) (gone, come []*kubeapi.Member) {
-	for i := range before {
-		m, at := &before[i], -1
-		for j := range after[:min(len(after), nearby)] {
-			if same(m, &after[j]) {
-				at = j
-				break
-			}
-		}
-		if at < 0 {
-			gone = append(gone, m)
-			continue
-		}
-		for j := range at {
-			come = append(come, &after[j])
-		}
-		after = after[at+1:]
-	}
-	for j := range after {
-		come = append(come, &after[j])
-	}
-	return gone, come
-}
-
-// sameness compares a member of an object with one of its other state.
-type sameness func(o, p *kubeapi.Object, m, n *kubeapi.Member) bool
-
-// differ returns the members that may differ between two states of an object. Either may be nil.
-func (same sameness) differ(o, p *kubeapi.Object) (gone, come []*kubeapi.Member) {
-	o, p = cmp.Or(o, &kubeapi.Object{}), cmp.Or(p, &kubeapi.Object{})
-	return diff(o.Members, p.Members, func(m, n *kubeapi.Member) bool { return same(o, p, m, n) })
-}
-
-// states pairs the states of objects before and after a change, both in order. Where there is only one, the other is
+// pairs yields the states of objects before and after a change, both in order. Where there is only one, the other is
 // nil.
-func states(before, after []*kubeapi.Object) iter.Seq2[*kubeapi.Object, *kubeapi.Object] {
+func pairs(before, after []*kubeapi.Object) iter.Seq2[*kubeapi.Object, *kubeapi.Object] {
 	return func(yield func(o, p *kubeapi.Object) bool) {
 		for len(before)+len(after) > 0 {
 			var order int
@@ -116,14 +80,82 @@ func states(before, after []*kubeapi.Object) iter.Seq2[*kubeapi.Object, *kubeapi
 	}
 }
 
-// isNamedAs reports whether a member has the address and the names that it had in another state of its
-// object.
-func (r *Rules) isNamedAs(o, p *kubeapi.Object, m, n *kubeapi.Member) bool {
-	return p.Service == o.Service && r.Naming.basenameOf(p) == r.Naming.basenameOf(o) &&
-		m.Address == n.Address && m.Hostname == n.Hostname && m.ID == n.ID && m.IsPod == n.IsPod
+// differing returns the members that may differ between two states of an object, either of which may be nil: all, unless
+// what the objects say of each of them is alike.
+func differing(o, p *kubeapi.Object, alike func(o, p *kubeapi.Object) bool, same func(m, n *kubeapi.Member) bool) (gone, come []*kubeapi.Member) {
+	if o == nil || p == nil || !alike(o, p) {
+		return membersOf(o), membersOf(p)
+	}
+	return diff(o.Members, p.Members, same)
 }
 
-// isAs reports whether all of a member is as in another state of its object.
-func (r *Rules) isAs(o, p *kubeapi.Object, m, n *kubeapi.Member) bool {
-	return *m == *n && r.isNamedAs(o, p, m, n)
+// membersOf returns the members of an object, which may be nil.
+func membersOf(o *kubeapi.Object) []*kubeapi.Member {
+	if o == nil {
+		return nil
+	}
+	members := make([]*kubeapi.Member, len(o.Members))
+	for i := range members {
+		members[i] = &o.Members[i]
+	}
+	return members
+}
+
+// namesAlike reports whether two states of an object name their members alike.
+func (r *Rules) namesAlike(o, p *kubeapi.Object) bool {
+	return o.Service == p.Service && r.Naming.basenameOf(o) == r.Naming.basenameOf(p)
+}
+
+// isNamedAs reports whether a member has the address and the names of another one.
+func isNamedAs(m, n *kubeapi.Member) bool {
+	return m.Address == n.Address && m.Hostname == n.Hostname && m.ID == n.ID && m.IsPod == n.IsPod
+}
+
+// isEqual reports whether all of a member is as of another one.
+func isEqual(m, n *kubeapi.Member) bool { return *m == *n }
+
+// nearby is how many members ahead diff looks for one that is the same.
+const nearby = 8
+
+// diff returns the members that only one of two lists has. Members that have changed places may be among them.
+func diff(before, after []kubeapi.Member, same func(m, n *kubeapi.Member) bool) (gone, come []*kubeapi.Member) {
+	for len(before) > 0 && len(after) > 0 && same(&before[len(before)-1], &after[len(after)-1]) {
+		before, after = before[:len(before)-1], after[:len(after)-1]
+	}
+	for len(before) > 0 && len(after) > 0 {
+		added, skipped := index(after, &before[0], same), index(before, &after[0], same)
+		step := 1 // past the two that are the same
+		switch {
+		case added < 0 && skipped < 0:
+			added, skipped, step = 1, 1, 0 // one came in place of the other
+		case skipped < 0 || added >= 0 && added <= skipped:
+			skipped = 0
+		default:
+			added = 0
+		}
+		for i := range skipped {
+			gone = append(gone, &before[i])
+		}
+		for i := range added {
+			come = append(come, &after[i])
+		}
+		before, after = before[skipped+step:], after[added+step:]
+	}
+	for i := range before {
+		gone = append(gone, &before[i])
+	}
+	for i := range after {
+		come = append(come, &after[i])
+	}
+	return gone, come
+}
+
+// index returns the place of a member nearby, -1 if it is not there.
+func index(members []kubeapi.Member, m *kubeapi.Member, same func(m, n *kubeapi.Member) bool) int {
+	for i := range members[:min(len(members), nearby)] {
+		if same(m, &members[i]) {
+			return i
+		}
+	}
+	return -1
 }

@@ -1,13 +1,14 @@
 package membership
 
 import (
+	"strconv"
 	"strings"
 	"testing"
 
 	"github.com/longnames/longnames/kubeapi"
 )
 
-func TestDiffer(t *testing.T) {
+func TestDiffering(t *testing.T) {
 	a, b, c, d := endpoint("a", "10.0.0.1"), endpoint("b", "10.0.0.2"), endpoint("c", "10.0.0.3"), endpoint("d", "10.0.0.4")
 	e, f := endpoint("e", "10.0.0.5"), endpoint("f", "10.0.0.6")
 	rules := rulesOf(t, "group_by app")
@@ -33,6 +34,9 @@ func TestDiffer(t *testing.T) {
 		{"two replaced", web(a, b, c, d), web(b, b, c, c), "a d", "b c"},
 		{"one replaced by another behind the others", web(a, b, c), web(b, c, d), "a", "d"},
 		{"changed places", web(a, b), web(b, a), "b", "b"},
+		{"nine replaced", web(append(many("x", 9), a, b)...), web(append(many("y", 9), a, b)...), ids("x", 9), ids("y", 9)},
+		{"nine replaced, and the last one", web(append(many("x", 9), a, b)...), web(append(many("y", 9), a, c)...), ids("x", 9) + " b", ids("y", 9) + " c"},
+		{"nine more at the begin", web(a, b), web(append(many("x", 9), a, b)...), "", ids("x", 9)},
 		{"changed places with one far away", web(a, b, c, d, e, f), web(f, a, b, c, d, e), "f", "f"},
 		{"first one last", web(a, b, c, d, e, f), web(b, c, d, e, f, a), "a", "a"},
 		{"one twice", web(a, a), web(a), "a", ""},
@@ -42,7 +46,7 @@ func TestDiffer(t *testing.T) {
 		{"of another basename", web(a), other, "a", "a"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			gone, come := sameness(rules.isNamedAs).differ(tc.before, tc.after)
+			gone, come := differing(tc.before, tc.after, rules.namesAlike, isNamedAs)
 			if got := idsOf(gone); got != tc.out {
 				t.Errorf("gone: got %q, want %q", got, tc.out)
 			}
@@ -53,6 +57,23 @@ func TestDiffer(t *testing.T) {
 	}
 }
 
+// many returns so many members, each with its place in its ID.
+func many(id string, n int) (members []kubeapi.Member) {
+	for i := range n {
+		members = append(members, endpoint(id+strconv.Itoa(i), "10.0.1."+strconv.Itoa(i)))
+	}
+	return members
+}
+
+func ids(id string, n int) string {
+	members := many(id, n)
+	var all []*kubeapi.Member
+	for i := range members {
+		all = append(all, &members[i])
+	}
+	return idsOf(all)
+}
+
 func idsOf(members []*kubeapi.Member) string {
 	var ids []string
 	for _, m := range members {
@@ -61,7 +82,7 @@ func idsOf(members []*kubeapi.Member) string {
 	return strings.Join(ids, " ")
 }
 
-func TestStates(t *testing.T) {
+func TestPairs(t *testing.T) {
 	of := func(names string) (objects []*kubeapi.Object) {
 		for _, name := range strings.Fields(names) {
 			objects = append(objects, named(name, slice("web")))
@@ -76,7 +97,7 @@ func TestStates(t *testing.T) {
 		{"b", "a c", "-a b- -c"},
 	} {
 		var got []string
-		for o, p := range states(of(tc.before), of(tc.after)) {
+		for o, p := range pairs(of(tc.before), of(tc.after)) {
 			pair := [2]string{"-", "-"}
 			for i, o := range []*kubeapi.Object{o, p} {
 				if o != nil {

@@ -40,47 +40,54 @@ func newsOf(changes []kubeapi.Change) *news {
 	n := &news{
 		pods: make(map[identity]podNews, len(changes)), gains: make(map[identity]bool), addresses: make(map[netip.Addr]bool, len(changes)),
 	}
-	had := make(map[identity]bool) // of those addresses that may have changed
-	come := make([][]*kubeapi.Member, len(changes))
-	for i, change := range changes {
-		var gone []*kubeapi.Member
-		gone, come[i] = sameness(isReadAs).differ(change.Old, change.New)
-		for _, m := range gone {
-			n.tell(change.Old, m, func(*podNews) { had[identityOf(change.Old, m)] = true })
+	before := make([]*kubeapi.Object, 0, len(changes))
+	for _, change := range changes {
+		if change.Old != nil {
+			before = append(before, change.Old)
 		}
 	}
-	for i, change := range changes {
-		for _, m := range come[i] {
-			n.tell(change.New, m, func(p *podNews) {
-				who := identityOf(change.New, m)
-				if had[who] {
-					return
+	had := finder(before)
+	for _, change := range changes {
+		_, come := differing(change.Old, change.New, haveOneService, isNamedAs)
+		for _, m := range come {
+			if who := identityOf(change.New, m); !had(who) {
+				n.gain(who, m.IsPod)
+			}
+		}
+		for _, o := range []*kubeapi.Object{change.Old, change.New} {
+			for _, m := range membersOf(o) {
+				if m.Terminating {
+					n.end(identityOf(o, m))
 				}
-				n.gains[who] = true
-				n.addresses[m.Address] = n.addresses[m.Address] || m.IsPod // a hand-made object may have any address
-				if m.Address.Is4() {
-					p.four.add(m.Address)
-				} else {
-					p.six.add(m.Address)
-				}
-			})
+			}
 		}
 	}
 	return n
 }
 
-// tell adds the state that an object has of a member to the news of its pod.
-func (n *news) tell(o *kubeapi.Object, m *kubeapi.Member, note func(*podNews)) {
-	pod := identityOf(o, m).withoutAddress()
-	p := n.pods[pod]
-	note(&p)
-	if m.Terminating {
-		p.ends = true
-		if _, told := n.addresses[m.Address]; !told {
-			n.addresses[m.Address] = false
-		}
+func haveOneService(o, p *kubeapi.Object) bool { return o.Service == p.Service }
+
+// gain notes that a pod has an address that it did not have before. Another node of a hand-made object may have any.
+func (n *news) gain(who identity, isPod bool) {
+	n.gains[who] = true
+	n.addresses[who.address] = n.addresses[who.address] || isPod
+	pod := n.pods[who.withoutAddress()]
+	if who.address.Is4() {
+		pod.four.add(who.address)
+	} else {
+		pod.six.add(who.address)
 	}
-	n.pods[pod] = p
+	n.pods[who.withoutAddress()] = pod
+}
+
+// end notes that a pod terminates.
+func (n *news) end(who identity) {
+	pod := n.pods[who.withoutAddress()]
+	pod.ends = true
+	n.pods[who.withoutAddress()] = pod
+	if _, told := n.addresses[who.address]; !told {
+		n.addresses[who.address] = false
+	}
 }
 
 // tellsOf reports whether the changes concern a suspect's pod or address.
@@ -124,9 +131,4 @@ func (n *news) suspects(do func(identity) bool) {
 			return
 		}
 	}
-}
-
-// isReadAs reports whether all that an object tells of a member is as in another state.
-func isReadAs(o, p *kubeapi.Object, m, n *kubeapi.Member) bool {
-	return *m == *n && o.Namespace == p.Namespace && o.Service == p.Service
 }

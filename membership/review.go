@@ -11,8 +11,8 @@ import (
 
 // A review determines which members of a cluster an edit makes suspect, and which suspects it clears.
 
-// review sets the suspects of an edit's roster. While there are none, its cost is that of the changed
-// objects; otherwise, that of the cluster.
+// review sets the suspects of an edit's roster. While there are none, it names members of changed objects alone;
+// otherwise, all of the cluster.
 func (s *State) review(e *Edit, about func() *news, now time.Time) {
 	rules, c, had := s.rules, e.Cluster, e.Before
 	if rules.Hold == 0 || c == s.ungrouped {
@@ -21,8 +21,8 @@ func (s *State) review(e *Edit, about func() *news, now time.Time) {
 	members := c.counts.four + c.counts.six
 	wasEmpty := members == 0
 	before, sureBefore := c.counts.passes(had.Suspects)
-	for o, p := range states(had.states(e.removed), e.added) {
-		gone, come := sameness(rules.isAs).differ(o, p)
+	for o, p := range pairs(had.states(e.removed), e.added) {
+		gone, come := differing(o, p, rules.namesAlike, isEqual)
 		c.counts.count(rules, o, gone, -1)
 		c.counts.count(rules, p, come, +1)
 	}
