@@ -153,7 +153,19 @@ port(Name, Host) ->
 likely_port(Name) ->
     case has_epmd() of
         true -> ?EPMD_PORT;
-        false -> only(lists:usort(lists:append(ets:match(?PORTS, {{Name, '_'}, '$1', '_'}))))
+        false ->
+            case lists:usort(lists:append(ets:match(?PORTS, {{Name, '_'}, '$1', '_'}))) of
+                [] -> own_port();
+                Ports -> only(Ports)
+            end
+    end.
+
+%% Before its first answer, a node knows no ports: applications start after distribution, in a large release seconds
+%% after. If its own is fixed, others have that, too.
+own_port() ->
+    case {application:get_env(kernel, inet_dist_listen_min), application:get_env(kernel, inet_dist_listen_max)} of
+        {{ok, Port}, {ok, Port}} -> Port;
+        _ -> ?EPMD_PORT
     end.
 
 has_epmd() ->

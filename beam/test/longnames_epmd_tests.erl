@@ -1,6 +1,6 @@
 -module(longnames_epmd_tests).
 -include_lib("eunit/include/eunit.hrl").
--export([start_peer/3, port_of_unknown/0]).
+-export([start_peer/3, port_of_unknown/1]).
 
 -define(HOST, "shop-0.shop.prod.svc.erl.internal").
 -define(NODE, 'shop@shop-0.shop.prod.svc.erl.internal').
@@ -8,6 +8,7 @@
 -define(OTHER_HOST, 'shop@shop-1.shop.prod.svc.erl.internal').
 -define(IP, {10, 0, 0, 1}).
 -define(OTHER, {10, 0, 0, 2}).
+-define(OTHER_PORT, [{?OTHER_HOST, 9100}]).
 
 %% The node that runs this has to have longnames_epmd as its -epmd_module, or there is no table.
 %% A row is what happens, and the address at its end.
@@ -65,14 +66,22 @@ address_of_an_address_test() -> ?assertEqual({ok, ?IP}, longnames_epmd:address_p
 unknown_test_() ->
     [{Name, fun() ->
          {ok, Peer, _} = peer:start(#{connection => standard_io, args => ["-pa" | code_path()] ++ Args}),
-         ?assertEqual(Want, peer:call(Peer, ?MODULE, port_of_unknown, [])),
+         ?assertEqual(Want, peer:call(Peer, ?MODULE, port_of_unknown, [Ports])),
          peer:stop(Peer)
-     end} || {Name, Want, Args} <- [{"not listed, and there is an epmd", {ok, ?IP}, []},
-                                    {"not listed, and there is none", {ok, ?IP, 9100, 6}, ["-start_epmd", "false"]}]].
+     end} || {Name, Want, Ports, Args} <-
+                 [{"not listed, and there is an epmd", {ok, ?IP}, ?OTHER_PORT, listening(9200, 9200)},
+                  {"not listed, and there is none", {ok, ?IP, 9100, 6}, ?OTHER_PORT, ["-start_epmd", "false" | listening(9200, 9200)]},
+                  {"no answer yet, and there is an epmd", {ok, ?IP}, [], listening(9200, 9200)},
+                  {"no answer yet, and there is none", {ok, ?IP, 9200, 6}, [], ["-start_epmd", "false" | listening(9200, 9200)]},
+                  {"no answer yet, and some port of the node's own", {ok, ?IP}, [], ["-start_epmd", "false" | listening(9200, 9210)]},
+                  {"no answer yet, and any", {ok, ?IP}, [], ["-start_epmd", "false"]}]].
 
-port_of_unknown() ->
+listening(Min, Max) ->
+    ["-kernel", "inet_dist_listen_min", integer_to_list(Min), "inet_dist_listen_max", integer_to_list(Max)].
+
+port_of_unknown(Ports) ->
     {ok, _} = longnames_epmd:start(),
-    remember_ports("shop.internal", [{?OTHER_HOST, 9100}]),
+    remember_ports("shop.internal", Ports),
     inet_db:set_lookup([file]),
     longnames_epmd:remember(?NODE, ?IP),
     longnames_epmd:address_please("shop", ?HOST, inet).
