@@ -25,13 +25,13 @@ func BenchmarkSnapshot(b *testing.B) {
 				}
 				s.objects = append(s.objects, o)
 			}
-			if err := f.write(b.Context(), s); err != nil { // reading may be all that is measured
+			if err := f.write(b.Context(), s, nil); err != nil { // reading may be all that is measured
 				b.Fatal(err)
 			}
 			b.Run("write", func(b *testing.B) {
 				b.ReportAllocs()
 				for b.Loop() {
-					if err := f.write(b.Context(), s); err != nil {
+					if err := f.write(b.Context(), s, nil); err != nil {
 						b.Fatal(err)
 					}
 				}

@@ -58,11 +58,12 @@ func (d description) seal(items hash.Hash) (string, error) {
 }
 
 // encode writes item by item: a large cluster is not in memory a second time.
-func (f *file) encode(ctx context.Context, w io.Writer, c *contents) error {
+func (f *file) encode(ctx context.Context, w io.Writer, c *contents, p *pacer) error {
 	sum, out := sha256.New(), bufio.NewWriter(&limitedWriter{w, f.limit, f.limit})
 	items := io.MultiWriter(out, sum)
 	fmt.Fprint(out, firstLine)
 	for i, o := range c.objects {
+		p.rest(ctx)
 		if err := ctx.Err(); err != nil {
 			return err
 		}

@@ -20,6 +20,6 @@ func TestSnapshotThatIsAFIFO(t *testing.T) {
 		t.Error("want it not to be used")
 	}
 	log.Want(t, "WARNING snapshot: |members.json is no regular file")
-	kubetest.WantError(t, f.write(t.Context(), &contents{}), "members.json is no regular file")
+	kubetest.WantError(t, f.write(t.Context(), &contents{}, nil), "members.json is no regular file")
 	wantFiles(t, f.path, "members.json")
 }

@@ -87,8 +87,8 @@ func (f *file) read() (*contents, error) {
 }
 
 // write replaces the file, unless ctx ends before.
-func (f *file) write(ctx context.Context, c *contents) error {
+func (f *file) write(ctx context.Context, c *contents, p *pacer) error {
 	return replaceFile(ctx, f.path, func(w io.Writer) error {
-		return f.encode(ctx, w, c)
+		return f.encode(ctx, w, c, p)
 	})
 }

@@ -67,7 +67,7 @@ var writtenAt = time.Date(2026, 1, 2, 15, 4, 5, 0, time.UTC)
 // write writes these objects.
 func write(t testing.TB, f *file, objects ...*kubeapi.Object) {
 	t.Helper()
-	if err := f.write(context.Background(), &contents{objects: objects, written: writtenAt}); err != nil {
+	if err := f.write(context.Background(), &contents{objects: objects, written: writtenAt}, nil); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -76,7 +76,7 @@ func write(t testing.TB, f *file, objects ...*kubeapi.Object) {
 func textOf(t testing.TB, f *file, objects ...*kubeapi.Object) string {
 	t.Helper()
 	var b bytes.Buffer
-	if err := f.encode(context.Background(), &b, &contents{objects: objects, written: writtenAt}); err != nil {
+	if err := f.encode(context.Background(), &b, &contents{objects: objects, written: writtenAt}, nil); err != nil {
 		t.Fatal(err)
 	}
 	return b.String()
@@ -110,7 +110,7 @@ func TestSnapshotIsReadAsItWasWritten(t *testing.T) {
 					want.objects = append(want.objects, uncut(o))
 				}
 			}
-			if err := f.write(t.Context(), want); err != nil {
+			if err := f.write(t.Context(), want, nil); err != nil {
 				t.Fatal(err)
 			}
 			got, err := f.read()
@@ -256,7 +256,7 @@ func TestSnapshotThatCannotBeUsed(t *testing.T) {
 func TestSnapshotHasAnyNamesThatTheAPIServerTakes(t *testing.T) {
 	f := fileOf(configOf(t, &kubetest.Log{}))
 	want := knownPods(t, "a", "B_\n", strings.Repeat("c", 300))
-	if err := f.write(t.Context(), &contents{objects: want, written: writtenAt, changed: writtenAt}); err != nil {
+	if err := f.write(t.Context(), &contents{objects: want, written: writtenAt, changed: writtenAt}, nil); err != nil {
 		t.Fatal(err)
 	}
 	got, err := f.read()
@@ -320,7 +320,7 @@ func TestSnapshotIsLoaded(t *testing.T) {
 		log := &kubetest.Log{}
 		f := fileOf(configOf(t, log))
 		want := knownPods(t, "a", "b")
-		if err := f.write(t.Context(), &contents{objects: want, written: time.Now()}); err != nil {
+		if err := f.write(t.Context(), &contents{objects: want, written: time.Now()}, nil); err != nil {
 			t.Fatal(err)
 		}
 		time.Sleep(90 * time.Minute)
@@ -334,7 +334,7 @@ func TestSnapshotIsLoaded(t *testing.T) {
 func TestSnapshotFromTheFutureIsOfNow(t *testing.T) {
 	log := &kubetest.Log{}
 	f := fileOf(configOf(t, log))
-	if err := f.write(t.Context(), &contents{written: time.Now().Add(time.Hour)}); err != nil {
+	if err := f.write(t.Context(), &contents{written: time.Now().Add(time.Hour)}, nil); err != nil {
 		t.Fatal(err)
 	}
 	if f.load() == nil {
@@ -378,7 +378,7 @@ func TestSnapshotThatIsTooLarge(t *testing.T) {
 	f.limit--
 	_, err = f.read()
 	kubetest.WantError(t, err, "members.json: expected at most ")
-	kubetest.WantError(t, f.write(t.Context(), &contents{objects: knownPods(t, "a"), written: writtenAt}), "expected at most ")
+	kubetest.WantError(t, f.write(t.Context(), &contents{objects: knownPods(t, "a"), written: writtenAt}, nil), "expected at most ")
 	wantFiles(t, f.path, "members.json")
 }
 
@@ -417,7 +417,7 @@ func TestSnapshotKeepsSuspects(t *testing.T) {
 		{Pulse: kubeapi.Pulse{Most: 5, Probes: at(1)}, Members: []kubeapi.Suspect{{Object: known[1], Reason: "failing", Since: at(2), From: at(3)}}},
 		{Pulse: kubeapi.Pulse{Most: 7, Few: at(4), Enough: at(5), Returns: at(6)}, Members: []kubeapi.Suspect{{Object: known[2], Reason: "missing", Since: at(7), From: at(8)}}},
 	}
-	if err := f.write(t.Context(), &contents{objects: known[:1], suspects: want, written: writtenAt}); err != nil {
+	if err := f.write(t.Context(), &contents{objects: known[:1], suspects: want, written: writtenAt}, nil); err != nil {
 		t.Fatal(err)
 	}
 	text, err := os.ReadFile(f.path)

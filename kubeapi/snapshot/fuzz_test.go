@@ -60,7 +60,7 @@ func FuzzSnapshot(f *testing.F) {
 					continue
 				}
 				var again bytes.Buffer
-				if err := file.encode(t.Context(), &again, s); err != nil {
+				if err := file.encode(t.Context(), &again, s, nil); err != nil {
 					t.Fatal(err)
 				}
 				got, err := file.decode(&again)

@@ -90,7 +90,7 @@ func TestFullDiskLeavesTheFileAsItWas(t *testing.T) {
 	size := len(textOf(t, f, s.objects...))
 	for n := 0; n <= size; n += 97 {
 		err := replaceFile(t.Context(), f.path, func(w io.Writer) error {
-			return f.encode(t.Context(), &smallDisk{w, min(n, size-1)}, s)
+			return f.encode(t.Context(), &smallDisk{w, min(n, size-1)}, s, nil)
 		})
 		if !errors.Is(err, errFull) {
 			t.Fatalf("after %d bytes: want %v, got %v", n, errFull, err)
@@ -108,7 +108,7 @@ func TestEndedContextLeavesTheFileAsItWas(t *testing.T) {
 	for name, replace := range map[string]func() error{
 		"while it is encoded": func() error {
 			cancel()
-			return f.write(ctx, &contents{objects: knownPods(t, "b"), written: writtenAt})
+			return f.write(ctx, &contents{objects: knownPods(t, "b"), written: writtenAt}, nil)
 		},
 		"before it gets its name": func() error {
 			return replaceFile(ctx, f.path, func(io.Writer) error {

@@ -12,7 +12,7 @@ import (
 const (
 	minPause   = time.Second // between two writes, at least
 	retryPause = time.Minute // between two tries while writing fails, at most
-	// pauseFactor is how many times longer than a write the pause after it is: writing takes a small
+	// pauseFactor is how many times longer than the work of a write the pause after it is: writing takes a small
 	// part of a core, however large the contents are.
 	pauseFactor = 20
 	// maxPause is for a write that took so long that the disk must have hung.
@@ -23,7 +23,7 @@ const (
 // synced: until then, the file may know more.
 type writer struct {
 	path    string
-	write   func(context.Context, *contents) error
+	write   func(context.Context, *contents, *pacer) error
 	list    func() *contents
 	log     kubeapi.Logger
 	monitor kubeapi.Monitor
@@ -83,7 +83,7 @@ func (w *writer) run(ctx context.Context) {
 			return
 		case <-w.dirty:
 		}
-		pause := time.NewTimer(w.try(ctx))
+		pause := time.NewTimer(w.try(ctx, newPacer()))
 		select {
 		case <-ctx.Done():
 		case <-pause.C:
@@ -97,13 +97,13 @@ func (w *writer) run(ctx context.Context) {
 func (w *writer) flush(ctx context.Context) {
 	select {
 	case <-w.dirty:
-		w.try(ctx)
+		w.try(ctx, nil)
 	default:
 	}
 }
 
 // try writes once, and returns how long to wait before the next time.
-func (w *writer) try(ctx context.Context) time.Duration {
+func (w *writer) try(ctx context.Context, p *pacer) time.Duration {
 	start, changed := time.Now(), time.Unix(w.changed.Load(), 0)
 	c := w.list()
 	c.objects = slices.SortedFunc(slices.Values(c.objects), kubeapi.CompareObjects)
@@ -113,7 +113,7 @@ func (w *writer) try(ctx context.Context) time.Duration {
 	if c.changed = changed.UTC().Add(time.Second); c.changed.After(c.written) {
 		c.changed = c.written
 	}
-	err := w.write(ctx, c)
+	err := w.write(ctx, c, p)
 	if err != nil {
 		w.mark()
 		if ctx.Err() != nil {
@@ -122,7 +122,7 @@ func (w *writer) try(ctx context.Context) time.Duration {
 	}
 	w.report(err)
 	w.monitor.SnapshotWritten(err)
-	pause := max(minPause, min(pauseFactor*time.Since(start), maxPause))
+	pause := max(minPause, min(pauseFactor*p.work(start), maxPause))
 	if w.failures > 0 {
 		pause = max(pause, min(minPause<<min(w.failures-1, 10), retryPause))
 	}

@@ -28,7 +28,7 @@ type recordingDisk struct {
 
 func newDisk() *recordingDisk { return &recordingDisk{start: time.Now()} }
 
-func (d *recordingDisk) write(_ context.Context, s *contents) error {
+func (d *recordingDisk) write(_ context.Context, s *contents, _ *pacer) error {
 	at := time.Since(d.start)
 	time.Sleep(d.takes)
 	d.mu.Lock()
@@ -296,7 +296,7 @@ func TestAWriteIsGivenUpAtTheEnd(t *testing.T) {
 		w := writerOn(disk, log)
 		monitor := &outcomes{}
 		w.monitor = monitor
-		w.write = func(ctx context.Context, _ *contents) error {
+		w.write = func(ctx context.Context, _ *contents, _ *pacer) error {
 			<-ctx.Done()
 			return ctx.Err()
 		}
@@ -319,7 +319,7 @@ func TestADiskThatHangsHoldsUpNobodyElse(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := writerOn(newDisk(), &kubetest.Log{})
 		release := make(chan struct{})
-		w.write = func(context.Context, *contents) error {
+		w.write = func(context.Context, *contents, *pacer) error {
 			<-release
 			return nil
 		}
@@ -417,4 +417,24 @@ func TestMonitorIsToldOfAWrite(t *testing.T) {
 	if err := errors.Join(monitor.all...); len(monitor.all) != 1 || err != nil {
 		t.Errorf("want one success, got %v", monitor.all)
 	}
+}
+
+func TestWritesAreSpreadButForTheLast(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := writerOn(newDisk(), &kubetest.Log{})
+		var paced []bool
+		w.write = func(_ context.Context, _ *contents, p *pacer) error {
+			paced = append(paced, p != nil)
+			return nil
+		}
+		stop := running(t, w)
+		w.Synced()
+		synctest.Wait()
+		change(w)
+		stop()
+		w.flush(t.Context())
+		if want := []bool{true, false}; !slices.Equal(paced, want) {
+			t.Errorf("got writes that are spread %t, want %t", paced, want)
+		}
+	})
 }
