@@ -63,17 +63,14 @@ func addEDE(m *dns.Msg, w dns.ResponseWriter, r *dns.Msg, code uint16, text stri
 // fitting returns how many records a client could take if they were the smallest.
 func fitting(w dns.ResponseWriter, r *dns.Msg) int {
 	state := request.Request{W: w, Req: r}
-	if state.Do() {
-		return mostRecords
-	}
 	return state.Size() / smallestRecord
 }
 
 // capToSize returns as many records of an answer as the client could take if they were the smallest, and
 // reports whether these are not all. CoreDNS truncates further, but it takes the length of every record
-// before, and most nodes of a large cluster ask like that first. An answer to be signed stays whole as long
-// as any message could hold it, for a signature is of all records. Those for the client alone come last.
-// Neither the records nor the list may be written to.
+// before, and most nodes of a large cluster ask like that first. Signed or not, a client
+// asks for a truncated answer again (RFC 2181, section 9). Those for the client alone come last. Neither the
+// records nor the list may be written to.
 func capToSize(w dns.ResponseWriter, r *dns.Msg, set *rrset) (some []dns.RR, truncated bool) {
 	total := set.len()
 	if total > dns.MinMsgSize/smallestRecord {

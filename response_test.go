@@ -74,7 +74,8 @@ func TestWhatIsLeftOutIsTold(t *testing.T) {
 		{35, client{}, 34, true},
 		{3000, client{}, 34, true},
 		{3000, client{edns: 1232}, 82, true},
-		{3000, client{edns: 1232, do: true}, 3000, false},
+		{3000, client{edns: 1232, do: true}, 82, true},
+		{3000, client{tcp: true, edns: 1232, do: true}, 3000, false},
 		{3000, client{tcp: true}, 3000, false},
 		{3000, client{tcp: true, edns: 1232}, 3000, false},
 	} {

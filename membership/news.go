@@ -37,30 +37,26 @@ func (k *twoAddresses) hasOther(a netip.Addr) bool {
 }
 
 func newsOf(changes []kubeapi.Change) *news {
-	n := &news{
-		pods: make(map[identity]podNews, len(changes)), gains: make(map[identity]bool), addresses: make(map[netip.Addr]bool, len(changes)),
-	}
-	before := make([]*kubeapi.Object, 0, len(changes))
-	for _, change := range changes {
+	before, come, most := make([]*kubeapi.Object, 0, len(changes)), make([][]*kubeapi.Member, len(changes)), 0
+	for i, change := range changes {
 		if change.Old != nil {
 			before = append(before, change.Old)
 		}
+		_, come[i] = differing(change.Old, change.New, haveOneService, isNamedAs)
+		most += len(come[i])
+	}
+	n := &news{
+		pods: make(map[identity]podNews, most), gains: make(map[identity]bool, most), addresses: make(map[netip.Addr]bool, most),
 	}
 	had := finder(before)
-	for _, change := range changes {
-		_, come := differing(change.Old, change.New, haveOneService, isNamedAs)
-		for _, m := range come {
+	for i, change := range changes {
+		for _, m := range come[i] {
 			if who := identityOf(change.New, m); !had(who) {
 				n.gain(who, m.IsPod)
 			}
 		}
-		for _, o := range []*kubeapi.Object{change.Old, change.New} {
-			for _, m := range membersOf(o) {
-				if m.Terminating {
-					n.end(identityOf(o, m))
-				}
-			}
-		}
+		n.ends(change.Old)
+		n.ends(change.New)
 	}
 	return n
 }
@@ -80,13 +76,19 @@ func (n *news) gain(who identity, isPod bool) {
 	n.pods[who.withoutAddress()] = pod
 }
 
-// end notes that a pod terminates.
-func (n *news) end(who identity) {
-	pod := n.pods[who.withoutAddress()]
-	pod.ends = true
-	n.pods[who.withoutAddress()] = pod
-	if _, told := n.addresses[who.address]; !told {
-		n.addresses[who.address] = false
+// ends notes the pods that terminate by an object, which may be nil.
+func (n *news) ends(o *kubeapi.Object) {
+	for _, m := range membersOf(o) {
+		if !m.Terminating {
+			continue
+		}
+		who := identityOf(o, m).withoutAddress()
+		pod := n.pods[who]
+		pod.ends = true
+		n.pods[who] = pod
+		if _, told := n.addresses[m.Address]; !told {
+			n.addresses[m.Address] = false
+		}
 	}
 }
 
