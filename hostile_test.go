@@ -47,7 +47,7 @@ var hostileKinds = []hostileData{
 		},
 	},
 	{
-		kind: "members, signed", few: 5000, block: "longnames erl.internal {\n selector app\n basename app\n}", do: true,
+		kind: "members, for a client that takes signatures", few: 500, block: "longnames erl.internal {\n selector app\n basename app\n}", do: true,
 		objects:   func(_ *config, n int) []*kubeapi.Object { return []*kubeapi.Object{bigSlice(n)} },
 		questions: []hostileQuestion{{"erl.internal.", "SRV", 0}, {"eRl.internal.", "TXT", 0}, {"erl.internal.", "A", 0}},
 	},
@@ -80,7 +80,7 @@ var hostileKinds = []hostileData{
 		questions: []hostileQuestion{{"_p0-#._tcp.erl.internal.", "SRV", 0}},
 	},
 	{
-		kind: "ports in turn, signed", few: 5000, rotates: 2 * mostPortSets, do: true,
+		kind: "ports in turn, for a client that takes signatures", few: 500, rotates: 2 * mostPortSets, do: true,
 		block: "longnames erl.internal {\n selector app\n basename app\n}",
 		objects: func(_ *config, n int) []*kubeapi.Object {
 			return []*kubeapi.Object{ported(bigSlice(n), manyPorts(0)...)}
