@@ -97,6 +97,11 @@ func (e *Edit) mentioned(r *Rules, same func(m, n *kubeapi.Member) bool) mention
 	return who
 }
 
+// namesAlike reports whether two states of an object name their members alike.
+func (r *Rules) namesAlike(o, p *kubeapi.Object) bool {
+	return o.Service == p.Service && r.Naming.basenameOf(o) == r.Naming.basenameOf(p)
+}
+
 // shows reports whether answers can differ after a change. They do not with conditions that Include
 // does not look at, nor with members that have no longname before and after.
 func (r *Rules) shows(change *kubeapi.Change) bool {

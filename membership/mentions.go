@@ -101,11 +101,6 @@ func membersOf(o *kubeapi.Object) []*kubeapi.Member {
 	return members
 }
 
-// namesAlike reports whether two states of an object name their members alike.
-func (r *Rules) namesAlike(o, p *kubeapi.Object) bool {
-	return o.Service == p.Service && r.Naming.basenameOf(o) == r.Naming.basenameOf(p)
-}
-
 // isNamedAs reports whether a member has the address and the names of another one.
 func isNamedAs(m, n *kubeapi.Member) bool {
 	return m.Address == n.Address && m.Hostname == n.Hostname && m.ID == n.ID && m.IsPod == n.IsPod

@@ -84,7 +84,7 @@ func idsOf(members []*kubeapi.Member) string {
 
 func TestPairs(t *testing.T) {
 	of := func(names string) (objects []*kubeapi.Object) {
-		for _, name := range strings.Fields(names) {
+		for name := range strings.FieldsSeq(names) {
 			objects = append(objects, named(name, slice("web")))
 		}
 		return objects

@@ -132,7 +132,7 @@ func Cached(name, dir string, more []any, make func(to string) error) (string, e
 	}
 	// One builds it, and others wait: they share a compiler's cache only of what is compiled already. The lock ends with
 	// this process.
-	lock, err := os.Create(path + ".lock") //nolint:gosec // the path is ours
+	lock, err := os.Create(path + ".lock")
 	if err != nil {
 		return "", err
 	}
