@@ -68,9 +68,9 @@ func fitting(w dns.ResponseWriter, r *dns.Msg) int {
 
 // capToSize returns as many records of an answer as the client could take if they were the smallest, and
 // reports whether these are not all. CoreDNS truncates further, but it takes the length of every record
-// before, and most nodes of a large cluster ask like that first. Signed or not, a client
-// asks for a truncated answer again (RFC 2181, section 9). Those for the client alone come last. Neither the
-// records nor the list may be written to.
+// before, and most nodes of a large cluster ask like that first. Signed or not, a client asks for a
+// truncated answer again (RFC 2181, section 9). Those for the client alone come last. Neither the records nor the
+// list may be written to.
 func capToSize(w dns.ResponseWriter, r *dns.Msg, set *rrset) (some []dns.RR, truncated bool) {
 	total := set.len()
 	if total > dns.MinMsgSize/smallestRecord {

@@ -111,8 +111,8 @@ func (who identity) withoutAddress() identity {
 }
 
 func identityOf(o *kubeapi.Object, m *kubeapi.Member) identity {
-	if m.ID == "" && m.Hostname != "" { // an endpoint made by hand
-		return identity{o.Namespace, cmp.Or(o.Service, "none"), m.Hostname, m.Address}
+	if m.ID == "" && m.Hostname != "" { // an endpoint made by hand; no Service is called "-"
+		return identity{o.Namespace, cmp.Or(o.Service, "-"), m.Hostname, m.Address}
 	}
 	return identity{namespace: o.Namespace, id: m.ID, address: m.Address}
 }

@@ -10,7 +10,7 @@ import (
 	"github.com/stretchr/testify/assert"
 )
 
-// What takes minutes is made once, whoever wants it meanwhile.
+// Several callers that want the same file get one that was made once.
 func TestCachedIsMadeOnce(t *testing.T) {
 	t.Setenv("XDG_CACHE_HOME", t.TempDir())
 	const callers = 4
