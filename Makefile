@@ -71,7 +71,7 @@ fuzz: export TESTFLAGS := $(TESTFLAGS)
 fuzz: ## every fuzz target, one after the other, TIME=30s each
 	$(SHIP) test/fuzz.sh $(TIME) $(PKGS)
 
-# The time of the commit stands for the time of the build, so that who builds a commit again gets the same digest. Docker
+# The time of the commit stands for the time of the build, so that whoever builds a commit again gets the same digest. Docker
 # has no flags for that.
 IMAGE             ?= longnames/coredns:$(or $(VERSION),devel)
 BUILDAH           ?= buildah

@@ -39,6 +39,7 @@ func TestHelmStandaloneIsLikeTheBase(t *testing.T) {
 	var values struct {
 		IsClusterService          bool
 		NameOverride              string
+		FullnameOverride          string
 		ReplicaCount              *int32
 		PodDisruptionBudget       struct{ MaxUnavailable int }
 		Resources                 corev1.ResourceRequirements
@@ -60,6 +61,7 @@ func TestHelmStandaloneIsLikeTheBase(t *testing.T) {
 		got, want any
 	}{
 		{"name", values.NameOverride, base.Name},
+		{"full name", values.FullnameOverride, base.Name},
 		{"replicas", values.ReplicaCount, base.Spec.Replicas},
 		{"disruption budget", values.PodDisruptionBudget.MaxUnavailable, 1},
 		{"resources", values.Resources, pod.Containers[0].Resources},

@@ -75,7 +75,7 @@ printf '\nThe third becomes ready, and is a member.\n\n'
 change 's/ready: false, serving: false/ready: true, serving: true/'
 becomes 10.1.0.11 10.1.0.12 10.1.0.13
 
-printf '\nThe pod of the second is deleted. That is announced: its endpoint terminates, and it is no member any more.\n\n'
+printf '\nThe pod of the second is deleted. That is announced: its endpoint terminates, and it is no longer a member.\n\n'
 change '/10\.1\.0\.12/{n;s/ready: true, serving: true, terminating: false/ready: false, serving: true, terminating: true/;}'
 becomes 10.1.0.11 10.1.0.13
 
