@@ -77,15 +77,15 @@ status() -> longnames_status:read().
 
 %% @doc Looks for what keeps this node from its cluster, says it, and what to do about it. Returns whether all is well.
 -spec check() -> boolean().
-check() -> longnames_check:print(maps:from_list(application:get_all_env(longnames))).
+check() -> longnames_check:print(to_map(application:get_all_env(longnames))).
 
 %% @doc Returns what a supervisor needs to start a connector, for an application that does not name its cluster in the
 %% environment of this one: see {@link longnames_connector:opts()}.
 -spec child_spec(opts()) -> supervisor:child_spec().
 child_spec(Opts) -> longnames_connector:child_spec(to_map(Opts)).
 
-to_map(Opts) when is_map(Opts) -> Opts;
-to_map(Opts) -> maps:from_list(Opts).
+to_map(Opts) when is_map(Opts) -> longnames_dns:checked(Opts);
+to_map(Opts) -> to_map(maps:from_list(Opts)).
 
 left(infinity) -> infinity;
 left(Deadline) -> max(0, Deadline - now_ms()).

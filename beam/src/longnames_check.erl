@@ -21,8 +21,16 @@ print(Opts) ->
 findings(Opts) ->
     Own = [longnames_dns:name(maps:get(name, Opts)) || is_map_key(name, Opts)],
     case lists:usort(Own ++ maps:keys(longnames_status:read())) of
-        [] -> [error("No cluster is named, and no connector runs. Set `name' in the environment of longnames.")];
-        Names -> lists:append([findings(Name, Opts) || Name <- Names])
+        [] ->
+            [error("No cluster is named, and no connector runs. Add longnames to your applications, and set `name' in "
+                   "its environment.")];
+        Names -> lists:append([connector(Name) ++ findings(Name, maps:merge(Opts, longnames_status:opts(Name))) || Name <- Names])
+    end.
+
+connector(Name) ->
+    case longnames_status:read() of
+        #{Name := #{running := true}} -> [];
+        _ -> [error("~ts: no connector runs. Start the application longnames: add it to your applications.", [Name])]
     end.
 
 %% @doc Checks one cluster.
@@ -38,6 +46,7 @@ reason(refused) -> "the server refused";
 reason(timeout) -> "no server answered";
 reason(formerr) -> "the answer is malformed";
 reason(econnrefused) -> "no server is there";
+reason(einval) -> "that is no domain name";
 reason(Reason) -> io_lib:format("~tp", [Reason]).
 
 distribution() ->
@@ -55,6 +64,7 @@ answer(Name, {ok, Members}, Opts) ->
     [ok("~ts has ~b members.", [Name, length(Members)]), listed(lists:member(node(), Members), Others)
      | lists:append(parallel(fun member/1, Members))].
 
+cure(einval, _) -> "Correct `name': perhaps a part of it is empty.";
 cure(_, []) -> "There are no name servers: look at /etc/resolv.conf and the inetrc, or set `nameservers'.";
 cure(nxdomain, _) ->
     "Compare the name with the Corefile's zone and `group_by'. The question has to reach the CoreDNS that "
@@ -63,7 +73,7 @@ cure(empty, _) -> "Something else than longnames answers for it: TXT records are
 cure(servfail, _) ->
     "The members are not known yet, or a forwarding server does not reach longnames: look at the logs of CoreDNS.";
 cure(refused, _) -> "The server is not for this zone, or its plugin acl is not for this address.";
-cure(Reason, Servers) when Reason =:= timeout; Reason =:= econnrefused ->
+cure(Reason, Servers) when Reason =:= timeout; Reason =:= econnrefused; Reason =:= enetunreach; Reason =:= ehostunreach ->
     io_lib:format("Asked are ~ts. A network policy has to allow UDP and TCP to there.", [lists:join(", ", Servers)]);
 cure(_, _) -> "Ask the same with dig +tcp.".
 
@@ -91,7 +101,7 @@ member(Node) when Node =:= node() -> resolved(Node, fun(Address) -> port(Node, A
 member(Node) ->
     case lists:member(Node, nodes(connected)) of
         true -> [ok("~ts is connected.", [Node]) | resolved(Node, fun(_) -> [] end)];
-        false -> resolved(Node, fun(Address) -> port(Node, Address) ++ handshake(Node) end)
+        false -> resolved(Node, fun(Address) -> handshake(Node, port(Node, Address)) end)
     end.
 
 resolved(Node, Next) ->
@@ -121,11 +131,15 @@ port(Node, Address) ->
     [Basename, Host] = string:split(atom_to_list(Node), "@"),
     Epmd = net_kernel:epmd_module(),
     Resolves = erlang:function_exported(Epmd, address_please, 3),
+    HasEpmd = init:get_argument(start_epmd) =/= {ok, [["false"]]},
     case Resolves andalso Epmd:address_please(Basename, Host, family(Address)) of
         {ok, At, Port, _} -> listens(Node, At, Port);
         _ ->
             case Epmd:port_please(Basename, Address, ?TIMEOUT) of
                 {port, Port, _} -> listens(Node, Address, Port);
+                noport when not HasEpmd ->
+                    [error("~ts: nodes run without epmd (-start_epmd false), and SRV records do not say its port: set "
+                           "`port' in the Corefile, or use -erl_epmd_port.", [Node])];
                 noport ->
                     [error("~ts: epmd at ~ts does not know it, or does not answer: no such node runs there (compare "
                            "the basename), or a network policy forbids port 4369.", [Node, inet:ntoa(Address)])];
@@ -144,13 +158,16 @@ listens(Node, Address, Port) ->
                    [Node, inet:ntoa(Address), Port, Reason])]
     end.
 
+handshake(_, [{error, _}] = Errors) -> Errors;
+handshake(Node, Listens) -> Listens ++ [handshake(Node)].
+
 handshake(Node) ->
     case net_kernel:connect_node(Node) of
-        true -> [ok("~ts can be connected.", [Node])];
+        true -> ok("~ts can be connected.", [Node]);
         _ ->
-            [error("~ts answers, but refuses to connect. If its log has an invalid challenge reply, the cookies "
+            error("~ts answers, but refuses to connect. If its log has an invalid challenge reply, the cookies "
                    "differ: give both the same, by RELEASE_COOKIE or -setcookie. Else one has TLS and the other has "
-                   "not, or the node there has another name.", [Node])]
+                   "not, or the node there has another name.", [Node])
     end.
 
 family(Address) when tuple_size(Address) =:= 4 -> inet;

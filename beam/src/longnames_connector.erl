@@ -78,18 +78,19 @@
 
 %% @doc Returns what a supervisor needs to start a connector.
 -spec child_spec(opts()) -> supervisor:child_spec().
-child_spec(Opts = #{name := Name}) ->
+child_spec(Opts) ->
+    #{name := Name} = longnames_dns:checked(Opts),
     #{id => {?MODULE, longnames_dns:name(Name)}, start => {?MODULE, start_link, [Opts]}}.
 
 %% @doc Starts a connector.
 -spec start_link(opts()) -> {ok, pid()} | ignore | {error, term()}.
-start_link(Opts) -> gen_server:start_link(?MODULE, Opts, []).
+start_link(Opts) -> gen_server:start_link(?MODULE, longnames_dns:checked(Opts), []).
 
 %% @private
 -spec init(opts()) -> {ok, #state{}}.
 init(Opts) ->
-    ok = net_kernel:monitor_nodes(true),
-    lists:foreach(fun remember/1, nodes()),
+    ok = net_kernel:monitor_nodes(true, [{node_type, all}]),
+    lists:foreach(fun remember/1, nodes(connected)),
     Now = now_ms(Opts),
     Name = longnames_dns:name(maps:get(name, Opts)),
     {Members, Failing} = longnames_status:last(Name),
@@ -124,10 +125,10 @@ handle_info({'DOWN', Monitor, process, _, _}, State = #state{telling = Monitor})
     {noreply, told(State#state{telling = none})};
 handle_info({'DOWN', Monitor, process, _, _}, State = #state{connecting = Connecting}) ->
     {noreply, State#state{connecting = maps:remove(Monitor, Connecting)}};
-handle_info({nodeup, Node}, State) ->
+handle_info({nodeup, Node, _}, State) ->
     remember(Node),
     {noreply, State};
-handle_info({nodedown, Node}, State = #state{members = Members, timer = Timer, lost = Lost, opts = Opts}) ->
+handle_info({nodedown, Node, _}, State = #state{members = Members, timer = Timer, lost = Lost, opts = Opts}) ->
     case lists:member(Node, Members) of
         true ->
             _ = erlang:cancel_timer(Timer),
@@ -139,6 +140,7 @@ handle_info({nodedown, Node}, State = #state{members = Members, timer = Timer, l
     end;
 handle_info(_, State) -> {noreply, State}.
 
+next(#state{soon = Soon = [Delay | _], asking = Asking}) when Asking =/= none -> {Delay, Soon}; % nothing is asked now
 next(#state{soon = [Delay | Soon]}) -> {Delay, Soon};
 next(#state{members = Members, started = Started, opts = Opts}) ->
     case not lists:member(node(), Members) andalso now_ms(Opts) - Started < ?AT_FIRST of
@@ -274,9 +276,10 @@ told(State = #state{events = [Event | Events]}) -> tell(Event, State#state{event
 tell_one({Module, Function}, Event) -> Module:Function(Event);
 tell_one(Callback, Event) -> Callback(Event).
 
-publish(State = #state{failing = Failing, name = Name, members = Members, questions = Questions, dropped = Dropped}) ->
+publish(State = #state{failing = Failing, name = Name, members = Members, questions = Questions, dropped = Dropped,
+                       opts = Opts}) ->
     longnames_status:write(Name, #{pid => self(), members => Members, failing => Failing, questions => Questions,
-                                   dropped => Dropped}),
+                                   dropped => Dropped, opts => maps:with([nameservers, timeout, max_names], Opts)}),
     State.
 
 %% It asks the process of the connection, which may be slow.

@@ -4,7 +4,7 @@
 %% has to be put together. An answer that is empty or failed is an error of its own kind, and never "nobody is there".
 -module(longnames_dns).
 
--export([members/2, ports/2, has_address/2, longname/1, name/1]).
+-export([members/2, ports/2, has_address/2, longname/1, name/1, checked/1]).
 
 -include_lib("kernel/include/logger.hrl").
 
@@ -24,9 +24,9 @@
 %% are left out of answers, with a line in the log.</li>
 %% </ul>
 
--type reason() :: nxdomain | empty | servfail | refused | timeout | formerr | econnrefused | atom().
+-type reason() :: nxdomain | empty | servfail | refused | timeout | formerr | econnrefused | einval | atom().
 %% `empty': the name exists, but it has no record that is a longname. `nxdomain': the name does not exist, or there are
-%% no name servers to ask.
+%% no name servers to ask. `einval': no name can be spelt so, and nobody was asked.
 
 %% 1232 bytes go through every network unfragmented. One attempt a question: the attempts are ours, for inet_res waits
 %% 1.5 s after a SERVFAIL.
@@ -126,7 +126,40 @@ known_names() ->
         Known -> Known
     end.
 
-ask(Name, Type, Opts) ->
+%% @private
+%% Fails with `{bad_option, Key, Value, Expected}' if there is a wrong one among options.
+-spec checked(map()) -> map().
+checked(Opts) ->
+    maps:foreach(fun(Key, Value) ->
+                         {Is, Expected} = expected(Key),
+                         Is(Value) orelse error({bad_option, Key, Value, Expected})
+                 end, Opts),
+    Opts.
+
+expected(name) -> {fun is_name/1, "a domain name, as a string or a binary"};
+expected(nameservers) -> {fun are_nameservers/1, "[{Address, Port}], with addresses as tuples"};
+expected(Key) when Key =:= timeout; Key =:= interval -> {fun is_positive/1, "milliseconds, more than 0"};
+expected(disconnect_after) -> {fun(V) -> V =:= never orelse is_positive(V) end, "never, or a number more than 0"};
+expected(Key) when Key =:= wait_for_address; Key =:= margin; Key =:= max_names ->
+    {fun(V) -> V =:= 0 orelse is_positive(V) end, "a number, 0 or more"};
+expected(_) -> {fun(_) -> true end, "anything"}.
+
+is_positive(V) -> is_integer(V) andalso V > 0.
+
+are_nameservers(V) ->
+    is_list(V) andalso lists:all(fun({Address, Port}) -> inet:is_ip_address(Address) andalso is_positive(Port);
+                                    (_) -> false
+                                 end, V).
+
+%% (RFC 1035, section 2.3.4)
+is_name(Name) when is_binary(Name) -> is_name(binary_to_list(Name));
+is_name(Name) ->
+    io_lib:latin1_char_list(Name) andalso length(Name) < 255 andalso
+        re:run(Name, "^[!--/-~]{1,63}(\\.[!--/-~]{1,63})*\\.?$", [dollar_endonly, {capture, none}]) =:= match.
+
+ask(Name, Type, Opts) -> case is_name(Name) of true -> ask_servers(Name, Type, Opts); false -> {error, einval} end.
+
+ask_servers(Name, Type, Opts) ->
     Servers = [{nameservers, S} || S <- [maps:get(nameservers, Opts, default)], S =/= default],
     Deadline = erlang:monotonic_time(millisecond) + maps:get(timeout, Opts, 5000),
     ask(name(Name), Type, Servers, ?FIRST_TIMEOUT, Deadline).

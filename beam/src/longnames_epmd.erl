@@ -165,6 +165,7 @@ likely_port(Name) ->
 own_port() ->
     case {application:get_env(kernel, inet_dist_listen_min), application:get_env(kernel, inet_dist_listen_max)} of
         {{ok, Port}, {ok, Port}} -> Port;
+        {{ok, Port}, undefined} -> Port;
         _ -> ?EPMD_PORT
     end.
 

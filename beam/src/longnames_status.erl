@@ -3,7 +3,7 @@
 %% The table is the supervisor's. Without the application there is none, and a connector works without it.
 -module(longnames_status).
 
--export([new/0, write/2, last/1, read/0]).
+-export([new/0, write/2, last/1, opts/1, read/0]).
 
 -export_type([status/0]).
 
@@ -15,7 +15,7 @@
 %% never seen.
 
 -type entry() :: #{pid := pid(), members := [node()], questions := non_neg_integer(), dropped := non_neg_integer(),
-                   failing := false | {longnames_dns:reason(), Since :: integer()}}.
+                   failing := false | {longnames_dns:reason(), Since :: integer()}, opts := longnames_dns:opts()}.
 
 %% @private
 -spec new() -> ok.
@@ -33,6 +33,15 @@ last(Name) ->
         [{_, #{members := Members, failing := Failing}}] -> {Members, Failing};
         [] -> {[], false}
     catch error:badarg -> {[], false}
+    end.
+
+%% @private
+%% How a connector asks.
+-spec opts(string()) -> longnames_dns:opts().
+opts(Name) ->
+    try ets:lookup_element(?MODULE, Name, 2) of
+        #{opts := Opts} -> Opts
+    catch error:badarg -> #{}
     end.
 
 %% @doc Returns the status of each cluster that there is a connector for.

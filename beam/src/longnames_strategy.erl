@@ -19,7 +19,7 @@
 
 %% @doc Returns what libcluster's supervisor needs to start the strategy.
 -spec child_spec([state()]) -> supervisor:child_spec().
-child_spec(Args) -> #{id => ?MODULE, start => {?MODULE, start_link, [Args]}}.
+child_spec(Args = [#{topology := Topology} | _]) -> #{id => {?MODULE, Topology}, start => {?MODULE, start_link, [Args]}}.
 
 %% @doc Starts the strategy for a topology.
 -spec start_link([state()]) -> {ok, pid()} | ignore | {error, term()}.

@@ -21,7 +21,34 @@ findings_test_() ->
                    {"another host", "the host has to be as in there", dns_server:txt(["beam@127.0.0.2"])},
                    {"not selected", "not selected", dns_server:txt(["web@127.0.0.2"])},
                    {"a host that does not resolve", "does not resolve", dns_server:txt([Own, "web@no.such.host.invalid"])},
-                   {"nobody listens", "epmd at 127.0.0.2", dns_server:txt([Own, "web@127.0.0.2"])}]].
+                   {"epmd's port, but no epmd", "set `port' in the Corefile", dns_server:txt([Own, "web@127.0.0.2"])}]].
+
+%% What fails for a member is said once.
+first_failure_test() ->
+    Own = atom_to_list(node()),
+    Records = #{srv => dns_server:srv([{"127.0.0.2", 9102}]), txt => dns_server:txt([Own, "web@127.0.0.2"])},
+    Server = dns_server:start(fun(T, Q) -> (maps:get(dns_server:type(Q), Records))(T, Q) end),
+    Findings = longnames_check:findings("shop.erl.internal", #{nameservers => dns_server:nameservers(Server)}),
+    dns_server:stop(Server),
+    ?assertMatch([_], [Text || {error, Text} <- Findings, string:find(Text, "web@127.0.0.2") =/= nomatch]),
+    ?assertMatch([_], [Text || {error, Text} <- Findings, string:find(Text, "port 9102") =/= nomatch]).
+
+%% A connector's name is asked for as it asks, and it has to run.
+connector_test() ->
+    {ok, _} = application:ensure_all_started(longnames),
+    Server = dns_server:start(dns_server:txt([atom_to_list(node())])),
+    Name = "own.erl.internal",
+    {ok, Pid} = longnames_connector:start_link(#{name => Name, nameservers => dns_server:nameservers(Server)}),
+    unlink(Pid),
+    Errors = fun() -> [unicode:characters_to_list(Text) || {error, Text} <- longnames_check:findings(#{nameservers => []}), string:find(Text, Name) =/= nomatch] end,
+    wait_members(Name),
+    Running = Errors(),
+    Monitor = monitor(process, Pid),
+    exit(Pid, kill),
+    receive {'DOWN', Monitor, _, _, _} -> ok end,
+    ?assertMatch({[], ["own.erl.internal: no connector runs" ++ _]}, {Running, Errors()}),
+    dns_server:stop(Server),
+    ok = application:stop(longnames).
 
 %% Another node has another cookie, or that of this one.
 cookie_test_() ->
@@ -47,3 +74,9 @@ nothing_named_test() ->
     _ = application:stop(longnames),
     [{error, Text}] = longnames_check:findings(#{}),
     ?assertNotEqual(nomatch, string:find(Text, "No cluster is named")).
+
+wait_members(Name) ->
+    case longnames:status() of
+        #{Name := #{members := [_ | _]}} -> ok;
+        _ -> timer:sleep(20), wait_members(Name)
+    end.

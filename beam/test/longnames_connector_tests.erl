@@ -6,8 +6,7 @@
 connector_test_() ->
     {setup, fun start_application/0, fun stop_application/1,
      {inparallel, [{Name, {timeout, 30, fun() ->
-                        {name, Function} = erlang:fun_info(Test, name),
-                        Env = {Server, _} = env(atom_to_list(Function) ++ ".erl.internal"),
+                        Env = {Server, _} = env("c" ++ integer_to_list(erlang:unique_integer([positive])) ++ ".erl.internal"),
                         Test(Env),
                         dns_server:stop(Server)
                     end}}
@@ -19,6 +18,9 @@ connector_test_() ->
                           {"asks each second while it is not listed itself", fun unlisted/1},
                           {"asks as at first after a nodedown", fun soon_again/1},
                           {"asks and connects again after a nodedown", fun nodedown/1},
+                          {"a question that hangs after a nodedown does not use up the next ones", fun hangs_after_nodedown/1},
+                          {"connects again to a node that was disconnected", fun(Env) -> disconnected("127.0.0.7", [], Env) end},
+                          {"connects again to a hidden node", fun(Env) -> disconnected("127.0.0.8", ["-hidden"], Env) end},
                           {"does not connect while there is no address for it", fun no_address/1},
                           {"does not connect before it is listed, without address", fun not_listed_yet/1},
                           {"connects again, also where it is never listed", fun never_listed/1},
@@ -99,7 +101,7 @@ soon_again({Server, Opts}) ->
     Pid = start_with_timers(Opts#{interval => 60000}),
     _ = delays(5, Pid, Server),
     _ = delays(1, none, Server),
-    Pid ! {nodedown, 'shop@b.c'},
+    Pid ! {nodedown, 'shop@b.c', []},
     [First | Rest] = delays(5, Pid, Server),
     ?assert(First =< 500),
     ?assertEqual([500, 1000, 2000, 4000], sums(Rest)).
@@ -131,14 +133,41 @@ nodedown({Server, Opts}) ->
     until(fun() -> asked(Server) =:= 5 end),
     timer:sleep(600),
     drain(),
-    Pid ! {nodedown, 'shop@b.c'},
+    Pid ! {nodedown, 'shop@b.c', []},
     until(fun() -> asked(Server) >= 8 end),
     ?assert(received({connect, 'shop@b.c'})),
     {Before, Since} = {asked(Server), erlang:monotonic_time(millisecond)},
-    Pid ! {nodedown, 'other@b.c'}, % is none of its members
-    [begin Pid ! {nodedown, 'shop@a.c'}, timer:sleep(5) end || _ <- lists:seq(1, 100)],
+    Pid ! {nodedown, 'other@b.c', []}, % is none of its members
+    [begin Pid ! {nodedown, 'shop@a.c', []}, timer:sleep(5) end || _ <- lists:seq(1, 100)],
     timer:sleep(400),
     ?assert(asked(Server) - Before =< 2 + (erlang:monotonic_time(millisecond) - Since) div 500).
+
+hangs_after_nodedown({Server, Opts}) ->
+    Pid = start_with_timers(Opts#{interval => 60000, timeout => 60000}),
+    _ = delays(5, Pid, Server),
+    _ = delays(1, none, Server),
+    dns_server:set(Server, fun(_, _) -> none end),
+    Pid ! {nodedown, 'shop@b.c', []},
+    Tick = fun() -> receive {timer, Timer, Delay} -> Pid ! {timeout, Timer, ask}, Delay end end,
+    _ = Tick(),
+    ?assertEqual([500, 500, 500, 500, 500], [Tick() || _ <- lists:seq(1, 5)]).
+
+%% These connections are real.
+disconnected(Host, Args, {Server, Opts = #{name := Name}}) ->
+    Port = 9100 + list_to_integer(lists:last(string:lexemes(Host, "."))),
+    Node = list_to_atom("web@" ++ Host),
+    Peer = longnames_epmd_tests:start_peer("web", Host, Args ++ ["-setcookie", atom_to_list(erlang:get_cookie()), "-kernel", "inet_dist_use_interface",
+                                                                 "{" ++ lists:flatten(string:replace(Host, ".", ",", all)) ++ "}", "inet_dist_listen_min", integer_to_list(Port)]),
+    Records = #{srv => dns_server:srv([{Host, Port}]), txt => dns_server:txt([atom_to_list(Node), atom_to_list(node())])},
+    dns_server:set(Server, fun(T, Q) -> (maps:get(dns_server:type(Q), Records))(T, Q) end),
+    {ok, Pid} = longnames_connector:start_link(Opts#{interval => 60000}),
+    unlink(Pid),
+    Connected = fun() -> #{Name := #{connected := Nodes}} = longnames:status(), Nodes =:= [Node] end,
+    until(fun() -> asked(Server) =:= 5 andalso Connected() end),
+    true = erlang:disconnect_node(Node),
+    until(fun() -> asked(Server) > 5 andalso Connected() end, 2000), % before an interval has passed
+    exit(Pid, kill),
+    peer:stop(Peer).
 
 %% All nodes of a new cluster would lose each other, for as long as two of them cannot connect to each other.
 no_address({Server, Opts}) ->
@@ -153,7 +182,7 @@ no_address({Server, Opts}) ->
     _ = delays(1, none, Server),
     drain(),
     atomics:put(Found, 1, 0),
-    Pid ! {nodedown, 'shop@b.c'},
+    Pid ! {nodedown, 'shop@b.c', []},
     wait_connected('shop@b.c'). % what the last answer brought counts
 
 not_listed_yet({Server, Opts}) ->
@@ -175,7 +204,7 @@ never_listed({Server, Opts}) ->
     atomics:put(Clock, 1, 100000),
     _ = delays(1, none, Server),
     drain(),
-    Pid ! {nodedown, 'shop@b.c'},
+    Pid ! {nodedown, 'shop@b.c', []},
     ?assertEqual([0, 500, 1000, 2000, 4000], sums(delays(5, Pid, Server))),
     atomics:put(Clock, 1, 129000),
     [30000, 1000] = delays(2, Pid, Server), % until the pause ends
@@ -187,7 +216,7 @@ never_listed({Server, Opts}) ->
 lost_at_first({Server, Opts}) ->
     {Pid, Clock} = start_without_address(Server, Opts#{interval => 2000}),
     _ = delays(2, Pid, Server),
-    Pid ! {nodedown, 'shop@b.c'},
+    Pid ! {nodedown, 'shop@b.c', []},
     _ = delays(1, none, Server), % which is cancelled
     _ = delays(1, Pid, Server),
     atomics:put(Clock, 1, 9999),
@@ -339,7 +368,7 @@ hangs({Server, Opts = #{name := Name}}) ->
     ?assertEqual(0, receive {told, _, _} -> 1 after 0 -> 0 end),
     ?assertEqual(1, logged()),
     atomics:put(Turn, 2, 600),
-    Pid ! {nodedown, Last},
+    Pid ! {nodedown, Last, []},
     _ = next_member(), % it hangs again
     until(fun() -> atomics:get(Turn, 1) >= 600 andalso Processes() =:= 1 end),
     ok = logger:remove_handler(?FUNCTION_NAME),

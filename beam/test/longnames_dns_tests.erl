@@ -49,6 +49,24 @@ members_test_() ->
              {"malformed by UDP, whole by TCP", {ok, ['shop@a.c']},
               fun(udp, Q) -> (dns_server:malformed())(udp, Q); (tcp, Q) -> (dns_server:txt(["shop@a.c"]))(tcp, Q) end}]].
 
+%% Nobody is asked.
+no_name_test_() ->
+    [{Name, fun() ->
+         Server = dns_server:start(dns_server:txt(["shop@a.c"])),
+         Opts = #{nameservers => dns_server:nameservers(Server)},
+         Got = {longnames_dns:members(Wrong, Opts), dns_server:asked(Server)},
+         dns_server:stop(Server),
+         ?assertEqual({{error, einval}, []}, Got)
+     end} || {Name, Wrong} <- [{"nothing", ""}, {"a dot", "."}, {"an empty label", "shop..svc.erl.internal"}, {"a newline", "shop.prod\n"},
+                               {"UTF-8", <<"sh\x{f6}p.prod"/utf8>>}, {"64 characters", lists:duplicate(64, $a) ++ ".prod"},
+                               {"255 characters", string:copies("a.", 127) ++ "b"}, {"an atom", shop}]].
+
+options_test_() ->
+    [{lists:flatten(io_lib:format("~p ~p", [Key, Value])), ?_assertError({bad_option, Key, Value, [_ | _]}, longnames:members(?NAME, [{Key, Value}]))}
+     || {Key, Values} <- [{name, [nil, shop, "", "shop..svc"]}, {nameservers, [default, [{127, 0, 0, 1}], [{"127.0.0.1", 53}], [{{127, 0, 0, 1}, 0}]]},
+                          {timeout, [infinity, 0, "5000"]}, {interval, ["15000", 0]}, {disconnect_after, [0, infinity]}, {margin, [-1, none]},
+                          {wait_for_address, [infinity, -1, "10000"]}, {max_names, [infinity]}], Value <- Values].
+
 no_answer_test_() ->
     [{"a hung server", {timeout, 10, fun() ->
          Server = dns_server:start(fun(_, _) -> none end),

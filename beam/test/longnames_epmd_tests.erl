@@ -73,6 +73,8 @@ unknown_test_() ->
                   {"not listed, and there is none", {ok, ?IP, 9100, 6}, ?OTHER_PORT, ["-start_epmd", "false" | listening(9200, 9200)]},
                   {"no answer yet, and there is an epmd", {ok, ?IP}, [], listening(9200, 9200)},
                   {"no answer yet, and there is none", {ok, ?IP, 9200, 6}, [], ["-start_epmd", "false" | listening(9200, 9200)]},
+                  {"no answer yet, and a least port, which is the only one", {ok, ?IP, 9200, 6}, [],
+                   ["-start_epmd", "false", "-kernel", "inet_dist_listen_min", "9200"]},
                   {"no answer yet, and some port of the node's own", {ok, ?IP}, [], ["-start_epmd", "false" | listening(9200, 9210)]},
                   {"no answer yet, and any", {ok, ?IP}, [], ["-start_epmd", "false"]}]].
 

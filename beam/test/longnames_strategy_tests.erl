@@ -12,6 +12,8 @@ strategy_test_() ->
         State = #{'__struct__' => 'Elixir.Cluster.Strategy.State', topology => shop, meta => nil,
                   connect => {?MODULE, connect, [Self]}, disconnect => {?MODULE, disconnect, [Self]}, list_nodes => {?MODULE, list, [['shop@b.c', 'shop@d.c']]},
                   config => [{name, <<"shop.erl.internal">>}, {nameservers, dns_server:nameservers(Server)}, {interval, 200}, {disconnect_after, 2}]},
+        #{id := Id} = longnames_strategy:child_spec([State#{topology => web}]),
+        ?assertNotMatch(#{id := Id}, longnames_strategy:child_spec([State])),
         #{start := {Module, Function, Args}} = longnames_strategy:child_spec([State]),
         {ok, Pid} = apply(Module, Function, Args),
         unlink(Pid),
