@@ -2,6 +2,7 @@ package snapshot
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -9,6 +10,7 @@ import (
 	"fmt"
 	"hash"
 	"io"
+	"strings"
 	"time"
 
 	"github.com/longnames/longnames/kubeapi"
@@ -63,47 +65,74 @@ func (f *file) encode(ctx context.Context, w io.Writer, c *contents, p *pacer) e
 	items := io.MultiWriter(out, sum)
 	fmt.Fprint(out, firstLine)
 	for i, o := range c.objects {
-		p.rest(ctx)
-		if err := ctx.Err(); err != nil {
-			return err
+		end := ",\n"
+		if i == len(c.objects)-1 {
+			end = "\n"
 		}
-		text, err := json.Marshal(f.expander.expand(o))
+		text, err := f.text(ctx, o, p)
 		if err != nil {
 			return err
 		}
-		if i < len(c.objects)-1 {
-			text = append(text, ',')
-		}
-		if _, err := items.Write(append(text, '\n')); err != nil {
+		if _, err := items.Write(append(text, end...)); err != nil {
 			return err
 		}
 	}
-	about, err := f.describe(c, sum)
-	if err != nil {
+	start, end, _ := strings.Cut(lastLine, "%s")
+	fmt.Fprint(out, start)
+	if err := f.describe(ctx, items, c, p); err != nil {
 		return err
 	}
-	fmt.Fprintf(out, lastLine, about)
+	fmt.Fprint(sum, "}")
+	fmt.Fprintf(out, `,"sha256":"%x"}%s`, sum.Sum(nil), end)
 	return out.Flush()
 }
 
-func (f *file) describe(c *contents, items hash.Hash) ([]byte, error) {
-	d := description{Format: format, Written: c.written, Changed: c.changed, Source: f.origin}
-	for _, of := range c.suspects {
-		cluster := suspects{Pulse: of.Pulse}
-		for _, m := range of.Members {
-			text, err := json.Marshal(f.expander.expand(m.Object))
-			if err != nil {
-				return nil, err
-			}
-			cluster.Members = append(cluster.Members, suspect{m.Reason, m.Since, m.From, text})
-		}
-		d.Suspects = append(d.Suspects, cluster)
-	}
-	var err error
-	if d.Sum, err = d.seal(items); err != nil {
+// text returns an object as JSON, after a rest if one is due.
+func (f *file) text(ctx context.Context, o *kubeapi.Object, p *pacer) ([]byte, error) {
+	p.rest(ctx)
+	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	return json.Marshal(d)
+	return json.Marshal(f.expander.expand(o))
+}
+
+// describe writes the description but for its sum and the final brace, as seal has it.
+func (f *file) describe(ctx context.Context, w io.Writer, c *contents, p *pacer) error {
+	if err := open(w, description{Format: format, Written: c.written, Changed: c.changed, Source: f.origin}, "}"); err != nil {
+		return err
+	}
+	before, after := `,"suspects":[`, ""
+	for _, of := range c.suspects {
+		fmt.Fprint(w, before)
+		if err := open(w, suspects{of.Pulse, []suspect{}}, "]}"); err != nil {
+			return err
+		}
+		before, after = ",", "]"
+		for i, m := range of.Members {
+			text, err := f.text(ctx, m.Object, p)
+			if err != nil {
+				return err
+			}
+			if i > 0 {
+				fmt.Fprint(w, ",")
+			}
+			if err := open(w, suspect{m.Reason, m.Since, m.From, text}, ""); err != nil {
+				return err
+			}
+		}
+		fmt.Fprint(w, "]}")
+	}
+	_, err := fmt.Fprint(w, after)
+	return err
+}
+
+// open writes a value as JSON, without its end.
+func open(w io.Writer, v any, end string) error {
+	text, err := json.Marshal(v)
+	if err == nil {
+		_, err = w.Write(bytes.TrimSuffix(text, []byte(end)))
+	}
+	return err
 }
 
 // limitedWriter fails where more than the limit is written.
