@@ -58,13 +58,6 @@ nodes("partisan srv", Name, Basename) ->
                    end,
          Basename ++ "@" ++ Target ++ "=" ++ inet:ntoa(Address) ++ ":" ++ integer_to_list(Port)
      end || {_, _, Port, Target} <- inet_res:lookup(Name, in, srv, [], 5000)];
-%% It has a list of nodes, not a name, and the resolver of the system finds the hosts. Where they are is told, too.
-nodes("couchdb", Seeds, _) ->
-    [begin
-         [_, Host] = string:lexemes(Seed, "@"),
-         {ok, {hostent, _, _, _, _, [Address]}} = inet:gethostbyname(Host),
-         Seed ++ "=" ++ inet:ntoa(Address)
-     end || Seed <- string:lexemes(Seeds, ",")];
 nodes("gen_cluster srv", Name, Basename) ->
     {ok, {hostent, _, _, _, _, Records}} = inet_res:getbyname(Name, srv, 5000),
     [Basename ++ "@" ++ Target || {_, _, _, Target} <- Records];

@@ -48,10 +48,7 @@ find(api_hostname, Url, Basename) ->
     [node_name(Basename, Hostname ++ "." ++ os:getenv("SUBDOMAIN")) || Hostname <- clients:endpoints(Url, "hostname")];
 %% As CouchDB does, which has a list.
 find(seeds, Nodes, _) -> [list_to_atom(Node) || Node <- string:lexemes(Nodes, ",")];
-%% As RabbitMQ does: addresses, and the host name of each, by the resolver that the inetrc names.
-find(host, Name, Basename) ->
-    [node_name(Basename, Host) || Address <- addresses(Name), Host <- host(inet:gethostbyaddr(Address))];
-%% OTP's own resolver takes two names for none.
+%% As RabbitMQ does: addresses, and the host name of each. OTP's own resolver takes two names for none.
 find(ptr, Name, Basename) ->
     [node_name(Basename, Host) || Address <- addresses(Name), Host <- host(inet_res:gethostbyaddr(Address))].
 
