@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -33,7 +34,8 @@ type replica struct {
 	name    string
 	binary  string
 	process *cluster.Process
-	checker *watch.Checker // that asks it in the row at hand
+	checker *watch.Checker            // that asks it in the row at hand
+	told    atomic.Pointer[time.Time] // when it was told to end
 }
 
 // newReplica makes one that runs on the host of its name and number, for rows have some of their own.
@@ -209,13 +211,16 @@ func (r *replica) reloadOften() {
 // endTime is how long CoreDNS may take to end, as the README has it.
 const endTime = 5 * time.Second
 
-// untilEnd excuses questions that got no answer since CoreDNS has ended, or is just about to.
-func untilEnd(r *replica, _ *watch.Question, _ time.Time, kind, _ string) bool {
-	return kind == watch.Late && r.process.EndsWithin(endTime)
+// untilEnd excuses questions that got no answer since CoreDNS has ended, or was about to when they were asked: not those
+// that were lost while it was to live on.
+func untilEnd(r *replica, _ *watch.Question, begin time.Time, kind, _ string) bool {
+	told := r.told.Load()
+	return kind == watch.Late && told != nil && told.Sub(begin) < 2*time.Second && r.process.EndsWithin(endTime)
 }
 
 func ends(s *stage) {
 	time.Sleep(faultTime)
+	s.extra.told.Store(new(time.Now()))
 	s.extra.process.Signal(syscall.SIGTERM)
 	ended := s.extra.process.EndsWithin(endTime)
 	s.extra.checker.Stop()

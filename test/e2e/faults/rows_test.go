@@ -133,6 +133,8 @@ func plans() []plan {
 					return s.newReplica("cold", false).launch()
 				}, excused: untilKnown, try: func(s *stage) {
 					time.Sleep(faultTime)
+					_, err := s.extra.ready()
+					require.Error(s, err, "nothing is known yet")
 					s.wire.up()
 				}},
 		}},
@@ -155,7 +157,7 @@ func plans() []plan {
 						s.wire.cut()
 					}, s.wire.heal)
 				}},
-			{name: "packets-lost", try: func(s *stage) { s.through(s.wire.lose, s.wire.heal) },
+			{name: "packets-lost", try: func(s *stage) { s.through(s.wire.lose, s.wire.found) },
 				what: "all packets between CoreDNS and the API server are lost, and then come through again"},
 		}},
 		{name: "API", rows: []row{

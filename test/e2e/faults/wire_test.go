@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"regexp"
 	"strings"
 
 	"github.com/stretchr/testify/require"
@@ -41,6 +42,20 @@ func (w *wire) try(path string, body any) error {
 	return err
 }
 
+// found heals the wire once it has lost some packets: else the fault has not struck.
+func (w *wire) found() {
+	w.s.within(patience, "packets are lost", func() error {
+		out, err := w.Run(w.s.Context(), "nft", "list table inet wire")
+		if err == nil && !lostPackets.MatchString(out) {
+			err = fmt.Errorf("none are: %s", out)
+		}
+		return err
+	})
+	w.heal()
+}
+
+var lostPackets = regexp.MustCompile(`counter packets [1-9]`)
+
 // heal ends all faults of the wire, and has it lead to the API server. What is lost for good stays lost.
 func (w *wire) heal() {
 	w.to(cluster.APIServer)
@@ -70,7 +85,7 @@ func (w *wire) toxic(kind string, attributes map[string]int) {
 
 // lose loses all packets, in both directions, without telling anybody, until heal. forget does so for good, but only with
 // the connections that there are.
-func (w *wire) lose() { w.filter("tcp dport 443 drop;", "tcp sport 443 drop;") }
+func (w *wire) lose() { w.filter("tcp dport 443 counter drop;", "tcp sport 443 counter drop;") }
 
 func (w *wire) forget() {
 	w.since++
