@@ -124,9 +124,12 @@ e2e: build ## scenarios on a real control plane; needs root (RUN=regexp, E2EFLAG
 	cd test/e2e && $(SHIP) $(GO) test -c -o ../../bin/node.test ./node && $(SHIP) $(GO) test -c -o ../../bin/process.test ./process
 	$(MAKE) -j2 -O e2e-process e2e-node
 
-# Those of processes wait most of the time, and so run beside the others. Each prints what it has to say at its end.
+# Those of processes wait most of the time, and so run beside the others. Each prints what it has to say at its end. Most of a
+# test is waiting, so that more run at once than there are processors; of those of nodes, some wait for room.
+e2e-process: PARALLEL = 8
+e2e-node: PARALLEL = 11
 e2e-process e2e-node: e2e-%:
-	cd test/e2e/$* && exec ../../../bin/$*.test $(if $(filter -list,$(E2EFLAGS)),-test.list '$(or $(RUN),.)',-test.v -test.timeout 70m -test.run '$(RUN)')
+	cd test/e2e/$* && exec ../../../bin/$*.test $(if $(filter -list,$(E2EFLAGS)),-test.list '$(or $(RUN),.)',-test.v -test.parallel $(PARALLEL) -test.timeout 70m -test.run '$(RUN)')
 
 ERLC ?= erlc
 beam: build ## the client in Erlang, beam/: compiled, analysed, tried on real nodes; needs Erlang, Elixir and root

@@ -5,7 +5,6 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"flag"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -35,15 +34,6 @@ type bed struct {
 	*cluster.Cluster
 	namespace string
 	server    string // ADDRESS:PORT of the CoreDNS that is asked
-}
-
-// Most of a test is waiting, so that more of them run at once than there are processors, besides those that wait for room.
-func TestMain(m *testing.M) {
-	flag.Parse()
-	if err := flag.Set("test.parallel", "11"); err != nil {
-		panic(err)
-	}
-	os.Exit(m.Run())
 }
 
 // room is for clusters: each takes its part of a processor, and of the files that the kernel lets a user watch.

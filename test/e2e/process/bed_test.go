@@ -2,7 +2,6 @@
 package process
 
 import (
-	"flag"
 	"fmt"
 	"os"
 	"strings"
@@ -26,15 +25,6 @@ type bed struct {
 	part          int
 	name          string
 	prod, account string // a namespace, and the directory of CoreDNS' service account
-}
-
-// Most of a test is waiting, so that more of them run at once than there are processors.
-func TestMain(m *testing.M) {
-	flag.Parse()
-	if err := flag.Set("test.parallel", "8"); err != nil {
-		panic(err)
-	}
-	os.Exit(m.Run())
 }
 
 func TestProcess(t *testing.T) {
