@@ -1,6 +1,7 @@
 package faults
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -175,13 +176,8 @@ func (s *stage) forget() {
 // downs are the times that a node of some clusters has lost one that was not told to leave.
 func (s *stage) downs(meshes ...*mesh) (out []string) {
 	for _, n := range s.nodes {
-		if !slices.Contains(meshes, n.mesh) {
-			continue
-		}
-		for line := range strings.Lines(n.erl.Output()[n.seen:]) {
-			if lost := strings.Fields(line); len(lost) > 1 && lost[0] == "DOWN" && !s.left[lost[1]] {
-				out = append(out, strings.TrimSpace(line))
-			}
+		if slices.Contains(meshes, n.mesh) {
+			out = append(out, watch.Lost(n.erl.Output()[n.seen:], s.left)...)
 		}
 	}
 	return out
@@ -192,14 +188,8 @@ func (s *stage) connected(m *mesh) error {
 	all := m.values("TXT", m.pods)
 	for _, p := range m.pods {
 		n := s.nodes[p.Status.PodIP]
-		if err := n.erl.Ended(); err != nil {
+		if err := errors.Join(n.erl.Ended(), watch.Meshed(m.node(p), n.erl.Output(), all)); err != nil {
 			return err
-		}
-		others := slices.DeleteFunc(slices.Clone(all), func(other string) bool { return other == m.node(p) })
-		for _, what := range []string{"FOUND ", "NODES "} {
-			if err := watch.Same(what+"of "+m.node(p), watch.LastLine(n.erl.Output(), what), others); err != nil {
-				return err
-			}
 		}
 	}
 	return nil

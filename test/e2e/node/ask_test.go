@@ -4,7 +4,6 @@ import (
 	"net"
 	"strings"
 
-	"github.com/miekg/dns"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
@@ -56,13 +55,6 @@ func (b *bed) wantsCluster(name, basename string, hosts, addresses []string) {
 	b.wants(name, "SRV", hosts...)
 	b.wants(name, "A", of[false]...)
 	b.wants(name, "AAAA", of[true]...)
-}
-
-// reverse is the name of an address.
-func (b *bed) reverse(address string) string {
-	name, err := dns.ReverseAddr(address)
-	require.NoError(b, err)
-	return name
 }
 
 // keepAsking asks until it is told to stop. Each answer has to have so many values at least, and among them those of

@@ -108,7 +108,7 @@ func (b *bed) life() {
 				b.wantsCluster(domain, "shop", names, all)
 				b.wantsCluster(held, "shop", names, all)
 				for i, a := range all {
-					b.wants(b.reverse(a), "PTR", names[i])
+					b.wants(watch.Reverse(a), "PTR", names[i])
 				}
 				return names, all
 			}
@@ -131,7 +131,7 @@ func (b *bed) life() {
 			gone := slices.DeleteFunc(before, func(a string) bool { return slices.Contains(after, a) })
 			assert.Len(b, gone, tt.gone, "%q are there", after)
 			for _, a := range gone {
-				b.wants(b.reverse(a), "PTR", "NXDOMAIN")
+				b.wants(watch.Reverse(a), "PTR", "NXDOMAIN")
 			}
 			if tt.mode == "hostname" {
 				b.wants(names[1], "A", after[1])

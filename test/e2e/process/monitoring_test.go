@@ -9,10 +9,10 @@ import (
 	"testing"
 	"time"
 
-	"github.com/miekg/dns"
 	"github.com/stretchr/testify/require"
 
 	"github.com/longnames/longnames/test/e2e/cluster"
+	"github.com/longnames/longnames/test/e2e/watch"
 )
 
 // monitoring has a real Prometheus read two CoreDNS while things happen to these. Each panel of the dashboard has something
@@ -44,8 +44,6 @@ func monitoring(t *testing.T, b *bed) {
 	}
 	first, second := servers[0], servers[1]
 	p.sees(2, `up{job="coredns"} == 1`)
-	reverse, err := dns.ReverseAddr(b.address(10))
-	require.NoError(t, err)
 	cartName := "cart." + apps + ".apps.erl.internal"
 	ask(t, servers, []question{
 		{12, "udp", "shop.erl.internal", "A"},
@@ -53,7 +51,7 @@ func monitoring(t *testing.T, b *bed) {
 		{10, "udp", cartName, "SRV"},
 		{6, "udp", cartName, "TXT"},
 		{4, "tcp", cartName, "SRV"},
-		{2, "udp", reverse, "PTR"},
+		{2, "udp", watch.Reverse(b.address(10)), "PTR"},
 		{2, "udp", "1.0.0.10.in-addr.arpa", "PTR"}, // falls through
 		{1, "udp", "shop.erl.internal", "SOA"},
 		{1, "udp", "shop.erl.internal", "NS"},

@@ -37,8 +37,8 @@ func unreadNamespace(t *testing.T, b *bed) {
 	s.wants(known, "TXT", members...)
 	checker.Start(t.Context())
 	s.rcode(unknown, "TXT", dns.RcodeServerFailure)
-	s.wants(reverse(t, b.address(10)), "PTR", b.address(10))
-	s.wants(reverse(t, b.address(10+read)), "PTR", "NXDOMAIN")
+	s.wants(watch.Reverse(b.address(10)), "PTR", b.address(10))
+	s.wants(watch.Reverse(b.address(10+read)), "PTR", "NXDOMAIN")
 	soon(t, "CoreDNS is ready", s.ready)
 	if after := time.Since(begin); after < time.Minute {
 		t.Errorf("ready after %s, want a minute at least", after)
@@ -48,7 +48,7 @@ func unreadNamespace(t *testing.T, b *bed) {
 
 	b.grant(t, b.prod, other.prod, endpointSlices, listWatch)
 	s.wants(unknown, "TXT", b.some(10+read, 10+read+unread, "shop@%s")...)
-	s.wants(reverse(t, b.address(10+read)), "PTR", b.address(10+read))
+	s.wants(watch.Reverse(b.address(10+read)), "PTR", b.address(10+read))
 	s.logs(granted)
 	s.counts(read+unread, "members", `zone="`+zone+`."`)
 	if err := s.ready(); err != nil {

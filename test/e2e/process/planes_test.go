@@ -4,13 +4,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"slices"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
 	"github.com/miekg/dns"
+	"github.com/stretchr/testify/assert"
 	discoveryv1 "k8s.io/api/discovery/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
@@ -240,7 +240,7 @@ func oneOfTwoAway(t *testing.T, p planes) {
 	cold.start()
 	for i, b := range p {
 		want := []string{b.address(10), "SERVFAIL"}[i]
-		cold.wants(reverse(t, b.address(10)), "PTR", want)
+		cold.wants(watch.Reverse(b.address(10)), "PTR", want)
 	}
 	cold.rcode(unitedZone, "TXT", dns.RcodeServerFailure)
 	if cold.ready() == nil {
@@ -285,20 +285,10 @@ func (u *united) settles() {
 		}
 		for i, b := range u.planes {
 			address := b.address(10 + u.sizes[i] - 1)
-			s.wants(reverse(u.t, address), "PTR", address)
+			s.wants(watch.Reverse(address), "PTR", address)
 		}
 	}
 	u.expect(u.sizes, u.sizes)
-}
-
-// reverse is the name of an address.
-func reverse(t *testing.T, address string) string {
-	t.Helper()
-	name, err := dns.ReverseAddr(address)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return name
 }
 
 // change has one cluster have another number of members, and waits until all see that.
@@ -339,14 +329,8 @@ func (u *united) connected() error {
 	all := u.values("shop@%s", u.sizes)
 	for _, name := range all {
 		n := u.nodes[name]
-		if err := n.erl.Ended(); err != nil {
+		if err := errors.Join(n.erl.Ended(), watch.Meshed(name, n.erl.Output(), all)); err != nil {
 			return err
-		}
-		others := slices.DeleteFunc(slices.Clone(all), func(other string) bool { return other == name })
-		for _, what := range []string{"FOUND ", "NODES "} {
-			if err := watch.Same(what+"of "+name, watch.LastLine(n.erl.Output(), what), others); err != nil {
-				return err
-			}
 		}
 	}
 	return nil
@@ -360,10 +344,6 @@ func (u *united) judge() {
 		u.t.Errorf("of %d answers wrong: %s\n%s", counts.Asked, counts.Kinds(), strings.Join(counts.Last, "\n"))
 	}
 	for name, n := range u.nodes {
-		for line := range strings.Lines(n.erl.Output()[n.seen:]) {
-			if f := strings.Fields(line); len(f) > 1 && f[0] == "DOWN" && !u.left[f[1]] {
-				u.t.Errorf("%s has lost a node that lives: %s", name, line)
-			}
-		}
+		assert.Empty(u.t, watch.Lost(n.erl.Output()[n.seen:], u.left), "%s has lost nodes that live", name)
 	}
 }

@@ -205,11 +205,6 @@ func resolvers(t *testing.T, b *bed) {
 		func(*resolver) bool { return true }
 
 	addresses := append(b.some(10, 13, "%s"), "fd00::11")
-	reverse := func(address string) string {
-		name, err := dns.ReverseAddr(address)
-		require.NoError(t, err)
-		return name
-	}
 	create := func(app string, i int, address string, change ...func(*corev1.Pod)) {
 		b.pod(t, b.prod, app, fmt.Sprintf("%s-%d", app, i), address, change...)
 	}
@@ -226,7 +221,7 @@ func resolvers(t *testing.T, b *bed) {
 					wants[question] += " " + address
 				}
 			}
-			nodes = append(nodes, lookup{shopName(i) + ".shop.erl.internal TXT", one}, lookup{reverse(address) + " PTR", ptr})
+			nodes = append(nodes, lookup{shopName(i) + ".shop.erl.internal TXT", one}, lookup{watch.Reverse(address) + " PTR", ptr})
 		}
 		for question, want := range wants {
 			set = append(set, lookup{question, want})
@@ -238,7 +233,7 @@ func resolvers(t *testing.T, b *bed) {
 		for i := range n {
 			host := fmt.Sprintf("queue-%d.queue.%s.svc.erl.internal", i, b.prod)
 			hosts = append(hosts, host)
-			out = append(out, lookup{host + " A", b.address(20 + i)}, lookup{reverse(b.address(20+i)) + " PTR", host},
+			out = append(out, lookup{host + " A", b.address(20 + i)}, lookup{watch.Reverse(b.address(20+i)) + " PTR", host},
 				lookup{fmt.Sprintf("queue-%d.erl.internal TXT", i), "rabbit@" + host})
 		}
 		return append(out, lookup{"erl.internal SRV", strings.Join(hosts, " ")})

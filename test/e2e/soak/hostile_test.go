@@ -17,6 +17,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/longnames/longnames/test/e2e/cluster"
+	"github.com/longnames/longnames/test/e2e/watch"
 )
 
 // evil is the namespace of a tenant that writes EndpointSlices by hand. It has other namespaces, whose names are like parts
@@ -240,8 +241,7 @@ func (s *soak) questions() (crowd, hostile, waits [][]byte) {
 		names = append(names, z, "ns.dns."+z, "dns."+z)
 	}
 	for _, address := range []string{source(0), s.honest[0].pods[0], "11.255.255.255", "fd00:66::6", "fd00::ffff"} {
-		pointer, _ := dns.ReverseAddr(address)
-		names = append(names, pointer)
+		names = append(names, watch.Reverse(address))
 	}
 	for _, name := range names {
 		for _, qtype := range []uint16{dns.TypeSOA, dns.TypeNS, dns.TypeANY, dns.TypeA, dns.TypePTR, dns.TypeAXFR, dns.TypeIXFR} {

@@ -251,8 +251,7 @@ func (s *soak) truths() (all []truth) {
 			add(below+oneZone, family, first)
 		}
 		add(hosts[0], family, first)
-		pointer, _ := dns.ReverseAddr(first)
-		add(pointer, "PTR", hosts[0])
+		add(watch.Reverse(first), "PTR", hosts[0])
 	}
 	for _, z := range []string{zone, podZone, oneZone} {
 		add("ns.dns."+z, "A", s.server.Address)

@@ -1,8 +1,11 @@
 package watch
 
 import (
+	"errors"
+	"slices"
 	"strings"
 
+	"github.com/miekg/dns"
 	corev1 "k8s.io/api/core/v1"
 )
 
@@ -15,6 +18,31 @@ func LastLine(log, begin string) []string {
 	}
 	line, _, _ := strings.Cut(whole[i+1+len(begin):], "\n")
 	return strings.Fields(line)
+}
+
+// Meshed returns an error unless a node says at last that it has found all others of some, and is connected to these.
+func Meshed(node, log string, all []string) error {
+	others := slices.DeleteFunc(slices.Clone(all), func(other string) bool { return other == node })
+	return errors.Join(Same("FOUND of "+node, LastLine(log, "FOUND "), others), Same("NODES of "+node, LastLine(log, "NODES "), others))
+}
+
+// Lost returns the lines of a log about nodes that are lost, but for those that have left.
+func Lost(log string, left map[string]bool) (out []string) {
+	for line := range strings.Lines(log) {
+		if f := strings.Fields(line); len(f) > 1 && f[0] == "DOWN" && !left[f[1]] {
+			out = append(out, strings.TrimSpace(line))
+		}
+	}
+	return out
+}
+
+// Reverse is the name of an address.
+func Reverse(address string) string {
+	name, err := dns.ReverseAddr(address)
+	if err != nil {
+		panic(err)
+	}
+	return name
 }
 
 // Host is what Kubernetes' and libcluster's documentation have people put behind the @ of a node's name. The plugin is
