@@ -1,6 +1,7 @@
 package node
 
 import (
+	"errors"
 	"fmt"
 	"regexp"
 	"strings"
@@ -49,6 +50,7 @@ func TestFaults(t *testing.T) {
 	freeze := func() { f.Part(api).Signal(syscall.SIGSTOP) }
 	thaw := func() { f.Part(api).Signal(syscall.SIGCONT); f.Back(f.T) }
 	heal := func() { f.filter("") }
+	cut := func(what string) func() { return func() { f.cut(what) } }
 	const bind = `patch clusterrolebinding longnames --type=json -p [{"op":"replace","path":"/subjects/0/name","value":%q}]`
 	for _, row := range []struct {
 		name     string
@@ -57,9 +59,13 @@ func TestFaults(t *testing.T) {
 	}{
 		{"APIServerKilled", false, f.through(func() { f.Part(api).Stop(0) }, start)},
 		{"APIServerFrozen", false, f.through(freeze, thaw)},
-		{"ConnectionsCut", false, f.through(func() { f.filter("reject with tcp reset") }, heal)},
-		{"PacketsLost", false, f.through(func() { f.filter("drop") }, heal)},
-		{"Forbidden", false, f.through(func() { f.kubectl(bind, "nobody") }, func() { f.kubectl(bind, "longnames") })},
+		{"ConnectionsCut", false, f.through(cut("reject with tcp reset"), heal)},
+		{"PacketsLost", false, f.through(cut("drop"), heal)},
+		{"Forbidden", false, f.through(func() { f.kubectl(bind, "nobody"); f.refused(heal) }, func() {
+			begin := time.Now()
+			f.kubectl(bind, "longnames")
+			f.says(begin, `API server grants access again`)
+		})},
 		{"CoreDNSKilled", true, f.through(f.killed, func() {})},
 		{"RolledWhileCutOff", true, f.through(f.rolled, func() { heal(); f.at("longnames").rolledOut("deployment/longnames") })},
 		{"ProbesFail", false, f.probes},
@@ -70,7 +76,8 @@ func TestFaults(t *testing.T) {
 		f.run(row.name, func(b *bed) {
 			defer func(all *bed) { f.bed = all }(f.bed)
 			f.bed = b
-			f.kubectl("scale statefulset/shop --replicas=%d", size) // the row before may have failed
+			f.filter("") // the row before may have failed
+			f.kubectl("scale statefulset/shop --replicas=%d", size)
 			f.pods = f.mesh("shop", "ip", "", size)
 			f.seen(hold + announced)
 			begin := time.Now()
@@ -105,16 +112,52 @@ func (f *faults) through(strike, heal func()) func() {
 	}
 }
 
-// filter has something become of what pods send to the API server; nothing ends that.
+// filter has something become of what pods and the API server send to each other; nothing ends that.
 func (f *faults) filter(what string) {
-	rules := "add table inet faults { chain pods { type filter hook forward priority -10; tcp dport 6443 " + what + "; }; }"
-	if what == "" {
-		rules = "delete table inet faults"
+	rules := "add table inet faults; delete table inet faults" // whether it is there or not
+	if what != "" {
+		rules += "; add table inet faults { chain pods { type filter hook forward priority -10; " +
+			"tcp dport 6443 counter " + what + "; tcp sport 6443 counter " + what + "; }; }"
 	}
 	for _, n := range f.Nodes {
 		_, err := n.Run(f.Context(), "nft", rules)
 		require.NoError(f, err)
 	}
+}
+
+// cut does so, and waits until that meets packets, of which there may be none for half a minute where nothing changes.
+func (f *faults) cut(what string) {
+	f.filter(what)
+	f.kubectl("annotate --overwrite endpointslices --all e2e.longnames.dev/at=%d", time.Now().UnixNano())
+	f.eventually("packets meet the filter on all nodes with CoreDNS", func() error {
+		for _, pod := range f.ours() {
+			out, err := f.node(pod).Run(f.Context(), "nft", "list", "table", "inet", "faults")
+			if err == nil && !met.MatchString(out) {
+				err = errors.New(out)
+			}
+			if err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+var met = regexp.MustCompile(`counter packets [1-9]`)
+
+// refused waits until the API server refuses CoreDNS, and has it ask: a watch that is there goes on without the right.
+func (f *faults) refused(heal func()) {
+	f.eventually("CoreDNS may not read", func() error {
+		out, err := f.try("auth can-i watch endpointslices.discovery.k8s.io -A --as=system:serviceaccount:longnames:longnames")
+		if strings.HasPrefix(out, "no") {
+			return nil
+		}
+		return fmt.Errorf("got %s: %w", out, errors.Join(err))
+	})
+	begin := time.Now()
+	f.cut("reject with tcp reset")
+	heal()
+	f.says(begin, `API server forbids `)
 }
 
 // killed has each CoreDNS be killed, and started again.
@@ -177,9 +220,13 @@ func (f *faults) vanish() {
 
 // missed waits until each CoreDNS has said that nodes are missing.
 func (f *faults) missed(since time.Time) {
+	f.says(since, "Cluster "+f.questions[0].Name+`\.: members have vanished without notice`)
+}
+
+// says waits until each CoreDNS has said what matches a pattern.
+func (f *faults) says(since time.Time, pattern string) {
 	for _, pod := range f.ours() {
-		f.prints("Cluster "+f.questions[0].Name+`\.: members have vanished without notice`,
-			"-n longnames logs %s --since-time=%s", pod.Name, since.Format(time.RFC3339))
+		f.prints(pattern, "-n longnames logs %s --since-time=%s", pod.Name, since.Format(time.RFC3339))
 	}
 }
 
