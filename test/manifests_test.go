@@ -61,9 +61,14 @@ func TestABlankManifest(t *testing.T) {
 	corefile := func(before, more string) string {
 		return ".:0 {\n" + before + "\nlongnames erl.internal {\nmanifests " + dir + "/pods.yaml\nlookup pods\nselector app=web\nbasename app\nstartup_timeout 10ms\n" + more + "\n}\n}"
 	}
+	log := captureLog(t)
 	s := start(t, corefile("ready "+health, ""))
 	if got := s.rcode("erl.internal.", "TXT"); got != "SERVFAIL" {
 		t.Errorf("at the start: got %s, want SERVFAIL", got)
+	}
+	for _, line := range []string{"got a blank file: the members are not known until it has something",
+		"Members have not been read after 10ms: questions get SERVFAIL until they are"} {
+		eventually(t, line+" is logged", func() bool { return log.has(line) })
 	}
 	if got := status(t, health); got != http.StatusServiceUnavailable {
 		t.Errorf("ready at the start: got %d, want 503", got)
@@ -73,6 +78,10 @@ func TestABlankManifest(t *testing.T) {
 	if got := status(t, health); got != http.StatusOK {
 		t.Errorf("ready with members: got %d, want 200", got)
 	}
+	write(t, dir, "pods.yaml", "")
+	eventually(t, "it is logged", func() bool { return log.has("got a blank file; what is known of it stays in use") })
+	s.wants("erl.internal.", "TXT", "app@10.0.0.1")
+	write(t, dir, "pods.yaml", podManifest("a", "10.0.0.1"))
 
 	s = start(t, corefile("", "")) // ready does not end after a reload that fails
 	write(t, dir, "pods.yaml", "# nobody\n")

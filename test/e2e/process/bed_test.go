@@ -44,7 +44,6 @@ func TestProcess(t *testing.T) {
 		{"RightsWithdrawn", withdrawnRights},
 		{"RightsUnreadNamespace", unreadNamespace},
 		{"LeftOut", leftOut},
-		{"BlankManifest", blankManifest},
 		{"OwnNames", ownNames},
 		{"NotReady", notReady},
 		{"Typos", typos},

@@ -68,18 +68,14 @@ func (b *bed) serve(t *testing.T, plugins string) *server {
 
 // start starts it, for the first time or again, and waits until it listens.
 func (s *server) start() {
-	s.launch()
-	s.t.Cleanup(s.end)
-	s.logs("(?m)^CoreDNS-")
-}
-
-func (s *server) launch() {
 	binary, err := filepath.Abs(coredns)
 	require.NoError(s.t, err)
 	s.starts++
 	s.process = s.Start(s.t, fmt.Sprintf("coredns-%d", s.starts),
 		[]string{"KUBERNETES_SERVICE_HOST=" + apiHost, "KUBERNETES_SERVICE_PORT=" + s.apiPort, "CLUSTER_DOMAIN="},
 		binary, "-conf", s.corefile)
+	s.t.Cleanup(s.end)
+	s.logs("(?m)^CoreDNS-")
 }
 
 var logged = regexp.MustCompile(cluster.Crash.String() + `|^\[ERROR\] .*`)
