@@ -6,11 +6,9 @@ import (
 	"flag"
 	"fmt"
 	"os"
-	"runtime"
 	"strconv"
 	"strings"
 	"sync"
-	"syscall"
 	"testing"
 	"time"
 
@@ -48,32 +46,18 @@ const (
 
 // On a busy machine a process may wait for seconds until it gets a processor. In a cluster CoreDNS does not share one
 // with its clients, with an API server and with somebody's compiler; and who measures time must not be late himself. So
-// these two have real-time priority: CoreDNS comes first, then this process, then all else.
-const (
-	ownPriority     = 1
-	corednsPriority = "2"
-)
+// these two have real-time priority: CoreDNS comes first, then this process, which make starts with 1, then all else.
+const corednsPriority = "2"
 
-// urgent reports whether that is so.
-var urgent bool
-
-// TestMain starts the tests once more with real-time priority: then all threads inherit it.
-func TestMain(m *testing.M) {
-	runtime.LockOSThread()
+// urgent reports whether make has been allowed that. Else answers may be late on a busy machine.
+var urgent = func() bool {
 	attr, err := unix.SchedGetAttr(0, 0)
-	if urgent = err == nil && attr.Policy == unix.SCHED_RR; !urgent {
-		attr = &unix.SchedAttr{Size: unix.SizeofSchedAttr, Policy: unix.SCHED_RR, Priority: ownPriority}
-		if err = unix.SchedSetAttr(0, attr, 0); err == nil {
-			err = syscall.Exec("/proc/self/exe", os.Args, os.Environ())
-		}
-		fmt.Println("No real-time priority, so answers may be late on a busy machine:", err)
-	}
-	runtime.UnlockOSThread()
-	os.Exit(m.Run())
-}
+	return err == nil && attr.Policy == unix.SCHED_RR
+}()
 
 func TestFaults(t *testing.T) {
 	t.Cleanup(func() { report(t) })
+	t.Log("with real-time priority:", urgent)
 	modules := cluster.Modules(t, "cluster.erl", "clients.erl", "downs.erl")
 	toxiproxy := cluster.Build(t, ".", "github.com/Shopify/toxiproxy/v2/cmd/server")
 	// Stages are not set side by side: many nodes that start at once find each other late, and lose each other again.
