@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/miekg/dns"
+	"github.com/stretchr/testify/assert"
 
 	"github.com/longnames/longnames/test/e2e/watch"
 )
@@ -40,9 +41,7 @@ func unreadNamespace(t *testing.T, b *bed) {
 	s.wants(watch.Reverse(b.address(10)), "PTR", b.address(10))
 	s.wants(watch.Reverse(b.address(10+read)), "PTR", "NXDOMAIN")
 	soon(t, "CoreDNS is ready", s.ready)
-	if after := time.Since(begin); after < time.Minute {
-		t.Errorf("ready after %s, want a minute at least", after)
-	}
+	assert.GreaterOrEqual(t, time.Since(begin), time.Minute, "when it is ready")
 	s.rcode(unknown, "TXT", dns.RcodeServerFailure)
 	s.counts(read, "members", `zone="`+zone+`."`)
 
@@ -51,12 +50,8 @@ func unreadNamespace(t *testing.T, b *bed) {
 	s.wants(watch.Reverse(b.address(10+read)), "PTR", b.address(10+read))
 	s.logs(granted)
 	s.counts(read+unread, "members", `zone="`+zone+`."`)
-	if err := s.ready(); err != nil {
-		t.Error(err)
-	}
-	if found := checker.End(); found.Asked == 0 || found.Kinds() != "0" {
-		t.Errorf("of %d answers wrong: %s\n%s", found.Asked, found.Kinds(), strings.Join(found.Last, "\n"))
-	} else {
-		t.Logf("%d questions, wrong: 0", found.Asked)
-	}
+	assert.NoError(t, s.ready())
+	found := checker.End()
+	t.Logf("%d questions", found.Asked)
+	assert.NoError(t, found.Err())
 }

@@ -374,7 +374,7 @@ func (s *soak) report(alone, flooded figures) {
 			table += fmt.Sprintf("| %s, %s | %d | %s | %d | %.2f ms | %.2f ms | %.1f | %.0f ms |\n", way, []string{"alone", "under the flood"}[when],
 				c.Asked, c.Kinds(), c.Repeated, ms(c.Quantile(0.5)), ms(c.Quantile(0.99)),
 				c.Quantile(0.99).Seconds()/before.Seconds(), ms(c.Longest))
-			assert.Empty(s, c.Wrong, "%s: answers that were wrong, at last:\n%s", way, strings.Join(c.Last, "\n"))
+			assert.NoError(s, c.Err(), way)
 			assert.Zero(s, c.Repeated, "%s: questions that were lost", way)
 		}
 		assert.LessOrEqual(s, flooded.ways[i].Quantile(0.99), worse*before, "%s: p99", way)

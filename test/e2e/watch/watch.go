@@ -92,6 +92,14 @@ func (c *Counts) Kinds() string {
 	return strings.Join(out, ", ")
 }
 
+// Err returns what is wrong with the answers: some, or that there are none.
+func (c *Counts) Err() error {
+	if c.Asked > 0 && len(c.Wrong) == 0 {
+		return nil
+	}
+	return fmt.Errorf("of %d answers wrong: %s, at last:\n%s", c.Asked, c.Kinds(), strings.Join(c.Last, "\n"))
+}
+
 const (
 	// late is when an answer is too late: OTP's resolver asks once more.
 	late = 2 * time.Second
