@@ -41,7 +41,7 @@ const (
 	Empty = "empty" // also NXDOMAIN: to a client it is the same
 	Error = "error"
 	Fewer = "fewer"
-	Other = "other" // somebody who is no member
+	Other = "other" // somebody who is no member, or who is there twice
 	Late  = "late"
 )
 
@@ -63,12 +63,13 @@ func (t *Truth) judge(m *dns.Msg, err error) (kind, got string) {
 func (t *Truth) kind(values []string) string {
 	missing := func(v string) bool { return !slices.Contains(values, v) }
 	strange := func(v string) bool { return !slices.Contains(t.ever, v) }
+	different := len(slices.Compact(slices.Sorted(slices.Values(values))))
 	switch {
 	case len(values) == 0:
 		return Empty
-	case len(values) < t.least, slices.ContainsFunc(t.always, missing):
+	case different < t.least, slices.ContainsFunc(t.always, missing):
 		return Fewer
-	case !t.any && slices.ContainsFunc(values, strange):
+	case different < len(values), !t.any && slices.ContainsFunc(values, strange):
 		return Other
 	}
 	return ""
