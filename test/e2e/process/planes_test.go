@@ -12,8 +12,6 @@ import (
 	"github.com/miekg/dns"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
-	discoveryv1 "k8s.io/api/discovery/v1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/longnames/longnames/test/e2e/cluster"
 	"github.com/longnames/longnames/test/e2e/watch"
@@ -22,157 +20,16 @@ import (
 // planes are two clusters of Kubernetes, each with a control plane of its own. Hosts are in the network of the first.
 type planes [2]*bed
 
-// TestPlanes has CoreDNS read members from both.
+// TestPlanes has CoreDNS read members from both. The API server of one is killed, and both CoreDNS while it is away.
 func TestPlanes(t *testing.T) {
 	var p planes
 	cluster.Many(t, 0, len(p), func(i int) {
 		p[i] = &bed{Cluster: cluster.Start(t, cluster.Options{}), part: i + 1, name: "planes"}
 		p[i].open(t, endpointSlices, listWatch)
 	})
-	t.Run("MultiClusterServices", func(t *testing.T) { multiClusterServices(t, p) })
-	t.Run("OneOfTwoAway", func(t *testing.T) { oneOfTwoAway(t, p) })
-}
-
-// localAPIServer is where hosts find the API server of the second cluster. Its certificate has that address.
-const localAPIServer = "127.0.0.1:6443"
-
-const kubeconfig = `{"apiVersion": "v1", "kind": "Config", "current-context": "e2e",
-	"clusters": [{"name": "e2e", "cluster": {"server": "https://%[1]s", "certificate-authority": "%[2]s/ca.crt"}}],
-	"users": [{"name": "coredns", "user": {"tokenFile": "%[2]s/token"}}],
-	"contexts": [{"name": "e2e", "context": {"cluster": "e2e", "user": "coredns", "namespace": "%[3]s"}}]}`
-
-// blocks are those of a zone, one a cluster, of an app. An option has the number of the cluster for %d.
-func (p planes) blocks(t *testing.T, app, selector, zone string, options ...string) (out string) {
-	t.Helper()
-	for i, api := range []string{cluster.APIServer, localAPIServer} {
-		file := write(t, t.TempDir()+"/kubeconfig", fmt.Sprintf(kubeconfig, api, p[i].account, p[i].prod))
-		out += strings.NewReplacer("service_account "+p[i].account, "kubeconfig "+file, "app=shop", selector,
-			"basename shop", "basename "+app, "%d", fmt.Sprint(i)).Replace(p[i].block(zone, options...))
-	}
-	return out
-}
-
-// server prepares a CoreDNS on a host that reaches both API servers.
-func (p planes) server(t *testing.T, n int, blocks string) *server {
-	t.Helper()
-	s := p[0].server(t, n, blocks)
-	l, err := s.Listen("tcp", localAPIServer)
-	require.NoError(t, err)
-	t.Cleanup(func() { l.Close() })
-	go func() {
-		for {
-			near, err := l.Accept()
-			if err != nil {
-				return
-			}
-			go func() {
-				defer near.Close()
-				far, err := p[1].Config.Dial(t.Context(), "tcp", cluster.APIServer)
-				if err != nil {
-					return // as if it had been refused
-				}
-				go func() {
-					defer far.Close()
-					_, _ = io.Copy(far, near)
-				}()
-				_, _ = io.Copy(near, far)
-			}()
-		}
-	}()
-	return s
-}
-
-// multiClusterServices has a Service in both clusters, whose EndpointSlices are those of the Multi-Cluster Services API. The
-// StatefulSets behind it have the same name. Where nodes are named by addresses, all of them are members; where they are
-// named by hostnames, two are one, unless each cluster has a domain of its own.
-func multiClusterServices(t *testing.T, p planes) {
-	const size, first, service, zone = 3, 50, "multicluster.kubernetes.io/service-name", "clusterset.internal"
-	hostname := func(i int) string { return fmt.Sprint("cart-", i) }
-	for _, b := range p {
-		imported := &discoveryv1.EndpointSlice{AddressType: discoveryv1.AddressTypeIPv4, ObjectMeta: metav1.ObjectMeta{
-			Namespace: b.prod, Name: "imported-cart", Labels: map[string]string{service: "cart"}}}
-		for i := range size {
-			imported.Endpoints = append(imported.Endpoints, discoveryv1.Endpoint{Addresses: []string{b.address(first + i)},
-				Hostname: new(hostname(i)), Conditions: discoveryv1.EndpointConditions{Ready: new(true)}})
-		}
-		_, err := b.Client.DiscoveryV1().EndpointSlices(b.prod).Create(t.Context(), imported, metav1.CreateOptions{})
-		require.NoError(t, err)
-	}
-	byHostname := []string{"service cart", "mode hostname"}
-	blocks := func(zone string, options ...string) string {
-		return p.blocks(t, "cart", service+"=cart", zone, options...)
-	}
-	s := p.server(t, 2, blocks("ip."+zone)+
-		blocks("one."+zone, append(byHostname, "cluster_domain one."+zone)...)+
-		blocks("two."+zone, append(byHostname, "cluster_domain %d.two."+zone)...))
-	s.start()
-	soon(t, "CoreDNS is ready", s.ready)
-
-	all := func(form string) (out []string) {
-		for _, b := range p {
-			out = append(out, b.some(first, first+size, form)...)
-		}
-		return out
-	}
-	s.wants("ip."+zone, "TXT", all("cart@%s")...)
-	s.wants("ip."+zone, "SRV", all("%s")...)
-	s.wants("ip."+zone, "A", all("%s")...)
-	s.counts(0, "contested_names", `zone="ip.`+zone+`."`)
-	var one, two []string
-	for i := range size {
-		host := hostname(i) + ".cart." + p[0].prod + ".svc."
-		one, two = append(one, host+"one."+zone), append(two, host+"0.two."+zone, host+"1.two."+zone)
-		s.wants(one[i], "A", p[0].address(first+i)) // the first block's
-		for j, b := range p {
-			s.wants(two[2*i+j], "A", b.address(first+i))
-		}
-		s.logs(fmt.Sprintf(`(?m)^\[WARNING\] plugin/longnames: one\.%s\. Longname cart@%s is that of "%s/%s" and "%s/%s"`,
-			zone, one[i], p[0].prod, p[0].address(first+i), p[1].prod, p[1].address(first+i)))
-	}
-	s.wants("one."+zone, "SRV", one...)
-	s.wants("two."+zone, "SRV", two...)
-	s.wants("one."+zone, "A", p[0].some(first, first+size, "%s")...)
-	s.wants("two."+zone, "A", all("%s")...)
-	s.counts(size, "contested_names", `zone="one.`+zone+`."`)
-	s.counts(0, "contested_names", `zone="two.`+zone+`."`)
-	s.counts(size, "members", `zone="one.`+zone+`."`)
-	s.counts(2*size, "members", `zone="two.`+zone+`."`)
-}
-
-// united is a cluster of Erlang nodes whose pods are in both clusters of Kubernetes, and the CoreDNS that they ask.
-type united struct {
-	*watch.Checker
-	t       *testing.T
-	planes  planes
-	servers []*server
-	modules string
-	sizes   [2]int     // each has members from number 10 on
-	mu      sync.Mutex // protects nodes while some are started
-	nodes   map[string]*node
-	left    map[string]bool // nodes that have been told to leave
-}
-
-// node is an Erlang node.
-type node struct {
-	*cluster.Host
-	erl  *cluster.Process
-	seen int // of its output, when nodes began to be missed
-}
-
-const unitedZone = "shop.internal"
-
-// Errors that CoreDNS logs of an API server that has been killed, and of one that has just started: it forbids all for a
-// moment.
-const (
-	unreachable = `API server cannot be reached: .*(: EOF|connection reset by peer|connection refused|GOAWAY)`
-	justStarted = `API server forbids `
-)
-
-// oneOfTwoAway kills the API server of one cluster, and both CoreDNS while it is away.
-func oneOfTwoAway(t *testing.T, p planes) {
 	const size, rate = 3, 500
 	blocks := func(options ...string) string {
-		return p.blocks(t, "shop", "app=shop", unitedZone+" 10.in-addr.arpa", append(options, "startup_timeout 1s")...)
+		return p.blocks(t, unitedZone+" 10.in-addr.arpa", append(options, "startup_timeout 1s")...)
 	}
 	u := &united{t: t, planes: p, modules: cluster.Modules(t, "cluster.erl", "clients.erl", "downs.erl"),
 		nodes: make(map[string]*node), left: make(map[string]bool)}
@@ -254,6 +111,84 @@ func oneOfTwoAway(t *testing.T, p planes) {
 		s.counts(2*size, "members", `zone="`+unitedZone+`."`)
 	}
 }
+
+// localAPIServer is where hosts find the API server of the second cluster. Its certificate has that address.
+const localAPIServer = "127.0.0.1:6443"
+
+const kubeconfig = `{"apiVersion": "v1", "kind": "Config", "current-context": "e2e",
+	"clusters": [{"name": "e2e", "cluster": {"server": "https://%[1]s", "certificate-authority": "%[2]s/ca.crt"}}],
+	"users": [{"name": "coredns", "user": {"tokenFile": "%[2]s/token"}}],
+	"contexts": [{"name": "e2e", "context": {"cluster": "e2e", "user": "coredns", "namespace": "%[3]s"}}]}`
+
+// blocks are those of a zone, one a cluster. An option has the number of the cluster for %d.
+func (p planes) blocks(t *testing.T, zone string, options ...string) (out string) {
+	t.Helper()
+	for i, api := range []string{cluster.APIServer, localAPIServer} {
+		file := write(t, t.TempDir()+"/kubeconfig", fmt.Sprintf(kubeconfig, api, p[i].account, p[i].prod))
+		out += strings.NewReplacer("service_account "+p[i].account, "kubeconfig "+file, "%d", fmt.Sprint(i)).
+			Replace(p[i].block(zone, options...))
+	}
+	return out
+}
+
+// server prepares a CoreDNS on a host that reaches both API servers.
+func (p planes) server(t *testing.T, n int, blocks string) *server {
+	t.Helper()
+	s := p[0].server(t, n, blocks)
+	l, err := s.Listen("tcp", localAPIServer)
+	require.NoError(t, err)
+	t.Cleanup(func() { l.Close() })
+	go func() {
+		for {
+			near, err := l.Accept()
+			if err != nil {
+				return
+			}
+			go func() {
+				defer near.Close()
+				far, err := p[1].Config.Dial(t.Context(), "tcp", cluster.APIServer)
+				if err != nil {
+					return // as if it had been refused
+				}
+				go func() {
+					defer far.Close()
+					_, _ = io.Copy(far, near)
+				}()
+				_, _ = io.Copy(near, far)
+			}()
+		}
+	}()
+	return s
+}
+
+// united is a cluster of Erlang nodes whose pods are in both clusters of Kubernetes, and the CoreDNS that they ask.
+type united struct {
+	*watch.Checker
+	t       *testing.T
+	planes  planes
+	servers []*server
+	modules string
+	sizes   [2]int     // each has members from number 10 on
+	mu      sync.Mutex // protects nodes while some are started
+	nodes   map[string]*node
+	left    map[string]bool // nodes that have been told to leave
+}
+
+// node is an Erlang node.
+type node struct {
+	*cluster.Host
+	erl  *cluster.Process
+	seen int // of its output, when nodes began to be missed
+}
+
+const unitedZone = "shop.internal"
+
+// Errors that CoreDNS logs of an API server that has been killed, and of one that has just started: it forbids all for a
+// moment.
+const (
+	unreachable = `API server cannot be reached: .*(: EOF|connection reset by peer|connection refused|GOAWAY)`
+	justStarted = `API server forbids `
+)
 
 // values are what is right to answer for some sizes.
 func (u *united) values(form string, sizes [2]int) (out []string) {
