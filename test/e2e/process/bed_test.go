@@ -190,13 +190,7 @@ func (b *bed) service(t *testing.T, app string, addresses []string, change ...fu
 // slice creates an EndpointSlice of an app by hand, with a label tier. It has one endpoint, with some addresses.
 func (b *bed) slice(t *testing.T, app, tier string, addresses ...string) {
 	t.Helper()
-	b.sliceOf(t, discoveryv1.AddressTypeIPv4, app, tier, addresses...)
-}
-
-// sliceOf does the same for addresses of a type.
-func (b *bed) sliceOf(t *testing.T, kind discoveryv1.AddressType, app, tier string, addresses ...string) {
-	t.Helper()
-	s := &discoveryv1.EndpointSlice{AddressType: kind, ObjectMeta: metav1.ObjectMeta{
+	s := &discoveryv1.EndpointSlice{AddressType: discoveryv1.AddressTypeIPv4, ObjectMeta: metav1.ObjectMeta{
 		GenerateName: app + "-", Labels: map[string]string{"app": app, "tier": tier, discoveryv1.LabelServiceName: app},
 	}, Endpoints: []discoveryv1.Endpoint{{Addresses: addresses, Hostname: new("by-hand")}}}
 	_, err := b.Client.DiscoveryV1().EndpointSlices(b.prod).Create(t.Context(), s, metav1.CreateOptions{})

@@ -6,7 +6,6 @@ import (
 	"testing"
 
 	corev1 "k8s.io/api/core/v1"
-	discoveryv1 "k8s.io/api/discovery/v1"
 
 	"github.com/longnames/longnames/test/e2e/cluster"
 )
@@ -105,13 +104,6 @@ func (b *bed) openAll(t *testing.T) {
 // leftOut has blocks that read nobody, and candidates that cannot be members.
 func leftOut(t *testing.T, b *bed) {
 	b.openAll(t)
-	two := func(tiers ...string) func(app string) {
-		return func(app string) {
-			for i, tier := range tiers {
-				b.slice(t, app, tier, b.address(10+i))
-			}
-		}
-	}
 	readings := []reading{
 		{name: "nobody", options: "namespaces PROD; selector app=nobody; basename shop", answers: []lookup{{"@ TXT", ""}},
 			lines: []string{`ZONE Nothing matches: no EndpointSlices in the namespaces PROD have labels like "app=nobody", which are those of its Service$`}},
@@ -127,19 +119,11 @@ func leftOut(t *testing.T, b *bed) {
 			given:   func(app string) { b.slice(t, app, "", b.address(10), b.address(11)) },
 			lines:   []string{`PROD/several-\w+ has more than one address for each endpoint: the others are left out of ZONE$`},
 			metrics: map[string]float64{"cut_objects": 1}},
-		{name: "multicast", options: "selector app=multicast; basename shop", answers: []lookup{{"@ TXT", ""}},
-			given:   func(app string) { b.slice(t, app, "", "239.1.1.1") },
-			lines:   []string{`PROD/multicast-\w+ is left out of ZONE: "239\.1\.1\.1" is a multicast address$`},
-			metrics: map[string]float64{`left_out_members reason="address"`: 1}},
-		{name: "hosts", options: "selector app=hosts; basename shop", answers: []lookup{{"@ TXT", ""}},
-			given:   func(app string) { b.sliceOf(t, discoveryv1.AddressTypeFQDN, app, "", "node.example.org") },
-			lines:   []string{`PROD/hosts-\w+ is left out of ZONE: "node\.example\.org" is no address$`},
-			metrics: map[string]float64{`left_out_members reason="address"`: 1}},
-		{name: "groups", options: "selector app=groups; group_by tier; basename shop", given: two("my_app", "a.b"),
-			answers: []lookup{{"my_app.PROD TXT", "shop@IP0"}, {"a.b.PROD TXT", "NXDOMAIN"}},
-			lines:   []string{`PROD/groups-\w+ is left out of ZONE: its group "a\.b" is no DNS label, which may have underscores$`},
-			metrics: map[string]float64{`left_out_members reason="group"`: 1}},
-		{name: "basenames", options: "selector app=basenames; basename label tier", given: two("shop", "shop.1"),
+		{name: "basenames", options: "selector app=basenames; basename label tier",
+			given: func(app string) {
+				b.slice(t, app, "shop", b.address(10))
+				b.slice(t, app, "shop.1", b.address(11))
+			},
 			answers: []lookup{{"@ TXT", "shop@IP0"}},
 			lines:   []string{`PROD/basenames-\w+: .*IP1 is left out of ZONE: its basename must match \[0-9A-Za-z_-\]\+$`},
 			metrics: map[string]float64{`left_out_members reason="basename"`: 1}},
@@ -175,13 +159,6 @@ func ownNames(t *testing.T, b *bed) {
 			},
 			answers: []lookup{{"@ TXT", "shop@IP0"}}, metrics: shared,
 			lines: []string{`ZONE Longname shop@IP0 is that of "PROD/node-[01]" and "PROD/node-[01]": others take both for one node$`}},
-		{name: "cases", options: "selector app=cases; group_by tier", answers: []lookup{{"shop.PROD TXT", "Shop@IP0 shop@IP1"}},
-			given: func(app string) {
-				b.slice(t, app, "Shop", b.address(10))
-				b.slice(t, app, "shop", b.address(11))
-			},
-			lines:   []string{`ZONE Groups "[Ss]hop" and "[Ss]hop" of namespace PROD differ in case only: they are one cluster$`},
-			metrics: shared},
 		{name: "foreign", options: "selector app=foreign; basename shop; mode hostname", answers: []lookup{{"@ TXT", ""}},
 			given: func(app string) {
 				b.service(t, app, b.some(10, 11, "%s"), hosted, func(p *corev1.Pod) { p.Spec.Subdomain = "other" })
