@@ -56,7 +56,7 @@ func TestNothingIsLeft(t *testing.T) {
 			}
 			_ = cmd.Wait()
 			for path := range strings.FieldsSeq(dir + " " + string(groups)) {
-				Eventually(t, 30*time.Second, path+" is gone", func() error {
+				Eventually(t, 90*time.Second, path+" is gone", func() error {
 					if _, err := os.Stat(path); !errors.Is(err, os.ErrNotExist) {
 						return errors.Join(errors.New("it is there"), err)
 					}

@@ -67,7 +67,7 @@ func (s *stage) newClocked() *replica {
 // setClock has the clock be off by some hours, and fails unless CoreDNS believes it.
 func (s *stage) setClock(hours int) {
 	s.runs(s.extra.Host, "sh", "-c", fmt.Sprintf("echo %d >%[2]s.new && mv %[2]s.new %[2]s", hours, clock))
-	cluster.Eventually(s, 5*time.Second, "CoreDNS believes the clock", func() error {
+	cluster.Eventually(s, patience, "CoreDNS believes the clock", func() error {
 		header, err := s.extra.ready()
 		date, _ := http.ParseTime(header.Get("Date"))
 		if off := time.Until(date); err == nil && (off-time.Duration(hours)*time.Hour).Abs() > time.Minute {

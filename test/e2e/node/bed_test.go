@@ -282,7 +282,11 @@ func (b *bed) silent(levels string, pods []corev1.Pod) {
 	// By the plugin health, for the machine is busy, and by ours, for it starts before there are nodes.
 	expected := regexp.MustCompile(`(?m)^.* (took more than 1s|Nothing matches): .*$`)
 	for _, pod := range pods {
-		said := expected.ReplaceAllString(b.kubectl("logs %s", pod.Name), "")
+		said := b.kubectl("logs %s", pod.Name)
+		if previous, err := b.try("logs %s --previous", pod.Name); err == nil {
+			said += previous
+		}
+		said = expected.ReplaceAllString(said, "")
 		assert.Empty(b, complaint.FindString(said), "%s has logged it", pod.Name)
 	}
 }

@@ -45,10 +45,14 @@ func (b *bed) chronicle() *chronicle {
 				continue
 			}
 			defer stream.Close()
-			for lines := bufio.NewScanner(stream); lines.Scan(); {
+			lines := bufio.NewScanner(stream)
+			for lines.Scan() {
 				c.mu.Lock()
 				c.said[pod.UID] = append(c.said[pod.UID], lines.Text())
 				c.mu.Unlock()
+			}
+			if ctx.Err() == nil {
+				assert.NoError(b, lines.Err(), "the log of %s", pod.Name)
 			}
 			return
 		}
