@@ -323,7 +323,7 @@ func BenchmarkChangeOfSlice(b *testing.B) {
 	}
 }
 
-// changing has an object be in one of two states and in the other, in turns, and asks for its
+// changing switches an object between two states, and asks for its
 // cluster: after each change, or at the end. What is there is states[0], and will be.
 func changing(b *testing.B, l *Longnames, t *table, states []*kubeapi.Object, name string, answered bool, members int) {
 	b.Helper()

@@ -590,7 +590,7 @@ func describeObjects(objects []*kubeapi.Object) string {
 	return text.String()
 }
 
-// FuzzTenants does the same for anything.
+// FuzzTenants tries whatever tenants may write.
 func FuzzTenants(f *testing.F) {
 	for zones := range tenantZones {
 		f.Add([]byte{byte(zones), byte(zones / 2), 0, byte(zones), 0, 0, 0, 0, 1, 1, 1, 5, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15})

@@ -41,7 +41,7 @@ func (s Shrinker) Shrink(obj any) (*Object, error) {
 	return nil, fmt.Errorf("expected a Pod or an EndpointSlice, got %T", obj)
 }
 
-// shrunk does the same, and keeps whether the object announces its end.
+// shrunk is Shrink, but also keeps whether the object announces its end.
 func (s Shrinker) shrunk(obj any) (*shrunk, error) {
 	o, err := s.Shrink(obj)
 	if err != nil {

@@ -23,7 +23,7 @@ func toldToEnd(p *corev1.Pod) *corev1.Pod {
 	return p
 }
 
-// phased has a pod be in a phase.
+// phased returns a pod in a phase.
 func phased(phase corev1.PodPhase, p *corev1.Pod) *corev1.Pod {
 	p.Status.Phase = phase
 	return p

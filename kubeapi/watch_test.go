@@ -47,7 +47,7 @@ func watchWith(t *testing.T, endpoint string, change func(*Config), hurry func(*
 	return &watched{sink, log, monitor, start(t, source, sink)}
 }
 
-// newWatchingSource does the same as New, and returns the source's watcher too.
+// newWatchingSource is New, but also returns the source's watcher.
 func newWatchingSource(t *testing.T, c Config) (*Source, *watcher) {
 	t.Helper()
 	f := &feed{partial: c.Partial}

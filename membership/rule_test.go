@@ -46,7 +46,7 @@ func (f *fleet) become(pods string) {
 	}
 }
 
-// becomeAtOnce does the same in one step.
+// becomeAtOnce is become in one step.
 func (f *fleet) becomeAtOnce(pods string) { f.Apply(f.changesTo(pods)) }
 
 func addressOfPod(number int) string { return fmt.Sprintf("10.0.%d.%d", number/250, number%250+1) }

@@ -259,7 +259,7 @@ func (f *fate) live(t *testing.T, n int, by []func(old *timeline, objects []*kub
 	return missed, dead
 }
 
-// TestFates has living nodes never be missing, and dead ones not be listed for longer than the rule
+// TestFates checks that living nodes are never missing, and dead ones not listed for longer than the rule
 // allows, whatever befalls a cluster.
 func TestFates(t *testing.T) {
 	for _, n := range []int{5, 50, 500} {

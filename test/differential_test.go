@@ -48,7 +48,7 @@ func TestAnswersFollowTheRules(t *testing.T) {
 	}
 }
 
-// FuzzAnswers does the same for any seed. Most executions skip the changes, which take a second to
+// FuzzAnswers plays the differential test for any seed. Most executions skip the changes, which take a second to
 // be seen.
 func FuzzAnswers(f *testing.F) {
 	quiet(f)

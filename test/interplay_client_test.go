@@ -41,7 +41,7 @@ func tryACL(t *testing.T) {
 	}
 }
 
-// tryView has one name be three clusters, of which each client sees one.
+// tryView makes one name three clusters, of which each client sees one.
 func tryView(t *testing.T) {
 	view := func(clients, address string) string {
 		if clients != "" {

@@ -94,7 +94,7 @@ func askForEachClass(s *server) {
 	s.wantsRcode("erl.internal.", "AXFR", "REFUSED")
 }
 
-// tryErrors has no question be an error of CoreDNS: why one cannot be answered is in our own log.
+// tryErrors checks that no question is an error of CoreDNS: why one cannot be answered is in our own log.
 func tryErrors(t *testing.T) {
 	messages := listenToLog(t)
 	s := start(t, unknownToo(t, "errors"))

@@ -58,7 +58,7 @@ func start(t testing.TB, corefile string) *server {
 	return s
 }
 
-// use has the server be another instance, as after a reload.
+// use makes another instance serve, as after a reload.
 func (s *server) use(instance *caddy.Instance) {
 	s.tb.Helper()
 	s.instance = instance

@@ -106,7 +106,7 @@ func CopySource(to, from string) error {
 	return err
 }
 
-// CopyFile copies a file, which can be run where it lies then.
+// CopyFile copies an executable file.
 func CopyFile(to, from string) error {
 	text, err := os.ReadFile(from)
 	if err != nil {

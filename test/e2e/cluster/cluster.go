@@ -116,7 +116,7 @@ func (c *Cluster) TryKubectl(ctx context.Context, args ...string) (string, error
 	return c.plane.Run(ctx, append([]string{"kubectl"}, args...)...)
 }
 
-// Kubectl does the same for a test that cannot go on without.
+// Kubectl is TryKubectl, but fails the test on an error.
 func (c *Cluster) Kubectl(t testing.TB, args ...string) string {
 	t.Helper()
 	out, err := c.TryKubectl(t.Context(), args...)

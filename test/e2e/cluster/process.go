@@ -160,7 +160,7 @@ func (p *Process) Stop(grace time.Duration) {
 // final is an error for which nobody needs to wait any longer.
 type final struct{ error }
 
-// poll tries until a check finds nothing wrong, and else returns what was wrong at last.
+// poll retries a check until it returns nil, and otherwise returns its last error.
 func poll(patience time.Duration, check func() error) error {
 	deadline := time.Now().Add(patience)
 	for pause := 10 * time.Millisecond; ; pause = min(2*pause, 200*time.Millisecond) {

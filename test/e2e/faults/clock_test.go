@@ -64,7 +64,7 @@ func (s *stage) newClocked() *replica {
 	return r.readily()
 }
 
-// setClock has the clock be off by some hours, and fails unless CoreDNS believes it.
+// setClock sets the clock off by some hours, and fails unless CoreDNS believes it.
 func (s *stage) setClock(hours int) {
 	s.runs(s.extra.Host, "sh", "-c", fmt.Sprintf("echo %d >%[2]s.new && mv %[2]s.new %[2]s", hours, clock))
 	cluster.Eventually(s, patience, "CoreDNS believes the clock", func() error {

@@ -8,7 +8,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 )
 
-// ready has pods of each cluster be ready (+) or not (-), once or several times, each for longer than nodes wait until they
+// ready makes pods of each cluster ready (+) or not (-), once or several times, each for longer than nodes wait until they
 // ask again.
 func (s *stage) ready(steps ...string) {
 	for _, pods := range steps {
@@ -137,7 +137,7 @@ func (s *stage) relabel(n int, label string) {
 	}
 }
 
-// erase has pods be no more at once, if they are still there.
+// erase deletes pods at once, if they are still there.
 func (s *stage) erase(m *mesh, pods ...corev1.Pod) {
 	for _, p := range pods {
 		s.Kubectl(s, "delete", "pod", p.Name, "--namespace", m.namespace, "--ignore-not-found", "--force", "--grace-period=0")

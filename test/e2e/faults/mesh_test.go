@@ -96,7 +96,7 @@ func (m *mesh) expect(right func(qtype string) *watch.Truth) {
 	}
 }
 
-// settled has nothing but the cluster's members be right.
+// settled accepts nothing but the cluster's members.
 func (m *mesh) settled() {
 	m.expect(func(qtype string) *watch.Truth { return watch.Exactly(m.values(qtype, m.pods)) })
 }
@@ -165,7 +165,7 @@ func (s *stage) remove(pods ...corev1.Pod) {
 	}
 }
 
-// forget has all nodes be missed from now on.
+// forget misses all nodes from now on.
 func (s *stage) forget() {
 	clear(s.left)
 	for _, n := range s.nodes {

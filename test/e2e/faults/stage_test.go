@@ -125,7 +125,7 @@ func (s *stage) calm() {
 	}
 }
 
-// seen waits until every server answers for some clusters what is right, and has nothing else be right from then on.
+// seen waits until every server answers rightly for some clusters, and accepts nothing else from then on.
 func (s *stage) seen(patience time.Duration, meshes ...*mesh) {
 	for _, r := range s.ours() {
 		s.within(patience, r.name+" answers what is right", func() error { return r.answers(meshes) })
@@ -201,7 +201,7 @@ func (s *stage) shrinks() {
 	s.calm()
 }
 
-// through has a fault come and go, with a change while it lasts: that has to be seen when it is over.
+// through makes a fault come and go, with a change while it lasts: that has to be seen when it is over.
 func (s *stage) through(fault, heal func()) {
 	fault()
 	s.grow()

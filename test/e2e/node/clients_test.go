@@ -40,7 +40,7 @@ func TestClients(t *testing.T) {
 	)
 }
 
-// TestNodeIPv6 does the same where the first address of a pod is IPv6.
+// TestNodeIPv6 tries clients where the first address of a pod is IPv6.
 func TestNodeIPv6(t *testing.T) {
 	together(t, 1)
 	options := cluster.Options{Nodes: 1, Images: []string{cluster.CoreDNS, cluster.Stock, cluster.BEAM}, IPv6First: true}

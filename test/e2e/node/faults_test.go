@@ -160,7 +160,7 @@ func (f *faults) refused(heal func()) {
 	f.says(begin, `API server forbids `)
 }
 
-// killed has each CoreDNS be killed, and started again.
+// killed kills each CoreDNS, and waits until it runs again.
 func (f *faults) killed() {
 	dns := f.at("longnames")
 	for _, pod := range f.ours() {
@@ -230,7 +230,7 @@ func (f *faults) says(since time.Time, pattern string) {
 	}
 }
 
-// expect has all answers be right that have some nodes.
+// expect accepts all answers that have some nodes.
 func (f *faults) expect(pods []corev1.Pod) {
 	for _, q := range f.questions {
 		q.Expect(watch.AtLeast(max(len(pods), 1), right(q, pods)...))
@@ -241,7 +241,7 @@ func right(q *watch.Question, pods []corev1.Pod) []string {
 	return hosts("ip", pods, "", map[string]string{"TXT": "shop@"}[q.Type])
 }
 
-// scale has the cluster be larger or smaller. Those that go announce that, and are gone when their pods are; but the
+// scale makes the cluster larger or smaller. Those that go announce that, and are gone when their pods are; but the
 // last stay.
 func (f *faults) scale(n int) {
 	stay := min(n, len(f.pods))
@@ -258,7 +258,7 @@ func (f *faults) scale(n int) {
 	}
 }
 
-// seen waits until the nodes are answered, and has nothing else be right from then on. It asks often, for each question
+// seen waits until answers have the nodes, and accepts nothing else from then on. It asks often, for each question
 // may be to another CoreDNS, and again what is lost on the way to one that has ended: the checker judges that.
 func (f *faults) seen(patience time.Duration) {
 	resolver := watch.Resolver{From: f.Nodes[0], Servers: []string{cluster.ClusterDNS}, Ports: true}

@@ -59,7 +59,7 @@ func (b *bed) helmRelease(values string) *release {
 	return r
 }
 
-// sh runs a script of the page. Its namespace and its chart are ours.
+// sh runs a script of the page, with the test's namespace and chart for those of the page.
 func (r *release) sh(script string) string {
 	return r.Shell(r.T, r.dir, r.replace.Replace(script))
 }

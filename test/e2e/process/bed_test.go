@@ -136,7 +136,7 @@ func (b *bed) block(zone string, options ...string) string {
 // address is that of a member of the test's network: servers begin at 0, other hosts at 5, and members at 10.
 func (b *bed) address(n int) string { return cluster.HostAddress(b.part, n) }
 
-// some are the addresses from one number to before another, in a form.
+// some formats the addresses of the numbers in [from, to).
 func (b *bed) some(from, to int, form string) (out []string) {
 	for n := from; n < to; n++ {
 		out = append(out, fmt.Sprintf(form, b.address(n)))

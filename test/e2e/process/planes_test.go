@@ -198,7 +198,7 @@ func (u *united) values(form string, sizes [2]int) (out []string) {
 	return out
 }
 
-// expect has all be right from some sizes to others.
+// expect accepts all sets from some sizes to others.
 func (u *united) expect(before, after [2]int) {
 	for i, form := range []string{"%s", "shop@%s", "%s"} {
 		u.Questions[i].Expect(watch.Between(u.values(form, before), u.values(form, after),
@@ -206,7 +206,7 @@ func (u *united) expect(before, after [2]int) {
 	}
 }
 
-// settles waits until all servers answer for all members, and has nothing else be right.
+// settles waits until all servers answer with all members, and accepts nothing else.
 func (u *united) settles() {
 	u.t.Helper()
 	for _, s := range u.servers {

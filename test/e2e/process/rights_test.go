@@ -115,7 +115,7 @@ func (v *vigil) grantedAsAsked(missing string) {
 	s.forbids(missing)
 }
 
-// withdrawnRights has CoreDNS lose its rights while it runs. That is seen when a watch has to be made anew.
+// withdrawnRights takes CoreDNS' rights away while it runs. That is seen when a watch has to be made anew.
 func withdrawnRights(t *testing.T, b *bed) {
 	b.open(t, endpointSlices, listWatch)
 	b.shop(t, 0, 3)
@@ -170,7 +170,7 @@ func (s *server) vigil(members int) *vigil {
 	return v
 }
 
-// expect has all be right from so many members to others.
+// expect accepts all sets from so many members to others.
 func (v *vigil) expect(before, after int) {
 	for i, form := range []string{"%s", "shop@%s", "%s"} {
 		v.Questions[i].Expect(watch.Between(v.s.bed.some(10, 10+before, form), v.s.bed.some(10, 10+after, form),

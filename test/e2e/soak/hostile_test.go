@@ -256,7 +256,7 @@ func (s *soak) questions() (crowd, hostile, waits [][]byte) {
 	return crowd, hostile, waits
 }
 
-// disguise writes a question as one of those forms in which it is dearest: with EDNS for 64 KiB, with signatures, not in
+// disguise writes a question as one of those forms in which it is most expensive: with EDNS for 64 KiB, with signatures, not in
 // lower case. Nobody reads the answer.
 func disguise(buf, question []byte) []byte {
 	buf = append(buf[:0], question...)

@@ -79,7 +79,7 @@ func (s *soak) fresh() string {
 	return netip.AddrFrom4([4]byte{11, byte(n >> 16), byte(n >> 8), byte(n)}).String()
 }
 
-// fresh6 does the same for IPv6.
+// fresh6 returns an IPv6 address as fresh returns an IPv4 one.
 func (s *soak) fresh6() string {
 	n := s.numbered.Add(1)
 	return fmt.Sprintf("fd00::%x:%x", 1+n>>16, n&0xffff)

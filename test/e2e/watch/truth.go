@@ -15,17 +15,17 @@ type Truth struct {
 	any          bool // not only of ever
 }
 
-// Exactly has one set be right.
+// Exactly accepts one set.
 func Exactly(values []string) *Truth {
 	return &Truth{always: values, ever: values, least: len(values)}
 }
 
-// AtLeast has every set be right that has so many values, some of them always.
+// AtLeast accepts every set that has so many values, some of them always.
 func AtLeast(n int, always ...string) *Truth {
 	return &Truth{always: always, ever: always, least: n, any: true}
 }
 
-// Between has every set be right on the way from one to another that has so many values at least.
+// Between accepts every set on the way from one to another that has so many values at least.
 func Between(before, after []string, least int) *Truth {
 	t := &Truth{ever: slices.Concat(before, after), least: max(least, 1)}
 	for _, v := range before {
