@@ -5,6 +5,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
+	"k8s.io/utils/ptr"
 )
 
 // changedAt returns the time at which an object of a watch changed from old, nil if it is new, to now. It
@@ -74,9 +75,5 @@ func lastTransition(status *corev1.PodStatus) time.Time {
 // deletedAt returns the time at which a pod that terminates was deleted: its deletionTimestamp is the
 // end of its grace period.
 func deletedAt(p *corev1.Pod) time.Time {
-	at := p.DeletionTimestamp.Time
-	if grace := p.DeletionGracePeriodSeconds; grace != nil {
-		at = at.Add(-time.Duration(*grace) * time.Second)
-	}
-	return at
+	return p.DeletionTimestamp.Add(-time.Duration(ptr.Deref(p.DeletionGracePeriodSeconds, 0)) * time.Second)
 }

@@ -1,6 +1,7 @@
 package kubeapi
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -85,10 +86,7 @@ func (c *Config) fromServiceAccount() (*connection, error) {
 		return nil, err
 	}
 	conn := &connection{config: &rest.Config{Host: host}}
-	dir := c.ServiceAccount
-	if dir == "" {
-		dir = serviceAccountDir
-	}
+	dir := cmp.Or(c.ServiceAccount, serviceAccountDir)
 	if text, err := os.ReadFile(filepath.Join(dir, "namespace")); err == nil {
 		if namespace := strings.TrimSpace(string(text)); namespace != "" {
 			conn.namespaces = []string{namespace}

@@ -97,10 +97,7 @@ func KeepPorts(ports []Port, first []string) []Port {
 		return at
 	}
 	order := func(a, b Port) int {
-		if c := cmp.Compare(rank(a), rank(b)); c != 0 {
-			return c
-		}
-		return ComparePorts(a, b)
+		return cmp.Or(cmp.Compare(rank(a), rank(b)), ComparePorts(a, b))
 	}
 	kept := make([]Port, 0, MaxPorts)
 	for _, p := range ports {

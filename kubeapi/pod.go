@@ -1,10 +1,12 @@
 package kubeapi
 
 import (
+	"cmp"
 	"net/netip"
 	"slices"
 
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/utils/ptr"
 )
 
 // terminalPhases are the phases in which a pod has given its address back: it may
@@ -38,15 +40,12 @@ func (s Shrinker) pod(p *corev1.Pod) *Object {
 // podAddress returns the pod's first address of the wanted family. It adds texts that are no
 // address to o.Invalid.
 func (s Shrinker) podAddress(o *Object, status *corev1.PodStatus) (netip.Addr, bool) {
-	texts := make([]string, 0, 2)
-	for _, ip := range status.PodIPs {
-		texts = append(texts, ip.IP)
+	ips := status.PodIPs
+	if len(ips) == 0 && status.PodIP != "" {
+		ips = []corev1.PodIP{{IP: status.PodIP}}
 	}
-	if len(texts) == 0 && status.PodIP != "" {
-		texts = append(texts, status.PodIP)
-	}
-	for _, text := range texts {
-		if addr, ok := s.address(o, text); ok && s.family.has(addr) {
+	for _, ip := range ips {
+		if addr, ok := s.address(o, ip.IP); ok && s.family.has(addr) {
 			return addr, true
 		}
 	}
@@ -54,12 +53,9 @@ func (s Shrinker) podAddress(o *Object, status *corev1.PodStatus) (netip.Addr, b
 }
 
 func podReady(status *corev1.PodStatus) bool {
-	for _, c := range status.Conditions {
-		if c.Type == corev1.PodReady {
-			return c.Status == corev1.ConditionTrue
-		}
-	}
-	return false
+	return slices.ContainsFunc(status.Conditions, func(c corev1.PodCondition) bool {
+		return c.Type == corev1.PodReady && c.Status == corev1.ConditionTrue
+	})
 }
 
 // containerPorts returns the named ports of containers and of sidecars, which are init
@@ -71,7 +67,7 @@ func containerPorts(spec *corev1.PodSpec) []Port {
 	}
 	for i := range spec.InitContainers {
 		c := &spec.InitContainers[i]
-		if c.RestartPolicy != nil && *c.RestartPolicy == corev1.ContainerRestartPolicyAlways {
+		if ptr.Deref(c.RestartPolicy, "") == corev1.ContainerRestartPolicyAlways {
 			ports = appendPorts(ports, c)
 		}
 	}
@@ -80,16 +76,15 @@ func containerPorts(spec *corev1.PodSpec) []Port {
 
 func appendPorts(ports []Port, c *corev1.Container) []Port {
 	for _, p := range c.Ports {
-		if number, ok := portNumber(p.ContainerPort); ok && p.Name != "" {
-			ports = append(ports, Port{Name: p.Name, Protocol: protocol(p.Protocol), Number: number})
-		}
+		ports = appendPort(ports, p.Name, p.Protocol, p.ContainerPort)
 	}
 	return ports
 }
 
-func protocol(p corev1.Protocol) string {
-	if p == "" {
-		return string(corev1.ProtocolTCP)
+// appendPort appends a port if it has a name and a valid number. The protocol is TCP by default.
+func appendPort(ports []Port, name string, protocol corev1.Protocol, number int32) []Port {
+	if name == "" || number <= 0 || number > 65535 {
+		return ports
 	}
-	return string(p)
+	return append(ports, Port{Name: name, Protocol: string(cmp.Or(protocol, corev1.ProtocolTCP)), Number: uint16(number)})
 }

@@ -129,10 +129,6 @@ func read(text string) (a netip.Addr, what string) {
 	return a, ""
 }
 
-func portNumber(n int32) (uint16, bool) {
-	return uint16(n), n > 0 && n <= 65535 //nolint:gosec // not used unless it is in range
-}
-
 // shrunk is an Object on its way through the reflector, which asks for its name.
 type shrunk struct {
 	object *Object

@@ -1,7 +1,9 @@
 package kubeapi
 
 import (
+	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
+	"k8s.io/utils/ptr"
 )
 
 func (s Shrinker) slice(e *discoveryv1.EndpointSlice) *Object {
@@ -16,18 +18,7 @@ func (s Shrinker) slice(e *discoveryv1.EndpointSlice) *Object {
 	}
 	var ports []Port
 	for _, p := range e.Ports {
-		if p.Name == nil || *p.Name == "" || p.Port == nil {
-			continue
-		}
-		number, ok := portNumber(*p.Port)
-		if !ok {
-			continue
-		}
-		port := Port{Name: *p.Name, Protocol: "TCP", Number: number}
-		if p.Protocol != nil {
-			port.Protocol = protocol(*p.Protocol)
-		}
-		ports = append(ports, port)
+		ports = appendPort(ports, ptr.Deref(p.Name, ""), ptr.Deref(p.Protocol, corev1.ProtocolTCP), ptr.Deref(p.Port, 0))
 	}
 	o.keepPorts(ports, s.ports)
 	if len(e.Endpoints) > 0 {
@@ -40,20 +31,18 @@ func (s Shrinker) slice(e *discoveryv1.EndpointSlice) *Object {
 }
 
 func (s Shrinker) endpoint(o *Object, e *discoveryv1.Endpoint) {
-	ready := isTrue(e.Conditions.Ready, true)
+	ready := ptr.Deref(e.Conditions.Ready, true)
 	m := Member{
+		Hostname:    ptr.Deref(e.Hostname, ""),
 		Ready:       ready,
-		Serving:     isTrue(e.Conditions.Serving, ready),
-		Terminating: isTrue(e.Conditions.Terminating, false),
+		Serving:     ptr.Deref(e.Conditions.Serving, ready),
+		Terminating: ptr.Deref(e.Conditions.Terminating, false),
 	}
 	if e.TargetRef != nil {
 		// A pod's UID would make two of a pod that is replaced, and adds to the memory of all.
 		if m.ID, m.IsPod = e.TargetRef.Name, e.TargetRef.Kind == "Pod" && e.TargetRef.Name != ""; !m.IsPod {
 			m.ID = string(e.TargetRef.UID)
 		}
-	}
-	if e.Hostname != nil {
-		m.Hostname = *e.Hostname
 	}
 	o.keepNames(&m)
 	for i, text := range e.Addresses {
@@ -72,12 +61,4 @@ func (s Shrinker) endpoint(o *Object, e *discoveryv1.Endpoint) {
 		}
 		return
 	}
-}
-
-// isTrue returns a condition of an endpoint, or what it means if it is unset.
-func isTrue(condition *bool, unset bool) bool {
-	if condition == nil {
-		return unset
-	}
-	return *condition
 }

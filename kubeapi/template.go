@@ -1,7 +1,6 @@
 package kubeapi
 
 import (
-	"encoding/binary"
 	"hash/maphash"
 	"slices"
 	"weak"
@@ -47,19 +46,15 @@ func (t *Template) sameTemplate(o *Template) bool {
 func (t *Template) hash(seed maphash.Seed) uint64 {
 	var h maphash.Hash
 	h.SetSeed(seed)
-	_, _ = h.WriteString(t.Namespace) // never fails
-	_, _ = h.WriteString(t.Service)
+	maphash.WriteComparable(&h, [...]string{t.Namespace, t.Service})
 	for _, l := range t.Labels {
-		_, _ = h.WriteString(l.Value)
+		maphash.WriteComparable(&h, l)
 	}
 	for _, p := range t.Ports {
-		_, _ = h.WriteString(p.Name)
-		var number [2]byte
-		binary.BigEndian.PutUint16(number[:], p.Number)
-		_, _ = h.Write(number[:])
+		maphash.WriteComparable(&h, p)
 	}
 	for _, text := range t.Invalid {
-		_, _ = h.WriteString(text)
+		maphash.WriteComparable(&h, text)
 	}
 	return h.Sum64()
 }
