@@ -151,14 +151,12 @@ func (b *block) pauseSnapshot() {
 // wait returns when all members are known, or at a limit since the start: CoreDNS has other
 // zones to serve too.
 func (b *block) wait(start time.Time) {
-	timer := time.NewTimer(time.Until(start.Add(b.limit)))
-	defer timer.Stop()
 	select {
 	case <-b.table.done:
 		if unread := b.table.unreadNamespaces(); len(unread) > 0 {
 			log.Warningf("%s Namespaces that may not be read: %s: questions about them get SERVFAIL", b.config.name(), strings.Join(slices.Sorted(maps.Keys(unread)), " "))
 		}
-	case <-timer.C:
+	case <-time.After(time.Until(start.Add(b.limit))):
 		instead := "questions get SERVFAIL"
 		switch {
 		case b.table.restored.Load():

@@ -96,12 +96,10 @@ func (t *transfers) begin(ended <-chan struct{}) error {
 	default:
 		return errManyTransfers
 	}
-	patience := time.NewTimer(transferTurn)
-	defer patience.Stop()
 	select {
 	case t.turns <- struct{}{}:
 		return nil
-	case <-patience.C:
+	case <-time.After(transferTurn):
 		t.close()
 		return errManyTransfers
 	case <-ended:
@@ -137,12 +135,10 @@ func (h *handover) flush() bool {
 	if len(batch) == 0 {
 		return true
 	}
-	timer := time.NewTimer(min(transferIdle, time.Until(h.deadline)))
-	defer timer.Stop()
 	select {
 	case h.to <- batch:
 		return true
-	case <-timer.C:
+	case <-time.After(min(transferIdle, time.Until(h.deadline))):
 	case <-h.ended:
 	}
 	return false

@@ -94,10 +94,8 @@ func (s *stream) pause() {
 	if time.Since(s.opened) >= shortestWatch {
 		return
 	}
-	timer := time.NewTimer(shortestWatch)
-	defer timer.Stop()
 	select {
-	case <-timer.C:
+	case <-time.After(shortestWatch):
 	case <-s.ctx.Done():
 	}
 }

@@ -169,10 +169,8 @@ func clockUntil(ctx context.Context) clock.Clock {
 func (c untilClock) After(d time.Duration) <-chan time.Time {
 	fired := make(chan time.Time, 1)
 	go func() {
-		timer := time.NewTimer(d)
-		defer timer.Stop()
 		select {
-		case t := <-timer.C:
+		case t := <-time.After(d):
 			fired <- t
 		case <-c.done:
 			fired <- time.Now()

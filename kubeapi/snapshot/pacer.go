@@ -27,10 +27,8 @@ func (p *pacer) rest(ctx context.Context) {
 		return
 	}
 	worked := time.Now()
-	timer := time.NewTimer(min(restFactor*worked.Sub(p.began), maxRest))
-	defer timer.Stop()
 	select {
-	case <-timer.C:
+	case <-time.After(min(restFactor*worked.Sub(p.began), maxRest)):
 	case <-ctx.Done():
 	}
 	p.began = time.Now()

@@ -36,8 +36,6 @@ func New(c *kubeapi.Config, source *kubeapi.Source, suspects func() []kubeapi.Su
 func (s *Snapshot) Restore(limit time.Duration) (suspects []kubeapi.Suspects, changed time.Time, ok bool) {
 	loaded := make(chan *contents, 1)
 	go func() { loaded <- s.file.load() }()
-	timer := time.NewTimer(limit)
-	defer timer.Stop()
 	select {
 	case c := <-loaded:
 		if c == nil {
@@ -45,7 +43,7 @@ func (s *Snapshot) Restore(limit time.Duration) (suspects []kubeapi.Suspects, ch
 		}
 		s.source.Restore(c.objects)
 		return c.suspects, c.changed, true
-	case <-timer.C:
+	case <-time.After(limit):
 		s.file.log.Warningf("snapshot: %s cannot be read within %s; it is not used", s.file.path, limit)
 		return nil, time.Time{}, false
 	}

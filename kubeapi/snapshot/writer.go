@@ -83,12 +83,11 @@ func (w *writer) run(ctx context.Context) {
 			return
 		case <-w.dirty:
 		}
-		pause := time.NewTimer(w.try(ctx, newPacer()))
+		pause := w.try(ctx, newPacer())
 		select {
 		case <-ctx.Done():
-		case <-pause.C:
+		case <-time.After(pause):
 		}
-		pause.Stop()
 	}
 }
 
