@@ -14,27 +14,42 @@ import (
 
 const pluginName = "longnames"
 
-var log = lineLog{clog.NewWithPlugin(pluginName)}
+var (
+	log    zoneLog // for messages that are not about one block alone
+	output = clog.NewWithPlugin(pluginName)
+)
 
-// lineLog logs each message as one line of bounded length, whatever the names, labels, files and errors in it
-// hold.
-type lineLog struct{ to clog.P }
+// zoneLog logs each message as one line of bounded length, whatever the names, labels, files and errors in it
+// hold. The line begins with the zone, if there is one: it names the block.
+type zoneLog struct{ zone string }
 
-func (l lineLog) Debugf(format string, v ...any) {
+var _ kubeapi.Logger = zoneLog{}
+
+// Debugf implements kubeapi.Logger.
+func (l zoneLog) Debugf(format string, v ...any) {
 	if clog.D.Value() {
-		l.to.Debug(toLine(format, v...))
+		output.Debug(l.line(format, v...))
 	}
 }
-func (l lineLog) Infof(format string, v ...any)    { l.to.Info(toLine(format, v...)) }
-func (l lineLog) Warningf(format string, v ...any) { l.to.Warning(toLine(format, v...)) }
-func (l lineLog) Errorf(format string, v ...any)   { l.to.Error(toLine(format, v...)) }
+
+// Infof implements kubeapi.Logger.
+func (l zoneLog) Infof(format string, v ...any) { output.Info(l.line(format, v...)) }
+
+// Warningf implements kubeapi.Logger.
+func (l zoneLog) Warningf(format string, v ...any) { output.Warning(l.line(format, v...)) }
+
+// Errorf implements kubeapi.Logger.
+func (l zoneLog) Errorf(format string, v ...any) { output.Error(l.line(format, v...)) }
 
 // maxLine is how many bytes of a message are logged.
 const maxLine = 4096
 
-// toLine formats a message. Characters that do not print, such as line feeds and escapes, are spelt as in Go.
-func toLine(format string, v ...any) string {
+// line formats a message. Characters that do not print, such as line feeds and escapes, are spelt as in Go.
+func (l zoneLog) line(format string, v ...any) string {
 	text, cut := fmt.Sprintf(format, v...), ""
+	if l.zone != "" {
+		text = l.zone + " " + text
+	}
 	if more := len(text) - maxLine; more > 0 {
 		text, cut = text[:maxLine], fmt.Sprintf("... (%d bytes more)", more)
 	}
@@ -53,25 +68,6 @@ func toLine(format string, v ...any) string {
 	}
 	return string(append(line, cut...))
 }
-
-// zoneLog names the block of a message.
-type zoneLog struct{ zone string }
-
-var _ kubeapi.Logger = zoneLog{}
-
-func (l zoneLog) with(v []any) []any { return append([]any{l.zone}, v...) }
-
-// Debugf implements kubeapi.Logger.
-func (l zoneLog) Debugf(format string, v ...any) { log.Debugf("%s "+format, l.with(v)...) }
-
-// Infof implements kubeapi.Logger.
-func (l zoneLog) Infof(format string, v ...any) { log.Infof("%s "+format, l.with(v)...) }
-
-// Warningf implements kubeapi.Logger.
-func (l zoneLog) Warningf(format string, v ...any) { log.Warningf("%s "+format, l.with(v)...) }
-
-// Errorf implements kubeapi.Logger.
-func (l zoneLog) Errorf(format string, v ...any) { log.Errorf("%s "+format, l.with(v)...) }
 
 // A stream of changes shall not fill the log: of each kind there are quotaLines at most, and one more each quotaPause;
 // of those that come together, quotaAtOnce at most. Metrics count all.

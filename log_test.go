@@ -248,7 +248,7 @@ func FuzzLine(f *testing.F) {
 		f.Add(text)
 	}
 	f.Fuzz(func(t *testing.T, text string) {
-		line := toLine("%s", text)
+		line := zoneLog{}.line("%s", text)
 		if strings.ContainsFunc(line, func(r rune) bool { return !unicode.IsPrint(r) }) || !utf8.ValidString(line) {
 			t.Errorf("got %q, want what prints", line)
 		}
