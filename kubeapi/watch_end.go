@@ -90,3 +90,43 @@ func isVersionUnavailable(err error) bool {
 	return apierrors.IsResourceExpired(err) || apierrors.IsGone(err) ||
 		apierrors.HasStatusCause(err, metav1.CauseTypeResourceVersionTooLarge)
 }
+
+// relistAfter returns an error after which a reflector does not go on from the version of its watch,
+// but reads everything again. While nothing answered, etcd may have been restored, and have come
+// to the same versions with other objects. Of these, the watch would never tell.
+func (l *listWatch) relistAfter(err error) error {
+	l.fresh.Store(true)
+	return apierrors.NewResourceExpired(err.Error())
+}
+
+// watching returns the request that a watch is.
+func (l *listWatch) watching() request { return request{"watch", l.namespace} }
+
+// watchEnded reports the end of a watch, and returns the error after which the reflector does the right
+// thing. Short is true if the watch should have begun with a list, and some of that is missing.
+func (l *listWatch) watchEnded(o *metav1.ListOptions, short bool, err error) error {
+	reason := endReason(err)
+	l.monitor.WatchEnded(reason)
+	if reason == WatchForbidden {
+		l.forbidden()
+	}
+	switch {
+	case reason == WatchSilent, reason == WatchBackwards:
+		l.fresh.Store(true)
+		l.outages.observe(l.watching(), err)
+		if short {
+			// It may be streams that are broken, and lists that are not: a reflector falls back to
+			// one, after a while.
+			return apierrors.NewInternalError(err)
+		}
+		return apierrors.NewResourceExpired(err.Error())
+	case !short && reason == WatchUnreachable:
+		l.outages.observe(l.watching(), err)
+		return l.relistAfter(err)
+	case isVersionUnavailable(err) && version(o.ResourceVersion) == 0:
+		// No version was asked for. A reflector would ask for none again, at once and for ever.
+		err = apierrors.NewInternalError(err)
+	}
+	l.outages.observe(l.watching(), err)
+	return err
+}
