@@ -202,8 +202,7 @@ func (b *block) stop(flush bool) {
 // give another one's name server an address.
 func reserveServers(blocks []*block) {
 	for _, of := range blocks {
-		for i := range of.config.zones {
-			z := &of.config.zones[i]
+		for _, z := range of.config.zones {
 			for _, b := range blocks {
 				if reserved := &b.config.rules.Naming.Reserved; !slices.Contains(*reserved, z.server) {
 					*reserved = append(*reserved, z.server, z.parent)

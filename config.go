@@ -14,7 +14,7 @@ import (
 
 // config is one longnames block of a Corefile.
 type config struct {
-	zones  []zone
+	zones  []*zone
 	source kubeapi.Config
 	rules  membership.Rules // of the source
 	ttl    uint32           // seconds
@@ -38,23 +38,17 @@ func (c *config) monitor() zoneMonitor {
 
 // first returns the first zone that is not reverse.
 func (c *config) first() *zone {
-	at := 0 // there is one
-	for c.zones[at].reverse {
-		at++
-	}
-	return &c.zones[at]
+	return c.zones[slices.IndexFunc(c.zones, (*zone).hasMembers)] // there is one
 }
 
 // has reports whether a zone is one of the block's.
 func (c *config) has(name string) bool {
-	return slices.ContainsFunc(c.zones, func(z zone) bool { return z.name == name })
+	return slices.ContainsFunc(c.zones, func(z *zone) bool { return z.name == name })
 }
 
 // sharesZone reports whether both answer for a zone that is not reverse.
 func (c *config) sharesZone(other *config) bool {
-	return slices.ContainsFunc(c.zones, func(z zone) bool {
-		return !z.reverse && other.has(z.name)
-	})
+	return slices.ContainsFunc(c.zones, func(z *zone) bool { return z.hasMembers() && other.has(z.name) })
 }
 
 // selectsAs reports whether both ask for the same objects of the same kind.
@@ -72,8 +66,7 @@ func (c *config) mayHave(name string) bool {
 
 // reserve keeps members and groups from names that have another meaning in the block's zones.
 func (c *config) reserve() {
-	for i := range c.zones {
-		z := &c.zones[i]
+	for _, z := range c.zones {
 		c.reserveIn(z, c)
 	}
 }
@@ -104,10 +97,10 @@ func (c *config) clash() *zone {
 	if c.rules.GroupLabel < 0 || c.rules.Naming.Mode != membership.ModeHostname {
 		return nil
 	}
-	for i := range c.zones {
-		namespace, ok := strings.CutSuffix(c.zones[i].name, "."+strings.ToLower(c.rules.Naming.Suffix()))
+	for _, z := range c.zones {
+		namespace, ok := strings.CutSuffix(z.name, "."+strings.ToLower(c.rules.Naming.Suffix()))
 		if ok && !strings.Contains(namespace, ".") {
-			return &c.zones[i]
+			return z
 		}
 	}
 	return nil
@@ -115,16 +108,12 @@ func (c *config) clash() *zone {
 
 // place finds out where host parts lie, and whether addresses have names.
 func (c *config) place() {
-	c.reverse = slices.ContainsFunc(c.zones, func(z zone) bool { return z.reverse })
-	zones := make([]*zone, 0, len(c.zones))
-	for i := range c.zones {
-		zones = append(zones, &c.zones[i])
-	}
-	c.hosts = c.placeIn(zones...)
+	c.reverse = slices.ContainsFunc(c.zones, func(z *zone) bool { return z.reverse })
+	c.hosts = c.placeIn(c.zones)
 }
 
 // placeIn finds out whether host parts lie in some zones.
-func (c *config) placeIn(zones ...*zone) placement {
+func (c *config) placeIn(zones []*zone) placement {
 	if c.rules.Naming.Mode == membership.ModeIP {
 		return outside
 	}

@@ -90,8 +90,8 @@ func serving(tables ...*table) *Longnames {
 // answering is a resolver for all zones of the blocks of tables.
 func answering(tables ...*table) *resolver {
 	r := newResolver(tables)
-	for i := range tables[0].config.zones {
-		r.add(&tables[0].config.zones[i])
+	for _, z := range tables[0].config.zones {
+		r.add(z)
 	}
 	return r
 }

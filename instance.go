@@ -229,8 +229,8 @@ func (i *instance) contain() {
 	for _, server := range servers {
 		for _, inner := range plugin.OriginsFromArgsOrServerBlock(nil, server.Keys) {
 			for _, b := range i.blocks {
-				for at := range b.config.zones {
-					b.config.zones[at].contain(inner)
+				for _, z := range b.config.zones {
+					z.contain(inner)
 				}
 			}
 		}

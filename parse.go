@@ -91,7 +91,7 @@ func (p *parser) zones(args []string) error {
 		}
 		p.config.zones = append(p.config.zones, z)
 	}
-	if !slices.ContainsFunc(p.config.zones, func(z zone) bool { return !z.reverse }) {
+	if !slices.ContainsFunc(p.config.zones, (*zone).hasMembers) {
 		return p.Errf("expected a zone that is not reverse, for members to have names in")
 	}
 	return nil

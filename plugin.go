@@ -70,8 +70,7 @@ func (l *Longnames) link() {
 	reserveServers(l.blocks)
 	var resolvers []*resolver
 	for _, b := range l.blocks {
-		for i := range b.config.zones {
-			z := &b.config.zones[i]
+		for _, z := range b.config.zones {
 			if l.zones[z.name].zone != nil {
 				continue
 			}

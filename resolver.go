@@ -46,9 +46,9 @@ func (r *resolver) add(z *zone) {
 	}
 	z.index = len(r.zones)
 	r.zones = append(r.zones, z)
-	r.hosts = r.blocks[0].placeIn(r.zones...)
+	r.hosts = r.blocks[0].placeIn(r.zones)
 	for _, c := range r.blocks[1:] {
-		if c.placeIn(r.zones...) != r.hosts {
+		if c.placeIn(r.zones) != r.hosts {
 			r.hosts = mixed
 		}
 	}

@@ -86,17 +86,12 @@ func newLongnames(c *caddy.Controller) (*Longnames, error) {
 // covered returns a zone of c or of another block that has the name of another zone's name server in it, and the latter:
 // a member of the one could take it. Both are empty if there is none.
 func (l *Longnames) covered(c *config) (inner, outer string) {
-	names := make([]*zone, 0, len(c.zones)+len(l.zones))
-	for i := range c.zones {
-		names = append(names, &c.zones[i])
-	}
+	zones := slices.Clone(c.zones)
 	for _, b := range l.blocks {
-		for i := range b.config.zones {
-			names = append(names, &b.config.zones[i])
-		}
+		zones = append(zones, b.config.zones...)
 	}
-	for _, o := range names {
-		for _, i := range names {
+	for _, o := range zones {
+		for _, i := range zones {
 			if o.isOfServer(i.name) {
 				return i.name, o.name
 			}
@@ -122,7 +117,7 @@ func fallthroughOf(c *config) string {
 func (l *Longnames) disagreement(c *config) (with *block, what string) {
 	for _, other := range l.blocks {
 		o := other.config
-		at := slices.IndexFunc(c.zones, func(z zone) bool { return o.has(z.name) })
+		at := slices.IndexFunc(c.zones, func(z *zone) bool { return o.has(z.name) })
 		if at < 0 {
 			continue
 		}

@@ -112,8 +112,8 @@ func (w *tenancy) collect(c *config) {
 	}
 	for host := range w.honestHosts {
 		w.texts = append(w.texts, strings.TrimSuffix(host, "."))
-		for i := range c.zones {
-			if z := &c.zones[i]; z.holds(host) {
+		for _, z := range c.zones {
+			if z.holds(host) {
 				w.texts = append(w.texts, z.relative(host))
 			}
 		}

@@ -23,12 +23,12 @@ type zone struct {
 	serial *serial
 }
 
-func newZone(name string) zone {
+func newZone(name string) *zone {
 	below := "."
 	if name != "." {
 		below += name
 	}
-	return zone{
+	return &zone{
 		name:    name,
 		server:  "ns.dns" + below,
 		parent:  "dns" + below,
@@ -36,6 +36,9 @@ func newZone(name string) zone {
 		reverse: dnsutil.IsReverse("."+name) > 0,
 	}
 }
+
+// hasMembers reports whether the zone has the names of members, and not of their addresses.
+func (z *zone) hasMembers() bool { return !z.reverse }
 
 // isOfServer reports whether a name, as holds takes it, is that of the zone's name server, or lies on the way to it
 // or below.
