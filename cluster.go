@@ -268,7 +268,7 @@ func (r *records) with(set, own *rrset) *rrset {
 		return own
 	}
 	said := set.said.get(&r.mu, func() *map[datum]bool {
-		said := says(set.answer, r.members.dataOfWaiting())
+		said := sharedData(set.answer, r.members.dataOfWaiting())
 		return &said
 	})
 	return set.with(own, *said)

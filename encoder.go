@@ -102,9 +102,9 @@ func datumOf(rr dns.RR) (d datum) {
 	return d
 }
 
-// says returns the data of records, as far as some data have them without ports. Targets are there with
-// their ports, and without.
-func says(rrs []dns.RR, data map[datum]bool) map[datum]bool {
+// sharedData returns the data of records that are also in data, which has no ports: each target with and without its
+// port.
+func sharedData(rrs []dns.RR, data map[datum]bool) map[datum]bool {
 	said := make(map[datum]bool)
 	for _, rr := range rrs {
 		d := datumOf(rr)

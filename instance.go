@@ -213,7 +213,7 @@ func (i *instance) keep() {
 	}
 }
 
-// contain tells our zones which zones of other server blocks lie within them. The names between
+// contain notes in each zone which zones of other server blocks lie within it. The names between
 // exist: a resolver that asks for these first would take NXDOMAIN to mean that nothing lies below
 // (RFC 8020, RFC 9156). CoreDNS keeps the zones of its servers to itself.
 func (i *instance) contain() {

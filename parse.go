@@ -155,7 +155,7 @@ func (p *parser) contradictions() error {
 		}
 	}
 	if !p.has("selector") && p.groupBy == "" {
-		return p.Errf("expected option selector or option group_by, to say who the members are")
+		return p.Errf("expected option selector or option group_by, which select the members")
 	}
 	if !p.has("basename") && p.groupBy == "" {
 		return p.Errf("expected option basename, to say what stands before the @")

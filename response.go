@@ -101,7 +101,7 @@ func (r *reply) ownGlue() []dns.RR {
 const ednsRoom = 128
 
 // glueFits reports whether the client can take the message with its glue: left out it does
-// no harm, but a truncated message does. For signatures there is no telling.
+// no harm, but a truncated message does. The size of signatures is not known here.
 func glueFits(w dns.ResponseWriter, r *dns.Msg, reply *reply) bool {
 	if len(reply.set.glue) == 0 && (reply.set.asker == nil || len(reply.set.asker.glue) == 0) {
 		return false

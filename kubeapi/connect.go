@@ -20,7 +20,7 @@ import (
 const serviceAccountDir = "/var/run/secrets/kubernetes.io/serviceaccount"
 
 // errNoNamespace is the error if neither the configuration nor the cluster names a namespace.
-var errNoNamespace = errors.New("nothing tells a default namespace: name it with namespaces, or all with namespaces *")
+var errNoNamespace = errors.New("no default namespace is configured: name it with namespaces, or all with namespaces *")
 
 // connection has the address and credentials of an API server, and the namespaces to watch there.
 type connection struct {

@@ -27,7 +27,7 @@ type listWatch struct {
 	outages   *outageLog
 	monitor   Monitor
 	times     times
-	forbidden func() // is called if the API server says so
+	forbidden func(bool) // is called with whether the API server says so
 
 	read  atomic.Bool // one list or watch has succeeded
 	fresh atomic.Bool // the next list must not rely on any version seen before
@@ -72,9 +72,7 @@ func (l *listWatch) list(ctx context.Context, o metav1.ListOptions) (runtime.Obj
 	if ctx.Err() == nil { // else the source stops
 		l.outages.observe(request{"list", l.namespace}, err)
 	}
-	if apierrors.IsForbidden(err) {
-		l.forbidden()
-	}
+	l.forbidden(apierrors.IsForbidden(err))
 	if err != nil {
 		return nil, err
 	}

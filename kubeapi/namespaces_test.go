@@ -37,7 +37,10 @@ func TestNamespacesAreReadOneByOne(t *testing.T) {
 		}
 	}
 	forbid := func(namespace string) func(map[string]*store) {
-		return func(stores map[string]*store) { stores[namespace].forbid() }
+		return func(stores map[string]*store) { stores[namespace].forbid(true) }
+	}
+	fail := func(namespace string) func(map[string]*store) {
+		return func(stores map[string]*store) { stores[namespace].forbid(false) }
 	}
 	wait := func(d time.Duration) func(map[string]*store) {
 		return func(map[string]*store) { time.Sleep(d) }
@@ -53,6 +56,8 @@ func TestNamespacesAreReadOneByOne(t *testing.T) {
 		{"one is read", true, []func(map[string]*store){read("a")}, []string{"b"}, 0},
 		{"both are read", true, []func(map[string]*store){read("a"), read("b")}, nil, 1},
 		{"one is forbidden once, as when an API server starts", true, []func(map[string]*store){read("a"), forbid("b"), wait(time.Minute)}, []string{"b"}, 0},
+		{"one is forbidden when an API server starts, and starts again", true,
+			[]func(map[string]*store){read("a"), forbid("b"), wait(time.Hour), fail("b"), forbid("b")}, []string{"b"}, 0},
 		{"one is forbidden for a while", true, []func(map[string]*store){read("a"), forbid("b"), wait(deniedAfter), forbid("b")}, []string{"b forbidden for 5s"}, 1},
 		{"one is forbidden before the other is read", true, []func(map[string]*store){forbid("b"), wait(deniedAfter), forbid("b"), read("a")}, []string{"b forbidden for 5s"}, 1},
 		{"one is forbidden, and then read", true, []func(map[string]*store){read("a"), forbid("b"), wait(deniedAfter), forbid("b"), read("b")}, nil, 1},

@@ -50,7 +50,7 @@ func newRequestTracker(ctx context.Context, limit time.Duration, onStatus func(c
 	return t
 }
 
-// end lets go of the request, whether it is over or not.
+// end cancels the request if it still runs.
 func (t *requestTracker) end() {
 	t.timer.Stop()
 	t.cancel(nil)

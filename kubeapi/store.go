@@ -15,7 +15,7 @@ type store struct {
 	namespace string  // of all objects; empty for all namespaces
 	objects   catalog // written to under the feed's lock
 	isFilled  bool
-	forbidden time.Time // when the API server first said that it may not be read; zero if it has not
+	forbidden time.Time // since when the API server says nothing but that it may not be read; zero if it does not
 	isDenied  bool      // it has said so for a while
 }
 
@@ -124,12 +124,14 @@ func (s *store) fill(objects, ended catalog) {
 // until it knows the roles.
 const deniedAfter = 5 * time.Second
 
-// forbid notes that the API server forbids reading the store's objects. A reflector asks again and again.
-func (s *store) forbid() {
+// forbid notes whether the API server forbids reading the store's objects. A reflector asks again and again.
+func (s *store) forbid(is bool) {
 	s.feed.mu.Lock()
 	defer s.feed.mu.Unlock()
 	switch {
 	case s.isFilled, s.isDenied:
+	case !is:
+		s.forbidden = time.Time{}
 	case s.forbidden.IsZero():
 		s.forbidden = time.Now()
 	case time.Since(s.forbidden) >= deniedAfter:

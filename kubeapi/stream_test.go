@@ -34,7 +34,7 @@ func newTestStream(t *testing.T, from string) *testStream {
 	s := &testStream{source: watch.NewFakeWithChanSize(100, false), log: &kubetest.Log{}, monitor: &recordingMonitor{}, cancel: cancel}
 	l := &listWatch{
 		namespace: "prod", outages: newOutageLog(s.log, "pods"), monitor: s.monitor,
-		times: times{silence: silenceLimit, settle: settleTime}, forbidden: func() {},
+		times: times{silence: silenceLimit, settle: settleTime}, forbidden: func(bool) {},
 	}
 	tracker := l.track(ctx, "watch")
 	tracker.complete = true // unless a test says otherwise, the source ends when the answer does

@@ -107,9 +107,7 @@ func (l *listWatch) watching() request { return request{"watch", l.namespace} }
 func (l *listWatch) watchEnded(o *metav1.ListOptions, short bool, err error) error {
 	reason := endReason(err)
 	l.monitor.WatchEnded(reason)
-	if reason == WatchForbidden {
-		l.forbidden()
-	}
+	l.forbidden(reason == WatchForbidden)
 	switch {
 	case reason == WatchSilent, reason == WatchBackwards:
 		l.fresh.Store(true)

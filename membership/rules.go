@@ -145,14 +145,14 @@ func (r *Rules) unitePorts(nodes []Node) {
 			same++
 		}
 		if same > 1 {
-			of.shareOwners(nodes[:same])
+			of.sharePorts(nodes[:same])
 		}
 		nodes = nodes[same:]
 	}
 }
 
-// shareOwners does so for the nodes of one longname.
-func (u *uniter) shareOwners(nodes []Node) {
+// sharePorts gives the nodes of one longname the ports that those of the owner's namespace declare.
+func (u *uniter) sharePorts(nodes []Node) {
 	claimants := make([]*Node, len(nodes))
 	for i := range nodes {
 		claimants[i] = &nodes[i]

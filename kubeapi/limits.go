@@ -71,7 +71,7 @@ func (o *Object) keepNames(m *Member) {
 	}
 }
 
-// keepPorts gives an object its ports, see KeepPorts, without those that nothing can be called.
+// keepPorts gives an object its ports, see KeepPorts, without those whose name or protocol is too long.
 func (o *Object) keepPorts(ports []Port, first []string) {
 	named := slices.DeleteFunc(ports, func(p Port) bool { return len(p.Name) > maxPortName || len(p.Protocol) > maxPortName })
 	if len(named) < len(ports) {
