@@ -86,5 +86,5 @@ func appendPort(ports []Port, name string, protocol corev1.Protocol, number int3
 	if name == "" || number <= 0 || number > 65535 {
 		return ports
 	}
-	return append(ports, Port{Name: name, Protocol: string(cmp.Or(protocol, corev1.ProtocolTCP)), Number: uint16(number)}) //nolint:gosec // it is in range
+	return append(ports, Port{Name: name, Protocol: string(cmp.Or(protocol, corev1.ProtocolTCP)), Number: uint16(number)})
 }
