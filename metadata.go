@@ -90,36 +90,6 @@ func (a *about) read() *about {
 	return a
 }
 
-// clusterOf returns the cluster that a question is about: its name is that cluster's, or a port's in it, or of
-// one of its nodes, or lies below it. It also returns the zone that has the cluster's name. Nil if there is none.
-func (r *resolver) clusterOf(z *zone, q *question) (*cluster, *zone) {
-	if z.reverse {
-		return r.clusterAt(q)
-	}
-	c, below := r.locate(z.relative(q.name))
-	if c != nil && isOfCluster(below) || !r.grouped {
-		return c, z
-	}
-	_, home, _ := r.owners(r.withHost(q.name), func(d *directory) []*membership.Node { return d.byHost[q.name] })
-	if home != nil {
-		return home, z
-	}
-	return c, z
-}
-
-// clusterAt returns the cluster of the node at the address that a PTR question is about.
-func (r *resolver) clusterAt(q *question) (*cluster, *zone) {
-	prefix, ok := reversePrefix(q.name)
-	if !ok || !prefix.IsSingleIP() {
-		return nil, nil
-	}
-	nodes, home, _ := r.ownersOf(prefix.Addr())
-	if len(nodes) == 0 {
-		return nil, nil
-	}
-	return home, r.tables[membership.Owner("", nodes).Block].config.first()
-}
-
 // listedFor counts the longnames in the answer to a client: one that is not listed finds itself
 // added.
 func (m *members) listedFor(client netip.Addr) int {

@@ -78,36 +78,6 @@ type reply struct {
 // unknown is the reply while the members are not known.
 var unknown = reply{result: unavailable}
 
-// isSynced reports whether all blocks know all that there was at the start.
-func (r *resolver) isSynced() bool {
-	return !r.anyTable(func(t *table) bool { return !t.synced.Load() })
-}
-
-// knowsAllNamespaces reports whether the members of all blocks are known, even if from before the start.
-func (r *resolver) knowsAllNamespaces() bool {
-	return !r.anyTable(func(t *table) bool { return !t.knowsAllNamespaces() })
-}
-
-// knows reports whether the members that a question is about are known, and whether some are those last known before
-// the start. A block that had none then counts as known only beside others.
-func (r *resolver) knows(z *zone, q *question) (isKnown, isStale bool) {
-	namespace := r.namespaceOf(z, q)
-	var count [nothing + 1]int
-	for _, t := range r.tables {
-		count[t.knowledgeOf(q.name, namespace)]++
-	}
-	return count[nothing] == 0 && count[nobody] < len(r.tables), count[stale]+count[nobody] > 0
-}
-
-// namespaceOf returns the namespace that a name lies in, if it lies in that of a group.
-func (r *resolver) namespaceOf(z *zone, q *question) string {
-	if !r.grouped || z.reverse {
-		return ""
-	}
-	relative := z.relative(q.name)
-	return relative[strings.LastIndexByte(relative, '.')+1:]
-}
-
 // lookup answers a question about a name in a zone. While one of the blocks does not know its members, those of a
 // cluster are unknown. An address is not: it has one name, whichever block has it.
 func (r *resolver) lookup(z *zone, q *question) reply {
@@ -245,6 +215,36 @@ func (r *resolver) locate(relative string) (c *cluster, below string) {
 		}
 	}
 	return r.cluster(relative[at:]), strings.TrimSuffix(relative[:at], ".")
+}
+
+// clusterOf returns the cluster that a question is about: its name is that cluster's, or a port's in it, or of
+// one of its nodes, or lies below it. It also returns the zone that has the cluster's name. Nil if there is none.
+func (r *resolver) clusterOf(z *zone, q *question) (*cluster, *zone) {
+	if z.reverse {
+		return r.clusterAt(q)
+	}
+	c, below := r.locate(z.relative(q.name))
+	if c != nil && isOfCluster(below) || !r.grouped {
+		return c, z
+	}
+	_, home, _ := r.owners(r.withHost(q.name), func(d *directory) []*membership.Node { return d.byHost[q.name] })
+	if home != nil {
+		return home, z
+	}
+	return c, z
+}
+
+// clusterAt returns the cluster of the node at the address that a PTR question is about.
+func (r *resolver) clusterAt(q *question) (*cluster, *zone) {
+	prefix, ok := reversePrefix(q.name)
+	if !ok || !prefix.IsSingleIP() {
+		return nil, nil
+	}
+	nodes, home, _ := r.ownersOf(prefix.Addr())
+	if len(nodes) == 0 {
+		return nil, nil
+	}
+	return home, r.tables[membership.Owner("", nodes).Block].config.first()
 }
 
 // ofCluster looks for the records of a cluster or of its ports. An asker that is not listed finds itself added.

@@ -145,75 +145,6 @@ func (t *table) suspects() []kubeapi.Suspects {
 	return t.state.Suspects()
 }
 
-// known reports whether there is anything to answer from, even if it is out of date.
-func (t *table) known() bool { return t.synced.Load() || t.restored.Load() }
-
-// knowledge says how far answers can be relied on.
-type knowledge uint8
-
-const (
-	fresh   knowledge = iota // the members are known as they are
-	stale                    // they are those last known before the start
-	nobody                   // there were no members before the start
-	nothing                  // nothing is known
-)
-
-// knowledgeOf returns how far the members in the namespace of a name are known; without a namespace, those of all
-// clusters except in namespaces that may not be read.
-func (t *table) knowledgeOf(name, namespace string) knowledge {
-	reads, synced := slices.Contains(t.config.source.Namespaces, namespace), t.synced.Load()
-	switch unread := t.unread.Load(); {
-	case namespace == "" || !reads && t.config.mayHave(name):
-	case !reads:
-		return fresh // it has no members there
-	case unread != nil:
-		_, isUnread := (*unread)[namespace]
-		synced = !isUnread
-	}
-	switch {
-	case synced:
-		return fresh
-	case t.restored.Load():
-		return stale
-	case t.hadNobody.Load():
-		return nobody
-	}
-	return nothing
-}
-
-// unreadNamespaces returns the namespaces of which nothing has been read yet, and since when each may not be read.
-func (t *table) unreadNamespaces() map[string]time.Time {
-	if unread := t.unread.Load(); unread != nil {
-		return *unread
-	}
-	return nil
-}
-
-// forbiddenLong is how long the API server has to forbid a namespace until that is no reason to wait for it.
-const forbiddenLong = time.Minute
-
-// isReady reports whether questions get answers: only namespaces that may not be read, for a while already, are not
-// known.
-func (t *table) isReady(now time.Time) bool {
-	if t.restored.Load() {
-		return true
-	}
-	for _, forbidden := range t.unreadNamespaces() {
-		if forbidden.IsZero() || now.Sub(forbidden) < forbiddenLong {
-			return false
-		}
-	}
-	return t.synced.Load()
-}
-
-// knowsAllNamespaces reports whether the members of all namespaces are known, even if from before the start.
-func (t *table) knowsAllNamespaces() bool {
-	return t.restored.Load() || t.synced.Load() && len(t.unreadNamespaces()) == 0
-}
-
-// isComplete reports whether all that there is, or was at some time, is known.
-func (t *table) isComplete() bool { return t.synced.Load() || t.complete.Load() }
-
 // run gives up suspects as their time comes.
 func (t *table) run(ctx context.Context) {
 	for {
@@ -380,4 +311,25 @@ func wake(c chan<- struct{}) {
 	case c <- struct{}{}:
 	default:
 	}
+}
+
+// freeze returns a copy of the table as questions see it now. A block with one cluster has no indexes.
+func (t *table) freeze() *table {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	f := &table{config: t.config}
+	t.views.Range(func(name, of any) bool {
+		v := &view{name: name.(string)}
+		v.roster.Store(of.(*view).roster.Load())
+		f.views.Store(name, v)
+		return true
+	})
+	if t.indexed() {
+		t.hosts.copyTo(&f.hosts)
+		t.addresses.copyTo(&f.addresses)
+		copyTo(&t.spaces.m, &f.spaces.m)
+		copyTo(&t.hostNames.m, &f.hostNames.m)
+		copyTo(&t.prefixes.m, &f.prefixes.m)
+	}
+	return f
 }

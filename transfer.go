@@ -172,27 +172,6 @@ func frozen(chain []zoneOwner) []zoneOwner {
 	return owners
 }
 
-// freeze returns a copy of the table as questions see it now. A block with one cluster has no indexes.
-func (t *table) freeze() *table {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	f := &table{config: t.config}
-	t.views.Range(func(name, of any) bool {
-		v := &view{name: name.(string)}
-		v.roster.Store(of.(*view).roster.Load())
-		f.views.Store(name, v)
-		return true
-	})
-	if t.indexed() {
-		t.hosts.copyTo(&f.hosts)
-		t.addresses.copyTo(&f.addresses)
-		copyTo(&t.spaces.m, &f.spaces.m)
-		copyTo(&t.hostNames.m, &f.hostNames.m)
-		copyTo(&t.prefixes.m, &f.prefixes.m)
-	}
-	return f
-}
-
 // resolverOn returns a resolver that answers from other tables than r does. A cluster that is alone is the same.
 func resolverOn(other map[*table]*table, r *resolver) *resolver {
 	o := &resolver{
