@@ -129,7 +129,7 @@ known_names() ->
 %% @private
 %% Fails with `{bad_option, Key, Value, Expected}' if there is a wrong one among options.
 -spec checked(map()) -> map().
-checked(Opts) ->
+checked(Opts) when is_map(Opts) ->
     maps:foreach(fun(Key, Value) ->
                          {Is, Expected} = expected(Key),
                          Is(Value) orelse error({bad_option, Key, Value, Expected})
