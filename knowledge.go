@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// What is known decides whether a question gets an answer or SERVFAIL. The members of a zone are known once those of
+// A question gets SERVFAIL unless its members are known. The members of a zone are known once those of
 // all its blocks are; with group_by, those of a namespace once it has been read.
 
 // knowledge says how far answers can be relied on.
