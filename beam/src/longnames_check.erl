@@ -131,7 +131,7 @@ port(Node, Address) ->
     [Basename, Host] = string:split(atom_to_list(Node), "@"),
     Epmd = net_kernel:epmd_module(),
     Resolves = erlang:function_exported(Epmd, address_please, 3),
-    HasEpmd = init:get_argument(start_epmd) =/= {ok, [["false"]]},
+    HasEpmd = longnames_epmd:has_epmd(),
     case Resolves andalso Epmd:address_please(Basename, Host, family(Address)) of
         {ok, At, Port, _} -> listens(Node, At, Port);
         _ ->

@@ -11,7 +11,7 @@
 
 -export([start/0, start_link/0, stop/0, register_node/2, register_node/3, address_please/3, port_please/2,
          port_please/3, listen_port_please/2, names/0, names/1, open/0, open/1, open/2]).
--export([remember/2, learn_ports/3, remember_ports/3]).
+-export([remember/2, learn_ports/3, remember_ports/3, has_epmd/0]).
 
 -define(PORTS, longnames_epmd_ports).
 
@@ -169,6 +169,8 @@ own_port() ->
         _ -> ?EPMD_PORT
     end.
 
+%% @private
+-spec has_epmd() -> boolean().
 has_epmd() ->
     case init:get_argument(start_epmd) of
         {ok, [["false"] | _]} -> false;
