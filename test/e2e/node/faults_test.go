@@ -152,7 +152,7 @@ func (f *faults) refused(heal func()) {
 		if strings.HasPrefix(out, "no") {
 			return nil
 		}
-		return fmt.Errorf("got %q, %v, want no", out, err)
+		return errors.Join(fmt.Errorf("got %q, want no", out), err)
 	})
 	begin := time.Now()
 	f.cut("reject with tcp reset")
