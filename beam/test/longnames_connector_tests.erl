@@ -346,19 +346,24 @@ killed_at_random({_, Opts = #{name := Name}}) ->
 %% Each answer has another member, and there are more than 120 while the callback has the first one.
 hangs({Server, Opts = #{name := Name}}) ->
     Self = self(),
-    Turn = atomics:new(2, []),
-    atomics:put(Turn, 2, 300), % answers with timers of no time
+    Turn = atomics:new(3, []),
+    atomics:put(Turn, 2, 300), % answers with timers of no time, until it rests
+    Timer = fun(_) ->
+                    Rests = atomics:get(Turn, 1) >= atomics:get(Turn, 2),
+                    Rests andalso atomics:put(Turn, 3, 1),
+                    erlang:start_timer(case Rests of true -> 60000; false -> 1 end, self(), ask)
+            end,
     ok = logger:add_handler(?FUNCTION_NAME, ?MODULE, #{level => error, config => {Self, Name}}),
     dns_server:set(Server, fun(T, Q) ->
                                    I = atomics:add_get(Turn, 1, 1),
                                    (dns_server:txt(["shop@" ++ integer_to_list(1000 + I) ++ ".c", atom_to_list(node())]))(T, Q)
                            end),
     {ok, Pid} = start(Opts#{connect => fun(_) -> ok end,
-                            start_timer => fun(_) -> erlang:start_timer(case atomics:get(Turn, 1) < atomics:get(Turn, 2) of true -> 1; false -> 60000 end, self(), ask) end,
+                            start_timer => Timer,
                             callback => fun({members, _, [Member | _]}) -> Self ! {told, self(), Member}, receive go -> ok end; (_) -> ok end}),
     {Hangs, First} = next_member(),
     Processes = fun() -> {monitors, Monitors} = process_info(Pid, monitors), length(Monitors) end,
-    until(fun() -> atomics:get(Turn, 1) >= 300 andalso Processes() =:= 1 end),
+    until(fun() -> atomics:get(Turn, 3) =:= 1 andalso Processes() =:= 1 end),
     #{Name := #{dropped := Dropped, members := [Last | _]}} = longnames:status(),
     ?assert(Dropped >= 20),
     ?assertEqual(0, receive {told, _, _} -> 1 after 0 -> 0 end),
@@ -370,10 +375,11 @@ hangs({Server, Opts = #{name := Name}}) ->
     until(fun() -> Processes() =:= 0 end),
     ?assertEqual(0, receive {told, _, _} -> 1 after 0 -> 0 end),
     ?assertEqual(1, logged()),
+    atomics:put(Turn, 3, 0),
     atomics:put(Turn, 2, 600),
     Pid ! {nodedown, Last, []},
     _ = next_member(), % it hangs again
-    until(fun() -> atomics:get(Turn, 1) >= 600 andalso Processes() =:= 1 end),
+    until(fun() -> atomics:get(Turn, 3) =:= 1 andalso Processes() =:= 1 end),
     ok = logger:remove_handler(?FUNCTION_NAME),
     ?assertEqual(1, logged()).
 
