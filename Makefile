@@ -11,7 +11,7 @@ SHIP  = CGO_ENABLED=0 GOFLAGS="$(shell $(GO) env GOFLAGS) -trimpath -buildvcs=fa
 # RACE= tests without the race detector, which needs a C compiler.
 RACE    ?= -race
 TESTENV  = $(if $(RACE),CGO_ENABLED=1,$(SHIP))
-PKGS     = $(shell $(GO) list ./... | grep -v /cmd/)
+PKGS     = $(shell $(GO) list ./test ./... | grep -v /cmd/) # first what waits most of the time, beside all others
 
 GOLANGCI_LINT_VERSION ?= v2.15.0
 GOLANGCI_LINT          = bin/golangci-lint-$(GOLANGCI_LINT_VERSION)
@@ -125,7 +125,7 @@ e2e: build ## scenarios on a real control plane; needs root (RUN=regexp, E2EFLAG
 	$(MAKE) -j2 -O e2e-process e2e-node
 
 # Those of processes wait most of the time, and so run beside the others. Each prints what it has to say at its end. Most of a
-# test is waiting, so that more run at once than there are processors; of those of nodes, some wait for room.
+# test is waiting, so that more run at once than there are processors; of those of nodes, some wait for their stage.
 e2e-process: PARALLEL = 8
 e2e-node: PARALLEL = 11
 e2e-process e2e-node: e2e-%:

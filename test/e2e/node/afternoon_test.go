@@ -30,7 +30,7 @@ type walk struct {
 // TestAfternoon tells at its end how long each section took. GitHub is this checkout, and the nodes have what would be
 // pushed to a registry.
 func TestAfternoon(t *testing.T) {
-	together(t, 1)
+	together(t, early)
 	options := cluster.Options{Nodes: 2, Images: []string{cluster.CoreDNS, cluster.Stock, cluster.BEAM}}
 	w := &walk{bed: &bed{T: t, Cluster: cluster.Start(t, options), namespace: "prod"}, dir: t.TempDir()}
 	w.repository = w.dir + "/platform"

@@ -11,12 +11,12 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
-	"golang.org/x/sync/semaphore"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -36,15 +36,26 @@ type bed struct {
 	server    string // ADDRESS:PORT of the CoreDNS that is asked
 }
 
-// room is for clusters: each takes its part of a processor, and of the files that the kernel lets a user watch.
-var room = semaphore.NewWeighted(3)
+// Tests have a cluster each, which takes its part of a processor, and of the files that the kernel lets a user watch. Those
+// of a stage run beside each other.
+const (
+	early = iota // others test processes meanwhile
+	calm         // what is measured is not to be about a busy machine: these wait most of the time
+	busy         // these have many parts beside each other
+	stages
+)
 
-// together runs a test beside others, once there is room for what it takes.
-func together(t *testing.T, takes int64) {
+var running [stages]sync.WaitGroup // tests, by stage
+
+// together runs a test beside the others of a stage, once all stages before have ended.
+func together(t *testing.T, stage int) {
 	t.Helper()
+	running[stage].Add(1) // all tests do so before the first one goes on
+	t.Cleanup(running[stage].Done)
 	t.Parallel()
-	require.NoError(t, room.Acquire(t.Context(), takes))
-	t.Cleanup(func() { room.Release(takes) })
+	for before := range stage {
+		running[before].Wait()
+	}
 }
 
 // part is a part of a test.

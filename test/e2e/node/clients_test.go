@@ -22,7 +22,7 @@ import (
 // TestClients is about docs/clients.md and docs/migrating-from-libcluster.md: what they have users do is done here.
 // Nodes that are not RabbitMQ's are those of test/e2e/beam.
 func TestClients(t *testing.T) {
-	together(t, 1)
+	together(t, busy)
 	b := start(t)
 	b.beside(
 		part{"As-it-is", (*bed).asItIs},
@@ -42,7 +42,7 @@ func TestClients(t *testing.T) {
 
 // TestNodeIPv6 tries clients where the first address of a pod is IPv6.
 func TestNodeIPv6(t *testing.T) {
-	together(t, 1)
+	together(t, busy)
 	options := cluster.Options{Nodes: 1, Images: []string{cluster.CoreDNS, cluster.Stock, cluster.BEAM}, IPv6First: true}
 	b := &bed{T: t, Cluster: cluster.Start(t, options)}
 	b.DeployDNS(b.T)

@@ -34,7 +34,7 @@ const (
 // TestFaults is about what is answered, and whom nodes lose, while parts of the cluster fail. OutOfMemory,
 // APIServerAway, EvictionByKubelet and Lost are faults, too. Package faults has more, with processes in place of pods.
 func TestFaults(t *testing.T) {
-	together(t, 3) // what it measures is not to be about other clusters
+	together(t, calm)
 	f := &faults{bed: start(t)}
 	f.own()
 	const probe = "readinessProbe: {exec: {command: [test, '!', -e, /tmp/fails]}, periodSeconds: 2, failureThreshold: 1}"

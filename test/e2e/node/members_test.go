@@ -15,7 +15,7 @@ import (
 
 // TestMembers is about who is in a cluster, and what becomes of that.
 func TestMembers(t *testing.T) {
-	together(t, 1)
+	together(t, early)
 	start(t).each(
 		part{"Nodes", (*bed).nodes},
 		part{"Helm", (*bed).helm},

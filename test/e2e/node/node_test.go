@@ -36,7 +36,7 @@ func start(t *testing.T) *bed {
 
 // TestNode is about what real nodes do with what deploy/README.md has users install.
 func TestNode(t *testing.T) {
-	together(t, 1)
+	together(t, calm)
 	start(t).each(
 		part{"Standalone", (*bed).standalone},
 		part{"NeverSilent", (*bed).neverSilent},

@@ -14,7 +14,7 @@ import (
 
 // TestOverlays applies overlays as they are, one after the other, where there is one node.
 func TestOverlays(t *testing.T) {
-	together(t, 1)
+	together(t, early)
 	b := &bed{T: t, Cluster: cluster.Start(t, cluster.Options{Nodes: 1, Images: []string{cluster.CoreDNS}})}
 	b.tag(unpulled)
 	p, node := b.newPeers(), b.Nodes[0]
