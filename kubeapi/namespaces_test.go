@@ -59,6 +59,8 @@ func TestNamespacesAreReadOneByOne(t *testing.T) {
 		{"one is forbidden when an API server starts, and starts again", true,
 			[]func(map[string]*store){read("a"), forbid("b"), wait(time.Hour), fail("b"), forbid("b")}, []string{"b"}, 0},
 		{"one is forbidden for a while", true, []func(map[string]*store){read("a"), forbid("b"), wait(deniedAfter), forbid("b")}, []string{"b forbidden for 5s"}, 1},
+		{"one was forbidden for a while, then the API server was away", true,
+			[]func(map[string]*store){forbid("b"), wait(deniedAfter), forbid("b"), fail("b"), wait(time.Hour), fail("b"), read("a")}, []string{"b"}, 0},
 		{"one is forbidden before the other is read", true, []func(map[string]*store){forbid("b"), wait(deniedAfter), forbid("b"), read("a")}, []string{"b forbidden for 5s"}, 1},
 		{"one is forbidden, and then read", true, []func(map[string]*store){read("a"), forbid("b"), wait(deniedAfter), forbid("b"), read("b")}, nil, 1},
 		{"both are forbidden", true, []func(map[string]*store){forbid("a"), forbid("b"), wait(time.Minute), forbid("a"), forbid("b")}, []string{"a forbidden for 1m0s", "b forbidden for 1m0s"}, 0},

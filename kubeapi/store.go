@@ -129,12 +129,16 @@ func (s *store) forbid(is bool) {
 	s.feed.mu.Lock()
 	defer s.feed.mu.Unlock()
 	switch {
-	case s.isFilled, s.isDenied:
+	case s.isFilled:
 	case !is:
 		s.forbidden = time.Time{}
+		if s.isDenied {
+			s.isDenied = false
+			s.feed.progress()
+		}
 	case s.forbidden.IsZero():
 		s.forbidden = time.Now()
-	case time.Since(s.forbidden) >= deniedAfter:
+	case !s.isDenied && time.Since(s.forbidden) >= deniedAfter:
 		s.isDenied = true
 		s.feed.progress()
 	}

@@ -77,7 +77,11 @@ status() -> longnames_status:read().
 
 %% @doc Looks for what keeps this node from its cluster, says it, and what to do about it. Returns whether all is well.
 -spec check() -> boolean().
-check() -> longnames_check:print(to_map(application:get_all_env(longnames))).
+check() ->
+    longnames_check:print(try longnames_check:findings(to_map(application:get_all_env(longnames)))
+                          catch error:{bad_option, Key, Value, Expected} ->
+                                  [{error, io_lib:format("The environment has ~ts ~tp: expected ~ts.", [Key, Value, Expected])}]
+                          end).
 
 %% @doc Returns what a supervisor needs to start a connector, for an application that does not name its cluster in the
 %% environment of this one: see {@link longnames_connector:opts()}.

@@ -10,9 +10,8 @@
 -define(TIMEOUT, 5000).
 
 %% @private
--spec print(map()) -> boolean().
-print(Opts) ->
-    Findings = findings(Opts),
+-spec print([finding()]) -> boolean().
+print(Findings) ->
     [io:format("~s ~ts~n", [case Kind of ok -> "ok   "; error -> "ERROR" end, Text]) || {Kind, Text} <- Findings],
     lists:all(fun({Kind, _}) -> Kind =:= ok end, Findings).
 
@@ -24,12 +23,13 @@ findings(Opts) ->
         [] ->
             [error("No cluster is named, and no connector runs. Add longnames to your applications, and set `name' in "
                    "its environment.")];
-        Names -> lists:append([connector(Name) ++ findings(Name, maps:merge(Opts, longnames_status:opts(Name))) || Name <- Names])
+        Names -> lists:append([connector(Name) ++ findings(Name, longnames_status:opts(Name, Opts)) || Name <- Names])
     end.
 
 connector(Name) ->
     case longnames_status:read() of
         #{Name := #{running := true}} -> [];
+        #{Name := _} -> [error("~ts: its connector has ended. Start it again, unless it was stopped on purpose.", [Name])];
         _ -> [error("~ts: no connector runs. Start the application longnames: add it to your applications.", [Name])]
     end.
 
@@ -138,8 +138,8 @@ port(Node, Address) ->
             case Epmd:port_please(Basename, Address, ?TIMEOUT) of
                 {port, Port, _} -> listens(Node, Address, Port);
                 noport when not HasEpmd ->
-                    [error("~ts: nodes run without epmd (-start_epmd false), and SRV records do not say its port: set "
-                           "`port' in the Corefile, or use -erl_epmd_port.", [Node])];
+                    [error("~ts: SRV records do not give its port, and no epmd does (-start_epmd false): set `port' in the "
+                           "Corefile, or use -erl_epmd_port. Where an epmd runs, compare the basename.", [Node])];
                 noport ->
                     [error("~ts: epmd at ~ts does not know it, or does not answer: no such node runs there (compare "
                            "the basename), or a network policy forbids port 4369.", [Node, inet:ntoa(Address)])];

@@ -26,7 +26,7 @@
 
 -type reason() :: nxdomain | empty | servfail | refused | timeout | formerr | econnrefused | einval | atom().
 %% `empty': the name exists, but it has no record that is a longname. `nxdomain': the name does not exist, or there are
-%% no name servers to ask. `einval': no name can be spelt so, and nobody was asked.
+%% no name servers to ask. `einval': the name is no domain name, and no server was asked.
 
 %% 1232 bytes go through every network unfragmented. One attempt a question: the attempts are ours, for inet_res waits
 %% 1.5 s after a SERVFAIL.
@@ -151,10 +151,10 @@ are_nameservers(V) ->
                                     (_) -> false
                                  end, V).
 
-%% (RFC 1035, section 2.3.4)
+%% At most 255 bytes in wire format (RFC 1035, section 2.3.4): without a final dot, 253 characters.
 is_name(Name) when is_binary(Name) -> is_name(binary_to_list(Name));
 is_name(Name) ->
-    io_lib:latin1_char_list(Name) andalso length(Name) < 255 andalso
+    io_lib:latin1_char_list(Name) andalso length(name(Name)) =< 253 andalso
         re:run(Name, "^[!--/-~]{1,63}(\\.[!--/-~]{1,63})*\\.?$", [dollar_endonly, {capture, none}]) =:= match.
 
 ask(Name, Type, Opts) -> case is_name(Name) of true -> ask_servers(Name, Type, Opts); false -> {error, einval} end.

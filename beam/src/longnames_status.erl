@@ -3,7 +3,7 @@
 %% The table is the supervisor's. Without the application there is none, and a connector works without it.
 -module(longnames_status).
 
--export([new/0, write/2, last/1, opts/1, read/0]).
+-export([new/0, write/2, last/1, opts/2, read/0]).
 
 -export_type([status/0]).
 
@@ -36,12 +36,12 @@ last(Name) ->
     end.
 
 %% @private
-%% How a connector asks.
--spec opts(string()) -> longnames_dns:opts().
-opts(Name) ->
+%% How the connector of a cluster asks. Without one, others are asked by.
+-spec opts(string(), Others) -> longnames_dns:opts() | Others when Others :: map().
+opts(Name, Others) ->
     try ets:lookup_element(?MODULE, Name, 2) of
         #{opts := Opts} -> Opts
-    catch error:badarg -> #{}
+    catch error:badarg -> Others
     end.
 
 %% @doc Returns the status of each cluster that there is a connector for.

@@ -33,22 +33,42 @@ first_failure_test() ->
     ?assertMatch([_], [Text || {error, Text} <- Findings, string:find(Text, "web@127.0.0.2") =/= nomatch]),
     ?assertMatch([_], [Text || {error, Text} <- Findings, string:find(Text, "port 9102") =/= nomatch]).
 
-%% A connector's name is asked for as it asks, and it has to run.
+%% A connector's name is asked for as it asks, whatever the environment says, and it has to run.
 connector_test() ->
     {ok, _} = application:ensure_all_started(longnames),
     Server = dns_server:start(dns_server:txt([atom_to_list(node())])),
-    Name = "own.erl.internal",
-    {ok, Pid} = longnames_connector:start_link(#{name => Name, nameservers => dns_server:nameservers(Server)}),
-    unlink(Pid),
-    Errors = fun() -> [unicode:characters_to_list(Text) || {error, Text} <- longnames_check:findings(#{nameservers => []}), string:find(Text, Name) =/= nomatch] end,
-    wait_members(Name),
-    Running = Errors(),
-    Monitor = monitor(process, Pid),
-    exit(Pid, kill),
-    receive {'DOWN', Monitor, _, _, _} -> ok end,
-    ?assertMatch({[], ["own.erl.internal: no connector runs" ++ _]}, {Running, Errors()}),
+    Servers = dns_server:nameservers(Server),
+    Pid = start_connector(#{name => "own.erl.internal", nameservers => Servers}),
+    Other = start_connector(#{name => "system.erl.internal"}), % which has no servers here
+    Errors = fun(Name, Environment) ->
+                     [unicode:characters_to_list(Text) || {error, Text} <- longnames_check:findings(Environment), string:find(Text, Name) =/= nomatch]
+             end,
+    ?assertEqual([], Errors("own.erl.internal", #{nameservers => []})),
+    ?assertMatch(["system.erl.internal: " ++ _], Errors("system.erl.internal", #{nameservers => Servers})),
+    ?assertMatch(["none.erl.internal: no connector runs" ++ _], Errors("none.erl.internal", #{name => "none.erl.internal", nameservers => Servers})),
+    stop_connector(Pid),
+    ?assertMatch(["own.erl.internal: its connector has ended" ++ _], Errors("own.erl.internal", #{})),
+    stop_connector(Other),
     dns_server:stop(Server),
     ok = application:stop(longnames).
+
+stop_connector(Pid) ->
+    Monitor = monitor(process, Pid),
+    exit(Pid, kill),
+    receive {'DOWN', Monitor, _, _, _} -> ok end.
+
+%% It has asked, and has an answer or knows that there is none.
+start_connector(Opts = #{name := Name}) ->
+    {ok, Pid} = longnames_connector:start_link(Opts),
+    unlink(Pid),
+    wait_answer(Name),
+    Pid.
+
+wait_answer(Name) ->
+    case longnames:status() of
+        #{Name := #{members := Members, failing := Failing}} when Members =/= []; Failing =/= false -> ok;
+        _ -> timer:sleep(20), wait_answer(Name)
+    end.
 
 %% Another node has another cookie, or that of this one.
 cookie_test_() ->
@@ -68,15 +88,31 @@ cookie_test_() ->
                                              {"the same", atom_to_list(erlang:get_cookie()), ok, " can be connected"}]].
 
 no_name_server_test() ->
-    ?assertMatch([_, {error, Text}] when Text =/= [], longnames_check:findings("shop.erl.internal", #{nameservers => []})).
+    [_, {error, Text}] = longnames_check:findings("shop.erl.internal", #{nameservers => []}),
+    ?assertNotEqual(nomatch, string:find(Text, "There are no name servers")).
+
+%% It is not the application's, which then does not start, so that somebody looks here.
+wrong_option_test() ->
+    _ = application:stop(longnames),
+    ok = application:set_env(longnames, interval, "15 s"),
+    ?assertEqual({false, "ERROR The environment has interval \"15 s\": expected milliseconds, more than 0.\n"}, printed(fun longnames:check/0)),
+    ok = application:unset_env(longnames, interval).
+
+printed(Fun) ->
+    Self = self(),
+    Leader = group_leader(),
+    group_leader(spawn_link(fun() -> device(Self) end), Self),
+    Result = try Fun() after group_leader(Leader, Self) end,
+    receive {printed, Text} -> {Result, lists:flatten(Text)} end.
+
+device(To) ->
+    receive {io_request, From, As, {put_chars, unicode, io_lib, format, Args}} ->
+        To ! {printed, apply(io_lib, format, Args)},
+        From ! {io_reply, As, ok}
+    end,
+    device(To).
 
 nothing_named_test() ->
     _ = application:stop(longnames),
     [{error, Text}] = longnames_check:findings(#{}),
     ?assertNotEqual(nomatch, string:find(Text, "No cluster is named")).
-
-wait_members(Name) ->
-    case longnames:status() of
-        #{Name := #{members := [_ | _]}} -> ok;
-        _ -> timer:sleep(20), wait_members(Name)
-    end.

@@ -170,6 +170,23 @@ disconnected(Host, Args, {Server, Opts = #{name := Name}}) ->
     exit(Pid, kill),
     peer:stop(Peer).
 
+%% It had connected before any connector ran. Its host is remembered for when there is no DNS.
+connected_before_test_() ->
+    {setup, fun start_application/0, fun stop_application/1, {timeout, 30, fun() ->
+        {Host, Node, Address} = {"before.erl.internal", 'web@before.erl.internal', {127, 0, 0, 9}},
+        Peer = longnames_epmd_tests:start_peer("web", Host, ["-setcookie", atom_to_list(erlang:get_cookie()), "-kernel", "inet_dist_use_interface",
+                                                             "{127,0,0,9}", "inet_dist_listen_min", "9109"]),
+        ok = longnames_epmd:remember(Node, Address),
+        longnames_epmd:remember_ports(Host, [Node], [{Host, 9109}]),
+        true = net_kernel:connect_node(Node),
+        true = ets:delete(longnames_epmd, {Host, inet}),
+        {Server, Opts} = env("connected.before"),
+        {ok, _} = start(Opts),
+        until(fun() -> ets:lookup(longnames_epmd, {Host, inet}) =:= [{{Host, inet}, Address}] end),
+        dns_server:stop(Server),
+        peer:stop(Peer)
+    end}}.
+
 %% All nodes of a new cluster would lose each other, for as long as two of them cannot connect to each other.
 no_address({Server, Opts}) ->
     dns_server:set(Server, dns_server:txt(["shop@a.c", "shop@b.c"])),

@@ -59,7 +59,7 @@ no_name_test_() ->
          ?assertEqual({{error, einval}, []}, Got)
      end} || {Name, Wrong} <- [{"nothing", ""}, {"a dot", "."}, {"an empty label", "shop..svc.erl.internal"}, {"a newline", "shop.prod\n"},
                                {"UTF-8", <<"sh\x{f6}p.prod"/utf8>>}, {"64 characters", lists:duplicate(64, $a) ++ ".prod"},
-                               {"255 characters", string:copies("a.", 127) ++ "b"}, {"an atom", shop}]].
+                               {"254 characters", string:copies("a.", 126) ++ "bc"}, {"254 characters and a dot", string:copies("a.", 126) ++ "bc."}, {"an atom", shop}]].
 
 options_test_() ->
     [{lists:flatten(io_lib:format("~p ~p", [Key, Value])), ?_assertError({bad_option, Key, Value, [_ | _]}, longnames:members(?NAME, [{Key, Value}]))}
