@@ -142,8 +142,8 @@ beam: build ## the client in Erlang, beam/: compiled, analysed, tried on real no
 	beam/test/run.sh -noinput -pa bin/beam/ebin bin/beam/test -run cluster main -extra $(CURDIR)/bin/coredns $(CURDIR)/bin/beam
 	elixir -pa bin/beam/ebin -pa bin/beam/test beam/test/longnames_test.exs
 
-# Three stages at a time are so few that nodes, and API servers, have the time to answer. Where that is allowed, who asks is
-# never late itself.
+# Three stages at a time are so few that nodes, and API servers, have the time to answer. Where that is allowed, the
+# clients that ask are never late themselves.
 MATRIX ?=
 faults: export GO := $(GO)
 faults: export GOWORK = off

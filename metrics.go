@@ -120,7 +120,7 @@ func withMetrics(zone string, do func()) {
 }
 
 // membersKnown is no sum as the other gauges are: a zone is known if all of its blocks are.
-var membersKnown = gauge("members_known", "1 if the members are known, also if only from before the start, and 0 if those of a block are not.")
+var membersKnown = gauge("members_known", "1 if all members are known, even if only from before the start, else 0.")
 
 // unsynced counts the audits of each zone of which a block does not know its members.
 var unsynced = struct {

@@ -112,7 +112,7 @@ func (f *faults) through(strike, heal func()) func() {
 	}
 }
 
-// filter has something become of what pods and the API server send to each other; nothing ends that.
+// filter drops or rejects packets between pods and the API server, until it is called with nothing.
 func (f *faults) filter(what string) {
 	rules := "add table inet faults; delete table inet faults" // whether it is there or not
 	if what != "" {

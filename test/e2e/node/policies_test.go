@@ -90,7 +90,7 @@ func (p peers) connect(connections ...connection) {
 		for each := range strings.FieldsSeq(c.ports) {
 			port, network, _ := strings.Cut(each, "/")
 			wg.Go(func() {
-				// A node takes a moment to hear of a new pod or policy. On a busy machine a packet may be late that is allowed.
+				// A node takes a moment to hear of a new pod or policy. On a busy machine an allowed packet may be late.
 				what, drops := fmt.Sprintf("%s to %s of %s", c.from, each, c.to), 0
 				p.should(cluster.Poll(time.Minute, what, func() error {
 					got, err := p.reaches(from, network, net.JoinHostPort(to.address, port))

@@ -92,7 +92,7 @@ func (c *Counts) Kinds() string {
 	return strings.Join(out, ", ")
 }
 
-// Err returns what is wrong with the answers: some, or that there are none.
+// Err returns an error if answers were wrong, or if there were none.
 func (c *Counts) Err() error {
 	if c.Asked > 0 && len(c.Wrong) == 0 {
 		return nil
