@@ -8,7 +8,7 @@
 
 -define(PORT, 9100).
 -define(PATIENCE, 120000).
--define(HEALED, 2000).
+-define(HEALED, 2000). % with a net_setuptime of 1 s: a node whose connection attempt gave way to that of the other waits for it so long
 
 %% main is for: erl -run cluster main -extra COREDNS DIRECTORY
 main() ->
@@ -194,6 +194,7 @@ start_nodes(Cluster = #{mode := Mode, name := Name, members := Members, protecti
                                             "-kernel", "inetrc", term(Inetrc),
                                             "inet_dist_use_interface", term(Interface),
                                             "inet_dist_listen_min", integer_to_list(?PORT), "inet_dist_listen_max", integer_to_list(?PORT),
+                                            "net_setuptime", "1",
                                             "logger_level", "error", "prevent_overlapping_partitions", atom_to_list(Protection =:= protected),
                                             "-longnames", "name", term(Name), "timeout", "1000",
                                             "-pa" | path()]
