@@ -36,7 +36,7 @@ last(Name) ->
     end.
 
 %% @private
-%% How the connector of a cluster asks. Without one, others are asked by.
+%% How the connector of a cluster asks. Without one, `Others' are returned.
 -spec opts(string(), Others) -> longnames_dns:opts() | Others when Others :: map().
 opts(Name, Others) ->
     try ets:lookup_element(?MODULE, Name, 2) of

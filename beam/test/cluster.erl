@@ -8,7 +8,7 @@
 
 -define(PORT, 9100).
 -define(PATIENCE, 120000).
--define(HEALED, 2000). % with a net_setuptime of 1 s: a node whose connection attempt gave way to that of the other waits for it so long
+-define(HEALED, 2000). % with a net_setuptime of 1 s: a node whose connection attempt gave way to that of the other waits that long
 
 %% main is for: erl -run cluster main -extra COREDNS DIRECTORY
 main() ->

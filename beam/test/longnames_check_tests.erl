@@ -91,18 +91,20 @@ no_name_server_test() ->
     [_, {error, Text}] = longnames_check:findings("shop.erl.internal", #{nameservers => []}),
     ?assertNotEqual(nomatch, string:find(Text, "There are no name servers")).
 
-%% It is not the application's, which then does not start, so that somebody looks here.
+%% With a wrong option the application does not start, so that somebody looks here.
 wrong_option_test() ->
     _ = application:stop(longnames),
     ok = application:set_env(longnames, interval, "15 s"),
-    ?assertEqual({false, "ERROR The environment has interval \"15 s\": expected milliseconds, more than 0.\n"}, printed(fun longnames:check/0)),
-    ok = application:unset_env(longnames, interval).
+    try ?assertEqual({false, "ERROR The environment has interval \"15 s\": expected milliseconds, more than 0.\n"}, printed(fun longnames:check/0))
+    after application:unset_env(longnames, interval)
+    end.
 
 printed(Fun) ->
     Self = self(),
     Leader = group_leader(),
-    group_leader(spawn_link(fun() -> device(Self) end), Self),
-    Result = try Fun() after group_leader(Leader, Self) end,
+    Device = spawn(fun() -> device(Self) end),
+    group_leader(Device, Self),
+    Result = try Fun() after group_leader(Leader, Self), exit(Device, kill) end,
     receive {printed, Text} -> {Result, lists:flatten(Text)} end.
 
 device(To) ->

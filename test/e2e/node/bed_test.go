@@ -39,8 +39,8 @@ type bed struct {
 // Tests have a cluster each, which takes its part of a processor, and of the files that the kernel lets a user watch. Those
 // of a stage run beside each other.
 const (
-	early = iota // others test processes meanwhile
-	calm         // what is measured is not to be about a busy machine: these wait most of the time
+	early = iota // the tests of processes run at the same time
+	calm         // what is measured must not depend on a busy machine: these wait most of the time
 	busy         // these have many parts beside each other
 	stages
 )
