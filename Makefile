@@ -125,8 +125,7 @@ e2e: build ## scenarios on a real control plane; needs root (RUN=regexp, E2EFLAG
 	$(MAKE) -j2 -O e2e-process e2e-node
 
 # Those of processes wait most of the time, and so run beside the others. Each prints what it has to say at its end. Most of a
-# test is waiting, so that more run at once than there are processors; of those of nodes, some wait for their
-# stage, and count: there have to be more than these are.
+# test is waiting, so that more run at once than there are processors; of those of nodes, some wait for their stage.
 e2e-process: PARALLEL = 8
 e2e-node: PARALLEL = 11
 e2e-process e2e-node: e2e-%:

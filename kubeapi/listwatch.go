@@ -71,8 +71,8 @@ func (l *listWatch) list(ctx context.Context, o metav1.ListOptions) (runtime.Obj
 	err = t.explain(err)
 	if ctx.Err() == nil { // else the source stops
 		l.outages.observe(request{"list", l.namespace}, err)
+		l.forbidden(apierrors.IsForbidden(err))
 	}
-	l.forbidden(apierrors.IsForbidden(err))
 	if err != nil {
 		return nil, err
 	}

@@ -5,6 +5,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"flag"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -45,14 +46,20 @@ const (
 	stages
 )
 
-var running [stages]sync.WaitGroup // tests, by stage
+var (
+	running [stages]sync.WaitGroup // tests, by stage
+	tests   int                    // of all stages
+)
 
 // together runs a test beside the others of a stage, once all stages before have ended.
 func together(t *testing.T, stage int) {
 	t.Helper()
 	running[stage].Add(1) // all tests do so before the first one goes on
 	t.Cleanup(running[stage].Done)
+	tests++
 	t.Parallel()
+	slots := flag.Lookup("test.parallel").Value.(flag.Getter).Get()
+	require.GreaterOrEqual(t, slots, tests, "-test.parallel: tests that wait for their stage count as well")
 	for before := range stage {
 		running[before].Wait()
 	}
